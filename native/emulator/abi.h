@@ -1,0 +1,65 @@
+// The boundary between the runtime's addon and a kernel built for the emulator: one C struct in, an exit code out.
+//
+// A kernel library is a shared object made from one emitted .cu. It exports, for a kernel named K,
+//     extern "C" int32_t K_emulate(moa::emulator::Launch*);
+// The fibers, the checks and the counters live in headers that are compiled into that library; it keeps no state between launches.
+#pragma once
+#include <cstdint>
+
+namespace moa::emulator {
+
+inline constexpr uint32_t kAbiVersion = 1;
+
+/// One live device allocation. The array in a launch is sorted by `begin`; allocations do not touch each other.
+struct Allocation {
+    uint64_t begin;  ///< host address
+    uint64_t bytes;
+    uint64_t id;     ///< the runtime's number for it, for messages
+};
+
+/// What a launch did. All counts are over the whole grid; every field is a uint64_t (the addon copies them by name).
+struct Counters {
+    uint64_t blocks;             ///< CTAs run
+    uint64_t tiles;              ///< count(Counter::tile)
+    uint64_t pages;              ///< count(Counter::page)
+    uint64_t globalLoadBytes;    ///< loadGlobal
+    uint64_t globalStoreBytes;   ///< storeGlobal
+    uint64_t asyncCopies;        ///< cpAsync16 that read memory
+    uint64_t asyncCopyBytes;     ///< 16 x asyncCopies
+    uint64_t zeroFills;          ///< cpAsync16 with valid == false
+    uint64_t mma;                ///< warp-wide m16n8k16
+    uint64_t ldmatrix;           ///< warp-wide x4
+    uint64_t blockBarriers;      ///< per CTA
+    uint64_t bankConflicts;      ///< extra shared-memory wavefronts beyond the fewest possible
+    uint64_t atomics;
+    uint64_t fiberSwitches;
+};
+
+/// A finding. `kind` is one of: out-of-bounds, misaligned, bank-conflict, divergence, deadlock, shared-out-of-bounds, pending-copy.
+struct Finding {
+    char kind[32];
+    char message[480];  ///< file:line, block and thread, address, what was expected
+};
+
+struct Launch {
+    uint32_t abiVersion;
+    uint32_t gridSize;      ///< CTAs; the grid is one-dimensional
+    uint32_t blockThreads;  ///< a multiple of 32
+    uint32_t sharedBytes;   ///< dynamic shared memory
+    const void* params;
+    uint64_t paramsBytes;
+    const Allocation* allocations;
+    uint64_t allocationCount;
+    uint64_t seed;          ///< draws the order of CTAs, warps and lanes and when asynchronous copies land
+    uint32_t failOnBankConflict;  ///< 1: a conflict is a finding; 0: it is only counted
+    uint32_t findingCapacity;
+    Finding* findings;
+    uint32_t findingCount;  ///< out; counts past the capacity too
+    uint32_t reserved;
+    Counters* counters;     ///< added to
+};
+
+/// 0: ran (findings may still be there). Other values: the launch was refused before it began.
+enum Status : int32_t { kOk = 0, kWrongAbi = 1, kWrongParamsBytes = 2, kBadShape = 3, kAborted = 4 };
+
+}  // namespace moa::emulator

@@ -1,0 +1,134 @@
+// The state of the emulated machine: a launch, the block that runs, its warps and lanes.
+#pragma once
+#include <moa/emulator/list.hpp>
+#include <moa/emulator/random.hpp>
+#include <moa/emulator/stackPool.hpp>
+
+namespace moa::emulator {
+
+struct Lane;
+struct Warp;
+
+/// Something that all lanes of a warp do together: `execute` runs once, when the last lane has arrived.
+struct Operation {
+    const char* name;
+    void (*execute)(Engine&, Warp&);
+};
+
+/// An access to shared memory that waits for its place in a warp-wide instruction (bankConflicts.hpp).
+struct SharedAccess {
+    Site site;
+    uint32_t address;
+    uint16_t bytes;
+    bool counted;
+};
+
+/// A copy that was issued and not yet waited for (asyncCopies.hpp).
+struct AsyncCopy {
+    std::byte* to;
+    const std::byte* from;  ///< null: zeros
+    Site site;
+    uint32_t group;
+    bool readAtIssue;  ///< `bytes` holds the source
+    bool early;        ///< may land before the wait
+    bool landed;
+    alignas(16) std::byte bytes[16];
+};
+
+struct MOA_HIDDEN Lane {
+    Fiber fiber;
+    Warp* warp;
+    uint32_t thread;
+    uint32_t lane;
+    List<SharedAccess> accesses;
+    List<AsyncCopy> copies;
+    uint32_t firstCopy;   ///< those before it were waited for
+    uint32_t openGroup;   ///< the group that the next commit closes
+};
+
+/// What the lanes bring to an operation. Each writes its own part before it arrives.
+union WarpInput {
+    struct {
+        alignas(16) uint32_t a[16][8];  ///< 16 x 16 elements, row-major
+        alignas(16) uint16_t b[16][8];  ///< k x n
+        alignas(16) float d[16][8];
+    } mma;
+    const std::byte* rows[kLanes];
+    struct {
+        uint32_t value[kLanes];
+        uint32_t from[kLanes];
+    } exchange;
+};
+
+/// What they take from it. Apart from the input, because a lane may bring its next input before another took its last result.
+union WarpOutput {
+    alignas(16) float d[16][8];
+    alignas(16) uint32_t fragments[kLanes][4];
+    uint32_t value[kLanes];
+};
+
+struct MOA_HIDDEN Warp {
+    WarpInput input;
+    WarpOutput output;
+    Lane* lanes;
+    const uint8_t* order;  ///< the order in which its lanes run until their next operation
+    uint32_t position;     ///< how many of `order` have run or are running
+    uint32_t waiting;      ///< lanes that have arrived at `operation`
+    uint32_t exited;
+    const Operation* operation;
+    Site site;
+    uint32_t index;
+    uint32_t accesses;      ///< shared-memory accesses of all its lanes, not yet grouped
+    uint32_t earlyCopies;   ///< copies of its lanes that may land at the next whim
+    const Allocation* lastHit;
+};
+
+struct MOA_HIDDEN Engine {
+    static constexpr uint32_t kOrders = 16;
+
+    // The launch.
+    Launch* launch;
+    void (*body)(const void*);
+    const void* params;
+    Counters counters;
+    List<Site> reportedSites[2];  ///< kinds reported once a site: bank conflicts, pending copies
+    bool aborted;
+
+    // The block.
+    Random random;
+    uint32_t block;
+    uint32_t warpCount;
+    Lane* running;
+    Warp* activeWarp;
+    uint32_t runnable;        ///< a bit for every warp that is not at the block barrier and has not exited
+    uint32_t exitedWarps;
+    uint32_t barrierWarps;    ///< warps that wait at the block barrier
+    Site barrierSite;
+    uint8_t orders[kOrders][kLanes];
+    uint8_t warpPriority[kMaxWarps];
+    bool fixedPriority;       ///< a warp early in `warpPriority` always runs before the others
+    uint32_t preemptMask;     ///< after an operation another warp may run when (random & mask) == 0
+    uint32_t earlyPerSixteen; ///< how many copies of 16 land early
+
+    // Shared memory.
+    std::byte* shared;
+    uint32_t sharedBytes;
+    uint32_t sharedBase;
+
+    // What outlives a launch, so that the next need not make it.
+    Fiber scheduler;
+    StackPool stacks;
+    Lane lanes[kMaxThreads];
+    Warp warps[kMaxWarps];
+    std::byte* sharedStorage = nullptr;
+    size_t sharedStorageBytes = 0;
+
+    Engine() = default;
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+    ~Engine() { std::free(sharedStorage); }
+};
+
+MOA_PRIMITIVE Engine& engine() { return StackPool::engineOfThisStack(); }
+
+}  // namespace moa::emulator

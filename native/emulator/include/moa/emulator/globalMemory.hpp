@@ -1,0 +1,61 @@
+// Checked global memory: an access lies wholly in one allocation of the launch's table.
+#pragma once
+#include <moa/emulator/findings.hpp>
+
+namespace moa::emulator {
+
+/// The last allocation that begins at or before `address`, or null.
+MOA_ENGINE const Allocation* allocationBefore(const Launch& launch, uint64_t address) {
+    uint64_t low = 0, high = launch.allocationCount;  // those below `low` begin at or before it, those from `high` on after it
+    while (low < high) {
+        const uint64_t middle = (low + high) / 2;
+        if (launch.allocations[middle].begin <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low == 0 ? nullptr : &launch.allocations[low - 1];
+}
+
+MOA_PRIMITIVE bool holds(const Allocation& allocation, uint64_t address, uint32_t bytes) {
+    const uint64_t offset = address - allocation.begin;
+    return offset < allocation.bytes && allocation.bytes - offset >= bytes;
+}
+
+MOA_ENGINE_COLD bool rejectGlobal(Engine& engine, const char* what, uint64_t address, uint32_t bytes, const Site& site) {
+    const uint32_t thread = engine.running->thread;
+    const unsigned long long shown = address;
+    const Allocation* const before = allocationBefore(*engine.launch, address);
+    if (before == nullptr || !holds(*before, address, bytes)) {
+        if (before == nullptr)
+            report(engine, "out-of-bounds", site, thread, "%s of %u bytes at 0x%llx, before every allocation", what, bytes, shown);
+        else
+            report(engine, "out-of-bounds", site, thread, "%s of %u bytes at 0x%llx: byte %llu from the start of allocation %llu, which has %llu",
+                   what, bytes, shown, static_cast<unsigned long long>(address - before->begin),
+                   static_cast<unsigned long long>(before->id), static_cast<unsigned long long>(before->bytes));
+    } else {
+        report(engine, "misaligned", site, thread, "%s of %u bytes at 0x%llx, byte %llu of allocation %llu, is not aligned to its size", what,
+               bytes, shown, static_cast<unsigned long long>(address - before->begin), static_cast<unsigned long long>(before->id));
+    }
+    return false;
+}
+
+MOA_ENGINE_CALL bool searchGlobal(Engine& engine, const char* what, uint64_t address, uint32_t bytes, const Site& site) {
+    const Allocation* const found = allocationBefore(*engine.launch, address);
+    if (found == nullptr || !holds(*found, address, bytes)) return rejectGlobal(engine, what, address, bytes, site);
+    engine.running->warp->lastHit = found;
+    return true;
+}
+
+/// True if the access may happen; otherwise there is a finding. `bytes` is a power of two, and the alignment.
+MOA_PRIMITIVE bool checkGlobal(Engine& engine, const char* what, const void* pointer, uint32_t bytes, const Site& site) {
+    const uint64_t address = reinterpret_cast<uintptr_t>(pointer);
+    if (address % bytes != 0) [[unlikely]]
+        return rejectGlobal(engine, what, address, bytes, site);
+    const Allocation* const last = engine.running->warp->lastHit;
+    if (last != nullptr && holds(*last, address, bytes)) [[likely]]
+        return true;
+    return searchGlobal(engine, what, address, bytes, site);
+}
+
+}  // namespace moa::emulator

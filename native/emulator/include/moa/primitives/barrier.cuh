@@ -1,0 +1,18 @@
+// Barriers. A thread that exits does not count as arrived.
+#pragma once
+#include <moa/emulator/exchange.hpp>
+#include <moa/primitives/kernel.cuh>
+
+namespace moa {
+
+/// All threads of the block meet, at one line of the source; memory is visible among them (PTX bar.sync).
+MOA_PRIMITIVE void blockBarrier(emulator::Site site = emulator::Site::current()) {
+    emulator::arrive(emulator::engine(), emulator::kBlockBarrier, site);
+}
+
+/// All 32 lanes of the warp meet; memory is visible among them (PTX bar.warp.sync).
+MOA_PRIMITIVE void warpBarrier(emulator::Site site = emulator::Site::current()) {
+    emulator::arrive(emulator::engine(), emulator::kWarpBarrier, site);
+}
+
+}  // namespace moa

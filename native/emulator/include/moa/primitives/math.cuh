@@ -1,0 +1,59 @@
+// Arithmetic that has an instruction of its own, and conversions between float and the cache's element types.
+#pragma once
+#include <moa/emulator/elementBits.hpp>
+#include <moa/primitives/elements.cuh>
+#include <moa/primitives/kernel.cuh>
+
+namespace moa {
+
+/// 2^x, denormals flushed; 2^-inf is 0 (PTX ex2.approx.ftz.f32).
+MOA_PRIMITIVE float exp2Approx(float x) {
+    const float result = __builtin_exp2f(x);
+    return result < 0x1p-126f ? 0.0f : result;
+}
+
+/// ln x (PTX lg2.approx times ln 2).
+MOA_PRIMITIVE float logNatural(float x) { return __builtin_logf(x); }
+
+/// a / b; as on the GPU, 0 for a finite `a` where |b| > 2^126 (PTX div.approx.f32).
+MOA_PRIMITIVE float fastDivide(float a, float b) { return __builtin_fabsf(b) > 0x1p126f ? a * 0.0f : a / b; }
+
+/// A float as one element, rounded to nearest even; past the largest fp16 to infinity, NaN to 0x7FFF (PTX cvt.rn).
+template <class Element>
+MOA_PRIMITIVE uint16_t packOne(float value);
+template <>
+MOA_PRIMITIVE uint16_t packOne<Half>(float value) {
+    return emulator::floatToHalf(value);
+}
+template <>
+MOA_PRIMITIVE uint16_t packOne<Bfloat16>(float value) {
+    return emulator::floatToBfloat16(value);
+}
+
+/// An element as a float, exactly.
+template <class Element>
+MOA_PRIMITIVE float unpackOne(uint16_t element);
+template <>
+MOA_PRIMITIVE float unpackOne<Half>(uint16_t element) {
+    return emulator::halfToFloat(element);
+}
+template <>
+MOA_PRIMITIVE float unpackOne<Bfloat16>(uint16_t element) {
+    return emulator::bfloat16ToFloat(element);
+}
+
+/// Two floats as one pair of elements, each rounded as by `packOne`; `low` in the lower 16 bits.
+template <class Element>
+MOA_PRIMITIVE uint32_t packPair(float low, float high) {
+    return packOne<Element>(low) | static_cast<uint32_t>(packOne<Element>(high)) << 16;
+}
+template <class Element>
+MOA_PRIMITIVE float unpackLow(uint32_t pair) {
+    return unpackOne<Element>(static_cast<uint16_t>(pair));
+}
+template <class Element>
+MOA_PRIMITIVE float unpackHigh(uint32_t pair) {
+    return unpackOne<Element>(static_cast<uint16_t>(pair >> 16));
+}
+
+}  // namespace moa

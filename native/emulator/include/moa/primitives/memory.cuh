@@ -1,0 +1,99 @@
+// Loads, stores, fences and atomics. Every access is checked: it lies in one allocation or in the block's shared memory, and is aligned to
+// its size. A load that is not gives NaN, a store that is not does nothing.
+#pragma once
+#include <moa/emulator/schedule.hpp>
+#include <moa/primitives/kernel.cuh>
+
+namespace moa {
+
+/// An address in the shared-memory window: here an offset from a base that is never 0.
+using SharedAddress = uint32_t;
+
+struct alignas(16) Vec16 {
+    uint32_t w[4];
+};
+struct alignas(8) Vec8 {
+    uint32_t w[2];
+};
+
+/// The first byte of the block's dynamic shared memory; 1024-byte aligned.
+MOA_PRIMITIVE SharedAddress sharedBase() { return emulator::engine().sharedBase; }
+
+namespace emulator {
+template <class T>
+inline constexpr bool isAccessible = std::is_trivially_copyable_v<T> && sizeof(T) <= 16 && std::has_single_bit(sizeof(T));
+
+template <class T>
+MOA_PRIMITIVE T poisoned() {
+    T value;
+    std::memset(static_cast<void*>(&value), kPoison, sizeof(T));
+    return value;
+}
+}  // namespace emulator
+
+/// PTX ld.shared.
+template <class T>
+MOA_PRIMITIVE T loadShared(SharedAddress address, emulator::Site site = emulator::Site::current()) {
+    static_assert(emulator::isAccessible<T>, "an access has 1, 2, 4, 8 or 16 bytes");
+    emulator::Engine& engine = emulator::engine();
+    const std::byte* const from = emulator::resolveShared(engine, "loadShared", address, sizeof(T), site);
+    if (from == nullptr) [[unlikely]]
+        return emulator::poisoned<T>();
+    emulator::logAccess(*engine.running, address, sizeof(T), site);
+    T value;
+    std::memcpy(static_cast<void*>(&value), from, sizeof(T));
+    return value;
+}
+
+/// PTX st.shared.
+template <class T>
+MOA_PRIMITIVE void storeShared(SharedAddress address, const T& value, emulator::Site site = emulator::Site::current()) {
+    static_assert(emulator::isAccessible<T>, "an access has 1, 2, 4, 8 or 16 bytes");
+    emulator::Engine& engine = emulator::engine();
+    std::byte* const to = emulator::resolveShared(engine, "storeShared", address, sizeof(T), site);
+    if (to == nullptr) [[unlikely]]
+        return;
+    emulator::logAccess(*engine.running, address, sizeof(T), site);
+    std::memcpy(to, static_cast<const void*>(&value), sizeof(T));
+}
+
+/// PTX ld.global.
+template <class T>
+MOA_PRIMITIVE T loadGlobal(const T* address, emulator::Site site = emulator::Site::current()) {
+    static_assert(emulator::isAccessible<T>, "an access has 1, 2, 4, 8 or 16 bytes");
+    emulator::Engine& engine = emulator::engine();
+    if (!emulator::checkGlobal(engine, "loadGlobal", address, sizeof(T), site)) [[unlikely]]
+        return emulator::poisoned<T>();
+    engine.counters.globalLoadBytes += sizeof(T);
+    T value;
+    std::memcpy(static_cast<void*>(&value), address, sizeof(T));
+    return value;
+}
+
+/// PTX st.global.
+template <class T>
+MOA_PRIMITIVE void storeGlobal(T* address, const T& value, emulator::Site site = emulator::Site::current()) {
+    static_assert(emulator::isAccessible<T>, "an access has 1, 2, 4, 8 or 16 bytes");
+    emulator::Engine& engine = emulator::engine();
+    if (!emulator::checkGlobal(engine, "storeGlobal", address, sizeof(T), site)) [[unlikely]]
+        return;
+    engine.counters.globalStoreBytes += sizeof(T);
+    std::memcpy(static_cast<void*>(address), static_cast<const void*>(&value), sizeof(T));
+}
+
+/// Orders this thread's earlier writes before its later ones, for all threads of the GPU (PTX fence.acq_rel.gpu). Nothing to do here:
+/// threads run one at a time and their plain writes are seen at once.
+MOA_PRIMITIVE void deviceFence() {}
+
+/// Returns the old value and stores old >= limit ? 0 : old + 1 (PTX atom.inc): a counter that resets itself. All ones after a finding.
+MOA_PRIMITIVE uint32_t atomicIncrementWrap(uint32_t* counter, uint32_t limit, emulator::Site site = emulator::Site::current()) {
+    emulator::Engine& engine = emulator::engine();
+    if (!emulator::checkGlobal(engine, "atomicIncrementWrap", counter, sizeof *counter, site)) [[unlikely]]
+        return ~0u;
+    ++engine.counters.atomics;
+    const uint32_t old = *counter;
+    *counter = old >= limit ? 0 : old + 1;
+    return old;
+}
+
+}  // namespace moa

@@ -1,0 +1,14 @@
+/** What a kernel may use of a GPU architecture. Numbers are data with a source; templates branch on features, never on a name. */
+export interface Architecture {
+  /** The name nvcc knows it by. */
+  readonly name: string;
+  readonly computeCapability: readonly [number, number];
+  /** Which kernels it runs. */
+  readonly family: 'mmaSync';
+  /** The most dynamic shared memory of one block, in bytes. */
+  readonly sharedBytesPerBlock: number;
+  /** Shared memory of one SM, in bytes. */
+  readonly sharedBytesPerSm: number;
+  /** 32-bit registers of one SM. */
+  readonly registersPerSm: number;
+}

@@ -1,0 +1,75 @@
+import type { Expression } from '../ir/affine.ts';
+import type { KernelNode, LaidOutLayer, ScheduledModule } from '../ir/nodes.ts';
+import type { Rule } from '../ir/rule.ts';
+import type { MaskShape } from '../mask/mask.ts';
+import { definitionFormat, type KernelDefinition, type LayerDefinition, type PlanDefinition } from '../runtime/definition.ts';
+import { partialFloats } from './kernelContext.ts';
+
+/** The runtime's view of a compiled module. `cubins` maps architectures to paths in the package. */
+export function planDefinition(module: ScheduledModule, mask: MaskShape, cubins: Readonly<Record<string, string>>): PlanDefinition {
+  const rules = new Interner<Rule>();
+  const expressions = new Interner<Expression>();
+  const layers = module.layers.map((layer) => layerDefinition(layer, module.shape.queryHeads, rules, expressions));
+  return {
+    format: definitionFormat,
+    shape: module.shape,
+    limits: module.limits,
+    mask: mask.name,
+    layout: module.layout,
+    rules: rules.values,
+    expressions: expressions.values,
+    layers,
+    kernels: module.kernels.map(kernelDefinition),
+    prefill: module.prefill,
+    decode: module.decode,
+    cubins,
+  };
+}
+
+/** The path of a kernel's source in its package. */
+export const kernelSourcePath = (name: string): string => `kernels/${name}.cu`;
+
+function layerDefinition(layer: LaidOutLayer, queryHeads: number, rules: Interner<Rule>, expressions: Interner<Expression>): LayerDefinition {
+  const heads = new Array<number>(queryHeads);
+  for (const group of layer.headGroups) {
+    for (const head of group.heads) heads[head] = rules.index(group.rule);
+  }
+  const rings = layer.ringGroups.map(({ group, span, pages }) => ({
+    kvHeads: group.kvHeads,
+    rules: group.rules.map((rule) => rules.index(rule)),
+    span: expressions.index(span),
+    pages: expressions.index(pages),
+  }));
+  return { heads, rings };
+}
+
+function kernelDefinition(kernel: KernelNode): KernelDefinition {
+  const { name, role, elementType, threads, sharedBytes, architectures, layers } = kernel;
+  return {
+    name,
+    role,
+    elementType,
+    threads,
+    sharedBytes,
+    rope: kernel.role === 'append' && kernel.rope,
+    partialFloats: kernel.role === 'decode' ? partialFloats(kernel) : 0,
+    architectures,
+    layers,
+    source: kernelSourcePath(name),
+  };
+}
+
+/** Numbers values by their text, in the order of first use. */
+class Interner<Value> {
+  readonly values: Value[] = [];
+  readonly #indices = new Map<string, number>();
+
+  index(value: Value): number {
+    const text = JSON.stringify(value);
+    const known = this.#indices.get(text);
+    if (known !== undefined) return known;
+    this.#indices.set(text, this.values.length);
+    this.values.push(value);
+    return this.values.length - 1;
+  }
+}

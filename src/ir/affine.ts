@@ -1,0 +1,130 @@
+/**
+ * Integer expressions over named variables: the one form in which spans, page counts and mask bounds are stated. They are
+ * evaluated here, and printed into CUDA by `emit/printCuda`.
+ */
+import { assertNever } from '../util/invariant.ts';
+import type { Rule, SpanLimits } from './rule.ts';
+
+export type Expression =
+  | { readonly kind: 'constant'; readonly value: number }
+  | { readonly kind: 'variable'; readonly name: string }
+  | { readonly kind: 'add'; readonly left: Expression; readonly right: Expression }
+  | { readonly kind: 'subtract'; readonly left: Expression; readonly right: Expression }
+  | { readonly kind: 'multiply'; readonly operand: Expression; readonly by: number }
+  /** `span(N)` of a rule, in tokens: DESIGN.md section 3. */
+  | { readonly kind: 'span'; readonly rule: Rule; readonly limits: SpanLimits }
+  /** Division without remainder. */
+  | { readonly kind: 'divide'; readonly operand: Expression; readonly by: number }
+  | { readonly kind: 'min'; readonly left: Expression; readonly right: Expression }
+  | { readonly kind: 'max'; readonly left: Expression; readonly right: Expression }
+  | { readonly kind: 'roundUp'; readonly operand: Expression; readonly multiple: number };
+
+export const constant = (value: number): Expression => ({ kind: 'constant', value });
+export const variable = (name: string): Expression => ({ kind: 'variable', name });
+export const add = (left: Expression, right: Expression): Expression => ({ kind: 'add', left, right });
+export const subtract = (left: Expression, right: Expression): Expression => ({ kind: 'subtract', left, right });
+export const multiply = (operand: Expression, by: number): Expression => ({ kind: 'multiply', operand, by });
+export const min = (left: Expression, right: Expression): Expression => ({ kind: 'min', left, right });
+export const max = (left: Expression, right: Expression): Expression => ({ kind: 'max', left, right });
+export const span = (rule: Rule, limits: SpanLimits): Expression => ({ kind: 'span', rule, limits });
+export const divide = (operand: Expression, by: number): Expression => ({ kind: 'divide', operand, by });
+export const roundUp = (operand: Expression, multiple: number): Expression => ({ kind: 'roundUp', operand, multiple });
+
+/** The length bound of a sequence, in tokens. */
+export const lengthBound: Expression = variable('N');
+
+
+/** The value of `expression`. Exact for all integers below 2^53; throws an internal error for an unbound variable. */
+export function evaluate(expression: Expression, variables: Readonly<Record<string, number>>): number {
+  switch (expression.kind) {
+    case 'constant':
+      return expression.value;
+    case 'variable': {
+      const value = variables[expression.name];
+      if (value === undefined) throw new Error(`internal error: variable ${expression.name} has no value`);
+      return value;
+    }
+    case 'add':
+      return evaluate(expression.left, variables) + evaluate(expression.right, variables);
+    case 'subtract':
+      return evaluate(expression.left, variables) - evaluate(expression.right, variables);
+    case 'multiply':
+      return evaluate(expression.operand, variables) * expression.by;
+    case 'span':
+      return spanOf(expression.rule, expression.limits, evaluate(lengthBound, variables));
+    case 'divide': {
+      const quotient = evaluate(expression.operand, variables) / expression.by;
+      if (!Number.isInteger(quotient)) throw new Error(`internal error: ${printExpression(expression)} leaves a remainder`);
+      return quotient;
+    }
+    case 'min':
+      return Math.min(evaluate(expression.left, variables), evaluate(expression.right, variables));
+    case 'max':
+      return Math.max(evaluate(expression.left, variables), evaluate(expression.right, variables));
+    case 'roundUp':
+      return Math.ceil(evaluate(expression.operand, variables) / expression.multiple) * expression.multiple;
+    default:
+      return assertNever(expression);
+  }
+}
+
+/**
+ * The span in tokens that `rule` keeps of a sequence bounded by `bound` tokens:
+ * `roundUp(max(min(trunc(alpha + beta * bound), bound), minSpan), page)`.
+ */
+export function spanOf(rule: Rule, limits: SpanLimits, bound: number): number {
+  const kept = Math.max(Math.min(evaluateRule(rule, bound), bound), limits.minSpan);
+  return Math.ceil(kept / limits.page) * limits.page;
+}
+
+/** `trunc(alpha + numerator * bound / denominator)`, exact. */
+function evaluateRule({ alpha, numerator, denominator }: Rule, bound: number): number {
+  const product = numerator * bound;
+  const offset = alpha * denominator;
+  if (Number.isSafeInteger(product) && Number.isSafeInteger(offset) && Number.isSafeInteger(product + offset)) {
+    return Math.trunc((product + offset) / denominator);
+  }
+  return Number((BigInt(alpha) * BigInt(denominator) + BigInt(numerator) * BigInt(bound)) / BigInt(denominator));
+}
+
+/** The window in tokens: the span without the sink. Always at least 1, since `sink < minSpan`. */
+export function windowOf(rule: Rule, limits: SpanLimits, bound: number): number {
+  return spanOf(rule, limits, bound) - limits.sink;
+}
+
+/** One line of text; the form of IR dumps. */
+export function printExpression(expression: Expression): string {
+  switch (expression.kind) {
+    case 'constant':
+      return String(expression.value);
+    case 'variable':
+      return expression.name;
+    case 'add':
+      return `(${printExpression(expression.left)} + ${printExpression(expression.right)})`;
+    case 'subtract':
+      return `(${printExpression(expression.left)} - ${printExpression(expression.right)})`;
+    case 'multiply':
+      return expression.by === 1 ? printExpression(expression.operand) : `${expression.by}*${printExpression(expression.operand)}`;
+    case 'span':
+      return `span(${printRule(expression.rule)})`;
+    case 'divide':
+      return `${printExpression(expression.operand)}/${expression.by}`;
+    case 'min':
+      return `min(${printExpression(expression.left)}, ${printExpression(expression.right)})`;
+    case 'max':
+      return `max(${printExpression(expression.left)}, ${printExpression(expression.right)})`;
+    case 'roundUp':
+      return `roundUp(${printExpression(expression.operand)}, ${expression.multiple})`;
+    default:
+      return assertNever(expression);
+  }
+}
+
+/** `-1024 + N`, `3072 + 3/8*N`, `1024`. */
+export function printRule(rule: Rule): string {
+  const { alpha, numerator, denominator } = rule;
+  if (numerator === 0) return String(alpha);
+  const fraction = denominator === 1 ? String(numerator) : `${numerator}/${denominator}`;
+  const slope = fraction === '1' ? 'N' : `${fraction}*N`;
+  return alpha === 0 ? slope : `${alpha} + ${slope}`;
+}

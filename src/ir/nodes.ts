@@ -1,0 +1,212 @@
+/**
+ * The nodes of the IR, by level. They are readonly, JSON-safe, and complete: a level adds facts in new nodes and never fills
+ * in old ones. `print.ts` writes them as text, `verify.ts` says what is legal.
+ */
+import type { Expression } from './affine.ts';
+import type { Rule, SpanLimits } from './rule.ts';
+
+/** Where a node came from: the path in the plan of the value that made it. */
+export interface Origin {
+  readonly path: string;
+}
+
+export type ElementType = 'bf16' | 'fp16';
+
+export interface ModelShape {
+  readonly layers: number;
+  readonly queryHeads: number;
+  readonly kvHeads: number;
+  /** Elements. */
+  readonly headDim: number;
+}
+
+/** What all levels share: the model's shape and the plan's constants. */
+export interface PlanFacts {
+  readonly shape: ModelShape;
+  readonly limits: SpanLimits;
+}
+
+// ---- HeadModule: a rule for every query head ------------------------------------------------------------------------
+
+export interface HeadNode {
+  readonly kind: 'head';
+  readonly rule: Rule;
+  readonly origin: Origin;
+}
+
+export interface HeadLayer {
+  readonly kind: 'headLayer';
+  /** One for each query head. */
+  readonly heads: readonly HeadNode[];
+}
+
+export interface HeadModule extends PlanFacts {
+  readonly kind: 'headModule';
+  readonly layers: readonly HeadLayer[];
+}
+
+// ---- RingModule: a ring for every KV head ---------------------------------------------------------------------------
+
+/** The pages of one KV head. Its span is the largest among the rules of its query heads. */
+export interface RingNode {
+  readonly kind: 'ring';
+  readonly kvHead: number;
+  /** The different rules of its query heads, in canonical order. */
+  readonly rules: readonly Rule[];
+  /** Whether a query head may have a window shorter than the ring, so that decode masks by age. */
+  readonly ageMask: boolean;
+}
+
+export interface RingLayer {
+  readonly kind: 'ringLayer';
+  readonly heads: readonly HeadNode[];
+  /** One for each KV head. */
+  readonly rings: readonly RingNode[];
+}
+
+export interface RingModule extends PlanFacts {
+  readonly kind: 'ringModule';
+  readonly layers: readonly RingLayer[];
+}
+
+// ---- GroupModule: heads of one rule as a block ------------------------------------------------------------------------
+
+export interface HeadGroup {
+  readonly kind: 'headGroup';
+  readonly rule: Rule;
+  /** Query heads, rising. */
+  readonly heads: readonly number[];
+}
+
+export interface RingGroup {
+  readonly kind: 'ringGroup';
+  readonly rules: readonly Rule[];
+  readonly ageMask: boolean;
+  /** KV heads, rising; their rings are equal. */
+  readonly kvHeads: readonly number[];
+}
+
+export interface GroupLayer {
+  readonly kind: 'groupLayer';
+  readonly headGroups: readonly HeadGroup[];
+  readonly ringGroups: readonly RingGroup[];
+}
+
+export interface GroupModule extends PlanFacts {
+  readonly kind: 'groupModule';
+  readonly layers: readonly GroupLayer[];
+}
+
+// ---- LaidOutModule: where rings lie -----------------------------------------------------------------------------------
+
+export interface LaidOutRingGroup {
+  readonly kind: 'laidOutRingGroup';
+  readonly group: RingGroup;
+  /** Tokens of one ring, a function of N. */
+  readonly span: Expression;
+  /** Pages of one ring, a function of N. */
+  readonly pages: Expression;
+  /** The group's first page among the pages of one sequence and layer, a function of N. */
+  readonly firstPage: Expression;
+}
+
+export interface LaidOutLayer {
+  readonly kind: 'laidOutLayer';
+  readonly headGroups: readonly HeadGroup[];
+  readonly ringGroups: readonly LaidOutRingGroup[];
+  /** Pages of one sequence, a function of N. */
+  readonly pages: Expression;
+}
+
+export interface CacheLayout {
+  /** Tokens of a page. */
+  readonly pageTokens: number;
+  /** Bytes of a page: keys and values. */
+  readonly pageBytes: number;
+}
+
+export interface LaidOutModule extends PlanFacts {
+  readonly kind: 'laidOutModule';
+  readonly layout: CacheLayout;
+  readonly layers: readonly LaidOutLayer[];
+}
+
+// ---- KernelModule: what is compiled -----------------------------------------------------------------------------------
+
+interface KernelFacts {
+  readonly kind: 'kernel';
+  /** Also the name of its entry and of its file; spells out what it is specialised for. */
+  readonly name: string;
+  readonly elementType: ElementType;
+  readonly headDim: number;
+  readonly queryHeads: number;
+  readonly kvHeads: number;
+  readonly groupSize: number;
+  readonly sink: number;
+  readonly threads: number;
+  readonly minBlocksPerSm: number;
+  /** Dynamic shared memory of a block, in bytes. */
+  readonly sharedBytes: number;
+  /** What the tiles were chosen for, rising: `sm_80`. */
+  readonly architectures: readonly string[];
+  /** Layers that launch it, rising. */
+  readonly layers: readonly number[];
+}
+
+export interface PrefillKernel extends KernelFacts {
+  readonly role: 'prefill';
+  /** Query rows of a block. */
+  readonly rows: number;
+  /** Keys of a tile. */
+  readonly columns: number;
+  readonly warps: number;
+}
+
+export interface DecodeKernel extends KernelFacts {
+  readonly role: 'decode';
+  /** Pages in flight or in use, in shared memory. */
+  readonly stages: number;
+  readonly ageMask: boolean;
+}
+
+export interface AppendKernel extends KernelFacts {
+  readonly role: 'append';
+  readonly rope: boolean;
+}
+
+export type KernelNode = PrefillKernel | DecodeKernel | AppendKernel;
+export type KernelRole = KernelNode['role'];
+
+export interface KernelModule extends PlanFacts {
+  readonly kind: 'kernelModule';
+  readonly layout: CacheLayout;
+  readonly layers: readonly LaidOutLayer[];
+  readonly kernels: readonly KernelNode[];
+}
+
+// ---- ScheduledModule: how work is cut ---------------------------------------------------------------------------------
+
+export interface PrefillSchedule {
+  readonly kind: 'prefillSchedule';
+  /** Query rows of a work item. */
+  readonly rows: number;
+  /** Keys of a tile: the unit of cost. */
+  readonly columns: number;
+}
+
+export interface DecodeSchedule {
+  readonly kind: 'decodeSchedule';
+  /** A segment of a split ring has at least so many pages. */
+  readonly minPages: number;
+}
+
+export interface ScheduledModule extends PlanFacts {
+  readonly kind: 'scheduledModule';
+  readonly layout: CacheLayout;
+  readonly layers: readonly LaidOutLayer[];
+  readonly kernels: readonly KernelNode[];
+  readonly prefill: PrefillSchedule;
+  readonly decode: DecodeSchedule;
+}
+
+export type Module = HeadModule | RingModule | GroupModule | LaidOutModule | KernelModule | ScheduledModule;

@@ -1,0 +1,108 @@
+/** The IR as text: deterministic, one fact a line, the form that `--print-ir-after` shows and that pass fixtures hold. */
+import { assertNever } from '../util/invariant.ts';
+import { printExpression, printRule } from './affine.ts';
+import type { GroupLayer, HeadLayer, KernelNode, LaidOutLayer, Module, RingLayer } from './nodes.ts';
+import type { Rule } from './rule.ts';
+
+export function printModule(module: Module): string {
+  const { shape, limits } = module;
+  const lines = [
+    `${module.kind} {`,
+    `  shape layers=${shape.layers} queryHeads=${shape.queryHeads} kvHeads=${shape.kvHeads} headDim=${shape.headDim}`,
+    `  limits sink=${limits.sink} minSpan=${limits.minSpan} page=${limits.page}`,
+    ...body(module).map((line) => `  ${line}`),
+    '}',
+    '',
+  ];
+  return lines.join('\n');
+}
+
+function body(module: Module): string[] {
+  switch (module.kind) {
+    case 'headModule':
+      return layers(module.layers, headLayer);
+    case 'ringModule':
+      return layers(module.layers, ringLayer);
+    case 'groupModule':
+      return layers(module.layers, groupLayer);
+    case 'laidOutModule':
+      return [printLayout(module.layout), ...layers(module.layers, laidOutLayer)];
+    case 'kernelModule':
+      return [printLayout(module.layout), ...layers(module.layers, laidOutLayer), ...module.kernels.flatMap(kernel)];
+    case 'scheduledModule':
+      return [
+        printLayout(module.layout),
+        `prefill rows=${module.prefill.rows} columns=${module.prefill.columns} longest first`,
+        `decode minPages=${module.decode.minPages} equal runs of pages`,
+        ...layers(module.layers, laidOutLayer),
+        ...module.kernels.flatMap(kernel),
+      ];
+    default:
+      return assertNever(module);
+  }
+}
+
+/** Equal layers in a row are printed once: `layer 3..7`. */
+function layers<Layer>(all: readonly Layer[], print: (layer: Layer) => string[]): string[] {
+  const lines: string[] = [];
+  for (let first = 0; first < all.length; ) {
+    const text = print(all[first]!);
+    let last = first;
+    while (last + 1 < all.length && print(all[last + 1]!).join('\n') === text.join('\n')) last += 1;
+    lines.push(`layer ${first === last ? first : `${first}..${last}`} {`, ...text.map((line) => `  ${line}`), '}');
+    first = last + 1;
+  }
+  return lines;
+}
+
+function headLayer(layer: HeadLayer): string[] {
+  const rules = new Map<string, number[]>();
+  layer.heads.forEach((head, index) => {
+    const text = printRule(head.rule);
+    rules.set(text, [...(rules.get(text) ?? []), index]);
+  });
+  return [...rules].map(([rule, heads]) => `heads ${ranges(heads)}: ${rule}`);
+}
+
+function ringLayer(layer: RingLayer): string[] {
+  return [...headLayer({ kind: 'headLayer', heads: layer.heads }), ...layer.rings.map((ring) => `ring ${ring.kvHead}: ${ruleSet(ring.rules)}${ring.ageMask ? ' age mask' : ''}`)];
+}
+
+function groupLayer(layer: GroupLayer): string[] {
+  return [
+    ...layer.headGroups.map((group) => `group ${printRule(group.rule)}: heads ${ranges(group.heads)}`),
+    ...layer.ringGroups.map((group) => `rings ${ranges(group.kvHeads)}: ${ruleSet(group.rules)}${group.ageMask ? ' age mask' : ''}`),
+  ];
+}
+
+function laidOutLayer(layer: LaidOutLayer): string[] {
+  return [
+    ...layer.headGroups.map((group) => `group ${printRule(group.rule)}: heads ${ranges(group.heads)}`),
+    ...layer.ringGroups.map(({ group, pages, firstPage }) => {
+      const mask = group.ageMask ? ' age mask' : '';
+      return `rings ${ranges(group.kvHeads)}: ${ruleSet(group.rules)}${mask}, pages ${printExpression(pages)}, first page ${printExpression(firstPage)}`;
+    }),
+  ];
+}
+
+function kernel(node: KernelNode): string[] {
+  const { kind: _kind, name, architectures, layers: usedBy, ...rest } = node;
+  const facts = Object.entries(rest).map(([key, value]) => `${key}=${String(value)}`);
+  return [`kernel ${name} {`, `  for layers ${ranges(usedBy)} on ${architectures.join(' ')}`, `  ${facts.join(' ')}`, '}'];
+}
+
+const printLayout = ({ pageTokens, pageBytes }: { pageTokens: number; pageBytes: number }): string => `layout pageTokens=${pageTokens} pageBytes=${pageBytes}`;
+
+const ruleSet = (rules: readonly Rule[]): string => `{${rules.map(printRule).join(', ')}}`;
+
+/** `0..3 7 9..10`. */
+export function ranges(numbers: readonly number[]): string {
+  const parts: string[] = [];
+  for (let first = 0; first < numbers.length; ) {
+    let last = first;
+    while (last + 1 < numbers.length && numbers[last + 1] === numbers[last]! + 1) last += 1;
+    parts.push(first === last ? String(numbers[first]) : `${numbers[first]}..${numbers[last]}`);
+    first = last + 1;
+  }
+  return parts.join(' ');
+}

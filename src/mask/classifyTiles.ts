@@ -1,0 +1,46 @@
+import { invariant } from '../util/invariant.ts';
+import { keysOfRow, type MaskShape } from './mask.ts';
+
+export interface TileClass {
+  /** Keys `columns * tile` to `columns * (tile + 1) - 1`. */
+  readonly tile: number;
+  /** Whether every row attends every key of it, so that it needs no mask. */
+  readonly full: boolean;
+}
+
+/**
+ * The tiles of `columns` keys that hold an allowed pair for query rows `firstRow` to `lastRow`, in the order in which prefill visits them:
+ * from the diagonal to the left. Tests hold this equal to the brute-force answer and to what the kernels visit.
+ */
+export function classifyTiles(shape: MaskShape, firstRow: number, lastRow: number, columns: number, window: number): TileClass[] {
+  invariant(firstRow <= lastRow && columns > 0, 'a block of rows has a row and a tile has a key');
+  const first = keysOfRow(shape, firstRow, window);
+  const last = keysOfRow(shape, lastRow, window);
+  const tiles: TileClass[] = [];
+  let limit = Infinity;
+  for (let n = shape.intervals.length - 1; n >= 0; n -= 1) {
+    const begin = Math.floor(first[n]!.begin / columns);
+    const end = Math.min(limit, Math.ceil(last[n]!.end / columns));
+    for (let tile = end - 1; tile >= begin; tile -= 1) {
+      const keys = { begin: tile * columns, end: (tile + 1) * columns };
+      const full = shape.intervals.some((_, k) => last[k]!.begin <= keys.begin && keys.end <= first[k]!.end);
+      tiles.push({ tile, full });
+    }
+    limit = Math.min(limit, begin);
+  }
+  return tiles;
+}
+
+/** How many tiles `classifyTiles` lists, without the list: the cost of a work item. */
+export function countTiles(shape: MaskShape, firstRow: number, lastRow: number, columns: number, window: number): number {
+  const first = keysOfRow(shape, firstRow, window);
+  const last = keysOfRow(shape, lastRow, window);
+  let count = 0;
+  let limit = Infinity;
+  for (let n = shape.intervals.length - 1; n >= 0; n -= 1) {
+    const begin = Math.floor(first[n]!.begin / columns);
+    count += Math.max(0, Math.min(limit, Math.ceil(last[n]!.end / columns)) - begin);
+    limit = Math.min(limit, begin);
+  }
+  return count;
+}

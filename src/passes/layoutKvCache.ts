@@ -1,0 +1,47 @@
+/**
+ * Lays out the KV cache: the pages of each ring and the place of each ring group among the pages of a (sequence, layer), as
+ * functions of N. A span is a multiple of the page, and a sink that is not is rounded up on its own.
+ *
+ *     layer 0: ring group {1/8*N}: 0 2 | ring group {128}: 1 3
+ *   becomes
+ *     layer 0: ring group {1/8*N}: 0 2, pages span(1/8*N)/64, first page 0 | {128}: 1 3, pages span(128)/64, first page 2*span(1/8*N)/64
+ *
+ * Invariant: the ring groups of a layer follow each other without gaps, and `pages` of the layer is their sum.
+ */
+import { add, constant, divide, max, multiply, roundUp, span, type Expression } from '../ir/affine.ts';
+import type { GroupModule, LaidOutLayer, LaidOutModule, LaidOutRingGroup } from '../ir/nodes.ts';
+import type { SpanLimits } from '../ir/rule.ts';
+
+/** Bytes of an element of the cache: bf16 and fp16. */
+const elementBytes = 2;
+
+export function layoutKvCache(module: GroupModule): LaidOutModule {
+  const { limits, shape } = module;
+  return {
+    kind: 'laidOutModule',
+    shape,
+    limits,
+    layout: { pageTokens: limits.page, pageBytes: 2 * limits.page * shape.headDim * elementBytes },
+    layers: module.layers.map((layer): LaidOutLayer => {
+      let firstPage: Expression = constant(0);
+      const ringGroups = layer.ringGroups.map((group): LaidOutRingGroup => {
+        const tokens = group.rules.map((rule) => span(rule, limits)).reduce(max);
+        const pages = pagesOf(tokens, limits);
+        const placed: LaidOutRingGroup = { kind: 'laidOutRingGroup', group, span: tokens, pages, firstPage };
+        firstPage = sum(firstPage, multiply(pages, group.kvHeads.length));
+        return placed;
+      });
+      return { kind: 'laidOutLayer', headGroups: layer.headGroups, ringGroups, pages: firstPage };
+    }),
+  };
+}
+
+/** Sink pages, then window pages; a sink that is not whole pages leaves slots of its last page unused. */
+function pagesOf(tokens: Expression, { sink, page }: SpanLimits): Expression {
+  const unused = Math.ceil(sink / page) * page - sink;
+  return divide(unused === 0 ? tokens : roundUp(add(tokens, constant(unused)), page), page);
+}
+
+function sum(left: Expression, right: Expression): Expression {
+  return left.kind === 'constant' && left.value === 0 ? right : add(left, right);
+}

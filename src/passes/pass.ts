@@ -1,0 +1,19 @@
+import type { Architecture } from '../arch/arch.ts';
+import type { ElementType, Module } from '../ir/nodes.ts';
+import type { MaskShape } from '../mask/mask.ts';
+
+/** What passes may know besides the module: options of this compilation, fixed before the first pass. */
+export interface PassContext {
+  /** Rising, without repeats. */
+  readonly architectures: readonly Architecture[];
+  readonly elementTypes: readonly ElementType[];
+  /** Whether append kernels that rotate (RoPE) are emitted beside those that do not. */
+  readonly rope: boolean;
+  readonly mask: MaskShape;
+}
+
+/** A pass: a pure function of module and context. A module it has nothing to do for is returned as it came. */
+export interface Pass<From extends Module = Module, To extends Module = Module> {
+  readonly name: string;
+  readonly run: (module: From, context: PassContext) => To;
+}

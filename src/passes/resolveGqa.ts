@@ -1,0 +1,26 @@
+/**
+ * Gives every KV head its ring: the rules of the query heads that share it. The ring's span is their largest at N; heads with a
+ * shorter window need an age mask in decode.
+ *
+ *     layer 0: heads 1/8*N, 1/8*N, N, 1/8*N                     (groupSize 2)
+ *   becomes
+ *     layer 0: ring 0 {1/8*N}, ring 1 {1/8*N, N} age mask
+ *
+ * Invariant: query head h reads ring floor(h / groupSize), and that ring lists h's rule.
+ */
+import type { HeadModule, RingModule, RingNode } from '../ir/nodes.ts';
+import { compareRules, type Rule } from '../ir/rule.ts';
+
+export function resolveGqa(module: HeadModule): RingModule {
+  const { kvHeads, queryHeads } = module.shape;
+  const groupSize = queryHeads / kvHeads;
+  const layers = module.layers.map(({ heads }) => {
+    const rings = Array.from({ length: kvHeads }, (_, kvHead): RingNode => {
+      const members = heads.slice(kvHead * groupSize, (kvHead + 1) * groupSize);
+      const rules = [...new Set<Rule>(members.map((head) => head.rule))].sort(compareRules);
+      return { kind: 'ring', kvHead, rules, ageMask: rules.length > 1 };
+    });
+    return { kind: 'ringLayer' as const, heads, rings };
+  });
+  return { kind: 'ringModule', shape: module.shape, limits: module.limits, layers };
+}

@@ -1,0 +1,58 @@
+/** What a compiled plan is to the runtime: the data that `index.js` of a package holds. */
+import type { Expression } from '../ir/affine.ts';
+import type { CacheLayout, DecodeSchedule, ElementType, KernelRole, ModelShape, PrefillSchedule } from '../ir/nodes.ts';
+import type { Rule, SpanLimits } from '../ir/rule.ts';
+
+/** Changes when the runtime can no longer load older packages. */
+export const definitionFormat = 1;
+
+export interface RingGroupDefinition {
+  /** KV heads whose rings are equal, rising. */
+  readonly kvHeads: readonly number[];
+  /** Indices into `rules`. */
+  readonly rules: readonly number[];
+  /** Indices into `expressions`: tokens and pages of one ring. */
+  readonly span: number;
+  readonly pages: number;
+}
+
+export interface LayerDefinition {
+  /** The rule of each query head: indices into `rules`. */
+  readonly heads: readonly number[];
+  /** In the order of their pages. */
+  readonly rings: readonly RingGroupDefinition[];
+}
+
+export interface KernelDefinition {
+  readonly name: string;
+  readonly role: KernelRole;
+  readonly elementType: ElementType;
+  readonly threads: number;
+  /** Dynamic shared memory of a block, in bytes. */
+  readonly sharedBytes: number;
+  /** Append: rotates. Otherwise false. */
+  readonly rope: boolean;
+  /** Decode: floats of one partial result. Otherwise 0. */
+  readonly partialFloats: number;
+  readonly architectures: readonly string[];
+  readonly layers: readonly number[];
+  /** Path of the source in the package. */
+  readonly source: string;
+}
+
+export interface PlanDefinition {
+  readonly format: number;
+  readonly shape: ModelShape;
+  readonly limits: SpanLimits;
+  /** A name in `src/mask/registry.ts`. */
+  readonly mask: string;
+  readonly layout: CacheLayout;
+  readonly rules: readonly Rule[];
+  readonly expressions: readonly Expression[];
+  readonly layers: readonly LayerDefinition[];
+  readonly kernels: readonly KernelDefinition[];
+  readonly prefill: PrefillSchedule;
+  readonly decode: DecodeSchedule;
+  /** Path of the cubin for each architecture; empty in a package of sources. */
+  readonly cubins: Readonly<Record<string, string>>;
+}

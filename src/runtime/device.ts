@@ -1,0 +1,260 @@
+import { resolve } from 'node:path';
+import { bytesOf, DeviceBuffer } from './buffer.ts';
+import { Event } from './event.ts';
+import { Graph } from './graph.ts';
+import { Module } from './kernel.ts';
+import type { DeviceLink } from './lifetime.ts';
+import { loadAddon } from './loadAddon.ts';
+import type { DeviceHandle, DeviceProperties, EmulatorCounters, NativeAddon } from './native.ts';
+import { fromNative, RuntimeError, usedAfterDispose } from './runtimeError.ts';
+
+/** `cuda` is `cuda:0`. */
+export type DeviceSpec = 'cuda' | `cuda:${number}` | 'emulator';
+
+/** For the emulator; a GPU ignores them. */
+export interface DeviceOptions {
+  /** Draws the order of blocks, warps and asynchronous copies. Default 0; from 0 to 2^64 - 1. */
+  readonly seed?: bigint | number;
+  /** What the device claims to have: schedules are made for it. Default 8. */
+  readonly multiprocessors?: number;
+  /** A bank conflict is an error instead of a count. Default false. */
+  readonly failOnBankConflict?: boolean;
+}
+
+/**
+ * A GPU, or the emulator. Its work runs in the order in which it was started. Everything made by a device ends with it. A device
+ * belongs to the thread that opened it; each worker opens its own.
+ */
+export class Device implements Disposable {
+  readonly kind: 'cuda' | 'emulator';
+  readonly #addon: NativeAddon;
+  readonly #properties: DeviceProperties;
+  readonly #link: DeviceLink;
+  #handle: DeviceHandle | undefined;
+
+  private constructor(kind: 'cuda' | 'emulator', addon: NativeAddon, handle: DeviceHandle) {
+    this.kind = kind;
+    this.#addon = addon;
+    this.#handle = handle;
+    this.#properties = addon.properties(handle);
+    const isDisposed = () => this.#handle === undefined;
+    this.#link = {
+      addon,
+      kind,
+      handle: () => this.#live(),
+      get isDisposed() {
+        return isDisposed();
+      },
+    };
+  }
+
+  /** Rejects with MOA6001 where there is no driver or GPU, MOA6003 where there is none of this number, MOA6004 for a bad spec. */
+  static async open(spec: DeviceSpec, options: DeviceOptions = {}): Promise<Device> {
+    const ordinal = parseSpec(spec);
+    const addon = loadAddon();
+    try {
+      if (ordinal !== undefined) return new Device('cuda', addon, addon.openCuda(ordinal));
+      const handle = addon.openEmulator({
+        seed: seedOf(options.seed ?? 0),
+        multiprocessors: options.multiprocessors ?? 8,
+        failOnBankConflict: options.failOnBankConflict ?? false,
+      });
+      return new Device('emulator', addon, handle);
+    } catch (error) {
+      throw fromNative(error);
+    }
+  }
+
+  /** `NVIDIA H200`, or `emulator`. */
+  get name(): string {
+    return this.properties.name;
+  }
+
+  /** `[9, 0]`; `[0, 0]` on the emulator. */
+  get computeCapability(): readonly [number, number] {
+    return this.properties.computeCapability;
+  }
+
+  get multiprocessors(): number {
+    return this.properties.multiprocessors;
+  }
+
+  get memoryBytes(): number {
+    return this.properties.memoryBytes;
+  }
+
+  /** The most dynamic shared memory a block may ask for. */
+  get sharedBytesPerBlock(): number {
+    return this.properties.sharedBytesPerBlock;
+  }
+
+  get properties(): DeviceProperties {
+    this.#live();
+    return this.#properties;
+  }
+
+  get isDisposed(): boolean {
+    return this.#handle === undefined;
+  }
+
+  /** Memory of `bytes` bytes, 256-byte aligned. The content is undefined on a GPU and NaN on the emulator. */
+  alloc(bytes: number): DeviceBuffer {
+    return DeviceBuffer.allocate(this.#link, bytes);
+  }
+
+  /** A buffer with a copy of `data`. */
+  upload(data: ArrayBufferView): DeviceBuffer {
+    this.#live();
+    const bytes = bytesOf(data, 'upload');
+    const buffer = this.alloc(bytes.byteLength);
+    try {
+      return buffer.write(bytes);
+    } catch (error) {
+      buffer.dispose();
+      throw error;
+    }
+  }
+
+  /** GPU only: a module from the bytes of a cubin or fatbin. */
+  loadCubin(image: Uint8Array): Module {
+    this.#live();
+    this.#needs('cuda', 'loadCubin', 'the emulator loads kernel libraries with loadLibrary');
+    return new Module(
+      this.#link,
+      this.#call((handle) => this.#addon.loadModule(handle, image)),
+    );
+  }
+
+  /** Emulator only: a module from a kernel library on disk. */
+  loadLibrary(path: string): Module {
+    this.#live();
+    this.#needs('emulator', 'loadLibrary', 'a GPU loads cubins with loadCubin');
+    return new Module(
+      this.#link,
+      this.#call((handle) => this.#addon.loadLibrary(handle, resolve(path))),
+    );
+  }
+
+  /** Waits for all that was started. */
+  synchronize(): void {
+    this.#call((handle) => this.#addon.synchronize(handle));
+  }
+
+  /**
+   * Records the launches of `record` in a graph instead of running them. Only launches and allocations are possible in it. When
+   * `record` throws, the recording is dropped and the error passed on.
+   */
+  capture(record: () => void): Graph {
+    this.#call((handle) => this.#addon.beginCapture(handle));
+    try {
+      const result: unknown = record();
+      if (result instanceof Promise) {
+        result.catch(() => {}); // its failure has nowhere to go but the error below
+        throw new RuntimeError('capture', 'capture: the function is asynchronous', 'record all launches before the function returns');
+      }
+    } catch (error) {
+      if (this.#handle !== undefined) this.#addon.abortCapture(this.#handle);
+      throw error;
+    }
+    return new Graph(
+      this.#link,
+      this.#call((handle) => this.#addon.endCapture(handle)),
+    );
+  }
+
+  /** A mark after all that was started so far. */
+  recordEvent(): Event {
+    return new Event(
+      this.#link,
+      this.#call((handle) => this.#addon.recordEvent(handle)),
+    );
+  }
+
+  /** Milliseconds of the device's time from before to after what `work` starts. Waits for it. */
+  measure(work: () => void): number {
+    const before = this.recordEvent();
+    try {
+      work();
+      const after = this.recordEvent();
+      try {
+        return after.millisecondsSince(before);
+      } finally {
+        after.dispose();
+      }
+    } finally {
+      before.dispose();
+    }
+  }
+
+  /** Emulator only: what all launches since the last `resetCounters` did. */
+  get counters(): Readonly<EmulatorCounters> {
+    this.#live();
+    this.#needs('emulator', 'counters');
+    return this.#call((handle) => this.#addon.counters(handle));
+  }
+
+  resetCounters(): void {
+    this.#live();
+    this.#needs('emulator', 'resetCounters');
+    this.#call((handle) => this.#addon.resetCounters(handle));
+  }
+
+  /** Emulator only. Two runs after equal calls are the same, order for order. */
+  setSeed(seed: bigint | number): void {
+    this.#live();
+    this.#needs('emulator', 'setSeed');
+    this.#call((handle) => this.#addon.setSeed(handle, seedOf(seed)));
+  }
+
+  /** Idempotent. Waits for the device, then frees it and everything made by it. */
+  dispose(): void {
+    const handle = this.#handle;
+    if (handle === undefined) return;
+    this.#handle = undefined;
+    try {
+      this.#addon.closeDevice(handle);
+    } catch (error) {
+      throw fromNative(error);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #live(): DeviceHandle {
+    if (this.#handle === undefined) throw usedAfterDispose('device');
+    return this.#handle;
+  }
+
+  #call<Result>(run: (handle: DeviceHandle) => Result): Result {
+    const handle = this.#live();
+    try {
+      return run(handle);
+    } catch (error) {
+      throw fromNative(error);
+    }
+  }
+
+  #needs(kind: 'cuda' | 'emulator', call: string, help = ''): void {
+    if (this.kind === kind) return;
+    const needed = kind === 'cuda' ? 'a GPU' : 'the emulator';
+    throw new RuntimeError('wrongDeviceKind', `${call}: only ${needed} has this, the device is ${this.kind}`, help);
+  }
+}
+
+/** The GPU's number, or undefined for the emulator. */
+function parseSpec(spec: string): number | undefined {
+  if (spec === 'emulator') return undefined;
+  const match = /^cuda(?::(\d{1,4}))?$/.exec(spec);
+  if (match === null) {
+    throw new RuntimeError('badArgument', `'${spec}' names no device`, "use 'cuda', 'cuda:0' (or another number) or 'emulator'");
+  }
+  return Number(match[1] ?? 0);
+}
+
+function seedOf(seed: bigint | number): bigint {
+  if (typeof seed === 'bigint') return seed;
+  if (!Number.isSafeInteger(seed)) throw new RuntimeError('badArgument', `the seed must be an integer, got ${seed}`);
+  return BigInt(seed);
+}

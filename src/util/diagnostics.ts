@@ -1,0 +1,80 @@
+/**
+ * What the compiler says to its user. Problems with input are collected in a `DiagnosticList` and reported all at once; a
+ * broken invariant of the compiler is thrown instead (`invariant.ts`).
+ */
+
+export type Severity = 'error' | 'warning' | 'note';
+
+export interface SourceLocation {
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
+  /** From 1, in UTF-16 units. */
+  readonly column: number;
+}
+
+export interface Diagnostic {
+  /** `MOA1203`: 1xxx input files, 2xxx options, 3xxx passes, 4xxx toolchain, 5xxx disk, 6xxx runtime. */
+  readonly code: string;
+  readonly severity: Severity;
+  readonly message: string;
+  /** What to do about it. */
+  readonly help?: string;
+  readonly location?: SourceLocation;
+  /** The JSON path in the input: `alphas[3][17]`. */
+  readonly path?: string;
+}
+
+/** Ends a compilation with what the user has to hear. `exitCode` is 1 (compile failed) or 2 (bad usage or input). */
+export class DiagnosticError extends Error {
+  readonly diagnostics: readonly Diagnostic[];
+  readonly exitCode: 1 | 2;
+
+  constructor(diagnostics: readonly Diagnostic[], exitCode: 1 | 2) {
+    super(diagnostics.map(formatDiagnostic).join('\n'));
+    this.name = 'DiagnosticError';
+    this.diagnostics = diagnostics;
+    this.exitCode = exitCode;
+  }
+}
+
+/** Collects diagnostics; keeps the first `limit` and counts the rest. */
+export class DiagnosticList {
+  readonly #limit: number;
+  readonly #kept: Diagnostic[] = [];
+  #errors = 0;
+  #dropped = 0;
+
+  constructor(limit = 100) {
+    this.#limit = limit;
+  }
+
+  add(diagnostic: Diagnostic): void {
+    if (diagnostic.severity === 'error') this.#errors += 1;
+    if (this.#kept.length < this.#limit) this.#kept.push(diagnostic);
+    else this.#dropped += 1;
+  }
+
+  get hasErrors(): boolean {
+    return this.#errors > 0;
+  }
+
+  get errorCount(): number {
+    return this.#errors;
+  }
+
+  /** All that was kept, and a last note that counts the rest. */
+  toArray(): readonly Diagnostic[] {
+    if (this.#dropped === 0) return [...this.#kept];
+    return [...this.#kept, { code: 'MOA1000', severity: 'note', message: `${this.#dropped} more problems are not shown` }];
+  }
+}
+
+/** `plan.json:3:14: error MOA1203: message (at alphas[3][17])` and an indented line of help. */
+export function formatDiagnostic(diagnostic: Diagnostic): string {
+  const { location, severity, code, message, path, help } = diagnostic;
+  const where = location === undefined ? '' : `${location.file}:${location.line}:${location.column}: `;
+  const at = path === undefined ? '' : ` (at ${path})`;
+  const advice = help === undefined ? '' : `\n    help: ${help}`;
+  return `${where}${severity} ${code}: ${message}${at}${advice}`;
+}
