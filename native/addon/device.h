@@ -119,8 +119,9 @@ public:
     }
     void refuseWhileCapturing(const char* call) const {
         if (!capturing_) return;
-        throw Failure("MOA_CAPTURE", std::string(call) + ": the device is capturing a graph; only launches and allocations are allowed "
-                                                         "until the capture ends");
+        throw Failure("MOA_CAPTURE", std::string(call) +
+                                         ": the device is capturing a graph; only launches and allocations are allowed "
+                                         "until the capture ends");
     }
     bool capturing() const { return capturing_; }
 

@@ -33,7 +33,8 @@ public:
             index = free_.back();
             free_.pop_back();
         } else {
-            if (slots_.size() > kIndexMask) throw Failure("MOA_TOO_MANY_OBJECTS", std::string("too many live ") + nameOf(kind_) + "s");
+            if (slots_.size() > kIndexMask)
+                throw Failure("MOA_TOO_MANY_OBJECTS", std::string("too many live ") + nameOf(kind_) + "s");
             index = static_cast<uint32_t>(slots_.size());
             slots_.emplace_back();
         }
@@ -43,7 +44,8 @@ public:
 
     T& get(uint64_t handle) {
         Slot& slot = slots_[checkedIndex(handle)];
-        if (!slot.object || slot.generation != generationOf(handle)) throw Misuse(std::string("this ") + nameOf(kind_) + " was already freed");
+        if (!slot.object || slot.generation != generationOf(handle))
+            throw Misuse(std::string("this ") + nameOf(kind_) + " was already freed");
         return *slot.object;
     }
 
@@ -79,18 +81,21 @@ private:
     static uint32_t generationOf(uint64_t handle) { return static_cast<uint32_t>(handle >> 33); }
 
     uint64_t handleOf(uint32_t index) const {
-        return uint64_t{slots_[index].generation} << 33 | uint64_t{instance_} << 23 | uint64_t{static_cast<uint8_t>(kind_)} << 20 | index;
+        return uint64_t{slots_[index].generation} << 33 | uint64_t{instance_} << 23 | uint64_t{static_cast<uint8_t>(kind_)} << 20 |
+               index;
     }
 
     uint32_t checkedIndex(uint64_t handle) const {
         const auto kind = static_cast<HandleKind>(handle >> 20 & 7);
         const uint32_t generation = generationOf(handle);
         const std::string expected = std::string("expected a ") + nameOf(kind_) + " handle";
-        if (generation == 0 || kind < HandleKind::device || kind > HandleKind::event) throw Misuse(expected + ", got a number that is no handle");
+        if (generation == 0 || kind < HandleKind::device || kind > HandleKind::event)
+            throw Misuse(expected + ", got a number that is no handle");
         if (kind != kind_) throw Misuse(expected + ", got a " + nameOf(kind) + " handle");
         if ((handle >> 23 & kInstanceMask) != instance_) throw Misuse(expected + " of this thread, got one of another thread");
         const uint32_t index = indexOf(handle);
-        if (index >= slots_.size() || generation > slots_[index].generation) throw Misuse(expected + ", got a number that is no handle");
+        if (index >= slots_.size() || generation > slots_[index].generation)
+            throw Misuse(expected + ", got a number that is no handle");
         return index;
     }
 

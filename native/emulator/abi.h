@@ -2,7 +2,9 @@
 //
 // A kernel library is a shared object made from one emitted .cu. It exports, for a kernel named K,
 //     extern "C" int32_t K_emulate(moa::emulator::Launch*);
-// The fibers, the checks and the counters live in headers that are compiled into that library; it keeps no state between launches.
+// The fibers, the checks and the counters live in headers that are compiled into that library; between launches it
+// keeps a pool of stacks for each operating-system thread that has launched it, and nothing that a launch could notice. Any number of threads
+// may launch at once. Load it with RTLD_LOCAL; it exports the entry and nothing else.
 #pragma once
 #include <cstdint>
 

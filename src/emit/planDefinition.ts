@@ -2,7 +2,7 @@ import type { Expression } from '../ir/affine.ts';
 import type { KernelNode, LaidOutLayer, ScheduledModule } from '../ir/nodes.ts';
 import type { Rule } from '../ir/rule.ts';
 import type { MaskShape } from '../mask/mask.ts';
-import { definitionFormat, type KernelDefinition, type LayerDefinition, type PlanDefinition } from '../runtime/definition.ts';
+import { definitionFormat, type KernelDefinition, type LayerDefinition, type PlanDefinition } from '../ir/planDefinition.ts';
 import { partialFloats } from './kernelContext.ts';
 
 /** The runtime's view of a compiled module. `cubins` maps architectures to paths in the package. */

@@ -7,3 +7,8 @@ export { Kernel, Module, type LaunchConfig } from './kernel.ts';
 export { loadAddon } from './loadAddon.ts';
 export type { CudaStatus, DeviceProperties, EmulatorCounters, EmulatorFinding, KernelAttributes } from './native.ts';
 export { EmulatorFindingError, RuntimeError, runtimeErrorCodes, type RuntimeErrorCode } from './runtimeError.ts';
+export type { PlanDefinition } from '../ir/planDefinition.ts';
+export { Plan } from './plan.ts';
+export type { RopeOptions } from './rope.ts';
+export { Session, type CapturedStep, type DecodeTensors, type PrefillTensors, type SessionOptions } from './session.ts';
+export type { GroupMemory, LayerMemory, SessionMemory, SessionShape } from './sessionLayout.ts';

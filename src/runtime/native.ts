@@ -1,7 +1,8 @@
 /**
  * The functions of the native addon, as the runtime sees them. Handles are opaque numbers (index and generation); the addon
  * rejects a handle that was freed, is of another kind or of another thread with a `TypeError`, and a number outside its range with a
- * `RangeError` (`MOA_OUT_OF_RANGE`). Every other failure is an `Error` whose `code` names the driver's error (`CUDA_ERROR_OUT_OF_MEMORY`) or ours (`MOA_EMULATOR_FINDING`).
+ * `RangeError` (`MOA_OUT_OF_RANGE`). Every other failure is an `Error` whose `code` names the driver's error
+ * (`CUDA_ERROR_OUT_OF_MEMORY`) or ours (`MOA_EMULATOR_FINDING`).
  */
 
 export type DeviceHandle = number & { readonly brand: 'device' };

@@ -18,6 +18,17 @@ export const runtimeErrorCodes = {
   emulatorFinding: 'MOA6013',
   deviceLost: 'MOA6014',
   driverFailure: 'MOA6015',
+  sequenceFull: 'MOA6101',
+  noSuchLayer: 'MOA6102',
+  badTensor: 'MOA6103',
+  badCuSeqlens: 'MOA6104',
+  sequenceHeld: 'MOA6105',
+  badOptions: 'MOA6106',
+  packageFormat: 'MOA6201',
+  packageKernel: 'MOA6202',
+  packageArchitecture: 'MOA6203',
+  packageDamaged: 'MOA6204',
+  emulatorBuild: 'MOA6205',
 } as const;
 
 export type RuntimeErrorName = keyof typeof runtimeErrorCodes;
@@ -151,6 +162,17 @@ function helpFor(name: RuntimeErrorName): string {
     case 'wrongDeviceKind':
     case 'emulatorFinding':
     case 'driverFailure':
+    case 'sequenceFull':
+    case 'noSuchLayer':
+    case 'badTensor':
+    case 'badCuSeqlens':
+    case 'sequenceHeld':
+    case 'badOptions':
+    case 'packageFormat':
+    case 'packageKernel':
+    case 'packageArchitecture':
+    case 'packageDamaged':
+    case 'emulatorBuild':
       return '';
     default:
       return assertNever(name);

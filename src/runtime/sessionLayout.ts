@@ -1,16 +1,19 @@
 /** Where everything of a session lies: windows, rings, page tables and bytes, computed from the plan before anything is allocated. */
 import { evaluate, windowOf, printRule } from '../ir/affine.ts';
 import { decodeSegments, type DecodeSegments, type RingUnit } from '../passes/schedule/decodeSegments.ts';
-import type { PlanDefinition, RingGroupDefinition } from './definition.ts';
+import type { PlanDefinition, RingGroupDefinition } from '../ir/planDefinition.ts';
 
 export interface SessionShape {
   /** Sequences. */
   readonly batch: number;
   /** The most tokens a sequence will hold: prompt and new tokens. */
   readonly lengthBound: number;
+  /** The layers that the session serves, rising: those on this device when a model is spread over several. All by default. */
+  readonly layers?: readonly number[];
 }
 
 export interface LayerLayout {
+  readonly layer: number;
   /** Window in tokens of each query head. */
   readonly windows: Int32Array;
   /** `[slot][kvHead]` pairs: offset in the layer's page table, window in tokens of the ring. */
@@ -58,14 +61,21 @@ export interface SessionLayout {
   readonly pages: number;
 }
 
+/** The layers of a session, rising. */
+export function layersOf(plan: PlanDefinition, { layers }: SessionShape): readonly number[] {
+  return layers ?? plan.layers.map((_, layer) => layer);
+}
+
 /** Windows, rings and pages of all layers. */
-export function layoutSession(plan: PlanDefinition, { batch, lengthBound }: SessionShape): SessionLayout {
+export function layoutSession(plan: PlanDefinition, shape: SessionShape): SessionLayout {
+  const { batch, lengthBound } = shape;
   const variables = { N: lengthBound };
   const pagesOf = plan.expressions.map((expression) => evaluate(expression, variables));
   const windowsOf = plan.rules.map((rule) => windowOf(rule, plan.limits, lengthBound));
   const { kvHeads } = plan.shape;
   let firstPage = 0;
-  const layers = plan.layers.map(({ heads, rings: groups }): LayerLayout => {
+  const layers = layersOf(plan, shape).map((index): LayerLayout => {
+    const { heads, rings: groups } = plan.layers[index]!;
     const rings = new Int32Array(batch * kvHeads * 2);
     const units: RingUnit[] = [];
     let next = 0;
@@ -80,11 +90,17 @@ export function layoutSession(plan: PlanDefinition, { batch, lengthBound }: Sess
         }
       }
     }
-    const layer = { windows: Int32Array.from(heads, (rule) => windowsOf[rule]!), rings, units, firstPage, pages: next };
+    const layer = { layer: index, windows: Int32Array.from(heads, (rule) => windowsOf[rule]!), rings, units, firstPage, pages: next };
     firstPage += next;
     return layer;
   });
   return { layers, pages: firstPage };
+}
+
+/** Pages of one ring that hold a token when its sequence has `length` tokens. */
+export function ringPagesInUse(length: number, window: number, sink: number, pageTokens: number): number {
+  if (length <= sink) return Math.ceil(length / pageTokens);
+  return Math.ceil(sink / pageTokens) + Math.ceil(Math.min(length - sink, window) / pageTokens);
 }
 
 /** The decode schedule of a layer on a device that runs `blocks` blocks at once. */
@@ -96,13 +112,13 @@ export function layerSegments(plan: PlanDefinition, layer: LayerLayout, blocks: 
 export function sessionMemory(plan: PlanDefinition, shape: SessionShape, tables: number, workspace: number): SessionMemory {
   const variables = { N: shape.lengthBound };
   const { pageBytes } = plan.layout;
-  const layers = plan.layers.map(({ rings }, layer): LayerMemory => {
-    const groups = rings.map((group) => groupMemory(plan, group, shape.batch, variables, pageBytes));
+  const layers = layersOf(plan, shape).map((layer): LayerMemory => {
+    const groups = plan.layers[layer]!.rings.map((group) => groupMemory(plan, group, shape.batch, variables, pageBytes));
     return { layer, groups, bytes: groups.reduce((sum, group) => sum + group.bytes, 0) };
   });
   const cache = layers.reduce((sum, layer) => sum + layer.bytes, 0);
   const tokenBytes = pageBytes / plan.layout.pageTokens;
-  const dense = plan.shape.layers * plan.shape.kvHeads * shape.batch * shape.lengthBound * tokenBytes;
+  const dense = layers.length * plan.shape.kvHeads * shape.batch * shape.lengthBound * tokenBytes;
   return { total: cache + tables + workspace, cache, tables, workspace, dense, layers };
 }
 

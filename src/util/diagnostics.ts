@@ -23,6 +23,14 @@ export interface Diagnostic {
   readonly location?: SourceLocation;
   /** The JSON path in the input: `alphas[3][17]`. */
   readonly path?: string;
+  /** Other places that matter, such as the other side of a contradiction. */
+  readonly related?: readonly RelatedPlace[];
+}
+
+export interface RelatedPlace {
+  /** What is there: `model.kvHeads is 8`. */
+  readonly message: string;
+  readonly location: SourceLocation;
 }
 
 /** Ends a compilation with what the user has to hear. `exitCode` is 1 (compile failed) or 2 (bad usage or input). */
@@ -38,21 +46,23 @@ export class DiagnosticError extends Error {
   }
 }
 
-/** Collects diagnostics; keeps the first `limit` and counts the rest. */
+/**
+ * Collects diagnostics. Keeps the first `limit` errors and the first `limit` warnings and notes, so that neither hides the
+ * other, and counts the rest.
+ */
 export class DiagnosticList {
   readonly #limit: number;
   readonly #kept: Diagnostic[] = [];
   #errors = 0;
-  #dropped = 0;
+  #others = 0;
 
   constructor(limit = 100) {
     this.#limit = limit;
   }
 
   add(diagnostic: Diagnostic): void {
-    if (diagnostic.severity === 'error') this.#errors += 1;
-    if (this.#kept.length < this.#limit) this.#kept.push(diagnostic);
-    else this.#dropped += 1;
+    const count = diagnostic.severity === 'error' ? ++this.#errors : ++this.#others;
+    if (count <= this.#limit) this.#kept.push(diagnostic);
   }
 
   get hasErrors(): boolean {
@@ -63,18 +73,28 @@ export class DiagnosticList {
     return this.#errors;
   }
 
-  /** All that was kept, and a last note that counts the rest. */
+  /** All that was kept, in order, and a last note that counts the rest. */
   toArray(): readonly Diagnostic[] {
-    if (this.#dropped === 0) return [...this.#kept];
-    return [...this.#kept, { code: 'MOA1000', severity: 'note', message: `${this.#dropped} more problems are not shown` }];
+    const dropped = this.#errors + this.#others - this.#kept.length;
+    if (dropped === 0) return [...this.#kept];
+    const message = `${dropped} more ${dropped === 1 ? 'problem is' : 'problems are'} not shown`;
+    return [...this.#kept, { code: 'MOA1000', severity: 'note', message }];
   }
 }
 
-/** `plan.json:3:14: error MOA1203: message (at alphas[3][17])` and an indented line of help. */
+/**
+ * `plan.json:3:14: error MOA1203: message (at alphas[3][17])`, then an indented line for each related place and one of help.
+ */
 export function formatDiagnostic(diagnostic: Diagnostic): string {
-  const { location, severity, code, message, path, help } = diagnostic;
-  const where = location === undefined ? '' : `${location.file}:${location.line}:${location.column}: `;
+  const { location, severity, code, message, path, help, related = [] } = diagnostic;
+  const where = location === undefined ? '' : `${formatLocation(location)}: `;
   const at = path === undefined ? '' : ` (at ${path})`;
+  const places = related.map((place) => `\n    see ${formatLocation(place.location)}: ${place.message}`).join('');
   const advice = help === undefined ? '' : `\n    help: ${help}`;
-  return `${where}${severity} ${code}: ${message}${at}${advice}`;
+  return `${where}${severity} ${code}: ${message}${at}${places}${advice}`;
+}
+
+/** `plan.json:3:14`. */
+export function formatLocation(location: SourceLocation): string {
+  return `${location.file}:${location.line}:${location.column}`;
 }

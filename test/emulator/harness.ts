@@ -106,14 +106,16 @@ export class Kernel {
 
   #run(spec: LaunchSpec, commands: readonly string[]): string[] {
     const { params, pointers } = packParams(spec.params);
+    const conflicts = Number(spec.failOnBankConflict ?? false);
     const script = [
       ...spec.buffers.map((bytes) => `buffer ${Buffer.from(bytes).toString('hex')}`),
       `params ${params.toString('hex')}`,
       ...pointers,
-      `shape ${spec.grid ?? 1} ${spec.threads} ${spec.sharedBytes ?? 0} ${spec.findingCapacity ?? 16} ${spec.failOnBankConflict === true ? 1 : 0}`,
+      ['shape', spec.grid ?? 1, spec.threads, spec.sharedBytes ?? 0, spec.findingCapacity ?? 16, conflicts].join(' '),
       ...commands,
     ];
-    const output = execFileSync(this.#driver, [this.library, this.#name], { input: `${script.join('\n')}\n`, maxBuffer: 1 << 28, timeout: 60_000 });
+    const input = `${script.join('\n')}\n`;
+    const output = execFileSync(this.#driver, [this.library, this.#name], { input, maxBuffer: 1 << 28, timeout: 60_000 });
     return output.toString('utf8').trim().split('\n');
   }
 }

@@ -78,8 +78,8 @@ private:
 
 CudaDevice::CudaDevice(std::shared_ptr<const Driver> driver, int ordinal) : driver_(std::move(driver)) {
     if (ordinal >= driver_->deviceCount)
-        throw Failure("CUDA_ERROR_INVALID_DEVICE", "there is no device cuda:" + std::to_string(ordinal) + ": this process sees " + std::to_string(driver_->deviceCount) +
-                                                       " GPU(s), numbered from 0");
+        throw Failure("CUDA_ERROR_INVALID_DEVICE", "there is no device cuda:" + std::to_string(ordinal) + ": this process sees " +
+                                                       std::to_string(driver_->deviceCount) + " GPU(s), numbered from 0");
     check(driver_->cuDeviceGet(&device_, ordinal), "cuDeviceGet");
     readProperties();
     check(driver_->cuDevicePrimaryCtxRetain(&context_, device_), "cuDevicePrimaryCtxRetain");
@@ -139,7 +139,9 @@ std::unique_ptr<Memory> CudaDevice::allocate(uint64_t bytes) {
     if (result == CUDA_ERROR_OUT_OF_MEMORY) {
         size_t free = 0, total = 0;
         const bool known = driver_->cuMemGetInfo(&free, &total) == CUDA_SUCCESS;
-        check(result, "cuMemAlloc", std::to_string(bytes) + " bytes were asked for" + (known ? ", " + std::to_string(free) + " of " + std::to_string(total) + " are free" : ""));
+        check(result, "cuMemAlloc",
+              std::to_string(bytes) + " bytes were asked for" +
+                  (known ? ", " + std::to_string(free) + " of " + std::to_string(total) + " are free" : ""));
     }
     check(result, "cuMemAlloc");
     memory->address = pointer;
@@ -178,7 +180,8 @@ int CudaDevice::occupancy(Kernel& base, uint32_t threads, uint32_t sharedBytes) 
     const Current current(*this);
     kernel.raiseSharedLimit(sharedBytes);
     int blocks = 0;
-    check(driver_->cuOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel.function(), static_cast<int>(threads), sharedBytes), "cuOccupancyMaxActiveBlocksPerMultiprocessor");
+    check(driver_->cuOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel.function(), static_cast<int>(threads), sharedBytes),
+          "cuOccupancyMaxActiveBlocksPerMultiprocessor");
     return blocks;
 }
 
@@ -194,9 +197,14 @@ void CudaDevice::launch(Kernel& base, const LaunchShape& shape, ConstBytes param
     if (!params.empty()) std::memcpy(copy.data(), params.data(), params.size());
     if (params.size() < oldLimit) std::memset(copy.data() + params.size(), 0, oldLimit - params.size());
     void* pointers[] = {copy.data()};
-    check(driver_->cuLaunchKernel(kernel.function(), shape.grid, 1, 1, shape.threads, 1, 1, shape.sharedBytes, stream_, pointers, nullptr), "cuLaunchKernel",
-          "Kernel '" + kernel.name + "', grid " + std::to_string(shape.grid) + ", " + std::to_string(shape.threads) + " threads, " + std::to_string(shape.sharedBytes) +
-              " bytes of dynamic shared memory");
+    const CUresult result = driver_->cuLaunchKernel(kernel.function(), shape.grid, 1, 1, shape.threads, 1, 1, shape.sharedBytes,
+                                                    stream_, pointers, nullptr);
+    // The details are put together for a failure only: launches are frequent.
+    if (result != CUDA_SUCCESS) {
+        check(result, "cuLaunchKernel",
+              "Kernel '" + kernel.name + "', grid " + std::to_string(shape.grid) + ", " + std::to_string(shape.threads) +
+                  " threads, " + std::to_string(shape.sharedBytes) + " bytes of dynamic shared memory");
+    }
     if (capturing()) captured_.push_back(kernel.module);
 }
 

@@ -25,9 +25,11 @@ const char* adviceFor(CUresult result) {
         case CUDA_ERROR_LAUNCH_TIMEOUT:
             return "The GPU also drives a display and stopped a kernel that ran too long; restart the process";
         default:
-            return isSticky(result) ? "A kernel failed earlier in this process, perhaps in a previous call. Run under compute-sanitizer to find the "
-                                      "access, or run the same plan on the emulator; this process must be restarted to use the GPU again"
-                                    : nullptr;
+            return isSticky(result)
+                       ? "A kernel failed earlier in this process, perhaps in a previous call. Run under compute-sanitizer to find "
+                         "the "
+                         "access, or run the same plan on the emulator; this process must be restarted to use the GPU again"
+                       : nullptr;
     }
 }
 

@@ -13,8 +13,8 @@ constexpr uint32_t kDefaultSharedBytes = 48 * 1024;
 std::string adviceForImage(const DeviceProperties& properties, CUresult result) {
     if (result != CUDA_ERROR_INVALID_IMAGE && result != CUDA_ERROR_NO_BINARY_FOR_GPU) return "";
     const std::string major = std::to_string(properties.computeMajor), minor = std::to_string(properties.computeMinor);
-    return "This cubin was not built for this GPU (" + properties.name + ", compute capability " + major + "." + minor + "), or it is damaged: compile with --arch sm_" +
-           major + minor;
+    return "This cubin was not built for this GPU (" + properties.name + ", compute capability " + major + "." + minor +
+           "), or it is damaged: compile with --arch sm_" + major + minor;
 }
 
 }  // namespace
@@ -50,7 +50,8 @@ void CudaModule::release() {
 std::unique_ptr<Kernel> CudaModule::kernel(std::shared_ptr<Module> self, const std::string& name) {
     const CudaDevice::Current current(device_);
     CUfunction function = nullptr;
-    device_.check(device_.driver().cuModuleGetFunction(&function, module_, name.c_str()), "cuModuleGetFunction", "Kernel '" + name + "'");
+    device_.check(device_.driver().cuModuleGetFunction(&function, module_, name.c_str()), "cuModuleGetFunction",
+                  "Kernel '" + name + "'");
     auto kernel = std::make_unique<CudaKernel>(device_, function);
     kernel->name = name;
     kernel->module = std::move(self);
@@ -84,16 +85,21 @@ void CudaKernel::raiseSharedLimit(uint32_t sharedBytes) {
     if (sharedBytes <= sharedLimit_) return;
     const uint64_t most = device_.properties().sharedBytesPerBlock, taken = static_cast<uint64_t>(attributes.staticSharedBytes);
     if (sharedBytes + taken > most)
-        throw OutOfRange("kernel '" + name + "' asks for " + std::to_string(sharedBytes) + " bytes of dynamic and " + std::to_string(taken) +
-                         " of static shared memory; a block of this GPU may have " + std::to_string(most));
-    device_.check(device_.driver().cuFuncSetAttribute(function_, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, static_cast<int>(sharedBytes)), "cuFuncSetAttribute");
+        throw OutOfRange("kernel '" + name + "' asks for " + std::to_string(sharedBytes) + " bytes of dynamic and " +
+                         std::to_string(taken) + " of static shared memory; a block of this GPU may have " + std::to_string(most));
+    device_.check(device_.driver().cuFuncSetAttribute(function_, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                                                      static_cast<int>(sharedBytes)),
+                  "cuFuncSetAttribute");
     sharedLimit_ = sharedBytes;
 }
 
 void CudaKernel::checkParams(size_t bytes) const {
-    if (bytes > kMostParamBytes) throw OutOfRange("kernel '" + name + "' is passed " + std::to_string(bytes) + " bytes of parameters; at most 32764 are possible");
+    if (bytes > kMostParamBytes)
+        throw OutOfRange("kernel '" + name + "' is passed " + std::to_string(bytes) +
+                         " bytes of parameters; at most 32764 are possible");
     if (paramBytes_ && *paramBytes_ != bytes)
-        throw Failure("MOA_WRONG_PARAMS", "kernel '" + name + "' takes " + std::to_string(*paramBytes_) + " bytes of parameters, but " + std::to_string(bytes) +
+        throw Failure("MOA_WRONG_PARAMS", "kernel '" + name + "' takes " + std::to_string(*paramBytes_) +
+                                              " bytes of parameters, but " + std::to_string(bytes) +
                                               " were passed: the cubin and the runtime are of different builds");
 }
 

@@ -28,8 +28,8 @@ void* openLibrary(const std::string& library, std::string& tried) {
 
 /// The first required symbol that is missing, or null.
 const char* resolve(void* handle, Driver& driver) {
-#define MOA_RESOLVE(name, symbol, parameters)                                            \
-    driver.name = reinterpret_cast<CUresult(*) parameters>(dlsym(handle, symbol));       \
+#define MOA_RESOLVE(name, symbol, parameters)                                      \
+    driver.name = reinterpret_cast<CUresult(*) parameters>(dlsym(handle, symbol)); \
     if (!driver.name) return symbol;
     MOA_CUDA_FUNCTIONS(MOA_RESOLVE)
 #undef MOA_RESOLVE
@@ -55,14 +55,17 @@ DriverSearch findDriver(const std::string& library) {
     const char* missing = resolve(handle, *driver);
     const std::string needed = "; CUDA " + versionText(kOldestVersion) + " or newer is needed: update the NVIDIA driver";
     // The version first: it is the better explanation of a missing symbol.
-    if (driver->cuDriverGetVersion && driver->cuDriverGetVersion(&driver->version) == CUDA_SUCCESS && driver->version < kOldestVersion)
-        return none("MOA_DRIVER_TOO_OLD", "the NVIDIA driver supports CUDA " + versionText(driver->version) + " at most" + needed, driver->version);
+    if (driver->cuDriverGetVersion && driver->cuDriverGetVersion(&driver->version) == CUDA_SUCCESS &&
+        driver->version < kOldestVersion)
+        return none("MOA_DRIVER_TOO_OLD", "the NVIDIA driver supports CUDA " + versionText(driver->version) + " at most" + needed,
+                    driver->version);
     if (missing) return none("MOA_DRIVER_TOO_OLD", std::string("the NVIDIA driver has no ") + missing + needed, driver->version);
 
     CUresult result = driver->cuInit(0);
     if (result == CUDA_SUCCESS) result = driver->cuDeviceGetCount(&driver->deviceCount);
     if (result == CUDA_ERROR_NO_DEVICE || (result == CUDA_SUCCESS && driver->deviceCount == 0))
-        return none("CUDA_ERROR_NO_DEVICE", "the NVIDIA driver is installed, but no GPU is visible to this process" + visibleDevices(), driver->version);
+        return none("CUDA_ERROR_NO_DEVICE",
+                    "the NVIDIA driver is installed, but no GPU is visible to this process" + visibleDevices(), driver->version);
     if (result != CUDA_SUCCESS) return none(errorName(*driver, result), errorText(*driver, result, "cuInit"), driver->version);
     const int version = driver->version;
     return {std::move(driver), "", "", version};

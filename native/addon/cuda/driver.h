@@ -9,50 +9,51 @@ namespace moa::cuda {
 
 // X(name in the documentation, symbol in the library, parameters). The symbols with _v2 are what CUDA's headers call by the plain
 // name; the plain symbol is an older interface with 32-bit sizes.
-#define MOA_CUDA_FUNCTIONS(X)                                                                                                          \
-    X(cuInit, "cuInit", (unsigned flags))                                                                                              \
-    X(cuDriverGetVersion, "cuDriverGetVersion", (int* version))                                                                        \
-    X(cuGetErrorName, "cuGetErrorName", (CUresult error, const char** text))                                                           \
-    X(cuGetErrorString, "cuGetErrorString", (CUresult error, const char** text))                                                       \
-    X(cuDeviceGetCount, "cuDeviceGetCount", (int* count))                                                                              \
-    X(cuDeviceGet, "cuDeviceGet", (CUdevice * device, int ordinal))                                                                    \
-    X(cuDeviceGetName, "cuDeviceGetName", (char* name, int length, CUdevice device))                                                   \
-    X(cuDeviceTotalMem, "cuDeviceTotalMem_v2", (size_t * bytes, CUdevice device))                                                      \
-    X(cuDeviceGetAttribute, "cuDeviceGetAttribute", (int* value, int attribute, CUdevice device))                                      \
-    X(cuDevicePrimaryCtxRetain, "cuDevicePrimaryCtxRetain", (CUcontext * context, CUdevice device))                                    \
-    X(cuDevicePrimaryCtxRelease, "cuDevicePrimaryCtxRelease_v2", (CUdevice device))                                                    \
-    X(cuCtxPushCurrent, "cuCtxPushCurrent_v2", (CUcontext context))                                                                    \
-    X(cuCtxPopCurrent, "cuCtxPopCurrent_v2", (CUcontext * context))                                                                    \
-    X(cuStreamCreate, "cuStreamCreate", (CUstream * stream, unsigned flags))                                                           \
-    X(cuStreamDestroy, "cuStreamDestroy_v2", (CUstream stream))                                                                        \
-    X(cuStreamSynchronize, "cuStreamSynchronize", (CUstream stream))                                                                   \
-    X(cuMemGetInfo, "cuMemGetInfo_v2", (size_t * free, size_t * total))                                                                \
-    X(cuMemAlloc, "cuMemAlloc_v2", (CUdeviceptr * pointer, size_t bytes))                                                              \
-    X(cuMemFree, "cuMemFree_v2", (CUdeviceptr pointer))                                                                                \
-    X(cuMemcpyHtoDAsync, "cuMemcpyHtoDAsync_v2", (CUdeviceptr to, const void* from, size_t bytes, CUstream stream))                    \
-    X(cuMemcpyDtoHAsync, "cuMemcpyDtoHAsync_v2", (void* to, CUdeviceptr from, size_t bytes, CUstream stream))                          \
-    X(cuMemcpyDtoDAsync, "cuMemcpyDtoDAsync_v2", (CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream))                    \
-    X(cuMemsetD8Async, "cuMemsetD8Async", (CUdeviceptr to, unsigned char value, size_t bytes, CUstream stream))                        \
-    X(cuModuleLoadDataEx, "cuModuleLoadDataEx", (CUmodule * module, const void* image, unsigned options, int* names, void** values))   \
-    X(cuModuleUnload, "cuModuleUnload", (CUmodule module))                                                                             \
-    X(cuModuleGetFunction, "cuModuleGetFunction", (CUfunction * function, CUmodule module, const char* name))                          \
-    X(cuFuncGetAttribute, "cuFuncGetAttribute", (int* value, int attribute, CUfunction function))                                      \
-    X(cuFuncSetAttribute, "cuFuncSetAttribute", (CUfunction function, int attribute, int value))                                       \
-    X(cuOccupancyMaxActiveBlocksPerMultiprocessor, "cuOccupancyMaxActiveBlocksPerMultiprocessor",                                      \
-      (int* blocks, CUfunction function, int threads, size_t sharedBytes))                                                             \
-    X(cuLaunchKernel, "cuLaunchKernel",                                                                                                \
-      (CUfunction function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX, unsigned blockY, unsigned blockZ,         \
-       unsigned sharedBytes, CUstream stream, void** params, void** extra))                                                            \
-    X(cuStreamBeginCapture, "cuStreamBeginCapture_v2", (CUstream stream, int mode))                                                    \
-    X(cuStreamEndCapture, "cuStreamEndCapture", (CUstream stream, CUgraph * graph))                                                    \
-    X(cuGraphInstantiateWithFlags, "cuGraphInstantiateWithFlags", (CUgraphExec * exec, CUgraph graph, unsigned long long flags))       \
-    X(cuGraphLaunch, "cuGraphLaunch", (CUgraphExec exec, CUstream stream))                                                             \
-    X(cuGraphExecDestroy, "cuGraphExecDestroy", (CUgraphExec exec))                                                                    \
-    X(cuGraphDestroy, "cuGraphDestroy", (CUgraph graph))                                                                               \
-    X(cuEventCreate, "cuEventCreate", (CUevent * event, unsigned flags))                                                               \
-    X(cuEventRecord, "cuEventRecord", (CUevent event, CUstream stream))                                                                \
-    X(cuEventSynchronize, "cuEventSynchronize", (CUevent event))                                                                       \
-    X(cuEventElapsedTime, "cuEventElapsedTime", (float* milliseconds, CUevent from, CUevent to))                                       \
+#define MOA_CUDA_FUNCTIONS(X)                                                                                                    \
+    X(cuInit, "cuInit", (unsigned flags))                                                                                        \
+    X(cuDriverGetVersion, "cuDriverGetVersion", (int* version))                                                                  \
+    X(cuGetErrorName, "cuGetErrorName", (CUresult error, const char** text))                                                     \
+    X(cuGetErrorString, "cuGetErrorString", (CUresult error, const char** text))                                                 \
+    X(cuDeviceGetCount, "cuDeviceGetCount", (int* count))                                                                        \
+    X(cuDeviceGet, "cuDeviceGet", (CUdevice* device, int ordinal))                                                               \
+    X(cuDeviceGetName, "cuDeviceGetName", (char* name, int length, CUdevice device))                                             \
+    X(cuDeviceTotalMem, "cuDeviceTotalMem_v2", (size_t* bytes, CUdevice device))                                                 \
+    X(cuDeviceGetAttribute, "cuDeviceGetAttribute", (int* value, int attribute, CUdevice device))                                \
+    X(cuDevicePrimaryCtxRetain, "cuDevicePrimaryCtxRetain", (CUcontext* context, CUdevice device))                               \
+    X(cuDevicePrimaryCtxRelease, "cuDevicePrimaryCtxRelease_v2", (CUdevice device))                                              \
+    X(cuCtxPushCurrent, "cuCtxPushCurrent_v2", (CUcontext context))                                                              \
+    X(cuCtxPopCurrent, "cuCtxPopCurrent_v2", (CUcontext* context))                                                               \
+    X(cuStreamCreate, "cuStreamCreate", (CUstream* stream, unsigned flags))                                                      \
+    X(cuStreamDestroy, "cuStreamDestroy_v2", (CUstream stream))                                                                  \
+    X(cuStreamSynchronize, "cuStreamSynchronize", (CUstream stream))                                                             \
+    X(cuMemGetInfo, "cuMemGetInfo_v2", (size_t* free, size_t* total))                                                            \
+    X(cuMemAlloc, "cuMemAlloc_v2", (CUdeviceptr* pointer, size_t bytes))                                                         \
+    X(cuMemFree, "cuMemFree_v2", (CUdeviceptr pointer))                                                                          \
+    X(cuMemcpyHtoDAsync, "cuMemcpyHtoDAsync_v2", (CUdeviceptr to, const void* from, size_t bytes, CUstream stream))              \
+    X(cuMemcpyDtoHAsync, "cuMemcpyDtoHAsync_v2", (void* to, CUdeviceptr from, size_t bytes, CUstream stream))                    \
+    X(cuMemcpyDtoDAsync, "cuMemcpyDtoDAsync_v2", (CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream))              \
+    X(cuMemsetD8Async, "cuMemsetD8Async", (CUdeviceptr to, unsigned char value, size_t bytes, CUstream stream))                  \
+    X(cuModuleLoadDataEx, "cuModuleLoadDataEx",                                                                                  \
+      (CUmodule* module, const void* image, unsigned options, int* names, void** values))                                        \
+    X(cuModuleUnload, "cuModuleUnload", (CUmodule module))                                                                       \
+    X(cuModuleGetFunction, "cuModuleGetFunction", (CUfunction* function, CUmodule module, const char* name))                     \
+    X(cuFuncGetAttribute, "cuFuncGetAttribute", (int* value, int attribute, CUfunction function))                                \
+    X(cuFuncSetAttribute, "cuFuncSetAttribute", (CUfunction function, int attribute, int value))                                 \
+    X(cuOccupancyMaxActiveBlocksPerMultiprocessor, "cuOccupancyMaxActiveBlocksPerMultiprocessor",                                \
+      (int* blocks, CUfunction function, int threads, size_t sharedBytes))                                                       \
+    X(cuLaunchKernel, "cuLaunchKernel",                                                                                          \
+      (CUfunction function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX, unsigned blockY, unsigned blockZ,   \
+       unsigned sharedBytes, CUstream stream, void** params, void** extra))                                                      \
+    X(cuStreamBeginCapture, "cuStreamBeginCapture_v2", (CUstream stream, int mode))                                              \
+    X(cuStreamEndCapture, "cuStreamEndCapture", (CUstream stream, CUgraph* graph))                                               \
+    X(cuGraphInstantiateWithFlags, "cuGraphInstantiateWithFlags", (CUgraphExec* exec, CUgraph graph, unsigned long long flags))  \
+    X(cuGraphLaunch, "cuGraphLaunch", (CUgraphExec exec, CUstream stream))                                                       \
+    X(cuGraphExecDestroy, "cuGraphExecDestroy", (CUgraphExec exec))                                                              \
+    X(cuGraphDestroy, "cuGraphDestroy", (CUgraph graph))                                                                         \
+    X(cuEventCreate, "cuEventCreate", (CUevent* event, unsigned flags))                                                          \
+    X(cuEventRecord, "cuEventRecord", (CUevent event, CUstream stream))                                                          \
+    X(cuEventSynchronize, "cuEventSynchronize", (CUevent event))                                                                 \
+    X(cuEventElapsedTime, "cuEventElapsedTime", (float* milliseconds, CUevent from, CUevent to))                                 \
     X(cuEventDestroy, "cuEventDestroy_v2", (CUevent event))
 
 struct Driver {

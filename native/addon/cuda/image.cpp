@@ -14,11 +14,13 @@ T load(ConstBytes image, uint64_t offset) {
 
 bool fits(ConstBytes image, uint64_t offset, uint64_t bytes) { return offset <= image.size() && bytes <= image.size() - offset; }
 
-std::string cutOff(ConstBytes image) { return "it is cut off: it has " + std::to_string(image.size()) + " bytes, but its headers name more"; }
+std::string cutOff(ConstBytes image) {
+    return "it is cut off: it has " + std::to_string(image.size()) + " bytes, but its headers name more";
+}
 
 // Offsets in a 64-bit ELF file header and section header, from the System V ABI.
-constexpr uint64_t kElfHeaderBytes = 64, kProgramOffset = 32, kSectionOffset = 40, kProgramSize = 54, kProgramCount = 56, kSectionSize = 58,
-                   kSectionCount = 60, kSectionHeaderBytes = 64;
+constexpr uint64_t kElfHeaderBytes = 64, kProgramOffset = 32, kSectionOffset = 40, kProgramSize = 54, kProgramCount = 56,
+                   kSectionSize = 58, kSectionCount = 60, kSectionHeaderBytes = 64;
 constexpr uint32_t kNoBits = 8;  // SHT_NOBITS: a section without content in the file
 
 std::string elfProblem(ConstBytes image) {
@@ -27,7 +29,9 @@ std::string elfProblem(ConstBytes image) {
     const auto sections = load<uint64_t>(image, kSectionOffset), programs = load<uint64_t>(image, kProgramOffset);
     const auto sectionSize = load<uint16_t>(image, kSectionSize), sectionCount = load<uint16_t>(image, kSectionCount);
     const auto programSize = load<uint16_t>(image, kProgramSize), programCount = load<uint16_t>(image, kProgramCount);
-    if (!fits(image, programs, uint64_t{programSize} * programCount) || !fits(image, sections, uint64_t{sectionSize} * sectionCount)) return cutOff(image);
+    if (!fits(image, programs, uint64_t{programSize} * programCount) ||
+        !fits(image, sections, uint64_t{sectionSize} * sectionCount))
+        return cutOff(image);
     if (sectionCount != 0 && sectionSize < kSectionHeaderBytes) return "its section headers are damaged";
     for (uint64_t i = 0; i < sectionCount; i += 1) {
         const uint64_t header = sections + i * sectionSize;

@@ -57,7 +57,8 @@ const char* refusal(int32_t status) {
 
 Failure findingFailure(const std::string& what, uint64_t count, std::vector<FindingText> findings) {
     std::string message = what + ":";
-    for (size_t i = 0; i < findings.size() && i < kShownFindings; i += 1) message += "\n  " + findings[i].kind + ": " + findings[i].message;
+    for (size_t i = 0; i < findings.size() && i < kShownFindings; i += 1)
+        message += "\n  " + findings[i].kind + ": " + findings[i].message;
     if (count > kShownFindings) message += "\n  and " + std::to_string(count - kShownFindings) + " more";
     return Failure("MOA_EMULATOR_FINDING", message, std::move(findings));
 }
@@ -72,7 +73,8 @@ EmulatorDevice::EmulatorDevice(const EmulatorOptions& options) : options_(option
 
 std::unique_ptr<Memory> EmulatorDevice::allocate(uint64_t bytes) {
     if (bytes > kMemoryBytes - allocatedBytes_)
-        throw Failure("MOA_OUT_OF_MEMORY", std::to_string(bytes) + " bytes were asked for, " + std::to_string(kMemoryBytes - allocatedBytes_) + " of the emulator's " +
+        throw Failure("MOA_OUT_OF_MEMORY", std::to_string(bytes) + " bytes were asked for, " +
+                                               std::to_string(kMemoryBytes - allocatedBytes_) + " of the emulator's " +
                                                std::to_string(kMemoryBytes) + " are free");
     auto memory = std::make_unique<GuardedMemory>(*this, nextNumber_, bytes);
     live_.emplace(memory->address, memory.get());
@@ -88,7 +90,9 @@ void EmulatorDevice::forget(const GuardedMemory& memory) {
     tableCurrent_ = false;
 }
 
-void EmulatorDevice::write(Memory& to, uint64_t offset, ConstBytes data) { std::memcpy(static_cast<GuardedMemory&>(to).data() + offset, data.data(), data.size()); }
+void EmulatorDevice::write(Memory& to, uint64_t offset, ConstBytes data) {
+    std::memcpy(static_cast<GuardedMemory&>(to).data() + offset, data.data(), data.size());
+}
 
 void EmulatorDevice::read(const Memory& from, uint64_t offset, Bytes into) {
     std::memcpy(into.data(), static_cast<const GuardedMemory&>(from).data() + offset, into.size());
@@ -99,7 +103,8 @@ void EmulatorDevice::fill(Memory& memory, uint64_t offset, uint64_t bytes, uint8
 }
 
 void EmulatorDevice::copy(Memory& to, uint64_t toOffset, const Memory& from, uint64_t fromOffset, uint64_t bytes) {
-    std::memmove(static_cast<GuardedMemory&>(to).data() + toOffset, static_cast<const GuardedMemory&>(from).data() + fromOffset, bytes);
+    std::memmove(static_cast<GuardedMemory&>(to).data() + toOffset, static_cast<const GuardedMemory&>(from).data() + fromOffset,
+                 bytes);
 }
 
 std::shared_ptr<Module> EmulatorDevice::loadModule(ConstBytes) {
@@ -111,7 +116,8 @@ int EmulatorDevice::occupancy(Kernel&, uint32_t, uint32_t) { return 1; }
 void EmulatorDevice::launch(Kernel& base, const LaunchShape& shape, ConstBytes params) {
     auto& kernel = static_cast<EmulatedKernel&>(base);
     if (shape.sharedBytes > kSharedBytes)
-        throw OutOfRange("kernel '" + kernel.name + "' asks for " + std::to_string(shape.sharedBytes) + " bytes of shared memory; a block may have " + std::to_string(kSharedBytes));
+        throw OutOfRange("kernel '" + kernel.name + "' asks for " + std::to_string(shape.sharedBytes) +
+                         " bytes of shared memory; a block may have " + std::to_string(kSharedBytes));
     Recorded launch{kernel.name, kernel.entry, kernel.module, shape, {}, params.size()};
     launch.params.resize(params.size() / sizeof(std::max_align_t) + 1);
     if (!params.empty()) std::memcpy(launch.params.data(), params.data(), params.size());
@@ -142,7 +148,8 @@ void EmulatorDevice::run(const Recorded& recorded) {
     launch.findings = kept;
     launch.counters = &counters_;
 
-    const std::string what = "kernel '" + recorded.name + "' (launch " + std::to_string(number) + " of seed " + std::to_string(options_.seed) + ")";
+    const std::string what =
+        "kernel '" + recorded.name + "' (launch " + std::to_string(number) + " of seed " + std::to_string(options_.seed) + ")";
     int32_t status;
     try {
         status = recorded.entry(&launch);
@@ -153,7 +160,8 @@ void EmulatorDevice::run(const Recorded& recorded) {
     }
 
     std::vector<FindingText> findings;
-    for (uint32_t i = 0; i < launch.findingCount && i < kKeptFindings; i += 1) findings.push_back({boundedText(kept[i].kind), boundedText(kept[i].message)});
+    for (uint32_t i = 0; i < launch.findingCount && i < kKeptFindings; i += 1)
+        findings.push_back({boundedText(kept[i].kind), boundedText(kept[i].message)});
     uint64_t count = launch.findingCount;
     for (const auto& [address, memory] : live_) {
         auto problem = memory->takeGuardProblem();
@@ -162,8 +170,12 @@ void EmulatorDevice::run(const Recorded& recorded) {
         count += 1;
     }
     // An aborted launch says why in its findings; the bare status is the last resort.
-    if (count > 0) throw findingFailure(what + " has " + std::to_string(count) + (count == 1 ? " finding" : " findings"), count, std::move(findings));
-    if (status != kOk) throw Failure("MOA_EMULATOR_REFUSED", what + " was refused: " + refusal(status) + " (status " + std::to_string(status) + ")");
+    if (count > 0)
+        throw findingFailure(what + " has " + std::to_string(count) + (count == 1 ? " finding" : " findings"), count,
+                             std::move(findings));
+    if (status != kOk)
+        throw Failure("MOA_EMULATOR_REFUSED",
+                      what + " was refused: " + refusal(status) + " (status " + std::to_string(status) + ")");
 }
 
 const std::vector<Allocation>& EmulatorDevice::allocationTable() {
@@ -184,7 +196,8 @@ void EmulatorDevice::launchGraph(Graph& graph) {
 std::unique_ptr<Event> EmulatorDevice::recordEvent() { return std::make_unique<EmulatedEvent>(); }
 
 double EmulatorDevice::elapsedMilliseconds(Event& from, Event& to) {
-    return std::chrono::duration<double, std::milli>(static_cast<EmulatedEvent&>(to).at - static_cast<EmulatedEvent&>(from).at).count();
+    return std::chrono::duration<double, std::milli>(static_cast<EmulatedEvent&>(to).at - static_cast<EmulatedEvent&>(from).at)
+        .count();
 }
 
 void EmulatorDevice::setSeed(uint64_t seed) {

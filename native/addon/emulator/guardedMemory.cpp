@@ -40,7 +40,9 @@ void GuardedMemory::release() {
 }
 
 // The pattern depends on the buffer and on the position, so that a copy of another buffer's guard is found too. It is never 0xFF.
-uint8_t GuardedMemory::patternAt(uint64_t position) const { return static_cast<uint8_t>((number_ * 37 + position * 11 + 0x5A) & 0x7F); }
+uint8_t GuardedMemory::patternAt(uint64_t position) const {
+    return static_cast<uint8_t>((number_ * 37 + position * 11 + 0x5A) & 0x7F);
+}
 
 void GuardedMemory::paintGuards() {
     for (uint64_t i = 0; i < kGuardBytes; i += 1) storage_.get()[i] = patternAt(i);

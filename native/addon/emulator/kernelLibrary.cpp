@@ -23,7 +23,8 @@ std::unique_ptr<Kernel> KernelLibrary::kernel(std::shared_ptr<Module> self, cons
     const std::string symbol = name + "_emulate";
     auto kernel = std::make_unique<EmulatedKernel>();
     kernel->entry = reinterpret_cast<EntryPoint>(dlsym(handle_, symbol.c_str()));
-    if (!kernel->entry) throw Failure("MOA_KERNEL_NOT_FOUND", "the library " + path_ + " has no kernel '" + name + "' (symbol " + symbol + ")");
+    if (!kernel->entry)
+        throw Failure("MOA_KERNEL_NOT_FOUND", "the library " + path_ + " has no kernel '" + name + "' (symbol " + symbol + ")");
     kernel->name = name;
     kernel->module = std::move(self);
     kernel->attributes.maxThreads = 1024;

@@ -21,14 +21,18 @@ uint64_t Arguments::integerOf(const Napi::Value& value, const char* name, uint64
     const double number = value.As<Napi::Number>().DoubleValue();
     // NaN fails the first comparison.
     if (!(number >= static_cast<double>(least) && number <= static_cast<double>(most)) || std::floor(number) != number)
-        throw OutOfRange(std::string(function_) + ": " + name + " must be an integer from " + std::to_string(least) + " to " + std::to_string(most) + ", got " +
-                         value.ToString().Utf8Value());
+        throw OutOfRange(std::string(function_) + ": " + name + " must be an integer from " + std::to_string(least) + " to " +
+                         std::to_string(most) + ", got " + value.ToString().Utf8Value());
     return static_cast<uint64_t>(number);
 }
 
-uint64_t Arguments::integer(size_t i, const char* name, uint64_t least, uint64_t most) const { return integerOf(at(i), name, least, most); }
+uint64_t Arguments::integer(size_t i, const char* name, uint64_t least, uint64_t most) const {
+    return integerOf(at(i), name, least, most);
+}
 
-uint32_t Arguments::integer32(size_t i, const char* name, uint32_t least, uint32_t most) const { return static_cast<uint32_t>(integer(i, name, least, most)); }
+uint32_t Arguments::integer32(size_t i, const char* name, uint32_t least, uint32_t most) const {
+    return static_cast<uint32_t>(integer(i, name, least, most));
+}
 
 Bytes Arguments::bytes(size_t i, const char* name) const {
     const Napi::Value value = at(i);
@@ -37,11 +41,14 @@ Bytes Arguments::bytes(size_t i, const char* name) const {
     size_t length = 0, offset = 0;
     void* data = nullptr;
     napi_value arrayBuffer = nullptr;
-    if (!value.IsTypedArray() || napi_get_typedarray_info(env, value, &type, &length, &data, &arrayBuffer, &offset) != napi_ok || type != napi_uint8_array)
+    if (!value.IsTypedArray() || napi_get_typedarray_info(env, value, &type, &length, &data, &arrayBuffer, &offset) != napi_ok ||
+        type != napi_uint8_array)
         misuse(name, "a Uint8Array");
     bool isArrayBuffer = false, detached = false;
-    if (napi_is_arraybuffer(env, arrayBuffer, &isArrayBuffer) != napi_ok || !isArrayBuffer) misuse(name, "over an ArrayBuffer: shared memory can change during the copy");
-    if (napi_is_detached_arraybuffer(env, arrayBuffer, &detached) != napi_ok || detached) misuse(name, "over live memory: its ArrayBuffer was detached");
+    if (napi_is_arraybuffer(env, arrayBuffer, &isArrayBuffer) != napi_ok || !isArrayBuffer)
+        misuse(name, "over an ArrayBuffer: shared memory can change during the copy");
+    if (napi_is_detached_arraybuffer(env, arrayBuffer, &detached) != napi_ok || detached)
+        misuse(name, "over live memory: its ArrayBuffer was detached");
     return {static_cast<uint8_t*>(data), length};
 }
 
@@ -49,7 +56,8 @@ std::string Arguments::text(size_t i, const char* name) const {
     const Napi::Value value = at(i);
     if (!value.IsString()) misuse(name, "a string");
     std::string result = value.As<Napi::String>().Utf8Value();
-    if (result.empty() || result.find('\0') != std::string::npos) misuse(name, "a string that is not empty and has no NUL character");
+    if (result.empty() || result.find('\0') != std::string::npos)
+        misuse(name, "a string that is not empty and has no NUL character");
     return result;
 }
 

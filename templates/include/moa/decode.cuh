@@ -232,8 +232,8 @@ private:
         const float scale2 = p.scale * kLog2e;
 #pragma unroll
         for (int h = 0; h < kHalves; ++h) {
-            float largest = fmaxf(fmaxf(scores[0][2 * h], scores[0][2 * h + 1]), fmaxf(scores[1][2 * h], scores[1][2 * h + 1]));
-            largest = fmaxf(state.maximum[h], quadMaximum(largest));
+            float largest = larger(larger(scores[0][2 * h], scores[0][2 * h + 1]), larger(scores[1][2 * h], scores[1][2 * h + 1]));
+            largest = larger(state.maximum[h], quadMaximum(largest));
             const float base = finiteMaximum(largest) * scale2;
             const float correction = exp2Approx(state.maximum[h] * scale2 - base);
             state.maximum[h] = largest;
@@ -321,12 +321,13 @@ private:
     static MOA_DEVICE void mergeWarps(State& state, const Params& p, const DecodeSegment& segment) {
         const SharedAddress area = sharedBase() + kStages * kPageBytes;
         const int lane = laneIndex();
+        const int warp = warpIndex();
 #pragma unroll
         for (int h = 0; h < kHalves; ++h) {
             const float total = quadSum(state.sum[h]);
             const int member = (lane >> 2) + h * 8;
             if (member < kGroupSize) {
-                const SharedAddress row = area + (warpIndex() * kGroupSize + member) * kStateFloats * 4;
+                const SharedAddress row = area + (warp * kGroupSize + member) * kStateFloats * 4;
 #pragma unroll
                 for (int j = 0; j < kOutputTiles; ++j) {
                     storeShared(row + (j * 8 + 2 * (lane & 3)) * 4, Vec8{{floatBits(state.output[j][2 * h]), floatBits(state.output[j][2 * h + 1])}});
@@ -347,13 +348,13 @@ private:
             const int column = index % (kHeadDim / 2) * 2;
             Sum sum;
 #pragma unroll
-            for (int warp = 0; warp < kWarps; ++warp) {
-                const SharedAddress row = area + (warp * kGroupSize + member) * kStateFloats * 4;
-                sum.largest = fmaxf(sum.largest, loadShared<float>(row + kHeadDim * 4));
+            for (int part = 0; part < kWarps; ++part) {
+                const SharedAddress row = area + (part * kGroupSize + member) * kStateFloats * 4;
+                sum.largest = larger(sum.largest, loadShared<float>(row + kHeadDim * 4));
             }
 #pragma unroll
-            for (int warp = 0; warp < kWarps; ++warp) {
-                const SharedAddress row = area + (warp * kGroupSize + member) * kStateFloats * 4;
+            for (int part = 0; part < kWarps; ++part) {
+                const SharedAddress row = area + (part * kGroupSize + member) * kStateFloats * 4;
                 const Vec8 pair = loadShared<Vec8>(row + column * 4);
                 sum.add(loadShared<float>(row + kHeadDim * 4), loadShared<float>(row + kHeadDim * 4 + 4), pair, scale2);
             }
@@ -391,7 +392,7 @@ private:
             const float* row = partials + member * kStateFloats;
             Sum sum;
             for (int split = 0; split < segment.splits; ++split) {
-                sum.largest = fmaxf(sum.largest, loadGlobal(row + static_cast<int64_t>(split) * kPartialFloats + kHeadDim));
+                sum.largest = larger(sum.largest, loadGlobal(row + static_cast<int64_t>(split) * kPartialFloats + kHeadDim));
             }
             for (int split = 0; split < segment.splits; ++split) {
                 const float* from = row + static_cast<int64_t>(split) * kPartialFloats;

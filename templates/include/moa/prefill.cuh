@@ -218,7 +218,7 @@ private:
             const int half = row & 1;
             float largest = maximum[row];
 #pragma unroll
-            for (int j = 0; j < kColumnTiles; ++j) largest = fmaxf(largest, fmaxf(scores[i][j][2 * half], scores[i][j][2 * half + 1]));
+            for (int j = 0; j < kColumnTiles; ++j) largest = larger(largest, larger(scores[i][j][2 * half], scores[i][j][2 * half + 1]));
             largest = quadMaximum(largest);
 
             const float base = finiteMaximum(largest) * scale2;

@@ -11,8 +11,8 @@ inline constexpr float kLog2e = 1.4426950408889634f;
 inline constexpr float kNegativeInfinity = -std::numeric_limits<float>::infinity();
 
 MOA_DEVICE float quadMaximum(float value) {
-    value = fmaxf(value, shuffleXor(value, 1));
-    return fmaxf(value, shuffleXor(value, 2));
+    value = larger(value, shuffleXor(value, 1));
+    return larger(value, shuffleXor(value, 2));
 }
 
 MOA_DEVICE float quadSum(float value) {

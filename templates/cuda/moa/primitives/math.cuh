@@ -11,6 +11,9 @@ namespace moa {
 MOA_DEVICE uint32_t floatBits(float value) { return __float_as_uint(value); }
 MOA_DEVICE float bitsToFloat(uint32_t bits) { return __uint_as_float(bits); }
 
+/// The larger of two numbers; a NaN loses against a number (PTX max.f32).
+MOA_DEVICE float larger(float a, float b) { return fmaxf(a, b); }
+
 /// 2^x, about 2 ulp, denormals flushed; 2^-inf is 0 (PTX ex2.approx.ftz.f32).
 MOA_DEVICE float exp2Approx(float x) {
     float result;

@@ -23,20 +23,21 @@ MOA_PRIMITIVE bool holds(const Allocation& allocation, uint64_t address, uint32_
 }
 
 MOA_ENGINE_COLD bool rejectGlobal(Engine& engine, const char* what, uint64_t address, uint32_t bytes, const Site& site) {
+    using Shown = unsigned long long;  // what %llu takes
     const uint32_t thread = engine.running->thread;
-    const unsigned long long shown = address;
+    const Shown shown = address;
     const Allocation* const before = allocationBefore(*engine.launch, address);
-    if (before == nullptr || !holds(*before, address, bytes)) {
-        if (before == nullptr)
-            report(engine, "out-of-bounds", site, thread, "%s of %u bytes at 0x%llx, before every allocation", what, bytes, shown);
-        else
-            report(engine, "out-of-bounds", site, thread, "%s of %u bytes at 0x%llx: byte %llu from the start of allocation %llu, which has %llu",
-                   what, bytes, shown, static_cast<unsigned long long>(address - before->begin),
-                   static_cast<unsigned long long>(before->id), static_cast<unsigned long long>(before->bytes));
-    } else {
-        report(engine, "misaligned", site, thread, "%s of %u bytes at 0x%llx, byte %llu of allocation %llu, is not aligned to its size", what,
-               bytes, shown, static_cast<unsigned long long>(address - before->begin), static_cast<unsigned long long>(before->id));
+    if (before == nullptr) {
+        report(engine, "out-of-bounds", site, thread, "%s of %u bytes at 0x%llx, before every allocation", what, bytes, shown);
+        return false;
     }
+    const Shown offset = address - before->begin, id = before->id, size = before->bytes;
+    if (!holds(*before, address, bytes))
+        report(engine, "out-of-bounds", site, thread, "%s of %u bytes at 0x%llx: byte %llu from the start of allocation %llu, which has %llu",
+               what, bytes, shown, offset, id, size);
+    else
+        report(engine, "misaligned", site, thread, "%s of %u bytes at 0x%llx, byte %llu of allocation %llu, is not aligned to its size",
+               what, bytes, shown, offset, id);
     return false;
 }
 

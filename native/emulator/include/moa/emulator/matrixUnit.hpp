@@ -23,7 +23,7 @@ MOA_ENGINE void decode(const void* elements, float* floats, int count) {
         std::memcpy(&pairs, static_cast<const uint16_t*>(elements) + i, sizeof pairs);
         Float4 low, high;
         decodePairs(Element{}, pairs, low, high);
-        const Float4 first = __builtin_shuffle(low, high, Int4{0, 4, 1, 5}), second = __builtin_shuffle(low, high, Int4{2, 6, 3, 7});
+        const Float4 first = __builtin_shufflevector(low, high, 0, 4, 1, 5), second = __builtin_shufflevector(low, high, 2, 6, 3, 7);
         std::memcpy(floats + i, &first, sizeof first);
         std::memcpy(floats + i + 4, &second, sizeof second);
     }

@@ -1,10 +1,18 @@
 // Arithmetic that has an instruction of its own, and conversions between float and the cache's element types.
 #pragma once
+#include <bit>
+
 #include <moa/emulator/elementBits.hpp>
 #include <moa/primitives/elements.cuh>
 #include <moa/primitives/kernel.cuh>
 
 namespace moa {
+
+MOA_PRIMITIVE uint32_t floatBits(float value) { return std::bit_cast<uint32_t>(value); }
+MOA_PRIMITIVE float bitsToFloat(uint32_t bits) { return std::bit_cast<float>(bits); }
+
+/// The larger of two numbers; a NaN loses against a number (PTX max.f32).
+MOA_PRIMITIVE float larger(float a, float b) { return a > b || b != b ? a : b; }
 
 /// 2^x, denormals flushed; 2^-inf is 0 (PTX ex2.approx.ftz.f32).
 MOA_PRIMITIVE float exp2Approx(float x) {

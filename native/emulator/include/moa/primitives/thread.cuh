@@ -19,4 +19,7 @@ MOA_PRIMITIVE int blockIndex() { return static_cast<int>(emulator::engine().bloc
 /// PTX %nctaid.x.
 MOA_PRIMITIVE int gridSize() { return static_cast<int>(emulator::engine().launch->gridSize); }
 
+/// The same value. On the GPU it hides where the value comes from, so that the compiler does not keep what depends on it in registers.
+MOA_PRIMITIVE int opaque(int value) { return value; }
+
 }  // namespace moa

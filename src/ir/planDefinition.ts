@@ -1,7 +1,7 @@
 /** What a compiled plan is to the runtime: the data that `index.js` of a package holds. */
-import type { Expression } from '../ir/affine.ts';
-import type { CacheLayout, DecodeSchedule, ElementType, KernelRole, ModelShape, PrefillSchedule } from '../ir/nodes.ts';
-import type { Rule, SpanLimits } from '../ir/rule.ts';
+import type { Expression } from './affine.ts';
+import type { CacheLayout, DecodeSchedule, ElementType, KernelRole, ModelShape, PrefillSchedule } from './nodes.ts';
+import type { Rule, SpanLimits } from './rule.ts';
 
 /** Changes when the runtime can no longer load older packages. */
 export const definitionFormat = 1;

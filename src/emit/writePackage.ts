@@ -1,0 +1,169 @@
+import { basename, dirname, join, resolve, sep } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { type Diagnostic, DiagnosticError } from '../util/diagnostics.ts';
+import { onInterrupt } from './cleanupOnSignal.ts';
+import { comparePackage } from './comparePackage.ts';
+import { diskDiagnostic, errorCode } from './diskDiagnostics.ts';
+import { fileBytes, manifestPath, parentFolders, type PackageFiles } from './package.ts';
+import { diskFileSystem, folderState, syncFolder, writeDurably, type PackageFileSystem } from './packageFileSystem.ts';
+import { claimName, recoverPackage } from './packageLeftovers.ts';
+import { foreignFiles, readManifest } from './verifyPackage.ts';
+
+export interface WriteOptions {
+  /** Replace the folder whatever it holds. A folder with `.git`, the current one and the root are never replaced. */
+  readonly force?: boolean;
+  readonly fs?: PackageFileSystem;
+}
+
+export interface WriteResult {
+  /** False: the folder held exactly this package and was not touched. */
+  readonly changed: boolean;
+  readonly warnings: readonly Diagnostic[];
+}
+
+/**
+ * Puts the package on disk as the folder `outputDir`, whole or not at all: it is written beside the target, waited for until it is
+ * on the disk, and swapped in by two renames. Whatever fails or interrupts, the folder from before stays complete, at its place or
+ * (killed between the two renames) where the next run restores it from.
+ *
+ * Throws a DiagnosticError, MOA5001 to MOA5007.
+ */
+export async function writePackage(files: PackageFiles, outputDir: string, options: WriteOptions = {}): Promise<WriteResult> {
+  const fs = options.fs ?? diskFileSystem;
+  try {
+    const target = locate(fs, outputDir);
+    const warnings = [...recoverPackage(fs, dirname(target), basename(target))];
+    const state = folderState(fs, target);
+    if (state === 'full') {
+      refuseForeign(fs, target, options.force === true);
+      if (comparePackage(files, target, { fs }).length === 0) return { changed: false, warnings };
+    }
+    warnings.push(...(await replace(fs, files, target)));
+    return { changed: true, warnings };
+  } catch (error) {
+    if (error instanceof DiagnosticError) throw error;
+    throw new DiagnosticError([diskDiagnostic(error, outputDir)], 1);
+  }
+}
+
+/** The absolute path of the folder to replace, links resolved. */
+function locate(fs: PackageFileSystem, outputDir: string): string {
+  const absolute = resolve(outputDir);
+  const isLink = fs.lstatSync(absolute, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  const target = isLink ? fs.realpathSync(absolute) : absolute;
+  const inside = `${process.cwd()}${sep}`.startsWith(target.endsWith(sep) ? target : `${target}${sep}`);
+  if (!inside) return target;
+  throw refusal('MOA5007', `${outputDir} is the current folder or holds it, so it cannot be replaced`, 'name a folder inside it, or start from elsewhere');
+}
+
+/** Refuses to delete what moa-compile did not write. */
+function refuseForeign(fs: PackageFileSystem, target: string, force: boolean): void {
+  const names = fs.readdirSync(target);
+  if (names.includes('.git')) throw refusal('MOA5002', `${target} is a git repository`, 'use another folder');
+  if (force) return;
+  const advice = 'use another folder, or --force to replace all that is in it';
+  if (!names.includes(manifestPath)) throw refusal('MOA5002', `${target} is not empty and not a package of moa-compile`, advice);
+  let foreign: readonly string[];
+  try {
+    foreign = foreignFiles(target, readManifest(target, fs), fs);
+  } catch (error) {
+    if (!(error instanceof DiagnosticError)) throw error;
+    throw refusal('MOA5002', `the ${manifestPath} in ${target} is not one of moa-compile`, advice);
+  }
+  if (foreign.length === 0) return;
+  const shown = `${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ` and ${foreign.length - 3} more` : ''}`;
+  throw refusal('MOA5003', `${target} holds files that moa-compile did not write: ${shown}`, 'move them away, or use --force to delete them');
+}
+
+async function replace(fs: PackageFileSystem, { files }: PackageFiles, target: string): Promise<readonly Diagnostic[]> {
+  const parent = dirname(target);
+  const temporary = claimName(basename(target), 'tmp');
+  const folder = join(parent, temporary.name);
+  const remove = (): void => fs.rmSync(folder, { recursive: true, force: true });
+  fs.mkdirSync(parent, { recursive: true });
+  const stopListening = onInterrupt(remove);
+  try {
+    fs.mkdirSync(folder);
+    const folders = [...new Set([...files.keys()].flatMap(parentFolders))];
+    for (const path of folders) fs.mkdirSync(join(folder, path));
+    for (const [path, content] of files) {
+      writeDurably(fs, join(folder, path), fileBytes(content));
+      // Everything else is synchronous, so a signal finds the disk in a state that its cleanup understands.
+      await setImmediate();
+    }
+    for (const path of ['.', ...folders]) syncFolder(fs, join(folder, path));
+    return swap(fs, folder, target);
+  } catch (error) {
+    try {
+      remove();
+    } catch {
+      // The first error says more; the next run removes the folder.
+    }
+    throw error;
+  } finally {
+    stopListening();
+    temporary.release();
+  }
+}
+
+/** Moves `folder` to `target`. Throws with the old folder at its place if that can be done at all. */
+function swap(fs: PackageFileSystem, folder: string, target: string): readonly Diagnostic[] {
+  const parent = dirname(target);
+  const replaced: string[] = [];
+  const claims = [];
+  try {
+    for (let attempt = 1; ; attempt += 1) {
+      const claim = claimName(basename(target), 'old');
+      claims.push(claim);
+      const old = join(parent, claim.name);
+      const moved = moveAway(fs, target, old);
+      try {
+        fs.renameSync(folder, target);
+        if (moved) replaced.push(old);
+        break;
+      } catch (error) {
+        // Another run put its package there between our two renames: ours replaces it, as it would have a moment later.
+        const overtaken = ['ENOTEMPTY', 'EEXIST'].includes(errorCode(error) ?? '') && attempt < 10;
+        if (!overtaken) {
+          if (moved) fs.renameSync(old, target);
+          throw error;
+        }
+        if (moved) replaced.push(old);
+      }
+    }
+    return finish(fs, parent, target, replaced);
+  } finally {
+    for (const claim of claims) claim.release();
+  }
+}
+
+function moveAway(fs: PackageFileSystem, target: string, old: string): boolean {
+  try {
+    fs.renameSync(target, old);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+/** The new package is in place; nothing from here on is a failure. */
+function finish(fs: PackageFileSystem, parent: string, target: string, replaced: readonly string[]): readonly Diagnostic[] {
+  const warnings: Diagnostic[] = [];
+  const attempt = (what: string, action: () => void): void => {
+    try {
+      action();
+    } catch (error) {
+      warnings.push({ code: 'MOA5008', severity: 'warning', message: `${target} is written, but ${what} (${errorCode(error) ?? 'unknown error'})`, help: 'the next run tries again' });
+    }
+  };
+  attempt('the disk did not confirm its name', () => syncFolder(fs, parent));
+  for (const old of replaced) attempt(`${old} could not be removed`, () => fs.rmSync(old, { recursive: true, force: true }));
+  return warnings;
+}
+
+function refusal(code: 'MOA5002' | 'MOA5003' | 'MOA5007', message: string, help: string): DiagnosticError {
+  return new DiagnosticError([{ code, severity: 'error', message, help }], 1);
+}
+
+export { cleanupOnSignal } from './cleanupOnSignal.ts';

@@ -1,0 +1,29 @@
+import type { HeadLayer, HeadModule, HeadNode, ModelShape } from '../ir/nodes.ts';
+import type { Rule } from '../ir/rule.ts';
+import { invariant } from '../util/invariant.ts';
+import type { ParsedPlan } from './planSchema.ts';
+
+/**
+ * The first level of the IR: a rule for every query head, each with the path of the plan it came from. Equal rules become one object.
+ * `shape` is what `resolveModelShape` found for this plan.
+ */
+export function buildModule(plan: ParsedPlan, shape: ModelShape): HeadModule {
+  invariant(plan.layers === shape.layers && plan.queryHeads === shape.queryHeads, 'buildModule: the shape is not that of the plan');
+  const intern = ruleInterner();
+  const layers = plan.rules.map((rules, layer): HeadLayer => {
+    const heads = rules.map((rule, head): HeadNode => ({ kind: 'head', rule: intern(rule), origin: { path: `alphas[${layer}][${head}]` } }));
+    return { kind: 'headLayer', heads };
+  });
+  return { kind: 'headModule', shape, limits: plan.limits, layers };
+}
+
+/** A function that gives one object for all equal rules: the first it saw. */
+function ruleInterner(): (rule: Rule) => Rule {
+  const known = new Map<string, Rule>();
+  return (rule) => {
+    const key = `${rule.alpha},${rule.numerator},${rule.denominator}`;
+    const earlier = known.get(key);
+    if (earlier === undefined) known.set(key, rule);
+    return earlier ?? rule;
+  };
+}

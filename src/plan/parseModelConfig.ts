@@ -1,0 +1,157 @@
+import type { ElementType } from '../ir/nodes.ts';
+import type { DiagnosticList } from '../util/diagnostics.ts';
+import { readJson, type JsonNode, type JsonObject } from '../util/jsonReader.ts';
+import { joinPath } from '../util/quote.ts';
+import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, MODEL_NAME, type DescribedModel, type Place } from './planSchema.ts';
+import { offsetOf, readInteger, requireInteger, type IntegerRange } from './readFields.ts';
+import { describeKind, Report, reportKind, type Scope } from './report.ts';
+
+export interface Rope {
+  /** The base of the rotation frequencies. */
+  readonly theta: number;
+  /** `other`: the config scales the frequencies (llama3, yarn, linear, ...), so theta alone does not give them. */
+  readonly scaling: 'none' | 'other';
+}
+
+/** What a compilation needs of a Hugging Face `config.json`. */
+export interface ModelConfig extends DescribedModel {
+  readonly kind: 'modelConfig';
+  readonly file: string;
+  readonly rope?: Rope;
+}
+
+/**
+ * Reads a Hugging Face `config.json`; a multimodal one by its `text_config`. Keys that are not needed are ignored, and null counts as
+ * absent. Undefined when an error was reported.
+ */
+export function parseModelConfig(text: Uint8Array | string, file: string, diagnostics: DiagnosticList): ModelConfig | undefined {
+  const before = diagnostics.errorCount;
+  const document = readJson(text, file, diagnostics);
+  if (document === undefined) return undefined;
+  const report = new Report(document, diagnostics);
+  if (document.root.kind !== 'object') {
+    const help = 'give the config.json of the model';
+    report.error('MOA1101', document.root.offset, '', `a model config is an object, this is ${describeKind(document.root.kind)}`, { help });
+    return undefined;
+  }
+  const root: Scope = { node: withoutNulls(document.root), path: '', report };
+  const scope = textScope(root);
+  const described = readShape(scope);
+  const rope = readRope(scope);
+  if (described === undefined || diagnostics.errorCount > before) return undefined;
+  const type = elementTypeOf(scope) ?? elementTypeOf(root);
+  const name = nameOf(root);
+  return {
+    kind: 'modelConfig',
+    file,
+    shape: described.shape,
+    ...(name === undefined ? {} : { name }),
+    ...(type === undefined ? {} : { elementType: type.elementType }),
+    ...(rope === undefined ? {} : { rope }),
+    places: { ...described.places, ...(type === undefined ? {} : { elementType: type.place }) },
+  };
+}
+
+function withoutNulls(node: JsonObject): JsonObject {
+  return { ...node, members: new Map([...node.members].filter(([, member]) => member.value.kind !== 'null')) };
+}
+
+/** The object that describes the language model: `text_config` where the root does not do so itself. */
+function textScope(root: Scope): Scope {
+  const nested = root.node.members.get('text_config')?.value;
+  if (nested?.kind !== 'object' || root.node.members.has('num_hidden_layers')) return root;
+  return { ...root, node: withoutNulls(nested), path: 'text_config' };
+}
+
+function readShape(scope: Scope): Pick<DescribedModel, 'shape' | 'places'> | undefined {
+  const heads: IntegerRange = { min: 1, max: MAX_HEADS };
+  const layers = requireInteger(scope, 'num_hidden_layers', { min: 1, max: MAX_LAYERS });
+  const queryHeads = requireInteger(scope, 'num_attention_heads', heads);
+  const kvGiven = scope.node.members.has('num_key_value_heads');
+  const kvHeads = kvGiven ? readInteger(scope, 'num_key_value_heads', heads) : queryHeads;
+  const headDimGiven = scope.node.members.has('head_dim');
+  const headDim = headDimGiven ? readInteger(scope, 'head_dim', { min: 1, max: MAX_HEAD_DIM }) : headDimOfHiddenSize(scope, queryHeads);
+  if (layers === undefined || queryHeads === undefined || kvHeads === undefined || headDim === undefined) return undefined;
+  const place = (key: string): Place => scope.report.place(offsetOf(scope, key), joinPath(scope.path, key));
+  return {
+    shape: { layers, queryHeads, kvHeads, headDim },
+    places: {
+      layers: place('num_hidden_layers'),
+      queryHeads: place('num_attention_heads'),
+      kvHeads: place(kvGiven ? 'num_key_value_heads' : 'num_attention_heads'),
+      headDim: place(headDimGiven ? 'head_dim' : 'hidden_size'),
+    },
+  };
+}
+
+/** `hidden_size / num_attention_heads`, which has to be an integer (MOA1106). */
+function headDimOfHiddenSize(scope: Scope, queryHeads: number | undefined): number | undefined {
+  const hiddenSize = requireInteger(scope, 'hidden_size', { min: 1, max: MAX_HEADS * MAX_HEAD_DIM });
+  if (hiddenSize === undefined || queryHeads === undefined) return undefined;
+  const headDim = hiddenSize / queryHeads;
+  if (Number.isInteger(headDim) && headDim <= MAX_HEAD_DIM) return headDim;
+  const message = `hidden_size ${hiddenSize} over ${queryHeads} heads gives no head dimension from 1 to ${MAX_HEAD_DIM}`;
+  scope.report.error('MOA1106', offsetOf(scope, 'hidden_size'), joinPath(scope.path, 'hidden_size'), message, { help: 'add "head_dim"' });
+  return undefined;
+}
+
+const ELEMENT_TYPES: ReadonlyMap<string, ElementType> = new Map([
+  ['bfloat16', 'bf16'],
+  ['torch.bfloat16', 'bf16'],
+  ['float16', 'fp16'],
+  ['torch.float16', 'fp16'],
+]);
+
+/** `dtype`, or `torch_dtype` in files of older versions. Undefined for types that the kernels do not take, such as float32. */
+function elementTypeOf({ node, path, report }: Scope): { readonly elementType: ElementType; readonly place: Place } | undefined {
+  for (const key of ['dtype', 'torch_dtype']) {
+    const value = node.members.get(key)?.value;
+    if (value === undefined) continue;
+    const elementType = value.kind === 'string' ? ELEMENT_TYPES.get(value.value) : undefined;
+    return elementType && { elementType, place: report.place(value.offset, joinPath(path, key)) };
+  }
+  return undefined;
+}
+
+/**
+ * The model's name. It may end up in comments of a package, so only plain names count, and no paths of a file system, which
+ * differ from machine to machine.
+ */
+function nameOf({ node }: Scope): string | undefined {
+  for (const key of ['_name_or_path', 'model_type']) {
+    const value = node.members.get(key)?.value;
+    if (value?.kind === 'string' && MODEL_NAME.test(value.value) && !/^[./]|\.\./.test(value.value)) return value.value;
+  }
+  return undefined;
+}
+
+/** `rope_theta` and `rope_scaling`, or `rope_parameters` in files of newer versions. */
+function readRope(scope: Scope): Rope | undefined {
+  const { node, path, report } = scope;
+  const parameters = node.members.get('rope_parameters')?.value;
+  const nested = parameters?.kind === 'object' ? parameters : undefined;
+  const inNested = nested?.members.has('rope_theta') === true;
+  const theta = (inNested ? nested : node).members.get('rope_theta')?.value;
+  if (theta === undefined) return undefined;
+  const at = joinPath(inNested ? joinPath(path, 'rope_parameters') : path, 'rope_theta');
+  if (theta.kind !== 'number') {
+    reportKind(report, theta, at, 'a number');
+    return undefined;
+  }
+  if (!Number.isFinite(theta.value)) return undefined; // Reported by the reader.
+  if (theta.value <= 0) {
+    report.error('MOA1106', theta.offset, at, `rope_theta ${theta.value} is not positive`);
+    return undefined;
+  }
+  return { theta: theta.value, scaling: scalingOf(node.members.get('rope_scaling')?.value ?? nested) };
+}
+
+function scalingOf(scaling: JsonNode | undefined): Rope['scaling'] {
+  if (scaling === undefined) return 'none';
+  if (scaling.kind !== 'object') return 'other';
+  const type = (scaling.members.get('rope_type') ?? scaling.members.get('type'))?.value;
+  const none = type === undefined ? scaling.members.size === 0 || onlyTheta(scaling) : type.kind === 'string' && type.value === 'default';
+  return none ? 'none' : 'other';
+}
+
+const onlyTheta = (scaling: JsonObject): boolean => scaling.members.size === 1 && scaling.members.has('rope_theta');

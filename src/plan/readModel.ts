@@ -1,0 +1,63 @@
+import type { ElementType } from '../ir/nodes.ts';
+import { quote } from '../util/quote.ts';
+import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, MODEL_KEYS, MODEL_NAME, type DescribedModel } from './planSchema.ts';
+import { offsetOf, readObject, readString, requireInteger, requireMember } from './readFields.ts';
+import type { Matrix } from './readMatrix.ts';
+import { rejectUnknownKeys, type Scope } from './report.ts';
+
+/** Reads the `model` section of a plan in our own format. Undefined when anything in it is wrong. */
+export function readModel(plan: Scope): DescribedModel | undefined {
+  if (requireMember(plan, 'model', '{"layers", "queryHeads", "kvHeads", "headDim"}') === undefined) return undefined;
+  const node = readObject(plan, 'model');
+  if (node === undefined) return undefined;
+  const scope: Scope = { ...plan, node, path: 'model' };
+  rejectUnknownKeys(scope, MODEL_KEYS);
+  const layers = requireInteger(scope, 'layers', { min: 1, max: MAX_LAYERS });
+  const queryHeads = requireInteger(scope, 'queryHeads', { min: 1, max: MAX_HEADS });
+  const kvHeads = requireInteger(scope, 'kvHeads', { min: 1, max: MAX_HEADS });
+  const headDim = requireInteger(scope, 'headDim', { min: 1, max: MAX_HEAD_DIM });
+  const name = readName(scope);
+  const elementType = readElementType(scope);
+  if (layers === undefined || queryHeads === undefined || kvHeads === undefined || headDim === undefined) return undefined;
+  const place = (key: string) => scope.report.place(offsetOf(scope, key), `model.${key}`);
+  return {
+    shape: { layers, queryHeads, kvHeads, headDim },
+    ...(name === undefined ? {} : { name }),
+    ...(elementType === undefined ? {} : { elementType }),
+    places: {
+      layers: place('layers'),
+      queryHeads: place('queryHeads'),
+      kvHeads: place('kvHeads'),
+      headDim: place('headDim'),
+      ...(elementType === undefined ? {} : { elementType: place('elementType') }),
+    },
+  };
+}
+
+function readName(scope: Scope): string | undefined {
+  const name = readString(scope, 'name');
+  if (name === undefined || MODEL_NAME.test(name)) return name;
+  const help = 'use up to 128 letters, digits and . _ / -';
+  scope.report.error('MOA1117', offsetOf(scope, 'name'), 'model.name', `the name ${quote(name)} holds characters that are not allowed, or is too long`, { help });
+  return undefined;
+}
+
+function readElementType(scope: Scope): ElementType | undefined {
+  const type = readString(scope, 'elementType');
+  if (type === undefined || type === 'bf16' || type === 'fp16') return type;
+  scope.report.error('MOA1118', offsetOf(scope, 'elementType'), 'model.elementType', `unknown element type ${quote(type)}`, { help: 'use "bf16" or "fp16"' });
+  return undefined;
+}
+
+/** Reports where the `model` section and the matrices of one plan disagree (MOA1108, MOA1109). */
+export function compareModel({ report }: Scope, { shape, places }: DescribedModel, alphas: Matrix): void {
+  const { layers, queryHeads } = places;
+  if (shape.layers !== alphas.layers) {
+    const related = [{ message: `model.layers is ${shape.layers}`, location: layers.location }];
+    report.error('MOA1108', alphas.offset, 'alphas', `alphas has ${alphas.layers} layers, the model has ${shape.layers}`, { related });
+  }
+  if (alphas.heads !== undefined && shape.queryHeads !== alphas.heads) {
+    const related = [{ message: `model.queryHeads is ${shape.queryHeads}`, location: queryHeads.location }];
+    report.error('MOA1109', alphas.offset, 'alphas', `alphas has ${alphas.heads} query heads a layer, the model has ${shape.queryHeads}`, { related });
+  }
+}

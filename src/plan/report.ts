@@ -1,0 +1,72 @@
+import type { Diagnostic, DiagnosticList, RelatedPlace } from '../util/diagnostics.ts';
+import { didYouMean } from '../util/didYouMean.ts';
+import type { JsonDocument, JsonNode, JsonObject } from '../util/jsonReader.ts';
+import { joinPath, quote } from '../util/quote.ts';
+import type { PlanCode } from './codes.ts';
+import type { Place } from './planSchema.ts';
+
+/** What to say beyond the message. */
+export interface Details {
+  readonly help?: string;
+  readonly related?: readonly RelatedPlace[];
+}
+
+/** Reports problems of one document and counts its errors. */
+export class Report {
+  readonly #document: JsonDocument;
+  readonly #diagnostics: DiagnosticList;
+
+  constructor(document: JsonDocument, diagnostics: DiagnosticList) {
+    this.#document = document;
+    this.#diagnostics = diagnostics;
+  }
+
+  error(code: PlanCode, offset: number, path: string, message: string, details: Details = {}): void {
+    this.#add('error', code, offset, path, message, details);
+  }
+
+  warning(code: PlanCode, offset: number, path: string, message: string, details: Details = {}): void {
+    this.#add('warning', code, offset, path, message, details);
+  }
+
+  place(offset: number, path: string): Place {
+    return { path, location: this.#document.source.locate(offset) };
+  }
+
+  #add(severity: Diagnostic['severity'], code: PlanCode, offset: number, path: string, message: string, details: Details): void {
+    const location = this.#document.source.locate(offset);
+    this.#diagnostics.add({ code, severity, message, location, ...(path === '' ? {} : { path }), ...details });
+  }
+}
+
+/** An object being checked: its node, its JSON path, and whom to tell. */
+export interface Scope {
+  readonly node: JsonObject;
+  readonly path: string;
+  readonly report: Report;
+}
+
+const WITH_ARTICLE = { object: 'an object', array: 'an array', number: 'a number', string: 'a string', boolean: 'a boolean', null: 'null' } as const;
+
+/** `an object`, `a number`, ... for messages. */
+export const describeKind = (kind: JsonNode['kind']): string => WITH_ARTICLE[kind];
+
+/** Reports that the value at `path` should be of another kind (MOA1104). */
+export function reportKind(report: Report, node: JsonNode, path: string, expected: string): void {
+  report.error('MOA1104', node.offset, path, `expected ${expected}, found ${describeKind(node.kind)}`);
+}
+
+const MAX_SUGGESTIONS = 100;
+
+/** Reports every key that is not in `known` (MOA1102), with the known key that was probably meant. */
+export function rejectUnknownKeys({ node, path, report }: Scope, known: readonly string[]): void {
+  const missing = known.filter((key) => !node.members.has(key));
+  let suggestions = 0;
+  for (const [key, { keyOffset }] of node.members) {
+    if (known.includes(key)) continue;
+    suggestions += 1;
+    const meant = suggestions <= MAX_SUGGESTIONS ? didYouMean(key, missing) : undefined;
+    const help = meant === undefined ? `take it out; the keys here are ${known.join(', ')}` : `did you mean "${meant}"?`;
+    report.error('MOA1102', keyOffset, joinPath(path, key), `unknown key ${quote(key)}`, { help });
+  }
+}

@@ -1,0 +1,192 @@
+import type { ElementType, ModelShape } from '../ir/nodes.ts';
+import type { Diagnostic, DiagnosticList } from '../util/diagnostics.ts';
+import type { PlanCode } from './codes.ts';
+import type { ModelConfig, Rope } from './parseModelConfig.ts';
+import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, type DescribedModel, type ParsedPlan, type Place } from './planSchema.ts';
+
+/** What the command line says of the model. */
+export interface ModelFlags {
+  readonly layers?: number | undefined;
+  readonly queryHeads?: number | undefined;
+  readonly kvHeads?: number | undefined;
+  readonly headDim?: number | undefined;
+  readonly elementType?: ElementType | undefined;
+}
+
+/** The options that `ModelFlags` come from, for messages and for the command line itself. */
+export const MODEL_FLAG_NAMES = {
+  layers: '--layers',
+  queryHeads: '--query-heads',
+  kvHeads: '--kv-heads',
+  headDim: '--head-dim',
+  elementType: '--dtype',
+} as const satisfies Record<keyof ModelFlags, string>;
+
+export interface ResolvedModel {
+  readonly shape: ModelShape;
+  /** Undefined when nothing says it. */
+  readonly elementType?: ElementType;
+  readonly name?: string;
+  readonly rope?: Rope;
+}
+
+/** Elements of a head that there are kernels for. */
+export const HEAD_DIMS: readonly number[] = [64, 128];
+/** The most query heads that may share a KV head. */
+export const MAX_GROUP_SIZE = 8;
+const DEFAULT_HEAD_DIM = 128;
+
+const FLAG_MAXIMA = { layers: MAX_LAYERS, queryHeads: MAX_HEADS, kvHeads: MAX_HEADS, headDim: MAX_HEAD_DIM } as const;
+
+type Field = keyof ModelFlags;
+type FieldValue<F extends Field> = NonNullable<ModelFlags[F]>;
+
+/** A value and where it is written; flags and defaults are written nowhere. */
+interface Sourced<T> {
+  readonly value: T;
+  readonly place?: Place | undefined;
+}
+
+/**
+ * The shape of the model that `plan` is for: from flags, else from `config`, else from the plan's `model`, else assumed with a note
+ * (headDim 128, kvHeads = queryHeads). Layers and query heads have to be those of the plan's matrices; config and plan have to agree
+ * wherever no flag decides. Undefined when an error was reported.
+ */
+export function resolveModelShape(
+  plan: ParsedPlan,
+  config: ModelConfig | undefined,
+  flags: ModelFlags,
+  diagnostics: DiagnosticList,
+): ResolvedModel | undefined {
+  const before = diagnostics.errorCount;
+  checkFlags(flags, diagnostics);
+
+  const layers = { value: plan.layers, place: plan.alphasPlace };
+  const queryHeads = { value: plan.queryHeads, place: plan.alphasPlace };
+  checkAgainstPlan('layers', layers, config, flags, diagnostics);
+  checkAgainstPlan('queryHeads', queryHeads, config, flags, diagnostics);
+
+  const givenKvHeads = choose('kvHeads', plan, config, flags, diagnostics);
+  const givenHeadDim = choose('headDim', plan, config, flags, diagnostics);
+  const elementType = choose('elementType', plan, config, flags, diagnostics);
+  noteDefaults(plan, givenKvHeads, givenHeadDim, diagnostics);
+  const kvHeads = givenKvHeads ?? queryHeads;
+  const headDim = givenHeadDim ?? { value: DEFAULT_HEAD_DIM };
+
+  if (diagnostics.errorCount > before) return undefined;
+  checkSupport(queryHeads, kvHeads, headDim, diagnostics);
+  if (diagnostics.errorCount > before) return undefined;
+
+  const name = config?.name ?? plan.model?.name;
+  return {
+    shape: { layers: plan.layers, queryHeads: plan.queryHeads, kvHeads: kvHeads.value, headDim: headDim.value },
+    ...(elementType === undefined ? {} : { elementType: elementType.value }),
+    ...(name === undefined ? {} : { name }),
+    ...(config?.rope === undefined ? {} : { rope: config.rope }),
+  };
+}
+
+function checkFlags(flags: ModelFlags, diagnostics: DiagnosticList): void {
+  for (const field of ['layers', 'queryHeads', 'kvHeads', 'headDim'] as const) {
+    const value = flags[field];
+    const max = FLAG_MAXIMA[field];
+    if (value === undefined || (Number.isInteger(value) && value >= 1 && value <= max)) continue;
+    add(diagnostics, 'error', 'MOA1106', undefined, `${MODEL_FLAG_NAMES[field]} ${value} is not an integer from 1 to ${max}`);
+  }
+}
+
+/** Layers and query heads are facts of the plan: whatever else states them has to agree (MOA1201). */
+function checkAgainstPlan(
+  field: 'layers' | 'queryHeads',
+  fact: Sourced<number>,
+  config: ModelConfig | undefined,
+  flags: ModelFlags,
+  diagnostics: DiagnosticList,
+): void {
+  const what = field === 'layers' ? 'layers' : 'query heads';
+  const flag = flags[field];
+  if (flag !== undefined && flag !== fact.value) {
+    const message = `the plan has ${fact.value} ${what}, ${MODEL_FLAG_NAMES[field]} says ${flag}`;
+    add(diagnostics, 'error', 'MOA1201', fact.place, message, 'use the plan that was made for this model');
+  }
+  const stated = statedBy(config, field);
+  if (stated === undefined || stated.value === fact.value) return;
+  const message = `the plan has ${fact.value} ${what}, the model config has ${stated.value}`;
+  add(diagnostics, 'error', 'MOA1201', fact.place, message, 'use the plan that was made for this model', stated);
+}
+
+/** The value of `field` by precedence. A flag that overrides warns (MOA1203); without one, config and plan have to agree (MOA1202). */
+function choose<F extends 'kvHeads' | 'headDim' | 'elementType'>(
+  field: F,
+  plan: ParsedPlan,
+  config: ModelConfig | undefined,
+  flags: ModelFlags,
+  diagnostics: DiagnosticList,
+): Sourced<FieldValue<F>> | undefined {
+  const flag = flags[field] as FieldValue<F> | undefined;
+  const inConfig = statedBy(config, field);
+  const inPlan = statedBy(plan.model, field);
+  if (flag !== undefined) {
+    for (const stated of [inConfig, inPlan]) {
+      if (stated === undefined || stated.value === flag) continue;
+      add(diagnostics, 'warning', 'MOA1203', stated.place, `${MODEL_FLAG_NAMES[field]} ${flag} overrides ${stated.value}`);
+    }
+    return { value: flag };
+  }
+  if (inConfig !== undefined && inPlan !== undefined && inConfig.value !== inPlan.value) {
+    const message = `the plan's model has ${field} ${inPlan.value}, the model config has ${inConfig.value}`;
+    const help = `mend one of them, or pass ${MODEL_FLAG_NAMES[field]} to decide`;
+    add(diagnostics, 'error', 'MOA1202', inPlan.place, message, help, inConfig);
+  }
+  return inConfig ?? inPlan;
+}
+
+function statedBy<F extends Field>(model: DescribedModel | undefined, field: F): Sourced<FieldValue<F>> | undefined {
+  const value = model && ({ ...model.shape, elementType: model.elementType }[field] as FieldValue<F> | undefined);
+  return value === undefined ? undefined : { value, place: model?.places[field] };
+}
+
+function noteDefaults(plan: ParsedPlan, kvHeads: unknown, headDim: unknown, diagnostics: DiagnosticList): void {
+  const assumed: string[] = [];
+  if (kvHeads === undefined) assumed.push(`kvHeads ${plan.queryHeads}, as many as query heads`);
+  if (headDim === undefined) assumed.push(`headDim ${DEFAULT_HEAD_DIM}`);
+  if (assumed.length === 0) return;
+  const help = `pass --model config.json, or ${MODEL_FLAG_NAMES.kvHeads} and ${MODEL_FLAG_NAMES.headDim}`;
+  add(diagnostics, 'note', 'MOA1204', plan.alphasPlace, `nothing says the model's shape; assumed: ${assumed.join('; ')}`, help);
+}
+
+/** What the kernels can do (MOA1205 to MOA1207). */
+function checkSupport(queryHeads: Sourced<number>, kvHeads: Sourced<number>, headDim: Sourced<number>, diagnostics: DiagnosticList): void {
+  const groupSize = queryHeads.value / kvHeads.value;
+  if (!Number.isInteger(groupSize)) {
+    const message = `${queryHeads.value} query heads cannot be shared out evenly among ${kvHeads.value} KV heads`;
+    add(diagnostics, 'error', 'MOA1205', kvHeads.place, message, 'kvHeads divides queryHeads', queryHeads);
+  } else if (groupSize > MAX_GROUP_SIZE) {
+    const message = `${groupSize} query heads share a KV head; the kernels support 1 to ${MAX_GROUP_SIZE} for now`;
+    add(diagnostics, 'error', 'MOA1207', kvHeads.place, message, undefined, queryHeads);
+  }
+  if (!HEAD_DIMS.includes(headDim.value)) {
+    add(diagnostics, 'error', 'MOA1206', headDim.place, `headDim ${headDim.value}; the kernels support ${HEAD_DIMS.join(' and ')} for now`);
+  }
+}
+
+function add(
+  diagnostics: DiagnosticList,
+  severity: Diagnostic['severity'],
+  code: PlanCode,
+  place: Place | undefined,
+  message: string,
+  help?: string,
+  other?: Sourced<number | string>,
+): void {
+  const differs = other?.place !== undefined && other.place.path !== place?.path;
+  const related = differs && other.place ? [{ message: `${other.place.path} is ${other.value}`, location: other.place.location }] : undefined;
+  diagnostics.add({
+    code,
+    severity,
+    message,
+    ...(place === undefined ? {} : place),
+    ...(related === undefined ? {} : { related }),
+    ...(help === undefined ? {} : { help }),
+  });
+}

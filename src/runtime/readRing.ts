@@ -1,0 +1,57 @@
+import type { PlanDefinition } from '../ir/planDefinition.ts';
+import { invariant } from '../util/invariant.ts';
+import type { DeviceBuffer } from './buffer.ts';
+import type { LayerLayout } from './sessionLayout.ts';
+
+/** The content of one ring, in the order of positions. */
+export interface CachedTokens {
+  readonly positions: Int32Array;
+  /** `[positions][headDim]` elements as stored bits. */
+  readonly keys: Uint16Array;
+  readonly values: Uint16Array;
+}
+
+/** Reads a ring back and undoes ring order and swizzle (templates/include/moa/page.cuh). */
+export function readRing(
+  plan: PlanDefinition,
+  layout: LayerLayout,
+  buffers: { readonly pool: DeviceBuffer; readonly pageTable: DeviceBuffer },
+  slot: number,
+  kvHead: number,
+  length: number,
+): CachedTokens {
+  const { headDim, kvHeads } = plan.shape;
+  const { pageTokens, pageBytes } = plan.layout;
+  const { sink } = plan.limits;
+  const [tableOffset, window] = layout.rings.subarray((slot * kvHeads + kvHead) * 2);
+  invariant(tableOffset !== undefined && window !== undefined, 'the ring exists');
+
+  const positions: number[] = [];
+  for (let j = 0; j < length; j += 1) {
+    if (j < sink || j >= length - window) positions.push(j);
+  }
+  const sinkSlots = Math.ceil(sink / pageTokens) * pageTokens;
+  const keys = new Uint16Array(positions.length * headDim);
+  const values = new Uint16Array(positions.length * headDim);
+  const pages = new Map<number, Uint16Array>();
+  positions.forEach((j, index) => {
+    const ringSlot = j < sink ? j : sinkSlots + ((j - sink) % window);
+    const ringPage = Math.floor(ringSlot / pageTokens);
+    let page = pages.get(ringPage);
+    if (page === undefined) {
+      const number = new Int32Array(1);
+      buffers.pageTable.slice((layout.firstPage + tableOffset + ringPage) * 4, 4).read(number);
+      page = new Uint16Array(pageBytes / 2);
+      buffers.pool.slice(number[0]! * pageBytes, pageBytes).read(page);
+      pages.set(ringPage, page);
+    }
+    const row = ringSlot % pageTokens;
+    for (let column = 0; column < headDim; column += 1) {
+      const chunk = Math.floor((column % 64) / 8) ^ (row & 7);
+      const at = Math.floor(column / 64) * pageTokens * 64 + row * 64 + chunk * 8 + (column % 8);
+      keys[index * headDim + column] = page[at]!;
+      values[index * headDim + column] = page[at + pageTokens * headDim]!;
+    }
+  });
+  return { positions: Int32Array.from(positions), keys, values };
+}

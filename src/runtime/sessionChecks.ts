@@ -1,0 +1,58 @@
+/** Checks of what a session is given, before any device work. */
+import type { DeviceBuffer } from './buffer.ts';
+import type { SessionShape } from './sessionLayout.ts';
+import { RuntimeError, type RuntimeErrorName } from './runtimeError.ts';
+
+const helpOf = {
+  usedAfterDispose: 'create a new session',
+  sequenceFull: 'create the session with a larger lengthBound, or reset it',
+  noSuchLayer: 'layers count from 0',
+  badTensor: 'pass a contiguous buffer of the shape in the message',
+  badCuSeqlens: 'pass batch + 1 integers from 0 that never fall',
+  sequenceHeld: 'prefill takes new sequences: reset the session, or decode the tokens one by one',
+  capture: 'capture decode steps only, one capture at a time',
+  badOptions: 'see SessionOptions',
+} as const satisfies Partial<Record<RuntimeErrorName, string>>;
+
+export function sessionError(name: keyof typeof helpOf, message: string): RuntimeError {
+  return new RuntimeError(name, message, helpOf[name]);
+}
+
+/** `name` has room for `shape` elements of `elementBytes` bytes and is aligned for 16-byte accesses. */
+export function checkTensor(name: string, buffer: DeviceBuffer, shape: readonly number[], elementBytes: number): void {
+  const bytes = shape.reduce((product, size) => product * size, elementBytes);
+  if (buffer.bytes < bytes) throw sessionError('badTensor', `${name} has ${buffer.bytes} bytes; [${shape.join(', ')}] needs ${bytes}`);
+  if (buffer.address % 16n !== 0n) throw sessionError('badTensor', `${name} begins at an address that is not a multiple of 16 bytes`);
+}
+
+/** A copy of `cuSeqlens`, found legal: `batch + 1` integers from 0, never falling, no sequence longer than the bound. */
+export function checkCuSeqlens(cuSeqlens: ArrayLike<number>, batch: number, lengthBound: number): Int32Array {
+  if (cuSeqlens.length !== batch + 1) throw sessionError('badCuSeqlens', `cuSeqlens has ${cuSeqlens.length} entries; a batch of ${batch} needs ${batch + 1}`);
+  for (let slot = 0; slot <= batch; slot += 1) {
+    const value = cuSeqlens[slot]!;
+    const before = slot === 0 ? 0 : cuSeqlens[slot - 1]!;
+    if (!Number.isInteger(value) || value < before || value > 0x7fffffff || (slot === 0 && value !== 0)) {
+      throw sessionError('badCuSeqlens', `cuSeqlens[${slot}] is ${String(value)}`);
+    }
+    if (value - before > lengthBound) {
+      throw sessionError('sequenceFull', `sequence ${slot - 1} has ${value - before} tokens; the session's length bound is ${lengthBound}`);
+    }
+  }
+  return Int32Array.from(cuSeqlens);
+}
+
+export function checkSessionOptions(planLayers: number, options: SessionShape & { readonly scale?: number }): void {
+  const { batch, lengthBound, scale, layers } = options;
+  if (!Number.isInteger(batch) || batch < 1 || batch > 65536) throw sessionError('badOptions', `batch is ${String(batch)}; it must be an integer from 1 to 65536`);
+  if (!Number.isInteger(lengthBound) || lengthBound < 1 || lengthBound > 2 ** 27) {
+    throw sessionError('badOptions', `lengthBound is ${String(lengthBound)}; it must be an integer from 1 to 2^27 tokens`);
+  }
+  if (scale !== undefined && !(scale > 0 && Number.isFinite(scale))) throw sessionError('badOptions', `scale is ${scale}; it must be positive and finite`);
+  layers?.forEach((layer, index) => {
+    const before = index === 0 ? -1 : layers[index - 1]!;
+    if (!Number.isInteger(layer) || layer <= before || layer >= planLayers) {
+      throw sessionError('badOptions', `layers[${index}] is ${String(layer)}; layers rise, without repeats, from 0 to ${planLayers - 1}`);
+    }
+  });
+  if (layers?.length === 0) throw sessionError('badOptions', 'layers is empty');
+}

@@ -1,0 +1,94 @@
+/**
+ * Attention in float64, row by row, straight from DESIGN.md section 3: no tiles, no running maximum. And the plain computation in the
+ * tensors' own type, whose error says how much error is to be expected.
+ */
+import { attends, type OracleMask } from './mask.ts';
+import { toElement, type OracleElement } from './rounding.ts';
+
+/** One sequence. Values are exact in the element type. */
+export interface OracleSequence {
+  readonly length: number;
+  readonly queryHeads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** `[length][queryHeads][headDim]`. */
+  readonly q: Float32Array;
+  /** `[length][kvHeads][headDim]`. */
+  readonly k: Float32Array;
+  readonly v: Float32Array;
+  readonly scale: number;
+}
+
+export interface OracleRow {
+  readonly out: Float64Array;
+  /** Natural logarithm of the sum of exp(score); -Infinity without keys. */
+  readonly lse: number;
+}
+
+const kvHeadOf = (sequence: OracleSequence, head: number): number => Math.floor(head / (sequence.queryHeads / sequence.kvHeads));
+
+function dot(a: Float32Array, aAt: number, b: Float32Array, bAt: number, count: number): number {
+  let sum = 0;
+  for (let d = 0; d < count; d += 1) sum += a[aAt + d]! * b[bAt + d]!;
+  return sum;
+}
+
+/** Output and LSE of query head `head` at position `i`. */
+export function attentionRow(sequence: OracleSequence, head: number, i: number, mask: OracleMask): OracleRow {
+  const { queryHeads, kvHeads, headDim, q, k, v, scale } = sequence;
+  const kvHead = kvHeadOf(sequence, head);
+  const scores: number[] = [];
+  const keys: number[] = [];
+  let largest = -Infinity;
+  for (let j = 0; j <= i; j += 1) {
+    if (!attends(mask, i, j)) continue;
+    const score = dot(q, (i * queryHeads + head) * headDim, k, (j * kvHeads + kvHead) * headDim, headDim) * scale;
+    if (score > largest) largest = score;
+    scores.push(score);
+    keys.push(j);
+  }
+  const out = new Float64Array(headDim);
+  if (keys.length === 0) return { out, lse: -Infinity };
+  let sum = 0;
+  keys.forEach((j, n) => {
+    const weight = Math.exp(scores[n]! - largest);
+    sum += weight;
+    const at = (j * kvHeads + kvHead) * headDim;
+    for (let d = 0; d < headDim; d += 1) out[d]! += weight * v[at + d]!;
+  });
+  for (let d = 0; d < headDim; d += 1) out[d]! /= sum;
+  return { out, lse: largest + Math.log(sum) };
+}
+
+/** `k * scale` rounded to the element type: what the plain computation multiplies q with. */
+export function scaledKeys({ k, scale }: OracleSequence, type: OracleElement): Float32Array {
+  return k.map((value) => toElement(type, value * scale));
+}
+
+/**
+ * The same row by the plain computation in the element type, as FlashAttention's tests do it (`attention_ref(upcast=False,
+ * reorder_ops=True)`): k scaled and rounded, S = q k^T rounded, softmax in wide arithmetic and rounded, P V rounded.
+ * @param keys from `scaledKeys`
+ */
+export function sameTypeRow(sequence: OracleSequence, keys: Float32Array, type: OracleElement, head: number, i: number, mask: OracleMask): OracleRow {
+  const { queryHeads, kvHeads, headDim, q, v } = sequence;
+  const kvHead = kvHeadOf(sequence, head);
+  const scores: number[] = [];
+  const attended: number[] = [];
+  for (let j = 0; j <= i; j += 1) {
+    if (!attends(mask, i, j)) continue;
+    attended.push(j);
+    scores.push(toElement(type, dot(q, (i * queryHeads + head) * headDim, keys, (j * kvHeads + kvHead) * headDim, headDim)));
+  }
+  const out = new Float64Array(headDim);
+  if (attended.length === 0) return { out, lse: -Infinity };
+  const largest = scores.reduce((a, b) => (a > b ? a : b));
+  const sum = scores.reduce((total, score) => total + Math.exp(score - largest), 0);
+  attended.forEach((j, n) => {
+    const probability = toElement(type, Math.exp(scores[n]! - largest) / sum);
+    const at = (j * kvHeads + kvHead) * headDim;
+    for (let d = 0; d < headDim; d += 1) out[d]! += probability * v[at + d]!;
+  });
+  for (let d = 0; d < headDim; d += 1) out[d] = toElement(type, out[d]!);
+  return { out, lse: largest + Math.log(sum) };
+}

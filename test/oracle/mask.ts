@@ -1,0 +1,69 @@
+/**
+ * The mask of DESIGN.md section 3, once more and apart: nothing here comes from `src/ir` or `src/mask`. Spans are computed in
+ * BigInt, and what a row attends is asked pair by pair.
+ */
+
+/** `span(N) = alpha + numerator / denominator * N`, before limits. */
+export interface OracleRule {
+  readonly alpha: number;
+  readonly numerator: number;
+  readonly denominator: number;
+}
+
+export interface OracleLimits {
+  readonly minSpan: number;
+  readonly page: number;
+  readonly sink: number;
+}
+
+/** A head's mask at one length bound, in tokens. */
+export interface OracleMask {
+  readonly sink: number;
+  readonly window: number;
+}
+
+/** `roundUp(max(min(trunc(alpha + beta * N), N), minSpan), page)`, in tokens. */
+export function oracleSpan({ alpha, numerator, denominator }: OracleRule, limits: OracleLimits, bound: number): number {
+  const wanted = (BigInt(alpha) * BigInt(denominator) + BigInt(numerator) * BigInt(bound)) / BigInt(denominator);
+  let kept = Number(wanted);
+  if (kept > bound) kept = bound;
+  if (kept < limits.minSpan) kept = limits.minSpan;
+  const over = kept % limits.page;
+  return over === 0 ? kept : kept - over + limits.page;
+}
+
+export function oracleMask(rule: OracleRule, limits: OracleLimits, bound: number): OracleMask {
+  const span = oracleSpan(rule, limits, bound);
+  const sink = span < limits.sink ? span : limits.sink;
+  return { sink, window: span - sink };
+}
+
+/** Whether the query at position i attends the key at position j. */
+export function attends({ sink, window }: OracleMask, i: number, j: number): boolean {
+  return j <= i && (j < sink || i - j < window);
+}
+
+/** Positions that the query at `i` attends, rising. */
+export function attendedKeys(mask: OracleMask, i: number): number[] {
+  const keys: number[] = [];
+  for (let j = 0; j <= i; j += 1) {
+    if (attends(mask, i, j)) keys.push(j);
+  }
+  return keys;
+}
+
+/** Positions that are in the cache after `length` tokens: those that the newest token attends. */
+export function keptTokens(mask: OracleMask, length: number): number[] {
+  return length === 0 ? [] : attendedKeys(mask, length - 1);
+}
+
+/** Tiles of `columns` keys with an allowed pair for rows `firstRow .. lastRow`, rising, found pair by pair. */
+export function tilesWithPairs(mask: OracleMask, firstRow: number, lastRow: number, columns: number): number[] {
+  const tiles = new Set<number>();
+  for (let i = firstRow; i <= lastRow; i += 1) {
+    for (let j = 0; j <= i; j += 1) {
+      if (attends(mask, i, j)) tiles.add(Math.floor(j / columns));
+    }
+  }
+  return [...tiles].sort((a, b) => a - b);
+}
