@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { Diagnostic } from '../util/diagnostics.ts';
 import { errorCode } from './diskDiagnostics.ts';
 import { folderState, type PackageFileSystem } from './packageFileSystem.ts';
+import { verifyPackage } from './verifyPackage.ts';
 
 const dayMs = 24 * 60 * 60 * 1000;
 /** Process ids mean nothing to another host or container. */
@@ -37,7 +38,8 @@ export function recoverPackage(fs: PackageFileSystem, parent: string, base: stri
   const warnings: Diagnostic[] = [];
   const target = join(parent, base);
   const [newest] = stale.filter((folder) => folder.kind === 'old' && folder.ours).sort((a, b) => b.modifiedMs - a.modifiedMs);
-  if (newest !== undefined && folderState(fs, target) !== 'full') {
+  if (newest !== undefined && isLost(fs, target, join(parent, newest.name))) {
+    fs.rmSync(target, { recursive: true, force: true });
     fs.renameSync(join(parent, newest.name), target);
     warnings.push({ code: 'MOA5009', severity: 'warning', message: `${target} was being replaced when an earlier run was killed; the package from before has been restored` });
   }
@@ -49,6 +51,13 @@ export function recoverPackage(fs: PackageFileSystem, parent: string, base: stri
     }
   }
   return warnings;
+}
+
+/** Whether the package at `target` is gone, or damaged where `old` is whole. */
+function isLost(fs: PackageFileSystem, target: string, old: string): boolean {
+  if (folderState(fs, target) !== 'full') return true;
+  const isWhole = (folder: string): boolean => verifyPackage(folder, fs).every((problem) => problem.severity !== 'error');
+  return !isWhole(target) && isWhole(old);
 }
 
 interface StaleFolder {

@@ -3,10 +3,11 @@ import { setImmediate } from 'node:timers/promises';
 import { type Diagnostic, DiagnosticError } from '../util/diagnostics.ts';
 import { onInterrupt } from './cleanupOnSignal.ts';
 import { comparePackage } from './comparePackage.ts';
-import { diskDiagnostic, errorCode } from './diskDiagnostics.ts';
+import { diskDiagnostic } from './diskDiagnostics.ts';
 import { fileBytes, manifestPath, parentFolders, type PackageFiles } from './package.ts';
 import { diskFileSystem, folderState, syncFolder, writeDurably, type PackageFileSystem } from './packageFileSystem.ts';
 import { claimName, recoverPackage } from './packageLeftovers.ts';
+import { swapFolder } from './swapFolder.ts';
 import { foreignFiles, readManifest } from './verifyPackage.ts';
 
 export interface WriteOptions {
@@ -92,7 +93,7 @@ async function replace(fs: PackageFileSystem, { files }: PackageFiles, target: s
       await setImmediate();
     }
     for (const path of ['.', ...folders]) syncFolder(fs, join(folder, path));
-    return swap(fs, folder, target);
+    return swapFolder(fs, folder, target);
   } catch (error) {
     try {
       remove();
@@ -104,62 +105,6 @@ async function replace(fs: PackageFileSystem, { files }: PackageFiles, target: s
     stopListening();
     temporary.release();
   }
-}
-
-/** Moves `folder` to `target`. Throws with the old folder at its place if that can be done at all. */
-function swap(fs: PackageFileSystem, folder: string, target: string): readonly Diagnostic[] {
-  const parent = dirname(target);
-  const replaced: string[] = [];
-  const claims = [];
-  try {
-    for (let attempt = 1; ; attempt += 1) {
-      const claim = claimName(basename(target), 'old');
-      claims.push(claim);
-      const old = join(parent, claim.name);
-      const moved = moveAway(fs, target, old);
-      try {
-        fs.renameSync(folder, target);
-        if (moved) replaced.push(old);
-        break;
-      } catch (error) {
-        // Another run put its package there between our two renames: ours replaces it, as it would have a moment later.
-        const overtaken = ['ENOTEMPTY', 'EEXIST'].includes(errorCode(error) ?? '') && attempt < 10;
-        if (!overtaken) {
-          if (moved) fs.renameSync(old, target);
-          throw error;
-        }
-        if (moved) replaced.push(old);
-      }
-    }
-    return finish(fs, parent, target, replaced);
-  } finally {
-    for (const claim of claims) claim.release();
-  }
-}
-
-function moveAway(fs: PackageFileSystem, target: string, old: string): boolean {
-  try {
-    fs.renameSync(target, old);
-    return true;
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return false;
-    throw error;
-  }
-}
-
-/** The new package is in place; nothing from here on is a failure. */
-function finish(fs: PackageFileSystem, parent: string, target: string, replaced: readonly string[]): readonly Diagnostic[] {
-  const warnings: Diagnostic[] = [];
-  const attempt = (what: string, action: () => void): void => {
-    try {
-      action();
-    } catch (error) {
-      warnings.push({ code: 'MOA5008', severity: 'warning', message: `${target} is written, but ${what} (${errorCode(error) ?? 'unknown error'})`, help: 'the next run tries again' });
-    }
-  };
-  attempt('the disk did not confirm its name', () => syncFolder(fs, parent));
-  for (const old of replaced) attempt(`${old} could not be removed`, () => fs.rmSync(old, { recursive: true, force: true }));
-  return warnings;
 }
 
 function refusal(code: 'MOA5002' | 'MOA5003' | 'MOA5007', message: string, help: string): DiagnosticError {

@@ -75,8 +75,8 @@ function decodeKernel(facts: Facts, module: LaidOutModule, ageMask: boolean, arc
   const tile = decodeTiles[facts.headDim];
   invariant(tile !== undefined, `there are decode tiles for headDim ${facts.headDim}`);
   const threads = 128;
-  // One state of headDim + 2 floats for every warp and query head of the group (templates/include/moa/decode.cuh).
-  const mergeBytes = (threads / 32) * facts.groupSize * (facts.headDim + 2) * 4;
+  // The warps' states, headDim + 8 floats for every warp and query head of the group (templates/include/moa/decode.cuh).
+  const mergeBytes = (threads / 32) * facts.groupSize * (facts.headDim + 8) * 4;
   const fitting = Math.floor((architecture.sharedBytesPerBlock - mergeBytes) / module.layout.pageBytes);
   const stages = Math.min(tile.stages, fitting);
   invariant(stages >= 2, `decode has two stages on ${architecture.name}`);

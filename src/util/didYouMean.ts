@@ -8,7 +8,7 @@ export function didYouMean(word: string, candidates: readonly string[]): string 
   if (word.length > MAX_LENGTH) return undefined;
   const plain = simplify(word);
   let best: string | undefined;
-  let bestDistance = Math.min(2, Math.floor(plain.length / 3)) + 1;
+  let bestDistance = Math.min(2, Math.ceil(plain.length / 3)) + 1;
   for (const candidate of candidates) {
     const distance = editDistance(plain, simplify(candidate));
     if (distance < bestDistance) {

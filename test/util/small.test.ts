@@ -14,7 +14,7 @@ describe('quote', () => {
   });
 
   it('gives one line of printable ASCII', () => {
-    fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 60 }), (text) => expect(quote(text)).toMatch(/^"[\x20-\x7e]*"$/)));
+    fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 60 }), (text) => /^"[\x20-\x7e]*"$/.test(quote(text))));
   });
 
   it('joins paths', () => {

@@ -52,10 +52,11 @@ class Decode {
     static_assert(kWarpRows == 16, "a warp takes one k-step of P V from every page");
 
     static constexpr int kPageBytes = Page<kHeadDim>::kElements * 2;
-    static constexpr int kStateFloats = kHeadDim + 2;  ///< O, then the maximum and the sum
+    static constexpr int kStateFloats = kHeadDim + 2;  ///< of one query head in a partial result: O, the maximum, the sum
+    static constexpr int kMergeFloats = kHeadDim + 8;  ///< in shared memory: rows 8 banks apart, so that a quad each writes without conflict
 
 public:
-    static constexpr int kMergeBytes = kWarps * kGroupSize * kStateFloats * 4;
+    static constexpr int kMergeBytes = kWarps * kGroupSize * kMergeFloats * 4;
     static constexpr int kSharedBytes = kStages * kPageBytes + kMergeBytes;
     /// Floats of one partial result.
     static constexpr int kPartialFloats = kGroupSize * kStateFloats;
@@ -327,15 +328,12 @@ private:
             const float total = quadSum(state.sum[h]);
             const int member = (lane >> 2) + h * 8;
             if (member < kGroupSize) {
-                const SharedAddress row = area + (warp * kGroupSize + member) * kStateFloats * 4;
+                const SharedAddress row = area + (warp * kGroupSize + member) * kMergeFloats * 4;
 #pragma unroll
                 for (int j = 0; j < kOutputTiles; ++j) {
                     storeShared(row + (j * 8 + 2 * (lane & 3)) * 4, Vec8{{floatBits(state.output[j][2 * h]), floatBits(state.output[j][2 * h + 1])}});
                 }
-                if ((lane & 3) == 0) {
-                    storeShared(row + kHeadDim * 4, state.maximum[h]);
-                    storeShared(row + kHeadDim * 4 + 4, total);
-                }
+                if ((lane & 3) == 0) storeShared(row + kHeadDim * 4, Vec8{{floatBits(state.maximum[h]), floatBits(total)}});
             }
         }
         blockBarrier();
@@ -349,12 +347,12 @@ private:
             Sum sum;
 #pragma unroll
             for (int part = 0; part < kWarps; ++part) {
-                const SharedAddress row = area + (part * kGroupSize + member) * kStateFloats * 4;
+                const SharedAddress row = area + (part * kGroupSize + member) * kMergeFloats * 4;
                 sum.largest = larger(sum.largest, loadShared<float>(row + kHeadDim * 4));
             }
 #pragma unroll
             for (int part = 0; part < kWarps; ++part) {
-                const SharedAddress row = area + (part * kGroupSize + member) * kStateFloats * 4;
+                const SharedAddress row = area + (part * kGroupSize + member) * kMergeFloats * 4;
                 const Vec8 pair = loadShared<Vec8>(row + column * 4);
                 sum.add(loadShared<float>(row + kHeadDim * 4), loadShared<float>(row + kHeadDim * 4 + 4), pair, scale2);
             }

@@ -1,0 +1,59 @@
+/** Makes a compiled plan in memory from a few numbers: the compiler's own passes, without a plan file. */
+import { findArchitecture } from '../../src/arch/registry.ts';
+import { planDefinition } from '../../src/emit/planDefinition.ts';
+import type { HeadModule, KernelNode, ScheduledModule } from '../../src/ir/nodes.ts';
+import type { PlanDefinition } from '../../src/ir/planDefinition.ts';
+import { maskShapes } from '../../src/mask/registry.ts';
+import type { MaskShape } from '../../src/mask/mask.ts';
+import { pipeline } from '../../src/passes/pipeline.ts';
+import { runPasses } from '../../src/passes/runPasses.ts';
+import type { OracleRule } from '../oracle/mask.ts';
+import { limitsOf, shapeOf } from './shapes.ts';
+
+/** `[alpha, numerator, denominator]`. */
+export type RuleSpec = readonly [number, number, number];
+
+export interface PlanSpec {
+  /** A name in `shapes`. */
+  readonly shape: string;
+  /** `[layer][query head]`. */
+  readonly rules: readonly (readonly RuleSpec[])[];
+  readonly rope: boolean;
+}
+
+export interface CompiledSpec {
+  readonly definition: PlanDefinition;
+  readonly kernels: readonly KernelNode[];
+  readonly mask: MaskShape;
+}
+
+export const ruleOf = ([alpha, numerator, denominator]: RuleSpec): OracleRule => ({ alpha, numerator, denominator });
+
+/** The architecture whose tiles are tested. */
+export const testArchitecture = 'sm_90';
+
+export function compileSpec(spec: PlanSpec): CompiledSpec {
+  const { elementType, headDim, queryHeads, kvHeads, sink } = shapeOf(spec.shape);
+  const architecture = findArchitecture(testArchitecture);
+  if (architecture === undefined) throw new Error(`the compiler does not know ${testArchitecture}`);
+  const mask = maskShapes['sinkWindow']!(sink);
+  const module: HeadModule = {
+    kind: 'headModule',
+    shape: { layers: spec.rules.length, queryHeads, kvHeads, headDim },
+    limits: limitsOf(shapeOf(spec.shape)),
+    layers: spec.rules.map((heads, layer) => ({
+      kind: 'headLayer',
+      heads: heads.map((rule, head) => ({ kind: 'head', rule: { kind: 'rule', ...lowestTerms(rule) }, origin: { path: `alphas[${layer}][${head}]` } })),
+    })),
+  };
+  const context = { architectures: [architecture], elementTypes: [elementType], rope: spec.rope, mask };
+  const scheduled = runPasses(module, pipeline, context) as ScheduledModule;
+  return { definition: planDefinition(scheduled, mask, {}), kernels: scheduled.kernels, mask };
+}
+
+function lowestTerms(spec: RuleSpec): OracleRule {
+  const { alpha, numerator, denominator } = ruleOf(spec);
+  let [a, b] = [numerator, denominator];
+  while (b > 0) [a, b] = [b, a % b];
+  return { alpha, numerator: numerator / a, denominator: denominator / a };
+}

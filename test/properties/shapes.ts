@@ -1,0 +1,57 @@
+/**
+ * The model shapes that property tests use. A kernel's source depends on the shape and on little else, so a fixed set keeps the number of
+ * builds small; rules, lengths and batches are data and vary freely.
+ */
+import type { ElementType } from '../../src/ir/nodes.ts';
+
+export interface Shape {
+  readonly elementType: ElementType;
+  readonly headDim: number;
+  readonly queryHeads: number;
+  readonly kvHeads: number;
+  readonly sink: number;
+}
+
+const shape = (elementType: ElementType, headDim: number, queryHeads: number, kvHeads: number, sink = 64): Shape => ({
+  elementType,
+  headDim,
+  queryHeads,
+  kvHeads,
+  sink,
+});
+
+/** What the emulator runs. Groups of 1 to 16 query heads; over 8 decode uses both halves of its row tile. */
+export const smallShapes = {
+  bf16_d64_2x2: shape('bf16', 64, 2, 2),
+  bf16_d64_4x2: shape('bf16', 64, 4, 2),
+  fp16_d64_6x2: shape('fp16', 64, 6, 2),
+  fp16_d64_8x1: shape('fp16', 64, 8, 1),
+  bf16_d64_12x1: shape('bf16', 64, 12, 1),
+  bf16_d128_3x1: shape('bf16', 128, 3, 1),
+  fp16_d128_2x2: shape('fp16', 128, 2, 2),
+  bf16_d128_7x1: shape('bf16', 128, 7, 1),
+  fp16_d128_16x1: shape('fp16', 128, 16, 1),
+  bf16_d64_2x1_sink4: shape('bf16', 64, 2, 1, 4),
+  bf16_d64_2x2_sink0: shape('bf16', 64, 2, 2, 0),
+  fp16_d128_2x1_sink100: shape('fp16', 128, 2, 1, 100),
+} as const satisfies Record<string, Shape>;
+
+/** Shapes of real models, for a GPU: vicuna-7b, Llama-3-8B, Llama-3.2-1B. */
+export const modelShapes = {
+  vicuna: shape('bf16', 128, 32, 32),
+  vicuna_fp16: shape('fp16', 128, 32, 32),
+  llama3: shape('bf16', 128, 32, 8),
+  llama32: shape('bf16', 64, 32, 8),
+} as const satisfies Record<string, Shape>;
+
+export const shapes: Readonly<Record<string, Shape>> = { ...smallShapes, ...modelShapes };
+export type SmallShape = keyof typeof smallShapes;
+
+export function shapeOf(name: string): Shape {
+  const found = shapes[name];
+  if (found === undefined) throw new Error(`there is no test shape ${name}`);
+  return found;
+}
+
+/** The limits that all test plans have, but for the sink. */
+export const limitsOf = ({ sink }: Shape): { minSpan: number; page: number; sink: number } => ({ minSpan: 128, page: 64, sink });
