@@ -23,7 +23,8 @@ export function cleanupOnSignal(): void {
 
 function endWith(signal: NodeJS.Signals): void {
   for (const name of signals) process.removeListener(name, endWith);
-  for (const cleanup of [...cleanups]) {
+  // The last first: compilers are killed before their folders go.
+  for (const cleanup of [...cleanups].reverse()) {
     try {
       cleanup();
     } catch {

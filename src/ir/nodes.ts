@@ -196,7 +196,7 @@ export interface PrefillSchedule {
 
 export interface DecodeSchedule {
   readonly kind: 'decodeSchedule';
-  /** A segment of a split ring has at least so many pages. */
+  /** A block has at least so many pages to read, unless all rings together have fewer. */
   readonly minPages: number;
 }
 

@@ -23,7 +23,17 @@ export interface SpanLimits {
   readonly sink: number;
 }
 
-/** Canonical order: by slope, then by constant, falling; so the heads that keep most of a long sequence come first. */
+/**
+ * Canonical order: by slope, then by constant, falling; so the heads that keep most of a long sequence come first. Zero only for equal
+ * rules: slopes are compared exactly, since different ones may have the same quotient in floats.
+ */
 export function compareRules(a: Rule, b: Rule): number {
-  return b.numerator / b.denominator - a.numerator / a.denominator || b.alpha - a.alpha;
+  return compareProducts(b.numerator, a.denominator, a.numerator, b.denominator) || b.alpha - a.alpha;
+}
+
+/** The sign of `a * b - c * d` for integers up to 2^30. */
+function compareProducts(a: number, b: number, c: number, d: number): number {
+  const [left, right] = [a * b, c * d];
+  if (Number.isSafeInteger(left) && Number.isSafeInteger(right)) return left - right;
+  return Number(BigInt(a) * BigInt(b) - BigInt(c) * BigInt(d));
 }

@@ -40,6 +40,11 @@ function verifyRule(rule: Rule): void {
   invariant(Number.isSafeInteger(alpha) && Math.abs(alpha) <= 2 ** 24, `alpha ${alpha} is an integer of at most 2^24`);
   invariant(Number.isSafeInteger(numerator) && Number.isSafeInteger(denominator), 'beta is a fraction of integers');
   invariant(numerator >= 0 && numerator <= denominator && denominator >= 1 && denominator <= 2 ** 30, 'beta is between 0 and 1');
+  invariant(greatestCommonDivisor(numerator, denominator) === 1, 'beta is in lowest terms');
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }
 
 function verifyHeads(module: HeadModule): void {

@@ -4,7 +4,7 @@ import { keysOfRow, type MaskShape } from './mask.ts';
 export interface TileClass {
   /** Keys `columns * tile` to `columns * (tile + 1) - 1`. */
   readonly tile: number;
-  /** Whether every row attends every key of it, so that it needs no mask. */
+  /** Whether one interval covers it for every row, so that it needs no mask. */
   readonly full: boolean;
 }
 

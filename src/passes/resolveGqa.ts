@@ -4,7 +4,7 @@
  *
  *     layer 0: heads 1/8*N, 1/8*N, N, 1/8*N                     (groupSize 2)
  *   becomes
- *     layer 0: ring 0 {1/8*N}, ring 1 {1/8*N, N} age mask
+ *     layer 0: ring 0 {1/8*N}, ring 1 {N, 1/8*N} age mask
  *
  * Invariant: query head h reads ring floor(h / groupSize), and that ring lists h's rule.
  */

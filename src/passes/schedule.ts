@@ -4,14 +4,14 @@
  *
  *     kernels prefill (128 x 64), decode
  *   becomes
- *     the same, and: prefill items of 128 rows, costed in tiles of 64 keys; decode segments of at least 2 pages
+ *     the same, and: prefill items of 128 rows, costed in tiles of 64 keys; decode blocks of at least 2 pages
  *
  * Invariant: all prefill kernels of the module agree on rows and columns with the schedule.
  */
 import type { KernelModule, PrefillKernel, ScheduledModule } from '../ir/nodes.ts';
 import { invariant } from '../util/invariant.ts';
 
-/** Below two pages a segment costs more to merge than to read. */
+/** Below two pages a block costs more to merge than it reads. */
 const minPages = 2;
 
 export function schedule(module: KernelModule): ScheduledModule {

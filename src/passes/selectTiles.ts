@@ -4,7 +4,7 @@
  *
  *     layer 0: ring group {A, B} age mask: 0 1
  *   becomes, for bf16 and one architecture,
- *     kernels prefill (128 x 64, 4 warps), decode (4 stages, age mask), append, append with RoPE; each for layer 0
+ *     kernels append, append with RoPE, decode (4 stages, age mask), prefill (128 x 64, 4 warps); each for layer 0
  *
  * Invariant: every layer has one prefill, one decode and the append kernels for each element type and architecture; no block asks
  * for more shared memory than its architecture has.
@@ -22,10 +22,10 @@ export function selectTiles(module: LaidOutModule, context: PassContext): Kernel
       context.architectures.flatMap((architecture) => {
         const facts = kernelFacts(module, elementType, architecture, index);
         return [
-          prefillKernel(facts),
-          decodeKernel(facts, module, ageMask, architecture),
           appendKernel(facts, false),
           ...(context.rope ? [appendKernel(facts, true)] : []),
+          decodeKernel(facts, module, ageMask, architecture),
+          prefillKernel(facts),
         ];
       }),
     );

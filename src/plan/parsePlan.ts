@@ -25,10 +25,10 @@ export function parsePlan(text: Uint8Array | string, file: string, diagnostics: 
     report.error('MOA1101', root.offset, '', `a plan is an object, this is ${describeKind(root.kind)}`, { help });
     return undefined;
   }
-  const scope: Scope = { node: root, path: '', report };
+  const whole: Scope = { node: root, path: '', report };
   const ours = ['format', 'version', 'model'].some((key) => root.members.has(key));
-  if (ours && !checkVersion(scope)) return undefined;
-  rejectUnknownKeys(scope, ours ? PLAN_KEYS : AUTHORS_KEYS);
+  if (ours && !checkVersion(whole)) return undefined;
+  const scope: Scope = { ...whole, misspelt: rejectUnknownKeys(whole, ours ? PLAN_KEYS : AUTHORS_KEYS) };
 
   const limits = ours ? readLimits(scope) : DEFAULT_LIMITS;
   const model = ours ? readModel(scope) : undefined;

@@ -3,10 +3,10 @@ import type { JsonNode, JsonObject } from '../util/jsonReader.ts';
 import { joinPath } from '../util/quote.ts';
 import { reportKind, type Scope } from './report.ts';
 
-/** The member, or undefined with MOA1103. `what` says in the help what belongs there. */
-export function requireMember({ node, path, report }: Scope, key: string, what: string): JsonNode | undefined {
+/** The member, or undefined with MOA1103 unless a misspelt key stands for it. `what` says in the help what belongs there. */
+export function requireMember({ node, path, report, misspelt }: Scope, key: string, what: string): JsonNode | undefined {
   const member = node.members.get(key);
-  if (member === undefined) {
+  if (member === undefined && misspelt?.has(key) !== true) {
     report.error('MOA1103', node.offset, path, `the key "${key}" is missing`, { help: `add "${key}": ${what}` });
   }
   return member?.value;

@@ -10,8 +10,8 @@ export function readModel(plan: Scope): DescribedModel | undefined {
   if (requireMember(plan, 'model', '{"layers", "queryHeads", "kvHeads", "headDim"}') === undefined) return undefined;
   const node = readObject(plan, 'model');
   if (node === undefined) return undefined;
-  const scope: Scope = { ...plan, node, path: 'model' };
-  rejectUnknownKeys(scope, MODEL_KEYS);
+  const section: Scope = { node, path: 'model', report: plan.report };
+  const scope: Scope = { ...section, misspelt: rejectUnknownKeys(section, MODEL_KEYS) };
   const layers = requireInteger(scope, 'layers', { min: 1, max: MAX_LAYERS });
   const queryHeads = requireInteger(scope, 'queryHeads', { min: 1, max: MAX_HEADS });
   const kvHeads = requireInteger(scope, 'kvHeads', { min: 1, max: MAX_HEADS });

@@ -44,6 +44,8 @@ export interface Scope {
   readonly node: JsonObject;
   readonly path: string;
   readonly report: Report;
+  /** Keys that are absent because they are misspelt, which has been reported. */
+  readonly misspelt?: ReadonlySet<string>;
 }
 
 const WITH_ARTICLE = { object: 'an object', array: 'an array', number: 'a number', string: 'a string', boolean: 'a boolean', null: 'null' } as const;
@@ -58,15 +60,18 @@ export function reportKind(report: Report, node: JsonNode, path: string, expecte
 
 const MAX_SUGGESTIONS = 100;
 
-/** Reports every key that is not in `known` (MOA1102), with the known key that was probably meant. */
-export function rejectUnknownKeys({ node, path, report }: Scope, known: readonly string[]): void {
+/** Reports every key that is not in `known` (MOA1102), with the known key that was probably meant. Returns those. */
+export function rejectUnknownKeys({ node, path, report }: Scope, known: readonly string[]): ReadonlySet<string> {
   const missing = known.filter((key) => !node.members.has(key));
+  const misspelt = new Set<string>();
   let suggestions = 0;
   for (const [key, { keyOffset }] of node.members) {
     if (known.includes(key)) continue;
     suggestions += 1;
     const meant = suggestions <= MAX_SUGGESTIONS ? didYouMean(key, missing) : undefined;
+    if (meant !== undefined) misspelt.add(meant);
     const help = meant === undefined ? `take it out; the keys here are ${known.join(', ')}` : `did you mean "${meant}"?`;
     report.error('MOA1102', keyOffset, joinPath(path, key), `unknown key ${quote(key)}`, { help });
   }
+  return misspelt;
 }

@@ -18,7 +18,7 @@ export async function withBuildFolder<Result>(
 ): Promise<Result> {
   let folder: string | undefined;
   const remove = (): void => {
-    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true, maxRetries: 3, retryDelay: 20 });
   };
   const stopListening = onInterrupt(remove);
   try {

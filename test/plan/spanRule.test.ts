@@ -19,14 +19,14 @@ describe('fractionOf', () => {
     [1 / 3, 1, 3],
     [2 / 3, 2, 3],
     [0.333, 333, 1000],
-    [0.123456789, 123456789, 1000000000],
+    [0.1234567, 1234567, 10000000],
     [1 / 2 ** 30, 1, 2 ** 30],
     [(2 ** 30 - 1) / 2 ** 30, 2 ** 30 - 1, 2 ** 30],
   ])('%d is %d/%d', (beta, numerator, denominator) => {
     expect(fractionOf(beta)).toEqual({ numerator, denominator, exact: true });
   });
 
-  it.each([5e-324, 1e-300, 2 ** -31, 1 - 2 ** -53, 2 ** -30 + 2 ** -60])('has no fraction for %d', (beta) => {
+  it.each([5e-324, 1e-300, 2 ** -31, 1 - 2 ** -53])('has no fraction for %d', (beta) => {
     const { numerator, denominator, exact } = fractionOf(beta);
     expect(exact).toBe(false);
     expect(Math.abs(numerator / denominator - beta)).toBeLessThanOrEqual(1 / (denominator * MAX_DENOMINATOR) + 2 ** -53);

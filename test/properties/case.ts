@@ -1,0 +1,56 @@
+/** A case: numbers that say all, so that one line of JSON runs it again. */
+import type { Lane } from './inputs.ts';
+import { oracleMask, type OracleMask } from '../oracle/mask.ts';
+import { ruleOf, type RuleSpec } from './plans.ts';
+import { limitsOf, shapeOf } from './shapes.ts';
+
+export interface Case {
+  /** A name in `shapes`. */
+  readonly shape: string;
+  /** `[layer][query head]` of `[alpha, numerator, denominator]`. */
+  readonly rules: readonly (readonly RuleSpec[])[];
+  readonly bound: number;
+  /** Tokens of each sequence in the prefill; none may have any. */
+  readonly prefill: readonly number[];
+  /** Decode steps after it. */
+  readonly decodes: number;
+  readonly lane: Lane;
+  readonly seed: number;
+  readonly queryScale?: number;
+  readonly scale?: number;
+  readonly rope?: boolean;
+  /** Pages are taken from the pool in a random order. */
+  readonly shufflePages?: boolean;
+  /** Also prefill all tokens at once, and compare outputs and caches. */
+  readonly compareWhole?: boolean;
+  /** The emulator's. */
+  readonly multiprocessors?: number;
+  /** Check these rows of the prefill only, spread evenly over each sequence; all by default. For sizes at which float64 is too slow. */
+  readonly sampleRows?: number;
+  /** Check these heads only. */
+  readonly sampleHeads?: readonly number[];
+}
+
+export const ropeTheta = 10000;
+
+/** The mask of each head of a layer. */
+export function masksOf({ shape, rules, bound }: Case, layer: number): OracleMask[] {
+  const limits = limitsOf(shapeOf(shape));
+  return rules[layer]!.map((rule) => oracleMask(ruleOf(rule), limits, bound));
+}
+
+/** The mask of a KV head's ring: the largest window of its query heads. */
+export function ringMask(masks: readonly OracleMask[], groupSize: number, kvHead: number): OracleMask {
+  const members = masks.slice(kvHead * groupSize, (kvHead + 1) * groupSize);
+  return members.reduce((a, b) => (b.window > a.window ? b : a));
+}
+
+/** What to type to run a case again. */
+export const reproduce = (testCase: Case): string => `MOA_CASE='${JSON.stringify(testCase)}' npx vitest run test/properties/oneCase.test.ts`;
+
+export class CaseFailure extends Error {
+  constructor(testCase: Case, what: string, cause?: unknown) {
+    super(`${what}\n    repro: ${reproduce(testCase)}`, cause === undefined ? undefined : { cause });
+    this.name = 'CaseFailure';
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * Loads compiled specs on a device. On the emulator kernels are rendered to a folder and built there; on a GPU they come from cubins that
+ * were built before, one for each shape, since kernels do not depend on rules.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { kernelContext } from '../../src/emit/kernelContext.ts';
+import { kernelSourcePath } from '../../src/emit/planDefinition.ts';
+import { renderKernel } from '../../src/emit/templateEngine.ts';
+import { Device, type DeviceOptions } from '../../src/runtime/device.ts';
+import { Plan } from '../../src/runtime/plan.ts';
+import { compileSpec, testArchitecture, type CompiledSpec, type PlanSpec } from './plans.ts';
+
+/** Where cases run. */
+export interface Target {
+  readonly kind: 'emulator' | 'cuda';
+  device(options?: DeviceOptions): Promise<Device>;
+  load(device: Device, spec: PlanSpec): Promise<Plan>;
+}
+
+const written = new Map<string, string>();
+
+/** The kernels of a spec as sources on disk, under a folder that their text names. */
+function writeSources({ kernels, mask }: CompiledSpec): URL {
+  const names = kernels.map((kernel) => kernel.name).join();
+  let folder = written.get(names);
+  if (folder === undefined) {
+    const texts = kernels.map((kernel) => [kernelSourcePath(kernel.name), renderKernel(kernel.role, kernelContext(kernel, mask))] as const);
+    const hash = createHash('sha256').update(JSON.stringify(texts)).digest('hex').slice(0, 24);
+    folder = join(tmpdir(), `moa-property-tests-${process.getuid?.() ?? 0}`, hash);
+    for (const [path, text] of texts) {
+      const file = join(folder, path);
+      if (existsSync(file)) continue;
+      mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+      writeFileSync(`${file}.${process.pid}`, text);
+      renameSync(`${file}.${process.pid}`, file);
+    }
+    written.set(names, folder);
+  }
+  return pathToFileURL(`${folder}/`);
+}
+
+/** The emulator. One device is kept for each set of options and is given the case's seed. */
+export function emulatorTarget(): Target {
+  const devices = new Map<string, Promise<Device>>();
+  return {
+    kind: 'emulator',
+    async device(options = {}) {
+      const key = `${options.multiprocessors ?? 8} ${options.failOnBankConflict ?? false}`;
+      let opened = devices.get(key);
+      if (opened === undefined) devices.set(key, (opened = Device.open('emulator', options)));
+      const device = await opened;
+      device.setSeed(options.seed ?? 0);
+      return device;
+    },
+    load(device, spec) {
+      const compiled = compileSpec(spec);
+      return Plan.load(device, compiled.definition, writeSources(compiled));
+    },
+  };
+}
+
+/** A GPU. `packages` holds `<shape>.cubin` for every shape. */
+export function cudaTarget(spec: 'cuda:0', packages: URL): Target {
+  let opened: Promise<Device> | undefined;
+  return {
+    kind: 'cuda',
+    device: () => (opened ??= Device.open(spec)),
+    load(device, planSpec) {
+      const { definition } = compileSpec(planSpec);
+      return Plan.load(device, { ...definition, cubins: { [testArchitecture]: `${planSpec.shape}.cubin` } }, packages);
+    },
+  };
+}
