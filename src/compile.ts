@@ -7,7 +7,7 @@ import { emitKernels } from './emit/emitKernels.ts';
 import { emitRuntime } from './emit/emitRuntime.ts';
 import { planDefinition } from './emit/planDefinition.ts';
 import { printModule } from './ir/print.ts';
-import type { ElementType, ScheduledModule } from './ir/nodes.ts';
+import type { ElementType, HeadModule, ScheduledModule } from './ir/nodes.ts';
 import type { PlanDefinition } from './ir/planDefinition.ts';
 import { maskShapes } from './mask/registry.ts';
 import { pipeline } from './passes/pipeline.ts';
@@ -42,34 +42,51 @@ export interface CompiledPlan {
   readonly elementTypes: readonly ElementType[];
   /** CUDA sources by path in the package. */
   readonly sources: ReadonlyMap<string, string>;
+  /** The last level of the IR as text. */
+  readonly ir: string;
   /** `index.js` and `index.d.ts`, for cubins at these paths by architecture. */
   readonly runtime: (cubins: Readonly<Record<string, string>>) => { readonly definition: PlanDefinition; readonly files: ReadonlyMap<string, string> };
 }
 
-/** Compiles `plan` to sources. Undefined when `diagnostics` got an error. */
-export function compile(plan: SourceText, config: SourceText | undefined, options: CompileOptions, diagnostics: DiagnosticList): CompiledPlan | undefined {
+/** A plan and its model, read and found legal. */
+export interface ReadPlan {
+  readonly module: HeadModule;
+  readonly model: ResolvedModel;
+}
+
+/** Reads `plan`, and the model's shape from flags, `config` or the plan. Undefined when `diagnostics` got an error. */
+export function readPlan(plan: SourceText, config: SourceText | undefined, flags: ModelFlags, diagnostics: DiagnosticList): ReadPlan | undefined {
   const parsed = parsePlan(plan.text, plan.file, diagnostics);
   const modelConfig = config && parseModelConfig(config.text, config.file, diagnostics);
   if (parsed === undefined || (config !== undefined && modelConfig === undefined)) return undefined;
-  const model = resolveModelShape(parsed, modelConfig, options.model ?? {}, diagnostics);
-  if (model === undefined) return undefined;
+  const model = resolveModelShape(parsed, modelConfig, flags, diagnostics);
+  return model && { module: buildModule(parsed, model.shape), model };
+}
 
+/** Compiles a plan that was read: passes, then sources. */
+export function compileModule({ module: heads, model }: ReadPlan, options: CompileOptions): CompiledPlan {
   const elementTypes = options.elementTypes ?? (model.elementType === undefined ? ['bf16', 'fp16'] : [model.elementType]);
-  const mask = maskShapes['sinkWindow']!(parsed.limits.sink);
+  const mask = maskShapes['sinkWindow']!(heads.limits.sink);
   const context = { architectures: options.architectures, elementTypes, rope: options.rope ?? true, mask };
-  const module = runPasses(buildModule(parsed, model.shape), pipeline, context, options.observe) as ScheduledModule;
-
+  const module = runPasses(heads, pipeline, context, options.observe) as ScheduledModule;
   return {
     module,
     model,
     elementTypes,
-    sources: new Map([...emitKernels(module, mask), ['module.ir', printModule(module)]]),
+    sources: emitKernels(module, mask),
+    ir: printModule(module),
     runtime: (cubins) => {
       const definition = planDefinition(module, mask, cubins);
       const { javascript, declarations } = emitRuntime(definition, titleOf(module));
       return { definition, files: new Map([['index.js', javascript], ['index.d.ts', declarations]]) };
     },
   };
+}
+
+/** Plan text to sources. Undefined when `diagnostics` got an error. */
+export function compile(plan: SourceText, config: SourceText | undefined, options: CompileOptions, diagnostics: DiagnosticList): CompiledPlan | undefined {
+  const read = readPlan(plan, config, options.model ?? {}, diagnostics);
+  return read && compileModule(read, options);
 }
 
 function titleOf({ shape }: ScheduledModule): string {

@@ -18,3 +18,15 @@ export function sinkWindow(sink: number): MaskShape {
     ],
   };
 }
+
+/** Pairs (query, key) that the mask allows in a sequence of `length` tokens. */
+export function activePairs(length: number, window: number, sink: number): number {
+  return triangle(length, window) + triangle(length - window, sink);
+}
+
+/** The sum of `min(limit, i)` for i from 1 to `count`. */
+function triangle(count: number, limit: number): number {
+  if (count <= 0) return 0;
+  const rising = Math.min(count, limit);
+  return (rising * (rising + 1)) / 2 + (count - rising) * limit;
+}

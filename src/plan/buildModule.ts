@@ -11,7 +11,9 @@ export function buildModule(plan: ParsedPlan, shape: ModelShape): HeadModule {
   invariant(plan.layers === shape.layers && plan.queryHeads === shape.queryHeads, 'buildModule: the shape is not that of the plan');
   const intern = ruleInterner();
   const layers = plan.rules.map((rules, layer): HeadLayer => {
-    const heads = rules.map((rule, head): HeadNode => ({ kind: 'head', rule: intern(rule), origin: { path: `alphas[${layer}][${head}]` } }));
+    const heads = rules.map((rule, head): HeadNode => {
+      return { kind: 'head', rule: intern(rule), origin: { path: `alphas[${layer}][${head}]` } };
+    });
     return { kind: 'headLayer', heads };
   });
   return { kind: 'headModule', shape, limits: plan.limits, layers };

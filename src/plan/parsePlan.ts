@@ -82,10 +82,12 @@ function readLimits(scope: Scope): SpanLimits {
   const sink = readInteger(scope, 'sink', range) ?? DEFAULT_LIMITS.sink;
   if (page !== DEFAULT_LIMITS.page) {
     const help = `leave "page" out or write ${DEFAULT_LIMITS.page}`;
-    report.error('MOA1114', offsetOf(scope, 'page'), 'page', `page is ${page}; the kernels have pages of ${DEFAULT_LIMITS.page} tokens`, { help });
+    const message = `page is ${page}; the kernels have pages of ${DEFAULT_LIMITS.page} tokens`;
+    report.error('MOA1114', offsetOf(scope, 'page'), 'page', message, { help });
   }
   if (minSpan < DEFAULT_LIMITS.page || minSpan % DEFAULT_LIMITS.page !== 0) {
-    report.error('MOA1116', offsetOf(scope, 'minSpan'), 'minSpan', `minSpan ${minSpan} is not a positive multiple of ${DEFAULT_LIMITS.page}, the page`);
+    const message = `minSpan ${minSpan} is not a positive multiple of ${DEFAULT_LIMITS.page}, the page`;
+    report.error('MOA1116', offsetOf(scope, 'minSpan'), 'minSpan', message);
   }
   if (sink >= minSpan) {
     const key = scope.node.members.has('sink') ? 'sink' : 'minSpan';

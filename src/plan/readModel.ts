@@ -38,14 +38,16 @@ function readName(scope: Scope): string | undefined {
   const name = readString(scope, 'name');
   if (name === undefined || MODEL_NAME.test(name)) return name;
   const help = 'use up to 128 letters, digits and . _ / -';
-  scope.report.error('MOA1117', offsetOf(scope, 'name'), 'model.name', `the name ${quote(name)} holds characters that are not allowed, or is too long`, { help });
+  const message = `the name ${quote(name)} holds characters that are not allowed, or is too long`;
+  scope.report.error('MOA1117', offsetOf(scope, 'name'), 'model.name', message, { help });
   return undefined;
 }
 
 function readElementType(scope: Scope): ElementType | undefined {
   const type = readString(scope, 'elementType');
   if (type === undefined || type === 'bf16' || type === 'fp16') return type;
-  scope.report.error('MOA1118', offsetOf(scope, 'elementType'), 'model.elementType', `unknown element type ${quote(type)}`, { help: 'use "bf16" or "fp16"' });
+  const details = { help: 'use "bf16" or "fp16"' };
+  scope.report.error('MOA1118', offsetOf(scope, 'elementType'), 'model.elementType', `unknown element type ${quote(type)}`, details);
   return undefined;
 }
 
@@ -58,6 +60,7 @@ export function compareModel({ report }: Scope, { shape, places }: DescribedMode
   }
   if (alphas.heads !== undefined && shape.queryHeads !== alphas.heads) {
     const related = [{ message: `model.queryHeads is ${shape.queryHeads}`, location: queryHeads.location }];
-    report.error('MOA1109', alphas.offset, 'alphas', `alphas has ${alphas.heads} query heads a layer, the model has ${shape.queryHeads}`, { related });
+    const message = `alphas has ${alphas.heads} query heads a layer, the model has ${shape.queryHeads}`;
+    report.error('MOA1109', alphas.offset, 'alphas', message, { related });
   }
 }

@@ -29,7 +29,8 @@ export function readRules(report: Report, alphas: Matrix, betas: Matrix): readon
         distinct += 1;
         if (distinct > MAX_DISTINCT_RULES) {
           const help = 'round alphas and betas to a coarser grid: each rule makes rings and schedules of its own';
-          report.error('MOA1113', alpha.offset, `alphas[${layer}][${head}]`, `the plan has more than ${MAX_DISTINCT_RULES} different rules`, { help });
+          const message = `the plan has more than ${MAX_DISTINCT_RULES} different rules`;
+          report.error('MOA1113', alpha.offset, `alphas[${layer}][${head}]`, message, { help });
           return layers;
         }
         byAlpha.set(alpha.value, (rule = ruleOf(alpha.value, beta.value)));
@@ -48,5 +49,6 @@ function warnInexact(report: Report, inexact: readonly { beta: number; offset: n
   const { numerator, denominator } = fractionOf(first.beta);
   const others = inexact.length === 1 ? '' : `, and ${inexact.length - 1} more betas are rounded like it`;
   const message = `beta ${first.beta} is no fraction with a denominator up to 2^30; ${numerator}/${denominator} is used${others}`;
-  report.warning('MOA1112', first.offset, first.path, message, { help: 'spans at very long sequences may differ by a token; round beta, as in 0.125' });
+  const help = 'spans at very long sequences may differ by a token; round beta, as in 0.125';
+  report.warning('MOA1112', first.offset, first.path, message, { help });
 }

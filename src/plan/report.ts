@@ -48,7 +48,14 @@ export interface Scope {
   readonly misspelt?: ReadonlySet<string>;
 }
 
-const WITH_ARTICLE = { object: 'an object', array: 'an array', number: 'a number', string: 'a string', boolean: 'a boolean', null: 'null' } as const;
+const WITH_ARTICLE = {
+  object: 'an object',
+  array: 'an array',
+  number: 'a number',
+  string: 'a string',
+  boolean: 'a boolean',
+  null: 'null',
+} as const;
 
 /** `an object`, `a number`, ... for messages. */
 export const describeKind = (kind: JsonNode['kind']): string => WITH_ARTICLE[kind];

@@ -112,7 +112,10 @@ function checkAgainstPlan(
   const stated = statedBy(config, field);
   if (stated === undefined || stated.value === fact.value) return;
   const message = `the plan has ${fact.value} ${what}, the model config has ${stated.value}`;
-  add(diagnostics, 'error', 'MOA1201', fact.place, message, 'use the plan that was made for this model', stated);
+  add(diagnostics, 'error', 'MOA1201', fact.place, message, 'use the plan that was made for this model', {
+    says: `${stated.value} ${what}`,
+    place: stated.place,
+  });
 }
 
 /** The value of `field` by precedence. A flag that overrides warns (MOA1203); without one, config and plan have to agree (MOA1202). */
@@ -136,7 +139,7 @@ function choose<F extends 'kvHeads' | 'headDim' | 'elementType'>(
   if (inConfig !== undefined && inPlan !== undefined && inConfig.value !== inPlan.value) {
     const message = `the plan's model has ${field} ${inPlan.value}, the model config has ${inConfig.value}`;
     const help = `mend one of them, or pass ${MODEL_FLAG_NAMES[field]} to decide`;
-    add(diagnostics, 'error', 'MOA1202', inPlan.place, message, help, inConfig);
+    add(diagnostics, 'error', 'MOA1202', inPlan.place, message, help, { says: `${field} ${inConfig.value}`, place: inConfig.place });
   }
   return inConfig ?? inPlan;
 }
@@ -158,12 +161,13 @@ function noteDefaults(plan: ParsedPlan, kvHeads: unknown, headDim: unknown, diag
 /** What the kernels can do (MOA1205 to MOA1207). */
 function checkSupport(queryHeads: Sourced<number>, kvHeads: Sourced<number>, headDim: Sourced<number>, diagnostics: DiagnosticList): void {
   const groupSize = queryHeads.value / kvHeads.value;
+  const other = { says: `${queryHeads.value} query heads`, place: queryHeads.place };
   if (!Number.isInteger(groupSize)) {
     const message = `${queryHeads.value} query heads cannot be shared out evenly among ${kvHeads.value} KV heads`;
-    add(diagnostics, 'error', 'MOA1205', kvHeads.place, message, 'kvHeads divides queryHeads', queryHeads);
+    add(diagnostics, 'error', 'MOA1205', kvHeads.place, message, 'kvHeads divides queryHeads', other);
   } else if (groupSize > MAX_GROUP_SIZE) {
     const message = `${groupSize} query heads share a KV head; the kernels support 1 to ${MAX_GROUP_SIZE} for now`;
-    add(diagnostics, 'error', 'MOA1207', kvHeads.place, message, undefined, queryHeads);
+    add(diagnostics, 'error', 'MOA1207', kvHeads.place, message, undefined, other);
   }
   if (!HEAD_DIMS.includes(headDim.value)) {
     add(diagnostics, 'error', 'MOA1206', headDim.place, `headDim ${headDim.value}; the kernels support ${HEAD_DIMS.join(' and ')} for now`);
@@ -177,10 +181,9 @@ function add(
   place: Place | undefined,
   message: string,
   help?: string,
-  other?: Sourced<number | string>,
+  other?: { readonly says: string; readonly place?: Place | undefined },
 ): void {
-  const differs = other?.place !== undefined && other.place.path !== place?.path;
-  const related = differs && other.place ? [{ message: `${other.place.path} is ${other.value}`, location: other.place.location }] : undefined;
+  const related = other?.place && [{ message: other.says, location: other.place.location }];
   diagnostics.add({
     code,
     severity,

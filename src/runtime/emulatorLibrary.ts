@@ -1,6 +1,34 @@
-import { execFileSync } from 'node:child_process';
-export async function buildEmulatorLibrary(sourcePath: string, kernelName: string): Promise<string> {
-  const out = `/tmp/k/lib_${kernelName}.so`;
-  execFileSync('g++', ['-std=c++20', '-O2', '-shared', '-fPIC', '-x', 'c++', sourcePath, '-I', '/work/main/templates/include', '-I', '/work/main/native/emulator/include', '-o', out], { stdio: 'inherit' });
-  return out;
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { cacheFolder } from '../toolchain/cacheFolder.ts';
+import { findHostCompiler } from '../toolchain/findHostCompiler.ts';
+import { buildHostKernel } from '../toolchain/hostKernel.ts';
+import { KernelCache } from '../toolchain/kernelCache.ts';
+import { environmentVariables } from '../util/debug.ts';
+import { DiagnosticError } from '../util/diagnostics.ts';
+import { RuntimeError } from './runtimeError.ts';
+
+const root = new URL('../../', import.meta.url);
+const emulatorHeaders = fileURLToPath(new URL('native/emulator/include', root));
+const emulatorAbi = fileURLToPath(new URL('native/emulator/abi.h', root));
+const kernelHeaders = fileURLToPath(new URL('templates/include', root));
+
+/**
+ * The emulator's library of an emitted kernel: the `.cu` as it is, compiled by the host's C++ compiler against the emulator's primitives.
+ * Built once; the cache is keyed by every byte that goes in.
+ * @param headers the folder of the kernels' own headers; by default the compiler's, of which packages hold copies
+ * @throws RuntimeError MOA6205 when there is no C++20 compiler or it fails
+ */
+export async function buildEmulatorLibrary(sourcePath: string, kernelName: string, headers: string = kernelHeaders): Promise<string> {
+  const variables = environmentVariables();
+  try {
+    const compiler = await findHostCompiler(variables);
+    const cache = KernelCache.open(cacheFolder(variables));
+    const text = await readFile(sourcePath, 'utf8');
+    const source = { name: kernelName, text, includeFolders: [headers, emulatorHeaders], furtherInputs: [emulatorAbi] };
+    return (await buildHostKernel(compiler, source, cache, { variables })).path;
+  } catch (error) {
+    if (!(error instanceof DiagnosticError)) throw error;
+    throw new RuntimeError('emulatorBuild', `the emulator's library of ${kernelName} could not be built: ${error.message}`, '', error);
+  }
 }

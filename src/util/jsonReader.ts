@@ -151,9 +151,14 @@ function readTree(source: SourceText, diagnostics: DiagnosticList, maxDepth: num
     if (values > maxValues) throw new JsonFault(offset, `the text holds more than ${maxValues} values`, undefined, 'MOA1017');
     let node: JsonNode;
     if (first === '{' || first === '[') {
-      if (stack.length >= maxDepth) throw new JsonFault(offset, `arrays and objects are nested more than ${maxDepth} deep`, undefined, 'MOA1016');
+      if (stack.length >= maxDepth) {
+        throw new JsonFault(offset, `arrays and objects are nested more than ${maxDepth} deep`, undefined, 'MOA1016');
+      }
       scanner.position += 1;
-      const open: Open = first === '{' ? { kind: 'object', offset, members: new Map(), key: '', keyOffset: 0, dropped: false } : { kind: 'array', offset, items: [] };
+      const open: Open =
+        first === '{'
+          ? { kind: 'object', offset, members: new Map(), key: '', keyOffset: 0, dropped: false }
+          : { kind: 'array', offset, items: [] };
       if (scanner.peek() !== closer(open)) {
         stack.push(open);
         if (open.kind === 'object') readKey(open);
@@ -166,7 +171,8 @@ function readTree(source: SourceText, diagnostics: DiagnosticList, maxDepth: num
     } else if (first === '-' || (first >= '0' && first <= '9')) {
       node = { kind: 'number', offset, value: scanner.number() };
       if (!Number.isFinite(node.value)) {
-        report('MOA1015', offset, `${quote(source.text.slice(offset, scanner.position))} is too large for a 64-bit float`, 'write a smaller number');
+        const written = quote(source.text.slice(offset, scanner.position));
+        report('MOA1015', offset, `${written} is too large for a 64-bit float`, 'write a smaller number');
       }
     } else {
       const value = scanner.literal();
@@ -206,7 +212,9 @@ function close(open: Open): JsonObject | JsonArray {
 function readComma(scanner: JsonScanner, open: Open): void {
   const offset = scanner.position;
   scanner.position += 1;
-  if (scanner.peek() === closer(open)) throw new JsonFault(offset, `a comma before ${quote(closer(open))}`, 'JSON has no trailing commas; take it out');
+  if (scanner.peek() === closer(open)) {
+    throw new JsonFault(offset, `a comma before ${quote(closer(open))}`, 'JSON has no trailing commas; take it out');
+  }
 }
 
 function notClosed(scanner: JsonScanner, open: Open, source: SourceText): JsonFault {

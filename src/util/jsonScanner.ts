@@ -62,7 +62,9 @@ export class JsonScanner {
         this.position = i + 1;
         return from === start + 1 ? this.text.slice(from, i) : result + this.text.slice(from, i);
       }
-      if (unit < 0x20) throw new JsonFault(i, 'a string holds a control character', 'write it as \\u and four hexadecimal digits, or close the string');
+      if (unit < 0x20) {
+        throw new JsonFault(i, 'a string holds a control character', 'write it as \\u and four hexadecimal digits, or close the string');
+      }
       if (unit === 0x5c) {
         result += this.text.slice(from, i);
         const [decoded, length] = this.#escape(i);
@@ -151,7 +153,9 @@ function helpFor(word: string): string | undefined {
 
 const isDigit = (unit: number): boolean => unit >= 0x30 && unit <= 0x39;
 
+const isLetter = (unit: number): boolean => (unit >= 0x41 && unit <= 0x5a) || (unit >= 0x61 && unit <= 0x7a);
+
 /** Whether `unit` would run on a number or a literal: a letter, digit, `_`, `.`, `+` or `-`. NaN, the end, does not. */
 function isWordUnit(unit: number): boolean {
-  return isDigit(unit) || (unit >= 0x41 && unit <= 0x5a) || (unit >= 0x61 && unit <= 0x7a) || unit === 0x5f || (unit >= 0x2b && unit <= 0x2e && unit !== 0x2c);
+  return isDigit(unit) || isLetter(unit) || unit === 0x5f || unit === 0x2e || unit === 0x2b || unit === 0x2d;
 }

@@ -7,7 +7,7 @@ const parse = (text: string | Uint8Array) => collect((diagnostics) => parsePlan(
 const plain = '"alphas": [[0]], "betas": [[0.5]]';
 const MiB = 1024 * 1024;
 
-/** Texts that break naive readers: what they are, the text, the code they get. All but the sizes are from RELIABILITY, 3.1. */
+/** Texts that break naive readers: what they are, the text, the code they get. */
 const hostile: readonly (readonly [string, string | Uint8Array, string])[] = [
   ['a number that JSON.parse makes Infinity', '{"alphas": [[1e999]], "betas": [[0.5]]}', 'MOA1015'],
   ['an integer beyond 2^53', '{"alphas": [[9007199254740993]], "betas": [[0.5]]}', 'MOA1110'],

@@ -60,13 +60,13 @@ describe('contradictions', () => {
     expect(value).toBeUndefined();
     expect(text).toMatchInlineSnapshot(`
       "plan.json:1:79: error MOA1202: the plan's model has kvHeads 4, the model config has 2 (at model.kvHeads)
-          see config.json:1:70: num_key_value_heads is 2
+          see config.json:1:70: kvHeads 2
           help: mend one of them, or pass --kv-heads to decide
       plan.json:1:91: error MOA1202: the plan's model has headDim 64, the model config has 128 (at model.headDim)
-          see config.json:1:83: head_dim is 128
+          see config.json:1:83: headDim 128
           help: mend one of them, or pass --head-dim to decide
       plan.json:1:108: error MOA1202: the plan's model has elementType bf16, the model config has fp16 (at model.elementType)
-          see config.json:1:101: torch_dtype is fp16
+          see config.json:1:101: elementType fp16
           help: mend one of them, or pass --dtype to decide"
     `);
   });
@@ -76,10 +76,10 @@ describe('contradictions', () => {
     expect(value).toBeUndefined();
     expect(text).toMatchInlineSnapshot(`
       "plan.json:1:11: error MOA1201: the plan has 2 layers, the model config has 3 (at alphas)
-          see config.json:1:22: num_hidden_layers is 3
+          see config.json:1:22: 3 layers
           help: use the plan that was made for this model
       plan.json:1:11: error MOA1201: the plan has 8 query heads, the model config has 16 (at alphas)
-          see config.json:1:46: num_attention_heads is 16
+          see config.json:1:46: 16 query heads
           help: use the plan that was made for this model"
     `);
   });
@@ -107,8 +107,8 @@ describe('what the kernels cannot do', () => {
 
   it('points at the KV heads and the query heads', () => {
     const { text } = resolve(planOf(8, { kvHeads: 3 }));
-    expect(text).toBe(`plan.json:1:85: error MOA1205: 8 query heads cannot be shared out evenly among 3 KV heads (at model.kvHeads)
-    see plan.json:1:114: alphas has 8 query heads a layer
+    expect(text).toBe(`plan.json:1:79: error MOA1205: 8 query heads cannot be shared out evenly among 3 KV heads (at model.kvHeads)
+    see plan.json:1:104: 8 query heads
     help: kvHeads divides queryHeads`);
   });
 

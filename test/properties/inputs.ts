@@ -32,7 +32,7 @@ export interface InputOptions {
 }
 
 /** Large enough that every other key's weight is 0 in float32. */
-const codeSize = 8;
+export const codeSize = 8;
 
 export function makeInputs(options: InputOptions): SequenceInputs {
   const { shape, length, lane, seed, queryScale = 1, scale = 1 / Math.sqrt(shape.headDim) } = options;

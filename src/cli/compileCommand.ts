@@ -1,0 +1,178 @@
+import { findArchitecture } from '../arch/registry.ts';
+import { compileModule, readPlan, type CompiledPlan } from '../compile.ts';
+import { compilePackage, type BuiltPackage } from '../compilePackage.ts';
+import { comparePackage } from '../emit/comparePackage.ts';
+import { fileBytes, sha256 } from '../emit/package.ts';
+import { writePackage } from '../emit/writePackage.ts';
+import { printModule } from '../ir/print.ts';
+import { pipeline } from '../passes/pipeline.ts';
+import { runPasses, type PassEvent } from '../passes/runPasses.ts';
+import { maskShapes } from '../mask/registry.ts';
+import { parseArchitectures, type Target } from '../toolchain/architectures.ts';
+import { cacheFolder } from '../toolchain/cacheFolder.ts';
+import { findNvcc, type Nvcc } from '../toolchain/findNvcc.ts';
+import { KernelCache } from '../toolchain/kernelCache.ts';
+import { nativeArchitectures } from '../toolchain/nativeArchitectures.ts';
+import { environment, environmentVariables } from '../util/debug.ts';
+import { DiagnosticError, DiagnosticList } from '../util/diagnostics.ts';
+import { stableJson } from '../util/stableJson.ts';
+import { version } from '../version.ts';
+import type { EmitKind } from './options.ts';
+import { formatBytes, sayDiagnostics, table, type Output } from './output.ts';
+import { modelFlags, readInputs, type InputOptions } from './readInputs.ts';
+import { startProgress } from './progress.ts';
+
+export interface CompileCommandOptions extends InputOptions {
+  readonly arch?: readonly string[];
+  readonly output?: string;
+  readonly emit: readonly EmitKind[];
+  readonly rope: boolean;
+  readonly printIrAfter?: string;
+  readonly stopAfter?: string;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly dryRun?: boolean;
+  readonly check?: boolean;
+  readonly force?: boolean;
+  readonly nvcc?: string;
+  readonly cache: boolean;
+  readonly jobs?: number;
+}
+
+/** `moa-compile plan.json`: the package, on disk or checked. Returns the exit code; throws a DiagnosticError. */
+export async function compileCommand(planPath: string, options: CompileCommandOptions, output: Output, signal: AbortSignal): Promise<number> {
+  const quiet = options.quiet === true;
+  const diagnostics = new DiagnosticList();
+  const emit = new Set(options.emit);
+  if (options.output === undefined && options.check === true) throw usage('MOA2002', '--check needs the folder to compare with', 'pass -o DIR');
+
+  // Everything that can be wrong with what the user gave is found before anything is reported.
+  const { plan, config } = await readInputs(planPath, options, diagnostics);
+  const read = plan && readPlan(plan, config, modelFlags(options), diagnostics);
+  const wantsMachineCode = emit.has('cubin') && options.stopAfter === undefined && options.check !== true;
+  const tools = await findTools(options, wantsMachineCode, diagnostics);
+  if (plan === undefined || read === undefined || tools === undefined) throw new DiagnosticError(diagnostics.toArray(), tools?.exitCode ?? 2);
+  if (tools.exitCode !== undefined) throw new DiagnosticError(diagnostics.toArray(), tools.exitCode);
+
+  const { targets, nvcc } = tools;
+  const architectures = targets.flatMap(({ name }) => findArchitecture(name) ?? []);
+  const observe = passObserver(options, output);
+  const passOptions = { architectures, rope: options.rope, observe, ...(options.dtype === undefined ? {} : { elementTypes: options.dtype }) };
+  if (options.stopAfter !== undefined) {
+    const context = { architectures, elementTypes: options.dtype ?? (['bf16', 'fp16'] as const), rope: options.rope, mask: maskShapes['sinkWindow']!(read.module.limits.sink) };
+    const module = runPasses(read.module, pipeline, context, observe, options.stopAfter);
+    sayDiagnostics(output, diagnostics.toArray(), quiet);
+    if (options.printIrAfter === undefined) output.print(printModule(module).trimEnd());
+    return 0;
+  }
+  const compiled = compileModule(read, passOptions);
+
+  const progress = startProgress(output.interactive && !options.dryRun, targets.map((target) => target.name));
+  const cache = options.cache ? KernelCache.open(cacheFolder(environmentVariables())) : KernelCache.none();
+  let built: BuiltPackage;
+  try {
+    const build = { variables: environmentVariables(), signal, onProgress: progress.step, ...(options.jobs === undefined ? {} : { jobs: options.jobs }) };
+    const machineCode = nvcc !== undefined && options.dryRun !== true;
+    built = await compilePackage(compiled, { emit, targets, planText: plan.text, version, ...(machineCode ? { toolchain: { nvcc, cache, build } } : {}) });
+  } finally {
+    await progress.end();
+  }
+  for (const warning of [...(nvcc?.warnings ?? []), ...cache.warnings]) diagnostics.add(warning);
+
+  if (options.check === true) return check(built, options, output, diagnostics);
+  if (options.dryRun === true) {
+    sayDiagnostics(output, diagnostics.toArray(), quiet);
+    report(compiled, built, options, output, 'would write');
+    return 0;
+  }
+  if (options.output === undefined) {
+    sayDiagnostics(output, diagnostics.toArray(), quiet);
+    return printWithoutFolder(compiled, emit, output);
+  }
+  const written = await writePackage(built.files, options.output, { force: options.force === true });
+  written.warnings.forEach((warning) => diagnostics.add(warning));
+  sayDiagnostics(output, diagnostics.toArray(), quiet);
+  report(compiled, built, options, output, written.changed ? 'wrote' : 'unchanged');
+  return 0;
+}
+
+interface Tools {
+  readonly targets: readonly Target[];
+  readonly nvcc: Nvcc | undefined;
+  /** Set when a diagnostic was added: 2 for a bad option, 1 for a missing tool. */
+  readonly exitCode?: 1 | 2;
+}
+
+async function findTools(options: CompileCommandOptions, wantsMachineCode: boolean, diagnostics: DiagnosticList): Promise<Tools> {
+  const variables = environmentVariables();
+  let exitCode: 1 | 2 | undefined;
+  const attempt = async <Value>(run: () => Promise<Value>): Promise<Value | undefined> => {
+    try {
+      return await run();
+    } catch (error) {
+      if (!(error instanceof DiagnosticError)) throw error;
+      error.diagnostics.forEach((diagnostic) => diagnostics.add(diagnostic));
+      exitCode = exitCode === 2 ? 2 : error.exitCode;
+      return undefined;
+    }
+  };
+  const nvcc = wantsMachineCode ? await attempt(() => findNvcc({ explicit: options.nvcc, variables })) : undefined;
+  const targets = await attempt(() =>
+    parseArchitectures(options.arch ?? [], {
+      torchCudaArchList: environment().torchCudaArchList,
+      nvccArchitectures: nvcc?.architectures,
+      native: () => nativeArchitectures({ variables, nvccPath: nvcc?.path }),
+    }),
+  );
+  return { targets: targets ?? [], nvcc, ...(exitCode === undefined ? {} : { exitCode }) };
+}
+
+/** `--check`: whether the folder holds what the compiler emits today. Machine code is left out: it depends on nvcc. */
+function check(built: BuiltPackage, options: CompileCommandOptions, output: Output, diagnostics: DiagnosticList): number {
+  sayDiagnostics(output, diagnostics.toArray(), options.quiet === true);
+  const differences = comparePackage(built.files, options.output!, { ignoreMachineCode: true });
+  if (differences.length === 0) {
+    if (options.quiet !== true) output.print(`${options.output} is current`);
+    return 0;
+  }
+  for (const { path, kind } of differences) output.say(`${options.output}/${path}: error MOA2003: ${kind}`);
+  output.say(`    help: compile the plan again with -o ${options.output}, and read what changed`);
+  return 1;
+}
+
+/** Without `-o` there is nowhere for a folder: one kind of text goes to stdout. */
+function printWithoutFolder(compiled: CompiledPlan, emit: ReadonlySet<EmitKind>, output: Output): number {
+  if (emit.size === 1 && emit.has('ir')) output.print(compiled.ir.trimEnd());
+  else throw usage('MOA2001', 'a package needs a folder to be written to', 'pass -o DIR, or --emit=ir to print the IR');
+  return 0;
+}
+
+function passObserver(options: CompileCommandOptions, output: Output): (event: PassEvent) => void {
+  const { debugLevel } = environment();
+  return ({ pass, module, changed, milliseconds }) => {
+    if (options.printIrAfter === 'all' || options.printIrAfter === pass) output.print(`// after ${pass}${changed ? '' : ' (unchanged)'}\n${printModule(module).trimEnd()}`);
+    if (debugLevel >= 1) output.say(`${pass}: ${milliseconds.toFixed(2)} ms${changed ? '' : ', unchanged'}`);
+    if (debugLevel >= 3 || (debugLevel >= 2 && changed)) output.say(printModule(module).trimEnd());
+  };
+}
+
+function report(compiled: CompiledPlan, built: BuiltPackage, options: CompileCommandOptions, output: Output, verb: string): void {
+  const files = [...built.files.files];
+  const bytes = files.reduce((sum, [, content]) => sum + fileBytes(content).byteLength, 0);
+  if (options.json === true) {
+    const listed = Object.fromEntries(files.map(([path, content]) => [path, sha256(content)]));
+    output.print(stableJson({ output: options.output ?? null, result: verb, files: listed, kernels: built.kernels, units: built.units, elementTypes: compiled.elementTypes }).trimEnd());
+    return;
+  }
+  if (options.quiet === true) return;
+  if (built.kernels.length > 0) {
+    const rows = built.kernels.map((kernel) => [kernel.name, kernel.architecture, String(kernel.registers), formatBytes(kernel.sharedBytes), String(kernel.threads)]);
+    output.print(`${table([['kernel', 'arch', 'registers', 'shared', 'threads'], ...rows])}\n`);
+  }
+  const cached = built.units.total === 0 ? '' : `, ${built.units.cached} of ${built.units.total} cubins from the cache`;
+  output.print(`${verb} ${options.output ?? 'nothing'}: ${files.length} files, ${formatBytes(bytes)}${cached}`);
+}
+
+function usage(code: string, message: string, help: string): DiagnosticError {
+  return new DiagnosticError([{ code, severity: 'error', message, help }], 2);
+}

@@ -1,0 +1,78 @@
+import { readPlan } from '../compile.ts';
+import { inspectPlan, type PlanFigures } from '../inspect.ts';
+import { stableJson } from '../util/stableJson.ts';
+import { DiagnosticError, DiagnosticList } from '../util/diagnostics.ts';
+import { formatBytes, formatPercent, sayDiagnostics, table, type Output } from './output.ts';
+import { modelFlags, readInputs, type InputOptions } from './readInputs.ts';
+
+export interface InspectOptions extends InputOptions {
+  readonly lengths: readonly number[];
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** `moa-compile inspect plan.json`: rules, head groups, what GQA costs, cache bytes and densities at given lengths. */
+export async function inspectCommand(planPath: string, options: InspectOptions, output: Output): Promise<void> {
+  const diagnostics = new DiagnosticList();
+  const { plan, config } = await readInputs(planPath, options, diagnostics);
+  const read = plan && readPlan(plan, config, modelFlags(options), diagnostics);
+  if (read === undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
+  sayDiagnostics(output, diagnostics.toArray(), options.quiet === true);
+  const figures = inspectPlan(read.module, options.lengths);
+  output.print(options.json === true ? stableJson(figures).trimEnd() : textOf(figures));
+}
+
+function textOf(figures: PlanFigures): string {
+  const { shape, limits, rules, groups, lengths } = figures;
+  const ruleRows = [
+    ['rule (tokens)', 'query heads', 'layers', ...lengths.map(({ length }) => `span at ${length}`)],
+    ...rules.map((use) => [use.rule, String(use.heads), String(use.layers), ...use.spans.map(String)]),
+  ];
+  const lengthRows = [
+    ['N', 'plan density', 'cache density', 'GQA loss', 'compute density', 'cache bytes', 'dense bytes', 'cache / dense'],
+    ...lengths.map((at) => [
+      String(at.length),
+      formatPercent(at.planDensity),
+      formatPercent(at.cacheDensity),
+      formatPercent(at.cacheDensity - at.planDensity),
+      formatPercent(at.computeDensity),
+      formatBytes(at.cacheBytes),
+      formatBytes(at.denseBytes),
+      formatPercent(at.cacheBytes / at.denseBytes),
+    ]),
+  ];
+  const groupRows = [
+    ['layers', 'head groups', 'ring groups', 'rings with age mask'],
+    ...runs(groups).map(({ first, last, group }) => [
+      first === last ? String(first) : `${first}..${last}`,
+      String(group.headGroups),
+      String(group.ringGroups),
+      String(group.ageMaskedRings),
+    ]),
+  ];
+  return [
+    `${shape.layers} layers, ${shape.queryHeads} query heads on ${shape.kvHeads} KV heads, headDim ${shape.headDim}; sink ${limits.sink}, shortest span ${limits.minSpan}, page ${limits.page}`,
+    '',
+    table(ruleRows),
+    '',
+    table(groupRows),
+    '',
+    `${figures.uniformRings} of ${figures.rings} KV heads have query heads of one rule; the others keep the longest and mask the rest by age.`,
+    'Plan density averages query heads, cache density KV heads; cache bytes are of one sequence, in whole pages.',
+    '',
+    table(lengthRows),
+  ].join('\n');
+}
+
+/** Equal neighbours as one row. */
+function runs(groups: PlanFigures['groups']): { first: number; last: number; group: PlanFigures['groups'][number] }[] {
+  const result: { first: number; last: number; group: PlanFigures['groups'][number] }[] = [];
+  for (const group of groups) {
+    const before = result.at(-1);
+    const { layer: _layer, ...facts } = group;
+    const { layer: _other, ...known } = before?.group ?? { layer: -1 };
+    if (before !== undefined && JSON.stringify(facts) === JSON.stringify(known)) before.last = group.layer;
+    else result.push({ first: group.layer, last: group.layer, group });
+  }
+  return result;
+}

@@ -1,0 +1,111 @@
+/** The command line: options to commands, errors to exit codes: 0 done, 1 failed, 2 bad usage or input. */
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { cleanupOnSignal } from '../emit/writePackage.ts';
+import { cacheFolder } from '../toolchain/cacheFolder.ts';
+import { clearCache, listCache } from '../toolchain/kernelCache.ts';
+import { environment, environmentVariables } from '../util/debug.ts';
+import { DiagnosticError } from '../util/diagnostics.ts';
+import { version } from '../version.ts';
+import { inspectCommand, type InspectOptions } from './inspectCommand.ts';
+import { collect, emitKinds, parseCount, parseElementTypes, parseEmit, parseLengths, parsePass, parseStopAfter } from './options.ts';
+import { formatBytes, sayDiagnostics, standardOutput } from './output.ts';
+import type { CompileCommandOptions } from './compileCommand.ts';
+
+/** Runs the command line `args` (without node and script); returns the exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  const controller = new AbortController();
+  const interrupt = (): void => controller.abort(new Error('interrupted'));
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  cleanupOnSignal();
+  let code = 0;
+  const program = commandLine(async (run) => {
+    code = (await run(controller.signal)) ?? 0;
+  });
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return code;
+  } catch (error) {
+    return exitCodeOf(error, args);
+  }
+}
+
+function exitCodeOf(error: unknown, args: readonly string[]): number {
+  const output = standardOutput(false);
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (error instanceof DiagnosticError) {
+    sayDiagnostics(output, error.diagnostics, args.includes('-q') || args.includes('--quiet'));
+    const errors = error.diagnostics.filter((diagnostic) => diagnostic.severity === 'error').length;
+    if (errors > 1) output.say(`${errors} errors`);
+    return error.exitCode;
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  output.say(message === 'interrupted' ? 'interrupted; nothing was changed' : `error MOA9001: ${message}\n    help: this is a bug of moa-compile; please report it with the command`);
+  if (environment().debugLevel > 0 && error instanceof Error) output.say(error.stack ?? '');
+  return 1;
+}
+
+type Run = (command: (signal: AbortSignal) => Promise<number | void>) => Promise<void>;
+
+function commandLine(run: Run): Command {
+  const program = new Command('moa-compile')
+    .description('Compiles a MoA plan into CUDA kernels and a typed runtime.')
+    .version(version)
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: true })
+    .enablePositionalOptions();
+
+  withModelOptions(program.command('compile <plan>', { isDefault: true }))
+    .description('compile a plan to a package (the default command); "-" reads standard input')
+    .option('--arch <list>', 'architectures: sm_80, 8.0, 80, 8.0+PTX, native, all-major; repeatable', collect)
+    .option('-o, --output <dir>', 'the folder of the package; replaced whole when all is done')
+    .option('--emit <kinds>', `what to write: ${emitKinds.join(', ')}`, parseEmit, [...emitKinds])
+    .option('--no-rope', 'leave out the append kernels that rotate (RoPE)')
+    .option('--print-ir-after <pass>', 'print the IR after a pass, or after all', parsePass)
+    .option('--stop-after <pass>', 'stop after a pass and print the IR', parseStopAfter)
+    .option('--check', 'compare the folder with what would be written, but for machine code; exit 1 if it differs')
+    .option('--dry-run', 'do everything but nvcc and the disk')
+    .option('--force', 'replace a folder that moa-compile did not write')
+    .option('--nvcc <path>', 'nvcc, or the root of a CUDA toolkit')
+    .option('--no-cache', 'neither read nor write the kernel cache')
+    .option('-j, --jobs <n>', 'compilers to run at once', parseCount)
+    .option('--json', 'print the result as JSON')
+    .option('-q, --quiet', 'errors only')
+    .action((plan: string, options: CompileCommandOptions) =>
+      run(async (signal) => {
+        // Loaded on demand: the code generator takes a while to start, and inspect does not need it.
+        const { compileCommand } = await import('./compileCommand.ts');
+        return compileCommand(plan, options, standardOutput(options.quiet === true), signal);
+      }),
+    );
+
+  withModelOptions(program.command('inspect <plan>'))
+    .description('print what a plan keeps and costs: rules, head groups, GQA loss, densities, bytes')
+    .option('--lengths <list>', 'length bounds N in tokens', parseLengths, [4096, 8192, 16384, 32768])
+    .option('--json', 'print as JSON')
+    .option('-q, --quiet', 'no warnings and notes')
+    .action((plan: string, options: InspectOptions) => run(() => inspectCommand(plan, options, standardOutput(options.quiet === true))));
+
+  program
+    .command('cache <action>')
+    .description('the kernel cache: ls, clear')
+    .action((action: string) =>
+      run(async () => {
+        if (action !== 'ls' && action !== 'clear') throw new InvalidArgumentError(`'${action}' is neither ls nor clear`);
+        const folder = cacheFolder(environmentVariables());
+        const report = action === 'ls' ? listCache(folder) : clearCache(folder);
+        for (const item of report.items) standardOutput(false).print(`${item.key}  ${formatBytes(item.bytes)}`);
+        standardOutput(false).print(`${action === 'ls' ? '' : 'removed '}${report.items.length} entries, ${formatBytes(report.bytes)} in ${folder}`);
+      }),
+    );
+  return program;
+}
+
+function withModelOptions(command: Command): Command {
+  return command
+    .option('--model <config.json>', "the model's Hugging Face config, for its shape and element type")
+    .option('--layers <n>', 'layers of the model', parseCount)
+    .option('--query-heads <n>', 'query heads of a layer', parseCount)
+    .option('--kv-heads <n>', 'KV heads of a layer', parseCount)
+    .option('--head-dim <n>', 'elements of a head', parseCount)
+    .option('--dtype <list>', 'element types of the kernels: bf16, fp16', parseElementTypes);
+}

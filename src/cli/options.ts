@@ -1,0 +1,62 @@
+/** Values of options: text of the command line to what the compiler takes. */
+import { InvalidArgumentError } from 'commander';
+import type { ElementType } from '../ir/nodes.ts';
+import { pipeline } from '../passes/pipeline.ts';
+
+export const emitKinds = ['ir', 'cuda', 'cubin', 'ts'] as const;
+export type EmitKind = (typeof emitKinds)[number];
+
+const elementTypeNames: Readonly<Record<string, ElementType>> = { bf16: 'bf16', bfloat16: 'bf16', fp16: 'fp16', float16: 'fp16', half: 'fp16' };
+
+/** Collects an option that may be repeated. */
+export const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+
+export function parseEmit(value: string): readonly EmitKind[] {
+  return listOf(value, (word) => {
+    const kind = emitKinds.find((known) => known === word);
+    if (kind === undefined) throw new InvalidArgumentError(`'${word}' is none of ${emitKinds.join(', ')}.`);
+    return kind;
+  });
+}
+
+export function parseElementTypes(value: string): readonly ElementType[] {
+  return listOf(value, (word) => {
+    const type = elementTypeNames[word];
+    if (type === undefined) throw new InvalidArgumentError(`'${word}' is neither bf16 nor fp16.`);
+    return type;
+  });
+}
+
+export function parseCount(value: string): number {
+  const count = Number(value);
+  if (!Number.isSafeInteger(count) || count < 1) throw new InvalidArgumentError(`'${value}' is not a positive integer.`);
+  return count;
+}
+
+export const parseLengths = (value: string): readonly number[] => listOf(value, parseLength);
+
+/** A number of tokens: `4096`, `16k`. */
+function parseLength(word: string): number {
+  const match = /^(\d{1,9})(k?)$/i.exec(word);
+  const tokens = match === null ? 0 : Number(match[1]) * (match[2] === '' ? 1 : 1024);
+  if (tokens < 1 || tokens > 2 ** 27) throw new InvalidArgumentError(`'${word}' is not a length from 1 to 2^27 tokens, such as 4096 or 16k.`);
+  return tokens;
+}
+
+export function parsePass(value: string): string {
+  if (value !== 'all' && !pipeline.some((pass) => pass.name === value)) {
+    throw new InvalidArgumentError(`there is no pass '${value}'; passes are ${pipeline.map((pass) => pass.name).join(', ')}.`);
+  }
+  return value;
+}
+
+export function parseStopAfter(value: string): string {
+  if (value === 'all') throw new InvalidArgumentError('name one pass.');
+  return parsePass(value);
+}
+
+function listOf<Value>(text: string, parse: (word: string) => Value): readonly Value[] {
+  const words = text.split(/[\s,]+/).filter((word) => word !== '');
+  if (words.length === 0) throw new InvalidArgumentError('the list is empty.');
+  return [...new Set(words.map(parse))];
+}

@@ -1,0 +1,68 @@
+/** Where the command line writes: results to stdout, everything said about them to stderr. */
+import { writeSync } from 'node:fs';
+import { formatDiagnostic, type Diagnostic } from '../util/diagnostics.ts';
+
+export interface Output {
+  /** Results. */
+  readonly print: (text: string) => void;
+  /** Diagnostics and notes. */
+  readonly say: (text: string) => void;
+  /** Whether progress may be drawn. */
+  readonly interactive: boolean;
+}
+
+/** Writes through file descriptors, so that nothing is lost when the process ends. A closed pipe ends the output silently. */
+export const standardOutput = (quiet: boolean): Output => ({
+  print: (text) => write(1, text),
+  say: (text) => write(2, text),
+  interactive: !quiet && process.stderr.isTTY === true,
+});
+
+function write(descriptor: number, text: string): void {
+  let bytes = Buffer.from(`${text}\n`);
+  while (bytes.length > 0) {
+    try {
+      bytes = bytes.subarray(writeSync(descriptor, bytes));
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      if (code === 'EAGAIN') continue;
+      if (code === 'EPIPE') return;
+      throw error;
+    }
+  }
+}
+
+/** Says `diagnostics`; of warnings and notes only when not quiet. */
+export function sayDiagnostics(output: Output, diagnostics: readonly Diagnostic[], quiet: boolean): void {
+  for (const diagnostic of diagnostics) {
+    if (!quiet || diagnostic.severity === 'error') output.say(formatDiagnostic(diagnostic));
+  }
+}
+
+/** Rows of text as aligned columns; the first row is the header. Columns of numbers are aligned to the right. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const numeric = rows[0]!.map((_, column) => rows.slice(1).every((row) => /^[-+]?[\d.,]+( ?(%|[KMGT]iB|B))?$|^-?$/.test(row[column]!)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => (numeric[column] ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+/** `1.25 GiB`. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(2)} ${units[unit]}`;
+}
+
+export const formatPercent = (fraction: number): string => `${(fraction * 100).toFixed(1)} %`;

@@ -1,0 +1,76 @@
+/**
+ * Where the libraries of the emulator lie while they are loaded. `dlopen` wants a path, and what lies there must be what was
+ * checked: the name is the SHA-256 of the content, in a folder that only this user can write to.
+ */
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { errorCode } from '../emit/diskDiagnostics.ts';
+import { sha256 } from '../emit/package.ts';
+import { writeDurably } from '../emit/packageFileSystem.ts';
+import { folderProblem } from './cacheFolder.ts';
+import { readOwnFile, type KernelCache } from './kernelCache.ts';
+import { toolchainFailure } from './toolchainCodes.ts';
+
+/** The path of a file with exactly these bytes: below the cache, or without one in a folder of this process, removed when it ends. */
+export function placeLibrary(cache: KernelCache, library: Uint8Array): string {
+  const hash = sha256(library);
+  const beside = cache.folder === undefined ? undefined : join(dirname(cache.folder), 'libraries');
+  if (beside !== undefined && folderProblem(beside) === undefined) {
+    try {
+      return place(beside, hash, library);
+    } catch (error) {
+      // A full or read-only cache is no reason to fail.
+      if (errorCode(error) === undefined) throw error;
+    }
+  }
+  try {
+    return place(processFolder(), hash, library);
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === undefined) throw error;
+    throw toolchainFailure('MOA4203', `the library of an emulated kernel could not be written below ${tmpdir()} (${code})`, 'free some space there, or set TMPDIR to another folder');
+  }
+}
+
+function place(folder: string, hash: string, library: Uint8Array): string {
+  const path = join(folder, `${hash}.so`);
+  const existing = readOwnFile(path);
+  if (existing !== undefined && sha256(existing) === hash) return path;
+  const temporary = join(folder, `.tmp-${process.pid}-${randomBytes(8).toString('hex')}`);
+  try {
+    writeDurably(fs, temporary, library);
+    fs.renameSync(temporary, path);
+  } catch (error) {
+    try {
+      fs.rmSync(temporary, { force: true });
+    } catch {
+      // The first error says more.
+    }
+    throw error;
+  }
+  return path;
+}
+
+let privateFolder: string | undefined;
+
+function processFolder(): string {
+  if (privateFolder !== undefined) return privateFolder;
+  const folder = fs.mkdtempSync(join(tmpdir(), 'moa-compile-libraries-'));
+  privateFolder = folder;
+  process.once('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** What is wrong with a shared object: not one, or cut off. Undefined: nothing. */
+export function libraryProblem(library: Uint8Array): string | undefined {
+  const view = new DataView(library.buffer, library.byteOffset, library.byteLength);
+  if (library.byteLength < 64) return `it has only ${library.byteLength} bytes`;
+  const magic = view.getUint32(0, true);
+  // macOS has another format; its linker notices a full disk.
+  if (magic === 0xfeedfacf) return undefined;
+  if (magic !== 0x464c457f) return 'it is not a shared object';
+  const end = Number(view.getBigUint64(40, true)) + view.getUint16(58, true) * view.getUint16(60, true);
+  return end <= library.byteLength ? undefined : `it is cut off: it has ${library.byteLength} bytes, but its headers name ${end}`;
+}

@@ -1,0 +1,70 @@
+import { gencode, ptxArchitecture } from '../arch/spelling.ts';
+import { compilerEnvironment, type Variables } from './compilerEnvironment.ts';
+import type { Nvcc } from './findNvcc.ts';
+import { runProcess, type ProcessResult } from './runProcess.ts';
+import { toolchainFailure } from './toolchainCodes.ts';
+
+/** How compilers are run. */
+export interface BuildSettings {
+  readonly variables: Variables;
+  readonly signal?: AbortSignal | undefined;
+  /** For one run of a compiler, in milliseconds; 10 minutes by default. */
+  readonly timeoutMs?: number;
+  /** Where private build folders are made; the system's temporary folder by default. */
+  readonly temporaryRoot?: string;
+}
+
+export type NvccOutput = { readonly kind: 'cubin' | 'ptx'; readonly architecture: string } | { readonly kind: 'fatbin'; readonly targets: readonly { readonly name: string; readonly ptx: boolean }[] };
+
+export const defaultTimeoutMs = 10 * 60 * 1000;
+
+/**
+ * The arguments of nvcc but for the files. No `-lineinfo`: it would put paths into the machine code, and the same source has to
+ * give the same bytes.
+ */
+export function nvccFlags(output: NvccOutput, includeFolders: readonly string[]): readonly string[] {
+  const language = ['-std=c++20', '-O3', '--expt-relaxed-constexpr', ...includeFolders.flatMap((folder) => ['-I', folder])];
+  switch (output.kind) {
+    case 'cubin':
+      return ['-cubin', `-arch=${output.architecture}`, ...language, '-Xptxas', '-v,-warn-spills,-warn-lmem-usage'];
+    case 'ptx':
+      return ['-ptx', `-arch=${ptxArchitecture(output.architecture)}`, ...language];
+    case 'fatbin':
+      return ['-fatbin', ...output.targets.flatMap(({ name, ptx }) => ['-gencode', gencode(name, ptx)]), ...language];
+  }
+}
+
+/** Runs nvcc, or a tool of its toolkit, in a build folder. `what` names the work in messages. Throws MOA4101 to MOA4103. */
+export async function runTool(path: string, args: readonly string[], what: string, folder: string, settings: BuildSettings): Promise<ProcessResult> {
+  const { variables, signal, timeoutMs = defaultTimeoutMs } = settings;
+  const result = await runProcess(path, args, { folder, environment: compilerEnvironment(variables, folder), signal, timeoutMs });
+  const output = withoutPaths([result.stdout, result.stderr].join('').trim(), folder);
+  switch (result.outcome) {
+    case 'timedOut':
+      throw toolchainFailure('MOA4102', `compiling ${what} did not finish within ${timeoutMs / 1000} s`, `the command was: ${[path, ...args].join(' ')}`);
+    case 'killed':
+      throw toolchainFailure('MOA4103', `nvcc was killed by ${result.killedBy} while compiling ${what}${detail(output)}`, 'a machine short of memory does that: try fewer jobs at once');
+    case 'failedToStart':
+      throw toolchainFailure('MOA4103', `${path} could not be started to compile ${what}: ${output}`);
+    case 'exited':
+      if (result.status === 0) return result;
+      // A shell reports a crash of one of nvcc's children so.
+      if (result.status >= 128) throw toolchainFailure('MOA4103', `nvcc crashed while compiling ${what} (exit status ${result.status})${detail(output)}`);
+      throw toolchainFailure('MOA4101', `${what} does not compile (exit status ${result.status})${detail(output)}`, 'the source is moa-compile\'s own: please report this with the plan and the version of nvcc');
+  }
+}
+
+/** What identifies the compiler in a cache key. */
+export function nvccIdentity(nvcc: Nvcc, variables: Variables): string {
+  return `${nvcc.version} ${nvcc.identity} ${variables['NVCC_CCBIN'] ?? ''}`;
+}
+
+const longest = 4000;
+
+function detail(output: string): string {
+  if (output === '') return '';
+  return `:\n${output.length > longest ? `${output.slice(0, longest)}\n...` : output}`;
+}
+
+/** Output without the random name of the build folder, so that the same failure gives the same text. */
+const withoutPaths = (text: string, folder: string): string => text.replaceAll(`${folder}/`, '');

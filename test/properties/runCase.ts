@@ -1,0 +1,207 @@
+/** Runs a case on a target and compares everything with the oracle. */
+import type { Device } from '../../src/runtime/device.ts';
+import type { Plan } from '../../src/runtime/plan.ts';
+import type { Session } from '../../src/runtime/session.ts';
+import { decodeElements } from '../../src/runtime/elements.ts';
+import { scaledKeys } from '../oracle/attention.ts';
+import { rotatedRow } from '../oracle/rope.ts';
+import { elementStep } from '../oracle/rounding.ts';
+import { CaseFailure, masksOf, ringMask, ropeTheta, type Case } from './case.ts';
+import { checkCache } from './checkCache.ts';
+import { checkDecodeCounts, checkPrefillCounts } from './checkCounts.ts';
+import { checkRows, newTally, type FoundRows, type Tally } from './checkRows.ts';
+import type { Target } from './harness.ts';
+import { makeInputs, type SequenceInputs } from './inputs.ts';
+import { Random } from './random.ts';
+import { shapeOf } from './shapes.ts';
+import { TensorSet } from './tensors.ts';
+
+/** The tokens of one (layer, sequence): as given, and as attended: turned by RoPE where the case has it. */
+export interface Tokens {
+  readonly given: SequenceInputs;
+  readonly attended: SequenceInputs;
+}
+
+export interface Run {
+  readonly testCase: Case;
+  readonly target: Target;
+  readonly device: Device;
+  readonly session: Session;
+  /** `[layer][sequence]`. */
+  readonly tokens: readonly (readonly Tokens[])[];
+  readonly tally: Tally;
+}
+
+/** @throws CaseFailure with a line that runs the case again */
+export async function runCase(target: Target, testCase: Case): Promise<Tally> {
+  try {
+    const device = await target.device({ seed: testCase.seed, ...(testCase.multiprocessors === undefined ? {} : { multiprocessors: testCase.multiprocessors }) });
+    using plan = await target.load(device, { shape: testCase.shape, rules: testCase.rules, rope: testCase.rope ?? false });
+    using session = openSession(plan, testCase, target);
+    const run: Run = { testCase, target, device, session, tokens: makeTokens(testCase), tally: newTally() };
+    testCase.rules.forEach((_, layer) => prefillAndCheck(run, layer));
+    for (let step = 0; step < testCase.decodes; step += 1) testCase.rules.forEach((_, layer) => decodeAndCheck(run, layer, step));
+    if (testCase.decodes > 0) testCase.rules.forEach((_, layer) => checkCaches(run, session, layer, testCase.decodes));
+    if (testCase.compareWhole === true) {
+      using whole = openSession(plan, testCase, target);
+      testCase.rules.forEach((_, layer) => wholeAndCheck(run, whole, layer));
+    }
+    return run.tally;
+  } catch (error) {
+    if (error instanceof CaseFailure) throw error;
+    throw new CaseFailure(testCase, error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+export function openSession(plan: Plan, testCase: Case, target: Target): Session {
+  const { bound, prefill, scale, rope, shufflePages, seed } = testCase;
+  const shape = { batch: prefill.length, lengthBound: bound };
+  // A GPU hands out memory as it was left: leave NaN where the pool will probably lie. The emulator does so by itself.
+  if (target.kind === 'cuda') plan.device.alloc(plan.memory(shape).cache).fill(0xff).dispose();
+  return plan.createSession({
+    ...shape,
+    ...(scale === undefined ? {} : { scale }),
+    ...(rope === true ? { rope: { theta: ropeTheta } } : {}),
+    ...(shufflePages === true ? { pageOrder: (pages: number) => new Random(seed).shuffled(pages) } : {}),
+  });
+}
+
+export function makeTokens(testCase: Case): Tokens[][] {
+  const { prefill, decodes, rules, lane, seed, queryScale, scale, rope } = testCase;
+  return rules.map((_, layer) => {
+    const masks = masksOf(testCase, layer);
+    return prefill.map((count, sequence): Tokens => {
+      const length = count + decodes;
+      const given = makeInputs({ shape: shapeOf(testCase.shape), lane, length, masks, seed: seed + 7919 * sequence + 104729 * layer, scale, ...(queryScale === undefined ? {} : { queryScale }) });
+      return { given, attended: rope === true ? { ...given, q: given.q.slice(), k: given.k.slice() } : given };
+    });
+  });
+}
+
+function prefillAndCheck(run: Run, layer: number): void {
+  const { testCase, device, session, target } = run;
+  const counted = target.kind === 'emulator';
+  using tensors = new TensorSet(device, shapeOf(testCase.shape), testCase.prefill.map((end, n) => ({ inputs: run.tokens[layer]![n]!.given, begin: 0, end })));
+  if (counted) device.resetCounters();
+  session.prefill(layer, tensors);
+  if (counted) checkPrefillCounts(device, testCase, layer);
+  takeTurned(run, layer, tensors, (n) => [0, testCase.prefill[n]!]);
+  const [out, lse] = [tensors.values('out'), tensors.logSums()];
+  compare(run, layer, (n) => ({ out, lse, firstRow: tensors.cuSeqlens[n]! }), (n) => sampled(testCase.prefill[n]!, testCase.sampleRows));
+  checkCaches(run, session, layer, 0);
+}
+
+/** Output of decode step `step`: position `prefill[n] + step` of every sequence. */
+function decodeAndCheck(run: Run, layer: number, step: number): void {
+  const { testCase, device, session, target } = run;
+  const counted = target.kind === 'emulator';
+  const pieces = testCase.prefill.map((count, n) => ({ inputs: run.tokens[layer]![n]!.given, begin: count + step, end: count + step + 1 }));
+  using tensors = new TensorSet(device, shapeOf(testCase.shape), pieces);
+  if (counted) device.resetCounters();
+  session.decode(layer, tensors);
+  if (counted) checkDecodeCounts(device, testCase, layer, pieces.map(({ end }) => end));
+  takeTurned(run, layer, tensors, (n) => [pieces[n]!.begin, pieces[n]!.end]);
+  const [out, lse] = [tensors.values('out'), tensors.logSums()];
+  compare(run, layer, (n) => ({ out, lse, firstRow: n - pieces[n]!.begin }), (n) => [pieces[n]!.begin]);
+}
+
+/** The central invariant: prefill of all tokens gives what prefill and decode gave, and leaves the same cache. */
+function wholeAndCheck(run: Run, whole: Session, layer: number): void {
+  const { testCase, device } = run;
+  const shape = shapeOf(testCase.shape);
+  const ends = testCase.prefill.map((count) => count + testCase.decodes);
+  using tensors = new TensorSet(device, shape, ends.map((end, n) => ({ inputs: run.tokens[layer]![n]!.given, begin: 0, end })));
+  whole.prefill(layer, tensors);
+  const [out, lse] = [tensors.values('out'), tensors.logSums()];
+  if (testCase.rope === true) checkSameTurn(run, layer, tensors);
+  compare(run, layer, (n) => ({ out, lse, firstRow: tensors.cuSeqlens[n]! }), (n) => range(testCase.prefill[n]!, ends[n]!));
+  checkCaches(run, whole, layer, testCase.decodes);
+}
+
+function compare(run: Run, layer: number, foundOf: (n: number) => FoundRows, positionsOf: (n: number) => readonly number[]): void {
+  const { testCase, tokens, tally } = run;
+  const shape = shapeOf(testCase.shape);
+  const masks = masksOf(testCase, layer);
+  const heads = testCase.sampleHeads ?? range(0, shape.queryHeads);
+  testCase.prefill.forEach((_, n) => {
+    const positions = positionsOf(n);
+    if (positions.length === 0) return;
+    const inputs = tokens[layer]![n]!.attended;
+    const scaled = keysOf(testCase, inputs);
+    for (const head of heads) {
+      try {
+        checkRows({ shape, lane: testCase.lane, inputs, head, mask: masks[head]!, positions, found: foundOf(n), scaledKeys: scaled }, tally);
+      } catch (error) {
+        throw new Error(`layer ${layer}, sequence ${n}, ${(error as Error).message}`, { cause: error });
+      }
+    }
+  });
+}
+
+const keysCache = new WeakMap<SequenceInputs, Float32Array>();
+
+/** The scaled keys of a sequence. RoPE completes its keys on the way, so then none are kept. */
+function keysOf({ lane, rope, shape }: Case, inputs: SequenceInputs): Float32Array {
+  if (lane !== 'normal') return new Float32Array(0);
+  if (rope === true) return scaledKeys(inputs, shapeOf(shape).elementType);
+  let keys = keysCache.get(inputs);
+  if (keys === undefined) keysCache.set(inputs, (keys = scaledKeys(inputs, shapeOf(shape).elementType)));
+  return keys;
+}
+
+export function checkCaches({ testCase, tokens }: Run, session: Session, layer: number, steps: number): void {
+  const shape = shapeOf(testCase.shape);
+  const masks = masksOf(testCase, layer);
+  const groupSize = shape.queryHeads / shape.kvHeads;
+  const kvHeads = testCase.sampleHeads === undefined ? range(0, shape.kvHeads) : [...new Set(testCase.sampleHeads.map((head) => Math.floor(head / groupSize)))];
+  testCase.prefill.forEach((count, n) => {
+    for (const kvHead of kvHeads) checkCache(session, shape, layer, n, kvHead, ringMask(masks, groupSize, kvHead), tokens[layer]![n]!.attended, count + steps);
+  });
+}
+
+/** With RoPE: reads the turned q and k back, compares them with float64, and keeps them as what was attended. */
+function takeTurned({ testCase, tokens }: Run, layer: number, tensors: TensorSet, rangeOf: (n: number) => readonly [number, number]): void {
+  if (testCase.rope !== true) return;
+  const { headDim, queryHeads, kvHeads, elementType } = shapeOf(testCase.shape);
+  for (const [name, heads] of [['q', queryHeads], ['k', kvHeads]] as const) {
+    const turned = tensors.values(name);
+    testCase.prefill.forEach((_, n) => {
+      const [begin, end] = rangeOf(n);
+      const { given, attended } = tokens[layer]![n]!;
+      for (let row = begin * heads; row < end * heads; row += 1) {
+        const position = Math.floor(row / heads);
+        const exact = rotatedRow(given[name], row, headDim, position, ropeTheta);
+        const from = (tensors.cuSeqlens[n]! * heads + row - begin * heads) * headDim;
+        for (let d = 0; d < headDim; d += 1) {
+          const value = turned[from + d]!;
+          const partner = Math.abs(given[name][row * headDim + ((d + headDim / 2) % headDim)]!);
+          const limit = 0.5 * elementStep(elementType, exact[d]!) + 2 ** -20 * (Math.abs(given[name][row * headDim + d]!) + partner);
+          if (!(Math.abs(value - exact[d]!) <= limit)) throw new Error(`layer ${layer}, sequence ${n}: turned ${name} at position ${position}, column ${d} is ${value}, exactly ${exact[d]}`);
+          attended[name][row * headDim + d] = value;
+        }
+      }
+    });
+  }
+}
+
+/** Prefill turned every token to the same bits that prefill and decode did. */
+function checkSameTurn({ testCase, tokens }: Run, layer: number, tensors: TensorSet): void {
+  const { headDim, queryHeads, kvHeads, elementType } = shapeOf(testCase.shape);
+  for (const [name, heads] of [['q', queryHeads], ['k', kvHeads]] as const) {
+    const turned = decodeElements(elementType, tensors.bits(name));
+    tokens[layer]!.forEach(({ attended }, n) => {
+      const from = tensors.cuSeqlens[n]! * heads * headDim;
+      attended[name].forEach((value, index) => {
+        if (turned[from + index] !== value) throw new Error(`layer ${layer}, sequence ${n}: turned ${name} differs between prefill and decode at element ${index}`);
+      });
+    });
+  }
+}
+
+export const range = (begin: number, end: number): number[] => Array.from({ length: Math.max(0, end - begin) }, (_, n) => begin + n);
+
+/** `rows` positions of a sequence, spread evenly, the first and the last among them. */
+function sampled(length: number, rows: number | undefined): number[] {
+  if (rows === undefined || rows >= length) return range(0, length);
+  return [...new Set(range(0, rows).map((n) => Math.floor((n * (length - 1)) / (rows - 1))))];
+}

@@ -1,0 +1,64 @@
+/** What property tests share: how many runs, which seed, and the report at the end. */
+import { appendFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { afterAll } from 'vitest';
+import type { Case } from './case.ts';
+import { newTally, type Tally } from './checkRows.ts';
+import { emulatorTarget } from './harness.ts';
+import { runCase } from './runCase.ts';
+
+/** `MOA_PROPERTY_RUNS=10` runs ten times as many cases. */
+const scale = Number(process.env['MOA_PROPERTY_RUNS'] ?? 1);
+const seed = Number(process.env['MOA_PROPERTY_SEED'] ?? 20261124);
+
+export const target = emulatorTarget();
+export const runs = (usual: number): number => Math.max(1, Math.round(usual * scale));
+
+/** Milliseconds for one test. */
+export const timeout = 600_000 * Math.max(1, scale);
+
+/** Counts the cases of a test file and prints one line when it ends; with `MOA_REPORT` also appended to that file as JSON. */
+export class Suite {
+  readonly #name: string;
+  readonly #tally: Tally = newTally();
+  #cases = 0;
+  #worst: Case | undefined;
+
+  constructor(name: string) {
+    this.#name = name;
+    afterAll(() => this.#report());
+  }
+
+  async run(testCase: Case): Promise<Tally> {
+    const tally = await runCase(target, testCase);
+    this.#cases += 1;
+    this.#tally.rows += tally.rows;
+    this.#tally.lseShare = Math.max(this.#tally.lseShare, tally.lseShare);
+    if (tally.multiple > this.#tally.multiple) {
+      this.#tally.multiple = tally.multiple;
+      this.#worst = testCase;
+    }
+    return tally;
+  }
+
+  /** Counts a comparison that is not a `Case`. */
+  count(cases = 1): void {
+    this.#cases += cases;
+  }
+
+  /** Runs `usual` random cases. */
+  async check(cases: fc.Arbitrary<Case>, usual: number): Promise<void> {
+    await this.property(cases, usual, async (testCase) => void (await this.run(testCase)));
+  }
+
+  async property<Value>(values: fc.Arbitrary<Value>, usual: number, holds: (value: Value) => Promise<void>): Promise<void> {
+    await fc.assert(fc.asyncProperty(values, holds), { seed, numRuns: runs(usual), endOnFailure: process.env['MOA_PROPERTY_SHRINK'] === undefined });
+  }
+
+  #report(): void {
+    const { rows, multiple, lseShare } = this.#tally;
+    console.log(`${this.#name}: ${this.#cases} cases, ${rows} rows, seed ${seed}; largest error ${multiple.toFixed(2)} x the plain computation's (2 allowed), LSE ${(100 * lseShare).toFixed(1)} % of its limit`);
+    const path = process.env['MOA_REPORT'];
+    if (path !== undefined) appendFileSync(path, `${JSON.stringify({ suite: this.#name, seed, cases: this.#cases, ...this.#tally, worst: this.#worst })}\n`);
+  }
+}
