@@ -1,5 +1,4 @@
 /** A compiled plan on a device: what a package's `load` returns. */
-import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { findArchitecture, runsOn } from '../arch/registry.ts';
 import type { ElementType } from '../ir/nodes.ts';
@@ -7,6 +6,7 @@ import { definitionFormat, type KernelDefinition, type PlanDefinition } from '..
 import type { Device } from './device.ts';
 import { buildEmulatorLibrary } from './emulatorLibrary.ts';
 import type { Kernel, Module } from './kernel.ts';
+import { readImage } from './readImage.ts';
 import { RuntimeError } from './runtimeError.ts';
 import { Session, type KernelLookup, type SessionOptions } from './session.ts';
 import { checkSessionOptions, sessionError } from './sessionChecks.ts';
@@ -98,7 +98,7 @@ async function loadCubin(device: Device, definition: PlanDefinition, folder: URL
     const made = names.length === 0 ? 'it holds sources only' : `it was compiled for ${names.join(', ')}`;
     throw new RuntimeError('packageArchitecture', `the package has no cubin for ${device.name} (compute capability ${capability}): ${made}`, `compile the plan again with --arch ${capability}`);
   }
-  const module = device.loadCubin(await readFile(fileURLToPath(new URL(definition.cubins[best]!, folder))));
+  const module = device.loadCubin(await readImage(folder, definition.cubins[best]!));
   const kernels = new Map<string, Kernel>();
   for (const { name, architectures } of wanted) {
     if (architectures.includes(best)) kernels.set(name, module.kernel(name));

@@ -24,13 +24,15 @@ export const defaultTimeoutMs = 10 * 60 * 1000;
  */
 export function nvccFlags(output: NvccOutput, includeFolders: readonly string[]): readonly string[] {
   const language = ['-std=c++20', '-O3', '--expt-relaxed-constexpr', ...includeFolders.flatMap((folder) => ['-I', folder])];
+  // ptxas notes its options in the machine code: a fatbin has the bytes of its cubins only with the same ones.
+  const assembler = ['-Xptxas', '-v,-warn-spills,-warn-lmem-usage'];
   switch (output.kind) {
     case 'cubin':
-      return ['-cubin', `-arch=${output.architecture}`, ...language, '-Xptxas', '-v,-warn-spills,-warn-lmem-usage'];
+      return ['-cubin', `-arch=${output.architecture}`, ...language, ...assembler];
     case 'ptx':
       return ['-ptx', `-arch=${ptxArchitecture(output.architecture)}`, ...language];
     case 'fatbin':
-      return ['-fatbin', ...output.targets.flatMap(({ name, ptx }) => ['-gencode', gencode(name, ptx)]), ...language];
+      return ['-fatbin', ...output.targets.flatMap(({ name, ptx }) => ['-gencode', gencode(name, ptx)]), ...language, ...assembler];
   }
 }
 

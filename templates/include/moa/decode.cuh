@@ -77,6 +77,7 @@ public:
             const int length = loadGlobal(p.lengths + segment.slot);
             const int pageEnd = minimum(segment.pageEnd, Rings::pagesInUse(length, segment.window));
 
+            const GroupMask mask(p, segment, length);
             uint32_t queries[kHeadDim / 16][4];
             loadQueries(queries, p, segment);
             State state;
@@ -87,7 +88,7 @@ public:
                 warpBarrier();  // the warp's rows have landed, and its lanes are done with the stage before
                 reader.start(p, stage == 0 ? kStages - 1 : stage - 1);
                 if (threadIndex() == 0) count(Counter::page);
-                attend(state, queries, p, segment, page, length, stage);
+                attend(state, queries, mask, p.scale * kLog2e, page, stage);
                 stage = stage + 1 == kStages ? 0 : stage + 1;
             }
             mergeWarps(state, p, segment);
@@ -114,6 +115,75 @@ private:
                 sum[h] = 0.0f;
             }
         }
+    };
+
+    /// What forbids keys in the pages of one segment: rows that hold no token, and where heads of the group have windows shorter
+    /// than the ring, tokens too old for them.
+    class GroupMask {
+    public:
+        template <class Params>
+        MOA_DEVICE GroupMask(const Params& p, const DecodeSegment& segment, int length) : length_(length), ringWindow_(segment.window) {
+            if constexpr (Config::kAgeMask) {
+                newestSlot_ = length > Config::kSink ? Rings::windowSlot(length - 1, segment.window) : 0;
+                const int* windows = p.windows + segment.kvHead * kGroupSize;
+                shortest_ = segment.window;
+#pragma unroll
+                for (int member = 0; member < kGroupSize; ++member) shortest_ = minimum(shortest_, loadGlobal(windows + member));
+#pragma unroll
+                for (int h = 0; h < kHalves; ++h) {
+                    const int member = (laneIndex() >> 2) + h * 8;
+                    window_[h] = member < kGroupSize ? loadGlobal(windows + member) : segment.window;
+                }
+            }
+        }
+
+        /// Scores of forbidden keys among the warp's 16 of `page` become -inf.
+        MOA_DEVICE void apply(float (&scores)[2][4], int page) const {
+            const int row0 = warpIndex() * kWarpRows + 2 * (laneIndex() & 3);
+            const int rows = Rings::rowsInUse(page, length_, ringWindow_);
+            if (rows < kPageTokens) {
+#pragma unroll
+                for (int j = 0; j < 2; ++j) {
+#pragma unroll
+                    for (int e = 0; e < 4; ++e) {
+                        if (row0 + j * 8 + (e & 1) >= rows) scores[j][e] = kNegativeInfinity;
+                    }
+                }
+            }
+            if constexpr (Config::kAgeMask) {
+                if (mayHoldOldTokens(page)) applyAge(scores, (page - Rings::kSinkPages) * kPageTokens + row0);
+            }
+        }
+
+    private:
+        /// Ages fall along a page, but for the one with the newest token, behind which the oldest follow.
+        MOA_DEVICE bool mayHoldOldTokens(int page) const {
+            if (page < Rings::kSinkPages) return false;
+            const int slot = (page - Rings::kSinkPages) * kPageTokens;
+            const bool holdsNewest = slot <= newestSlot_ && newestSlot_ < slot + kPageTokens;
+            return holdsNewest || Rings::ageOf(slot, newestSlot_, ringWindow_) >= shortest_;
+        }
+
+        MOA_DEVICE void applyAge(float (&scores)[2][4], int slot0) const {
+#pragma unroll
+            for (int h = 0; h < kHalves; ++h) {
+                const Mask mask{window_[h]};
+#pragma unroll
+                for (int j = 0; j < 2; ++j) {
+#pragma unroll
+                    for (int e = 0; e < 2; ++e) {
+                        const int position = length_ - 1 - Rings::ageOf(slot0 + j * 8 + e, newestSlot_, ringWindow_);
+                        if (!allows(mask, length_ - 1, position)) scores[j][2 * h + e] = kNegativeInfinity;
+                    }
+                }
+            }
+        }
+
+        int length_;
+        int ringWindow_;
+        int newestSlot_ = 0;
+        int shortest_ = 0;
+        int window_[kHalves] = {};
     };
 
     template <class Params>
@@ -210,9 +280,8 @@ private:
     }
 
     /// The warp's 16 keys of one page: scores, mask, softmax, O += P V.
-    template <class Params>
-    static MOA_DEVICE void attend(State& state, const uint32_t (&queries)[kHeadDim / 16][4], const Params& p,
-                                  const DecodeSegment& segment, int page, int length, int stage) {
+    static MOA_DEVICE void attend(State& state, const uint32_t (&queries)[kHeadDim / 16][4], const GroupMask& mask, float scale2, int page,
+                                  int stage) {
         const int lane = laneIndex();
         const int warpRow = warpIndex() * kWarpRows;
         const SharedAddress keys = sharedBase() + stage * kPageBytes;
@@ -228,9 +297,8 @@ private:
             mma16816<Element>(scores[1], queries[step], fragment[2], fragment[3]);
         }
 
-        applyMask(scores, p, segment, page, length);
+        mask.apply(scores, page);
 
-        const float scale2 = p.scale * kLog2e;
 #pragma unroll
         for (int h = 0; h < kHalves; ++h) {
             float largest = larger(larger(scores[0][2 * h], scores[0][2 * h + 1]), larger(scores[1][2 * h], scores[1][2 * h + 1]));
@@ -279,42 +347,6 @@ private:
         mma16816<Element>(tile, a, b0, b1);
 #pragma unroll
         for (int e = 0; e < 2 * kHalves; ++e) output[e] = tile[e];
-    }
-
-    /// Rows that hold no token, and where heads of the group have windows shorter than the ring, tokens too old for them.
-    template <class Params>
-    static MOA_DEVICE void applyMask(float (&scores)[2][4], const Params& p, const DecodeSegment& segment, int page, int length) {
-        const int rows = Rings::rowsInUse(page, length, segment.window);
-        const int row0 = warpIndex() * kWarpRows + 2 * (laneIndex() & 3);
-        if (rows < kPageTokens) {
-#pragma unroll
-            for (int j = 0; j < 2; ++j) {
-#pragma unroll
-                for (int e = 0; e < 4; ++e) {
-                    if (row0 + j * 8 + (e & 1) >= rows) scores[j][e] = kNegativeInfinity;
-                }
-            }
-        }
-        if constexpr (Config::kAgeMask) {
-            if (page < Rings::kSinkPages) return;
-#pragma unroll
-            for (int h = 0; h < kHalves; ++h) {
-                const int member = (laneIndex() >> 2) + h * 8;
-                if (member < kGroupSize) {
-                    const Mask mask{loadGlobal(p.windows + segment.kvHead * kGroupSize + member)};
-                    if (mask.window < segment.window) {
-#pragma unroll
-                        for (int j = 0; j < 2; ++j) {
-#pragma unroll
-                            for (int e = 0; e < 2; ++e) {
-                                const int position = Rings::positionOf(page, row0 + j * 8 + e, length - 1, segment.window);
-                                if (!allows(mask, length - 1, position)) scores[j][2 * h + e] = kNegativeInfinity;
-                            }
-                        }
-                    }
-                }
-            }
-        }
     }
 
     /// The four warps' states become the segment's: written out, or kept as a partial result for the merge of splits.

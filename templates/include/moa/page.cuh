@@ -65,7 +65,7 @@ struct RingGeometry {
 
     /// The slot of the token at position j.
     static MOA_DEVICE int slotOf(int j, int window) {
-        return j < kSink ? j : kSinkPages * kPageTokens + (j - kSink) % window;
+        return j < kSink ? j : kSinkPages * kPageTokens + windowSlot(j, window);
     }
 
     /// Pages that hold a token when the sequence has `length` tokens: always the first ones of the ring.
@@ -81,13 +81,13 @@ struct RingGeometry {
         return maximum(0, minimum(slots, kPageTokens));
     }
 
-    /// The position of the token in row `row` of page `page`, when `newest` is the position of the last token written.
-    static MOA_DEVICE int positionOf(int page, int row, int newest, int window) {
-        const int slot = page * kPageTokens + row;
-        if (page < kSinkPages) return slot;
-        const int newestSlot = (newest - kSink) % window;
-        const int behind = newestSlot - (slot - kSinkPages * kPageTokens);
-        return newest - (behind < 0 ? behind + window : behind);
+    /// The window slot of the token at position j >= kSink, counted from the first window page.
+    static MOA_DEVICE int windowSlot(int j, int window) { return (j - kSink) % window; }
+
+    /// How many tokens the one in window slot `slot` is older than the newest, which lies in slot `newestSlot`.
+    static MOA_DEVICE int ageOf(int slot, int newestSlot, int window) {
+        const int behind = newestSlot - slot;
+        return behind < 0 ? behind + window : behind;
     }
 };
 
