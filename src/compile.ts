@@ -11,6 +11,7 @@ import type { ElementType, HeadModule, ScheduledModule } from './ir/nodes.ts';
 import type { PlanDefinition } from './ir/planDefinition.ts';
 import { maskShapes } from './mask/registry.ts';
 import { pipeline } from './passes/pipeline.ts';
+import type { PassContext } from './passes/pass.ts';
 import { runPasses, type PassEvent } from './passes/runPasses.ts';
 import { buildModule } from './plan/buildModule.ts';
 import { parseModelConfig } from './plan/parseModelConfig.ts';
@@ -63,15 +64,20 @@ export function readPlan(plan: SourceText, config: SourceText | undefined, flags
   return model && { module: buildModule(parsed, model.shape), model };
 }
 
-/** Compiles a plan that was read: passes, then sources. */
-export function compileModule({ module: heads, model }: ReadPlan, options: CompileOptions): CompiledPlan {
+/** What the passes have to know besides the plan. */
+export function passContext({ module, model }: ReadPlan, options: CompileOptions): PassContext {
   const elementTypes = options.elementTypes ?? (model.elementType === undefined ? ['bf16', 'fp16'] : [model.elementType]);
-  const mask = maskShapes['sinkWindow']!(heads.limits.sink);
-  const context = { architectures: options.architectures, elementTypes, rope: options.rope ?? true, mask };
-  const module = runPasses(heads, pipeline, context, options.observe) as ScheduledModule;
+  return { architectures: options.architectures, elementTypes, rope: options.rope ?? true, mask: maskShapes['sinkWindow']!(module.limits.sink) };
+}
+
+/** Compiles a plan that was read: passes, then sources. */
+export function compileModule(read: ReadPlan, options: CompileOptions): CompiledPlan {
+  const context = passContext(read, options);
+  const { elementTypes, mask } = context;
+  const module = runPasses(read.module, pipeline, context, options.observe) as ScheduledModule;
   return {
     module,
-    model,
+    model: read.model,
     elementTypes,
     sources: emitKernels(module, mask),
     ir: printModule(module),

@@ -1,5 +1,5 @@
 import { findArchitecture } from '../arch/registry.ts';
-import { compileModule, readPlan, type CompiledPlan } from '../compile.ts';
+import { compileModule, passContext, readPlan, type CompiledPlan, type CompileOptions } from '../compile.ts';
 import { compilePackage, type BuiltPackage } from '../compilePackage.ts';
 import { comparePackage } from '../emit/comparePackage.ts';
 import { fileBytes, sha256 } from '../emit/package.ts';
@@ -7,14 +7,13 @@ import { writePackage } from '../emit/writePackage.ts';
 import { printModule } from '../ir/print.ts';
 import { pipeline } from '../passes/pipeline.ts';
 import { runPasses, type PassEvent } from '../passes/runPasses.ts';
-import { maskShapes } from '../mask/registry.ts';
 import { parseArchitectures, type Target } from '../toolchain/architectures.ts';
 import { cacheFolder } from '../toolchain/cacheFolder.ts';
 import { findNvcc, type Nvcc } from '../toolchain/findNvcc.ts';
 import { KernelCache } from '../toolchain/kernelCache.ts';
 import { nativeArchitectures } from '../toolchain/nativeArchitectures.ts';
 import { environment, environmentVariables } from '../util/debug.ts';
-import { DiagnosticError, DiagnosticList } from '../util/diagnostics.ts';
+import { DiagnosticError, DiagnosticList, type Diagnostic } from '../util/diagnostics.ts';
 import { stableJson } from '../util/stableJson.ts';
 import { version } from '../version.ts';
 import type { EmitKind } from './options.ts';
@@ -40,39 +39,39 @@ export interface CompileCommandOptions extends InputOptions {
 }
 
 /** `moa-compile plan.json`: the package, on disk or checked. Returns the exit code; throws a DiagnosticError. */
-export async function compileCommand(planPath: string, options: CompileCommandOptions, output: Output, signal: AbortSignal): Promise<number> {
+export async function compileCommand(planPath: string, options: CompileCommandOptions, output: Output): Promise<number> {
   const quiet = options.quiet === true;
   const diagnostics = new DiagnosticList();
   const emit = new Set(options.emit);
-  if (options.output === undefined && options.check === true) throw usage('MOA2002', '--check needs the folder to compare with', 'pass -o DIR');
 
   // Everything that can be wrong with what the user gave is found before anything is reported.
+  const misuse = missingFolder(options, emit);
+  if (misuse !== undefined) diagnostics.add(misuse);
   const { plan, config } = await readInputs(planPath, options, diagnostics);
   const read = plan && readPlan(plan, config, modelFlags(options), diagnostics);
   const wantsMachineCode = emit.has('cubin') && options.stopAfter === undefined && options.check !== true;
   const tools = await findTools(options, wantsMachineCode, diagnostics);
-  if (plan === undefined || read === undefined || tools === undefined) throw new DiagnosticError(diagnostics.toArray(), tools?.exitCode ?? 2);
+  if (plan === undefined || read === undefined || misuse !== undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
   if (tools.exitCode !== undefined) throw new DiagnosticError(diagnostics.toArray(), tools.exitCode);
 
   const { targets, nvcc } = tools;
   const architectures = targets.flatMap(({ name }) => findArchitecture(name) ?? []);
   const observe = passObserver(options, output);
-  const passOptions = { architectures, rope: options.rope, observe, ...(options.dtype === undefined ? {} : { elementTypes: options.dtype }) };
+  const passOptions: CompileOptions = { architectures, rope: options.rope, observe, ...(options.dtype === undefined ? {} : { elementTypes: options.dtype }) };
   if (options.stopAfter !== undefined) {
-    const context = { architectures, elementTypes: options.dtype ?? (['bf16', 'fp16'] as const), rope: options.rope, mask: maskShapes['sinkWindow']!(read.module.limits.sink) };
-    const module = runPasses(read.module, pipeline, context, observe, options.stopAfter);
+    const module = runPasses(read.module, pipeline, passContext(read, passOptions), observe, options.stopAfter);
     sayDiagnostics(output, diagnostics.toArray(), quiet);
-    if (options.printIrAfter === undefined) output.print(printModule(module).trimEnd());
+    if (options.printIrAfter !== 'all' && options.printIrAfter !== options.stopAfter) output.print(printModule(module).trimEnd());
     return 0;
   }
   const compiled = compileModule(read, passOptions);
 
   const progress = startProgress(output.interactive && !options.dryRun, targets.map((target) => target.name));
-  const cache = options.cache ? KernelCache.open(cacheFolder(environmentVariables())) : KernelCache.none();
+  const machineCode = nvcc !== undefined && options.dryRun !== true;
+  const cache = options.cache && machineCode ? KernelCache.open(cacheFolder(environmentVariables())) : KernelCache.none();
   let built: BuiltPackage;
   try {
-    const build = { variables: environmentVariables(), signal, onProgress: progress.step, ...(options.jobs === undefined ? {} : { jobs: options.jobs }) };
-    const machineCode = nvcc !== undefined && options.dryRun !== true;
+    const build = { variables: environmentVariables(), onProgress: progress.step, ...(options.jobs === undefined ? {} : { jobs: options.jobs }) };
     built = await compilePackage(compiled, { emit, targets, planText: plan.text, version, ...(machineCode ? { toolchain: { nvcc, cache, build } } : {}) });
   } finally {
     await progress.end();
@@ -87,7 +86,8 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   }
   if (options.output === undefined) {
     sayDiagnostics(output, diagnostics.toArray(), quiet);
-    return printWithoutFolder(compiled, emit, output);
+    output.print(compiled.ir.trimEnd());
+    return 0;
   }
   const written = await writePackage(built.files, options.output, { force: options.force === true });
   written.warnings.forEach((warning) => diagnostics.add(warning));
@@ -127,12 +127,21 @@ async function findTools(options: CompileCommandOptions, wantsMachineCode: boole
   return { targets: targets ?? [], nvcc, ...(exitCode === undefined ? {} : { exitCode }) };
 }
 
+/** Without `-o` there is nowhere for a package: only the IR, the one kind that is a single text, goes to stdout. */
+function missingFolder(options: CompileCommandOptions, emit: ReadonlySet<EmitKind>): Diagnostic | undefined {
+  if (options.output !== undefined || options.stopAfter !== undefined) return undefined;
+  if (options.check === true) return { code: 'MOA2002', severity: 'error', message: '--check needs the folder to compare with', help: 'pass -o DIR' };
+  if (options.dryRun === true || (emit.size === 1 && emit.has('ir'))) return undefined;
+  return { code: 'MOA2001', severity: 'error', message: 'a package needs a folder to be written to', help: 'pass -o DIR, or --emit=ir to print the IR' };
+}
+
 /** `--check`: whether the folder holds what the compiler emits today. Machine code is left out: it depends on nvcc. */
 function check(built: BuiltPackage, options: CompileCommandOptions, output: Output, diagnostics: DiagnosticList): number {
   sayDiagnostics(output, diagnostics.toArray(), options.quiet === true);
   const differences = comparePackage(built.files, options.output!, { ignoreMachineCode: true });
+  if (options.json === true) output.print(stableJson({ output: options.output, result: differences.length === 0 ? 'current' : 'different', differences }).trimEnd());
   if (differences.length === 0) {
-    if (options.quiet !== true) output.print(`${options.output} is current`);
+    if (options.json !== true && options.quiet !== true) output.print(`${options.output} is current`);
     return 0;
   }
   for (const { path, kind } of differences) output.say(`${options.output}/${path}: error MOA2003: ${kind}`);
@@ -140,17 +149,12 @@ function check(built: BuiltPackage, options: CompileCommandOptions, output: Outp
   return 1;
 }
 
-/** Without `-o` there is nowhere for a folder: one kind of text goes to stdout. */
-function printWithoutFolder(compiled: CompiledPlan, emit: ReadonlySet<EmitKind>, output: Output): number {
-  if (emit.size === 1 && emit.has('ir')) output.print(compiled.ir.trimEnd());
-  else throw usage('MOA2001', 'a package needs a folder to be written to', 'pass -o DIR, or --emit=ir to print the IR');
-  return 0;
-}
-
 function passObserver(options: CompileCommandOptions, output: Output): (event: PassEvent) => void {
   const { debugLevel } = environment();
   return ({ pass, module, changed, milliseconds }) => {
-    if (options.printIrAfter === 'all' || options.printIrAfter === pass) output.print(`// after ${pass}${changed ? '' : ' (unchanged)'}\n${printModule(module).trimEnd()}`);
+    // Not where JSON goes.
+    const print = options.json === true ? output.say : output.print;
+    if (options.printIrAfter === 'all' || options.printIrAfter === pass) print(`// after ${pass}${changed ? '' : ' (unchanged)'}\n${printModule(module).trimEnd()}`);
     if (debugLevel >= 1) output.say(`${pass}: ${milliseconds.toFixed(2)} ms${changed ? '' : ', unchanged'}`);
     if (debugLevel >= 3 || (debugLevel >= 2 && changed)) output.say(printModule(module).trimEnd());
   };
@@ -170,9 +174,5 @@ function report(compiled: CompiledPlan, built: BuiltPackage, options: CompileCom
     output.print(`${table([['kernel', 'arch', 'registers', 'shared', 'threads'], ...rows])}\n`);
   }
   const cached = built.units.total === 0 ? '' : `, ${built.units.cached} of ${built.units.total} cubins from the cache`;
-  output.print(`${verb} ${options.output ?? 'nothing'}: ${files.length} files, ${formatBytes(bytes)}${cached}`);
-}
-
-function usage(code: string, message: string, help: string): DiagnosticError {
-  return new DiagnosticError([{ code, severity: 'error', message, help }], 2);
+  output.print(`${verb} ${options.output ?? 'a package'}: ${files.length} files, ${formatBytes(bytes)}${cached}`);
 }

@@ -1,6 +1,6 @@
-/** The command line: options to commands, errors to exit codes: 0 done, 1 failed, 2 bad usage or input. */
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { cleanupOnSignal } from '../emit/writePackage.ts';
+/** The command line: options to commands, errors to exit codes: 0 done, 1 failed, 2 bad usage or input. A signal ends it as that signal. */
+import { Argument, Command, CommanderError } from 'commander';
+import { cleanupOnSignal, onInterrupt } from '../emit/cleanupOnSignal.ts';
 import { cacheFolder } from '../toolchain/cacheFolder.ts';
 import { clearCache, listCache } from '../toolchain/kernelCache.ts';
 import { environment, environmentVariables } from '../util/debug.ts';
@@ -13,13 +13,11 @@ import type { CompileCommandOptions } from './compileCommand.ts';
 
 /** Runs the command line `args` (without node and script); returns the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
-  const controller = new AbortController();
-  const interrupt = (): void => controller.abort(new Error('interrupted'));
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   cleanupOnSignal();
+  onInterrupt(() => standardOutput(false).say('interrupted; the output folder is as it was, or whole'));
   let code = 0;
   const program = commandLine(async (run) => {
-    code = (await run(controller.signal)) ?? 0;
+    code = (await run()) ?? 0;
   });
   try {
     await program.parseAsync(args, { from: 'user' });
@@ -39,12 +37,12 @@ function exitCodeOf(error: unknown, args: readonly string[]): number {
     return error.exitCode;
   }
   const message = error instanceof Error ? error.message : String(error);
-  output.say(message === 'interrupted' ? 'interrupted; nothing was changed' : `error MOA9001: ${message}\n    help: this is a bug of moa-compile; please report it with the command`);
+  output.say(`error MOA9001: ${message}\n    help: this is a bug of moa-compile; please report it with the command`);
   if (environment().debugLevel > 0 && error instanceof Error) output.say(error.stack ?? '');
   return 1;
 }
 
-type Run = (command: (signal: AbortSignal) => Promise<number | void>) => Promise<void>;
+type Run = (command: () => Promise<number | void>) => Promise<void>;
 
 function commandLine(run: Run): Command {
   const program = new Command('moa-compile')
@@ -71,10 +69,10 @@ function commandLine(run: Run): Command {
     .option('--json', 'print the result as JSON')
     .option('-q, --quiet', 'errors only')
     .action((plan: string, options: CompileCommandOptions) =>
-      run(async (signal) => {
+      run(async () => {
         // Loaded on demand: the code generator takes a while to start, and inspect does not need it.
         const { compileCommand } = await import('./compileCommand.ts');
-        return compileCommand(plan, options, standardOutput(options.quiet === true), signal);
+        return compileCommand(plan, options, standardOutput(options.quiet === true));
       }),
     );
 
@@ -86,11 +84,11 @@ function commandLine(run: Run): Command {
     .action((plan: string, options: InspectOptions) => run(() => inspectCommand(plan, options, standardOutput(options.quiet === true))));
 
   program
-    .command('cache <action>')
+    .command('cache')
     .description('the kernel cache: ls, clear')
+    .addArgument(new Argument('<action>').choices(['ls', 'clear']))
     .action((action: string) =>
       run(async () => {
-        if (action !== 'ls' && action !== 'clear') throw new InvalidArgumentError(`'${action}' is neither ls nor clear`);
         const folder = cacheFolder(environmentVariables());
         const report = action === 'ls' ? listCache(folder) : clearCache(folder);
         for (const item of report.items) standardOutput(false).print(`${item.key}  ${formatBytes(item.bytes)}`);

@@ -1,6 +1,8 @@
 import type { SourceText } from '../compile.ts';
 import type { ElementType } from '../ir/nodes.ts';
 import type { ModelFlags } from '../plan/resolveModelShape.ts';
+import { parseModelConfig } from '../plan/parseModelConfig.ts';
+import { parsePlan } from '../plan/parsePlan.ts';
 import { readInputFile } from '../plan/readInput.ts';
 import type { DiagnosticList } from '../util/diagnostics.ts';
 
@@ -15,7 +17,7 @@ export interface InputOptions {
   readonly dtype?: readonly ElementType[];
 }
 
-/** Both files, so that problems of both are said at once. */
+/** Both files, so that problems of both are said at once. Both or neither: undefined when one cannot be read. */
 export async function readInputs(
   planPath: string,
   options: InputOptions,
@@ -23,8 +25,13 @@ export async function readInputs(
 ): Promise<{ readonly plan: SourceText | undefined; readonly config: SourceText | undefined }> {
   const plan = await readInputFile(planPath, { diagnostics });
   const config = options.model === undefined ? undefined : await readInputFile(options.model, { diagnostics });
-  if (options.model !== undefined && config === undefined) return { plan: undefined, config: undefined };
-  return { plan: plan && { text: plan.bytes, file: plan.file }, config: config && { text: config.bytes, file: config.file } };
+  if (plan === undefined || (options.model !== undefined && config === undefined)) {
+    // The one that can be read is looked into all the same.
+    if (plan !== undefined) parsePlan(plan.bytes, plan.file, diagnostics);
+    if (config !== undefined) parseModelConfig(config.bytes, config.file, diagnostics);
+    return { plan: undefined, config: undefined };
+  }
+  return { plan: { text: plan.bytes, file: plan.file }, config: config && { text: config.bytes, file: config.file } };
 }
 
 /** What the command line says of the model. One element type decides; several are a choice of kernels, not a fact of the model. */

@@ -1,6 +1,9 @@
 /** `index.js` and `index.d.ts` of a package: the plan as data, and `load`. Built once from one structure with ts-morph. */
 import { Project, QuoteKind, VariableDeclarationKind, type SourceFile } from 'ts-morph';
+import { printExpression, printRule } from '../ir/affine.ts';
 import type { PlanDefinition } from '../ir/planDefinition.ts';
+import { invariant } from '../util/invariant.ts';
+import { printJavascript } from './printJavascript.ts';
 
 export interface RuntimeText {
   readonly javascript: string;
@@ -12,6 +15,9 @@ const loadDoc = [
   '@param options.elementTypes load these only; all of the package by default',
   '@throws RuntimeError MOA6203 when the package has no cubin for the device',
 ].join('\n');
+
+/** Stands for the definition while ts-morph works: it parses the file again with every statement, and a definition has up to a megabyte. */
+const placeholder = '__definition__';
 
 let project: Project | undefined;
 
@@ -26,7 +32,7 @@ export function emitRuntime(definition: PlanDefinition, title: string): RuntimeT
     declarationKind: VariableDeclarationKind.Const,
     isExported: true,
     docs: ['What was compiled: shape, rules, rings, kernels.'],
-    declarations: [{ name: 'definition', initializer: printDefinition(definition) }],
+    declarations: [{ name: 'definition', initializer: placeholder }],
   });
   javascript.addFunction({
     name: 'load',
@@ -69,7 +75,7 @@ export function emitRuntime(definition: PlanDefinition, title: string): RuntimeT
     ],
     returnType: 'Promise<Plan<ElementType>>',
   });
-  return { javascript: header + textOf(javascript), declarations: header + textOf(declarations) };
+  return { javascript: header + withDefinition(textOf(javascript), definition), declarations: header + textOf(declarations) };
 }
 
 function textOf(file: SourceFile): string {
@@ -78,11 +84,18 @@ function textOf(file: SourceFile): string {
   return text.endsWith('\n') ? text : `${text}\n`;
 }
 
-/** The definition as JavaScript, with one line for each rule, expression, layer and kernel. */
+function withDefinition(text: string, definition: PlanDefinition): string {
+  const [before = '', after, ...more] = text.split(placeholder);
+  invariant(after !== undefined && more.length === 0, 'the placeholder of the definition stands once');
+  return before + printDefinition(definition) + after;
+}
+
+/** The definition as JavaScript; the rules and expressions that layers name by number have it above them, in the words of the IR. */
 function printDefinition(definition: PlanDefinition): string {
-  const lines = Object.entries(definition).map(([key, value]: [string, unknown]) => {
-    if (!Array.isArray(value) || value.length === 0) return `    ${key}: ${JSON.stringify(value)},`;
-    return [`    ${key}: [`, ...value.map((item) => `        ${JSON.stringify(item)},`), '    ],'].join('\n');
-  });
-  return ['{', ...lines, '}'].join('\n');
+  const { rules, expressions } = definition;
+  const comments = new Map<unknown, string>([
+    ...rules.map((rule, index) => [rule, `${index}: ${printRule(rule)}`] as const),
+    ...expressions.map((expression, index) => [expression, `${index}: ${printExpression(expression)}`] as const),
+  ]);
+  return printJavascript(definition, '', (item) => comments.get(item));
 }

@@ -20,6 +20,7 @@ interface SharedContext {
   readonly threads: number;
   readonly minBlocksPerSm: number;
   readonly sharedBytes: number;
+  /** Declarations are padded to one width, so that comments line up. */
   readonly params: readonly { readonly declaration: string; readonly name: string; readonly offset: number; readonly comment: string }[];
   readonly paramsBytes: number;
 }
@@ -80,6 +81,8 @@ export function partialFloats({ groupSize, headDim }: Pick<KernelNode, 'groupSiz
 function sharedContext(kernel: KernelNode): SharedContext {
   const { name, elementType, headDim, queryHeads, kvHeads, groupSize, sink, threads, minBlocksPerSm, sharedBytes } = kernel;
   const struct = paramStruct(kernel.role);
+  const declarations = struct.fields.map(({ cType, name: field }) => `${cType} ${field};`);
+  const width = Math.max(...declarations.map((declaration) => declaration.length));
   return {
     name,
     elementType,
@@ -92,7 +95,7 @@ function sharedContext(kernel: KernelNode): SharedContext {
     threads,
     minBlocksPerSm,
     sharedBytes,
-    params: struct.fields.map((field) => ({ declaration: `${field.cType} ${field.name}`, name: field.name, offset: field.offset, comment: field.comment })),
+    params: struct.fields.map((field, index) => ({ declaration: declarations[index]!.padEnd(width), name: field.name, offset: field.offset, comment: field.comment })),
     paramsBytes: struct.bytes,
   };
 }

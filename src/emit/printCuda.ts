@@ -10,9 +10,9 @@ export function printCuda(expression: Expression): string {
     case 'variable':
       return expression.name;
     case 'add':
-      return `${operand(expression.left)} + ${operand(expression.right)}`;
+      return `${printCuda(expression.left)} + ${operand(expression.right)}`;
     case 'subtract':
-      return `${operand(expression.left)} - ${operand(expression.right)}`;
+      return `${printCuda(expression.left)} - ${operand(expression.right)}`;
     case 'multiply':
       return `${expression.by} * ${operand(expression.operand)}`;
     case 'span':
@@ -29,12 +29,9 @@ export function printCuda(expression: Expression): string {
   }
 }
 
+/** A sum on the right of an operator needs parentheses; on the left of + and - it has none, which means the same in `int`. */
 const operand = (expression: Expression): string =>
-  expression.kind === 'constant' || expression.kind === 'variable' || expression.kind === 'min' || expression.kind === 'max'
-    ? printCuda(expression)
-    : expression.kind === 'add' || expression.kind === 'subtract'
-      ? `(${printCuda(expression)})`
-      : printCuda(expression);
+  expression.kind === 'add' || expression.kind === 'subtract' ? `(${printCuda(expression)})` : printCuda(expression);
 
 /** What the mask partial needs. */
 export interface MaskContext {

@@ -42,7 +42,7 @@ const entryFormat = 'kernel 1';
 export async function buildKernels(nvcc: Nvcc, jobs: readonly KernelJob[], cache: KernelCache, options: BuildOptions): Promise<readonly BuiltKernel[]> {
   const controller = new AbortController();
   const signal = options.signal === undefined ? controller.signal : AbortSignal.any([options.signal, controller.signal]);
-  const built = new Array<BuiltKernel | undefined>(jobs.length);
+  const built: (BuiltKernel | undefined)[] = jobs.map(() => undefined);
   const failures = new Map<number, readonly Diagnostic[]>();
   let thrown: { readonly error: unknown } | undefined;
   let done = 0;

@@ -46,10 +46,10 @@ export async function buildHostKernel(compiler: HostCompiler, source: HostKernel
     ...inputs.map(({ label, bytes }) => [label, bytes] as const),
   ]);
   const found = cache.load(key)?.get('library');
-  if (found !== undefined) return { path: placeLibrary(cache, found), cached: true };
+  if (found !== undefined) return { path: placeLibrary(cache, found, settings.temporaryRoot), cached: true };
   const library = await compile(compiler, source, new Set(inputs.map(({ path }) => path)), settings);
   cache.store(key, new Map([['library', library]]));
-  return { path: placeLibrary(cache, library), cached: false };
+  return { path: placeLibrary(cache, library, settings.temporaryRoot), cached: false };
 }
 
 interface Input {

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { onInterrupt } from '../emit/cleanupOnSignal.ts';
 import { errorCode } from '../emit/diskDiagnostics.ts';
 import { sha256 } from '../emit/package.ts';
 import { writeDurably } from '../emit/packageFileSystem.ts';
@@ -14,7 +15,7 @@ import { readOwnFile, type KernelCache } from './kernelCache.ts';
 import { toolchainFailure } from './toolchainCodes.ts';
 
 /** The path of a file with exactly these bytes: below the cache, or without one in a folder of this process, removed when it ends. */
-export function placeLibrary(cache: KernelCache, library: Uint8Array): string {
+export function placeLibrary(cache: KernelCache, library: Uint8Array, temporaryRoot: string = tmpdir()): string {
   const hash = sha256(library);
   const beside = cache.folder === undefined ? undefined : join(dirname(cache.folder), 'libraries');
   if (beside !== undefined && folderProblem(beside) === undefined) {
@@ -26,11 +27,11 @@ export function placeLibrary(cache: KernelCache, library: Uint8Array): string {
     }
   }
   try {
-    return place(processFolder(), hash, library);
+    return place(processFolder(temporaryRoot), hash, library);
   } catch (error) {
     const code = errorCode(error);
     if (code === undefined) throw error;
-    throw toolchainFailure('MOA4203', `the library of an emulated kernel could not be written below ${tmpdir()} (${code})`, 'free some space there, or set TMPDIR to another folder');
+    throw toolchainFailure('MOA4203', `the library of an emulated kernel could not be written below ${temporaryRoot} (${code})`, 'free some space there, or set TMPDIR to another folder');
   }
 }
 
@@ -53,13 +54,17 @@ function place(folder: string, hash: string, library: Uint8Array): string {
   return path;
 }
 
-let privateFolder: string | undefined;
+/** By the folder they are in. */
+const privateFolders = new Map<string, string>();
 
-function processFolder(): string {
-  if (privateFolder !== undefined) return privateFolder;
-  const folder = fs.mkdtempSync(join(tmpdir(), 'moa-compile-libraries-'));
-  privateFolder = folder;
-  process.once('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
+function processFolder(temporaryRoot: string): string {
+  const known = privateFolders.get(temporaryRoot);
+  if (known !== undefined) return known;
+  const folder = fs.mkdtempSync(join(temporaryRoot, 'moa-compile-libraries-'));
+  privateFolders.set(temporaryRoot, folder);
+  const remove = (): void => fs.rmSync(folder, { recursive: true, force: true });
+  process.once('exit', remove);
+  onInterrupt(remove);
   return folder;
 }
 

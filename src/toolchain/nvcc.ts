@@ -36,7 +36,7 @@ export function nvccFlags(output: NvccOutput, includeFolders: readonly string[])
   }
 }
 
-/** Runs nvcc, or a tool of its toolkit, in a build folder. `what` names the work in messages. Throws MOA4101 to MOA4103. */
+/** Runs nvcc, or a tool of its toolkit, in a build folder. `what` names the work in messages. Throws MOA4101 to MOA4103, MOA4108. */
 export async function runTool(path: string, args: readonly string[], what: string, folder: string, settings: BuildSettings): Promise<ProcessResult> {
   const { variables, signal, timeoutMs = defaultTimeoutMs } = settings;
   const result = await runProcess(path, args, { folder, environment: compilerEnvironment(variables, folder), signal, timeoutMs });
@@ -50,8 +50,11 @@ export async function runTool(path: string, args: readonly string[], what: strin
       throw toolchainFailure('MOA4103', `${path} could not be started to compile ${what}: ${output}`);
     case 'exited':
       if (result.status === 0) return result;
-      // A shell reports a crash of one of nvcc's children so.
-      if (result.status >= 128) throw toolchainFailure('MOA4103', `nvcc crashed while compiling ${what} (exit status ${result.status})${detail(output)}`);
+      if (/no space left|when writing output|error: writing file/i.test(output)) {
+        throw toolchainFailure('MOA4108', `the disk of the temporary folder filled up while compiling ${what}${detail(output)}`, 'free some space there, or set TMPDIR to another folder');
+      }
+      // How a crash of one of nvcc's children shows: 128 and the signal.
+      if (result.status > 128 && result.status < 192) throw toolchainFailure('MOA4103', `nvcc crashed while compiling ${what} (exit status ${result.status})${detail(output)}`);
       throw toolchainFailure('MOA4101', `${what} does not compile (exit status ${result.status})${detail(output)}`, 'the source is moa-compile\'s own: please report this with the plan and the version of nvcc');
   }
 }

@@ -18,7 +18,7 @@ export const TOOLCHAIN_CODES = {
   MOA4105: 'A kernel spills registers or keeps data in local memory.',
   MOA4106: 'ptxas serialises the matrix instructions of a kernel.',
   MOA4107: 'The report of ptxas lacks a kernel.',
-  MOA4108: 'The temporary folder of a build could not be written.',
+  MOA4108: 'The temporary folder of a build could not be written, or filled up.',
   MOA4109: 'The machine code of several architectures could not be combined.',
   MOA4201: 'No C++20 compiler was found for the emulator.',
   MOA4202: 'A kernel does not compile for the emulator.',

@@ -11,7 +11,8 @@ import { parseRule } from '../ir/readHeadModule.ts';
 export const arbitraryRule: fc.Arbitrary<Rule> = fc.oneof(
   fc.constantFrom('N', '1/8*N', '1/2*N', '-1024 + N', '128', '64', '-3', '192', '3072 + 3/8*N', '4096 + N').map(parseRule),
   fc.record({ alpha: fc.integer({ min: -5000, max: 5000 }), numerator: fc.nat(16), denominator: fc.integer({ min: 1, max: 16 }) }).map(lowestTerms),
-  fc.record({ alpha: fc.integer({ min: -(2 ** 24), max: 2 ** 24 }), numerator: fc.nat(2 ** 30), denominator: fc.integer({ min: 1, max: 2 ** 30 }) }).map(lowestTerms),
+  // Not shrunk: numerator and denominator of a slope close to 1 would shrink in turns, a billion times.
+  fc.noShrink(fc.record({ alpha: fc.integer({ min: -(2 ** 24), max: 2 ** 24 }), numerator: fc.nat(2 ** 30), denominator: fc.integer({ min: 1, max: 2 ** 30 }) })).map(lowestTerms),
 );
 
 export const arbitraryLimits: fc.Arbitrary<SpanLimits> = fc.constantFrom(

@@ -23,6 +23,7 @@ const shape = (elementType: ElementType, headDim: number, queryHeads: number, kv
 /** What the emulator runs. Groups of 1 to 16 query heads; over 8 decode uses both halves of its row tile. */
 export const smallShapes = {
   bf16_d64_2x2: shape('bf16', 64, 2, 2),
+  bf16_d64_2x1: shape('bf16', 64, 2, 1),
   bf16_d64_4x2: shape('bf16', 64, 4, 2),
   fp16_d64_6x2: shape('fp16', 64, 6, 2),
   fp16_d64_8x1: shape('fp16', 64, 8, 1),

@@ -1,0 +1,63 @@
+/**
+ * Plants bugs, one at a time, in a copy of the compiler and runs the quick property tests against each: every one must be found.
+ *
+ *     npm run test:mutations [-- part-of-a-name ...]
+ *
+ * Prints a table; exits with 1 when a bug survives, or when a mutation no longer fits the source it was written for.
+ */
+import { execFile } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { mutations } from './mutationList.mjs';
+
+const root = fileURLToPath(new URL('../', import.meta.url));
+const wanted = process.argv.slice(2);
+const chosen = mutations.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
+
+const copy = mkdtempSync(join(tmpdir(), 'moa-mutations-'));
+for (const part of ['src', 'templates', 'test', 'native', 'package.json', 'tsconfig.json']) cpSync(join(root, part), join(copy, part), { recursive: true });
+for (const part of ['node_modules', 'build']) symlinkSync(join(root, part), join(copy, part));
+
+/** Whether the tests fail, and the first line that says why. */
+function runTests() {
+  const environment = { ...process.env, XDG_CACHE_HOME: join(copy, 'cache'), TMPDIR: copy, NO_COLOR: '1' };
+  const vitest = join(copy, 'node_modules/vitest/vitest.mjs');
+  return new Promise((resolve) => {
+    execFile(process.execPath, [vitest, 'run', '--bail', '1', '--root', copy, 'test/properties/quick.test.ts'], { cwd: copy, env: environment, timeout: 400_000, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
+      const lines = `${stdout}\n${stderr}`.split('\n');
+      const reason = lines.find((line) => /^\s*(\w*(Failure|Error)):/.test(line)) ?? lines.find((line) => /Error|FAIL/.test(line)) ?? '';
+      resolve({ failed: error !== null, reason: reason.trim().slice(0, 150) });
+    });
+  });
+}
+
+let bad = 0;
+const say = (verdict, name, seconds, reason) => console.log(`${verdict.padEnd(9)} ${`${seconds.toFixed(0)} s`.padStart(6)}  ${name.padEnd(58)} ${reason}`);
+
+try {
+  const start = performance.now();
+  const clean = await runTests();
+  say(clean.failed ? 'FAILS' : 'passes', 'the compiler as it is', (performance.now() - start) / 1000, clean.reason);
+  if (clean.failed) process.exit(1);
+  for (const { name, file, find, replace } of chosen) {
+    const path = join(copy, file);
+    const text = readFileSync(path, 'utf8');
+    if (text.split(find).length !== 2) {
+      bad += 1;
+      say('STALE', name, 0, `${file} holds the text ${text.split(find).length - 1} times`);
+      continue;
+    }
+    writeFileSync(path, text.replace(find, () => replace));
+    const before = performance.now();
+    const { failed, reason } = await runTests();
+    writeFileSync(path, text);
+    if (!failed) bad += 1;
+    say(failed ? 'killed' : 'SURVIVED', name, (performance.now() - before) / 1000, reason);
+  }
+} finally {
+  rmSync(copy, { recursive: true, force: true });
+}
+console.log(`${chosen.length - bad} of ${chosen.length} planted bugs were found`);
+process.exitCode = bad === 0 ? 0 : 1;

@@ -1,0 +1,11 @@
+// Runs several command lines in one process: `node runMany.mjs <root> '[["--help"], ...]'`. After each, its exit code stands on stdout
+// and stderr between two NULs.
+import { writeSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+
+const [root, commands] = process.argv.slice(2);
+const { main } = await import(pathToFileURL(`${root}/dist/cli/main.js`));
+for (const args of JSON.parse(commands)) {
+  const code = await main(args);
+  for (const descriptor of [1, 2]) writeSync(descriptor, `\0${code}\0`);
+}

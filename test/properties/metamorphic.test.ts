@@ -1,0 +1,29 @@
+/** Relations between runs: what must not matter, does not, to the last bit. */
+import type fc from 'fast-check';
+import { describe, test } from 'vitest';
+import { caseArbitrary, type CaseOptions } from './arbitraries.ts';
+import { CaseFailure, type Case } from './case.ts';
+import * as relations from './metamorphic.ts';
+import { Suite, target, timeout } from './suite.ts';
+
+describe('relations', () => {
+  const suite = new Suite('relations');
+  const check = (relation: relations.Relation, options: CaseOptions, usual: number): Promise<void> => {
+    const cases: fc.Arbitrary<Case> = caseArbitrary({ lanes: ['normal'], tiles: 8, bound: 400, ...options });
+    return suite.property(cases, usual, async (testCase) => {
+      suite.count();
+      await relation(target, testCase).catch((error: unknown) => {
+        throw new CaseFailure(testCase, (error as Error).message, error);
+      });
+    });
+  };
+
+  test('seeds do not matter', { timeout }, () => check(relations.seedsDoNotMatter, { decodes: 3 }, 12));
+  test('the order of pages does not matter', { timeout }, () => check(relations.pageOrderDoesNotMatter, { decodes: 3 }, 12));
+  test('capture is eager', { timeout }, () => check(relations.captureIsEager, { decodes: 6, layers: 2 }, 12));
+  test('prefill is batch invariant', { timeout }, () => check(relations.prefillIsBatchInvariant, { layers: 2 }, 12));
+  test('spans that cover the bound are dense', { timeout }, () => check(relations.coveringSpansAreDense, { decodes: 3 }, 10));
+  test('permuted heads give permuted outputs', { timeout }, () => check(relations.headsArePermuted, { shapes: ['bf16_d64_2x2', 'bf16_d64_4x2', 'fp16_d64_6x2', 'fp16_d128_2x2'] }, 10));
+  test('groups are repeated heads', { timeout }, () => check(relations.groupsAreRepeatedHeads('bf16_d64_2x2'), { shapes: ['bf16_d64_2x1'] }, 8));
+  test('repeats are equal', { timeout }, () => check(relations.repeatsAreEqual(5), { decodes: 2, tiles: 4 }, 4));
+});

@@ -1,0 +1,120 @@
+/** What a session refuses, before any device work. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Device } from '../../src/runtime/device.ts';
+import type { Plan } from '../../src/runtime/plan.ts';
+import type { Case } from './case.ts';
+import { makeTokens } from './runCase.ts';
+import { smallShapes } from './shapes.ts';
+import { target } from './suite.ts';
+import { TensorSet } from './tensors.ts';
+
+const shape = smallShapes.bf16_d64_2x2;
+const testCase: Case = { shape: 'bf16_d64_2x2', rules: [[[128, 0, 1], [0, 1, 1]]], bound: 130, prefill: [128, 3], decodes: 4, lane: 'normal', seed: 1 };
+const tokens = makeTokens(testCase)[0]!;
+let device: Device;
+let plan: Plan;
+
+const prefillTensors = (lengths: readonly number[]): TensorSet => new TensorSet(device, shape, lengths.map((end, n) => ({ inputs: tokens[n]!.given, begin: 0, end })));
+const code = (number: string) => expect.objectContaining({ code: number });
+
+beforeAll(async () => {
+  device = await target.device();
+  plan = await target.load(device, { shape: testCase.shape, rules: testCase.rules, rope: false });
+}, 120_000);
+afterAll(() => plan.dispose());
+
+describe('a session', () => {
+  test('holds exactly its length bound, and refuses one token more', () => {
+    using session = plan.createSession({ batch: 2, lengthBound: 130 });
+    using start = prefillTensors([128, 3]);
+    using step = prefillTensors([1, 1]);
+    session.prefill(0, start);
+    session.decode(0, step);
+    session.decode(0, step);
+    expect([...session.lengths(0)]).toEqual([130, 5]);
+    expect(() => session.decode(0, step)).toThrow(code('MOA6101'));
+    expect([...session.lengths(0)]).toEqual([130, 5]);
+    expect(() => session.prefill(0, { ...fields(start), cuSeqlens: [0, 131, 131] })).toThrow(code('MOA6101'));
+  });
+
+  test('refuses layers that do not exist', () => {
+    using session = plan.createSession({ batch: 1, lengthBound: 10 });
+    using tensors = prefillTensors([1]);
+    for (const layer of [1, -1, 0.5, NaN]) expect(() => session.decode(layer, tensors)).toThrow(code('MOA6102'));
+  });
+
+  test('refuses tensors that are too small or not aligned', () => {
+    using session = plan.createSession({ batch: 2, lengthBound: 130 });
+    using tensors = prefillTensors([2, 2]);
+    for (const name of ['q', 'k', 'v', 'out', 'lse'] as const) {
+      expect(() => session.prefill(0, { ...fields(tensors), [name]: tensors[name].slice(0, tensors[name].bytes - 2) }), name).toThrow(code('MOA6103'));
+    }
+    using larger = device.alloc(tensors.q.bytes + 16);
+    expect(() => session.prefill(0, { ...fields(tensors), q: larger.slice(2) })).toThrow(code('MOA6103'));
+    expect([...session.lengths(0)]).toEqual([0, 0]);
+  });
+
+  test('refuses cuSeqlens that are no packing of its batch', () => {
+    using session = plan.createSession({ batch: 2, lengthBound: 130 });
+    using tensors = prefillTensors([2, 2]);
+    for (const cuSeqlens of [[0, 2], [0, 2, 4, 6], [1, 2, 4], [0, 3, 2], [0, 1.5, 4], [0, NaN, 4], [0, -1, 4]]) {
+      expect(() => session.prefill(0, { ...fields(tensors), cuSeqlens }), cuSeqlens.join()).toThrow(code('MOA6104'));
+    }
+  });
+
+  test('prefills new sequences only; reset makes them new', () => {
+    using session = plan.createSession({ batch: 2, lengthBound: 130 });
+    using first = prefillTensors([0, 3]);
+    using both = prefillTensors([2, 1]);
+    session.prefill(0, first);
+    expect(() => session.prefill(0, both)).toThrow(code('MOA6105'));
+    session.prefill(0, { ...fields(both), cuSeqlens: [0, 2, 2] });
+    expect([...session.lengths(0)]).toEqual([2, 3]);
+    session.reset();
+    session.prefill(0, both);
+    expect([...session.lengths(0)]).toEqual([2, 1]);
+  });
+
+  test('refuses to capture a prefill, and a launch that does not fit', () => {
+    using session = plan.createSession({ batch: 2, lengthBound: 4 });
+    using tensors = prefillTensors([1, 1]);
+    expect(() => session.capture(() => session.prefill(0, tensors))).toThrow();
+    expect(() => session.capture(() => session.capture(() => {}))).toThrow(code('MOA6011'));
+    using step = session.capture(() => {
+      session.decode(0, tensors);
+      session.decode(0, tensors);
+    });
+    expect([...session.lengths(0)]).toEqual([0, 0]);
+    step.launch();
+    step.launch();
+    expect([...session.lengths(0)]).toEqual([4, 4]);
+    expect(() => step.launch()).toThrow(code('MOA6101'));
+  });
+
+  test('is checked after dispose', () => {
+    const session = plan.createSession({ batch: 2, lengthBound: 130 });
+    using tensors = prefillTensors([1, 1]);
+    session.dispose();
+    session.dispose();
+    for (const use of [() => session.decode(0, tensors), () => session.prefill(0, tensors), () => session.lengths(0), () => session.reset(), () => session.cachedTokens(0, 0, 0), () => session.capture(() => {})]) {
+      expect(use).toThrow(code('MOA6005'));
+    }
+  });
+
+  test('refuses options that make no sense', () => {
+    for (const options of [{ batch: 0, lengthBound: 1 }, { batch: 1.5, lengthBound: 1 }, { batch: 1, lengthBound: 0 }, { batch: 1, lengthBound: 2 ** 28 }, { batch: 1, lengthBound: 1, scale: 0 }, { batch: 1, lengthBound: 1, scale: NaN }]) {
+      expect(() => plan.createSession(options), JSON.stringify(options)).toThrow(code('MOA6106'));
+    }
+  });
+
+  test('needs the bytes that it said it would', () => {
+    using session = plan.createSession({ batch: 2, lengthBound: 1000 });
+    expect(session.memory.cache).toBe(plan.memory({ batch: 2, lengthBound: 1000 }).cache);
+    // Spans 128 and 1024 in pages of 64 tokens x 64 elements x 2 bytes, keys and values, for two sequences.
+    expect(session.memory.cache).toBe(2 * (2 + 16) * 2 * 64 * 64 * 2);
+  });
+});
+
+function fields({ q, k, v, out, lse, cuSeqlens }: TensorSet) {
+  return { q, k, v, out, lse, cuSeqlens };
+}
