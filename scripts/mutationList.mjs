@@ -20,7 +20,6 @@ export const mutations = [
   // Tiles of prefill
   mutation('tile skipped at the edge of the window', tiles, 'begin_[kInterval] = mask.template begin<kInterval>(firstRow) / kColumns;', 'begin_[kInterval] = ceilDivide(mask.template begin<kInterval>(firstRow), kColumns);'),
   mutation('tile visited for nothing', tiles, 'begin_[kInterval] = mask.template begin<kInterval>(firstRow) / kColumns;', 'begin_[kInterval] = maximum(0, mask.template begin<kInterval>(firstRow) / kColumns - 1);'),
-  mutation('tile of the sink visited twice', tiles, 'if (tile >= begin_[interval]) return minimum(tile, end_[interval] - 1);', 'if (tile >= begin_[interval] - 1 && end_[interval] > 0) return minimum(maximum(tile, 0), end_[interval] - 1);'),
   mutation('boundary tile taken for a full one', tiles, 'mask.template begin<kInterval>(last) <= begin && end', 'mask.template begin<kInterval>(first) <= begin && end'),
   mutation('diagonal tile taken for a full one', tiles, 'end <= mask.template end<kInterval>(first);', 'end <= mask.template end<kInterval>(last);'),
 

@@ -24,6 +24,8 @@ export interface PackageOptions {
   readonly targets: readonly Target[];
   /** For `cubin`; without it no machine code is made. */
   readonly toolchain?: Toolchain;
+  /** Have `index.js` name the cubins that are asked for though they are not made, to compare with a package that has them. */
+  readonly withoutMachineCode?: boolean;
   /** The plan's text, of which the manifest keeps the hash. */
   readonly planText: Uint8Array | string;
   /** This compiler's version. */
@@ -68,7 +70,8 @@ export async function compilePackage(compiled: CompiledPlan, options: PackageOpt
       files.set(fatbinPath, await linkFatbin(toolchain.nvcc, images, toolchain.build));
     }
   }
-  const cubins = Object.fromEntries(built.map(({ job }) => [job.target.name, cubinPath(job.target.name)]));
+  const named = emit.has('cubin') && options.withoutMachineCode === true ? targets : built.map(({ job }) => job.target);
+  const cubins = Object.fromEntries(named.map(({ name }) => [name, cubinPath(name)]));
   if (emit.has('ts')) compiled.runtime(cubins).files.forEach((text, path) => files.set(path, text));
 
   const kernels = built.flatMap((unit) => kernelUses(compiled, unit)).sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.architecture < b.architecture ? -1 : 1));

@@ -72,7 +72,7 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   let built: BuiltPackage;
   try {
     const build = { variables: environmentVariables(), onProgress: progress.step, ...(options.jobs === undefined ? {} : { jobs: options.jobs }) };
-    built = await compilePackage(compiled, { emit, targets, planText: plan.text, version, ...(machineCode ? { toolchain: { nvcc, cache, build } } : {}) });
+    built = await compilePackage(compiled, { emit, targets, planText: plan.text, version, ...(machineCode ? { toolchain: { nvcc, cache, build } } : { withoutMachineCode: true }) });
   } finally {
     await progress.end();
   }

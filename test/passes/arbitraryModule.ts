@@ -29,7 +29,7 @@ export const arbitraryModule: fc.Arbitrary<HeadModule> = fc
   .record({
     layers: fc.integer({ min: 1, max: 4 }),
     kvHeads: fc.integer({ min: 1, max: 5 }),
-    groupSize: fc.constantFrom(1, 2, 3, 4, 8),
+    groupSize: fc.constantFrom(1, 2, 3, 4, 8, 16),
     headDim: fc.constantFrom(64, 128),
     limits: arbitraryLimits,
     pool: fc.array(arbitraryRule, { minLength: 1, maxLength: 6 }),

@@ -29,6 +29,8 @@ export interface Case {
   readonly sampleRows?: number;
   /** Check these heads only. */
   readonly sampleHeads?: readonly number[];
+  /** Random values from a small table: for sizes at which drawing them takes too long. */
+  readonly cheapInputs?: boolean;
 }
 
 export const ropeTheta = 10000;

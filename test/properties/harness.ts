@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -11,8 +12,9 @@ import { kernelContext } from '../../src/emit/kernelContext.ts';
 import { kernelSourcePath } from '../../src/emit/planDefinition.ts';
 import { renderKernel } from '../../src/emit/templateEngine.ts';
 import { Device, type DeviceOptions } from '../../src/runtime/device.ts';
+import type { Module } from '../../src/runtime/kernel.ts';
 import { Plan } from '../../src/runtime/plan.ts';
-import { compileSpec, testArchitecture, type CompiledSpec, type PlanSpec } from './plans.ts';
+import { compileSpec, type CompiledSpec, type PlanSpec } from './plans.ts';
 
 /** Where cases run. */
 export interface Target {
@@ -63,15 +65,20 @@ export function emulatorTarget(): Target {
   };
 }
 
-/** A GPU. `packages` holds `<shape>.cubin` for every shape. */
-export function cudaTarget(spec: 'cuda:0', packages: URL): Target {
+/** A GPU. `folder` holds `<shape>.cubin` for every shape. Their kernels were built for the tests, without a package around them. */
+export function cudaTarget(spec: 'cuda:0', folder: URL): Target {
   let opened: Promise<Device> | undefined;
+  const modules = new Map<string, Promise<Module>>();
   return {
     kind: 'cuda',
     device: () => (opened ??= Device.open(spec)),
-    load(device, planSpec) {
+    async load(device, planSpec) {
       const { definition } = compileSpec(planSpec);
-      return Plan.load(device, { ...definition, cubins: { [testArchitecture]: `${planSpec.shape}.cubin` } }, packages);
+      let loading = modules.get(planSpec.shape);
+      if (loading === undefined) modules.set(planSpec.shape, (loading = readFile(new URL(`${planSpec.shape}.cubin`, folder)).then((image) => device.loadCubin(image))));
+      const module = await loading;
+      // The modules stay loaded for later plans, so they are not the plan's to dispose.
+      return Plan.create(device, definition, [], new Map(definition.kernels.map(({ name }) => [name, module.kernel(name)])));
     },
   };
 }

@@ -7,6 +7,7 @@
  */
 import { attendedKeys, type OracleMask } from '../oracle/mask.ts';
 import { toElement } from '../oracle/rounding.ts';
+import type { ElementType } from '../../src/ir/nodes.ts';
 import type { OracleSequence } from '../oracle/attention.ts';
 import { Random } from './random.ts';
 import type { Shape } from './shapes.ts';
@@ -29,6 +30,8 @@ export interface InputOptions {
   readonly queryScale?: number;
   /** The session's; `1 / sqrt(headDim)` by default. */
   readonly scale?: number | undefined;
+  /** Values from a table of random ones, each row from another place on. */
+  readonly cheap?: boolean | undefined;
 }
 
 /** Large enough that every other key's weight is 0 in float32. */
@@ -40,6 +43,7 @@ export function makeInputs(options: InputOptions): SequenceInputs {
   const random = new Random(seed);
   const normal = (count: number, size: number): Float32Array => {
     const values = new Float32Array(count);
+    if (options.cheap === true) return fromTable(values, headDim, random, normalTable(elementType, random, size));
     for (let i = 0; i < count; i += 1) values[i] = toElement(elementType, random.normal() * size);
     return values;
   };
@@ -50,7 +54,10 @@ export function makeInputs(options: InputOptions): SequenceInputs {
   if (lane === 'normal') return { ...facts, q: normal(queries, queryScale), k: normal(keys, 1), v: normal(keys, 1), targets: none };
   if (lane === 'uniform') {
     const share = Math.min(1 / 3, 200 / Math.max(1, length));
-    const v = Float32Array.from({ length: keys }, () => (random.next() < share ? (random.next() < 0.5 ? -1 : 1) : 0));
+    const sign = (): number => (random.next() < share ? (random.next() < 0.5 ? -1 : 1) : 0);
+    const v = new Float32Array(keys);
+    if (options.cheap === true) fromTable(v, headDim, random, Float32Array.from({ length: tableSize }, sign));
+    else v.forEach((_, i) => (v[i] = sign()));
     return { ...facts, q: new Float32Array(queries), k: normal(keys, 4), v, targets: none };
   }
   const k = Float32Array.from({ length: keys }, () => (random.next() < 0.5 ? -codeSize : codeSize));
@@ -62,6 +69,21 @@ export function makeInputs(options: InputOptions): SequenceInputs {
     q.set(k.subarray(from, from + headDim), index * headDim);
   });
   return { ...facts, q, k, v: normal(keys, 1), targets };
+}
+
+const tableSize = 1 << 18;
+
+function normalTable(type: ElementType, random: Random, size: number): Float32Array {
+  return Float32Array.from({ length: tableSize }, () => toElement(type, random.normal() * size));
+}
+
+/** Fills rows of `headDim` from random places of the table. */
+function fromTable(values: Float32Array, headDim: number, random: Random, table: Float32Array): Float32Array {
+  for (let at = 0; at < values.length; at += headDim) {
+    const from = random.below(tableSize - headDim);
+    values.set(table.subarray(from, from + headDim), at);
+  }
+  return values;
 }
 
 /** For each (position, head) an attended key: the first and last of the sink and of the window, the query's own, or any. */

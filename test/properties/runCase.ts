@@ -67,12 +67,12 @@ export function openSession(plan: Plan, testCase: Case, target: Target): Session
 }
 
 export function makeTokens(testCase: Case): Tokens[][] {
-  const { prefill, decodes, rules, lane, seed, queryScale, scale, rope } = testCase;
+  const { prefill, decodes, rules, lane, seed, queryScale, scale, rope, cheapInputs } = testCase;
   return rules.map((_, layer) => {
     const masks = masksOf(testCase, layer);
     return prefill.map((count, sequence): Tokens => {
       const length = count + decodes;
-      const given = makeInputs({ shape: shapeOf(testCase.shape), lane, length, masks, seed: seed + 7919 * sequence + 104729 * layer, scale, ...(queryScale === undefined ? {} : { queryScale }) });
+      const given = makeInputs({ shape: shapeOf(testCase.shape), lane, length, masks, seed: seed + 7919 * sequence + 104729 * layer, scale, cheap: cheapInputs, ...(queryScale === undefined ? {} : { queryScale }) });
       return { given, attended: rope === true ? { ...given, q: given.q.slice(), k: given.k.slice() } : given };
     });
   });

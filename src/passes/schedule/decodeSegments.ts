@@ -45,21 +45,22 @@ export function decodeSegments(schedule: DecodeSchedule, rings: readonly RingUni
   let partials = 0;
   let tickets = 0;
   for (const ring of rings) {
+    // The ring is cut where a block's run ends inside it.
     const endPage = firstPage + ring.pages;
-    // The runs of this ring: it is cut where a block ends inside it.
     const cuts = [firstPage];
-    for (let next = block + 1; next < used && bound(next) < endPage; next += 1) {
-      if (bound(next) > firstPage) cuts.push(bound(next));
-    }
-    cuts.push(endPage);
-    const splits = cuts.length - 1;
-    for (let split = 0; split < splits; split += 1) {
-      while (block + 1 < used && bound(block + 1) <= cuts[split]!) {
+    for (let page = firstPage; page < endPage; ) {
+      page = Math.min(endPage, bound(block + 1));
+      cuts.push(page);
+      if (page === bound(block + 1)) {
         block += 1;
-        begins[block] = words.length / decodeSegmentWords;
+        begins[block] = words.length / decodeSegmentWords + cuts.length - 1;
       }
+    }
+    const splits = cuts.length - 1;
+    const [partial, ticket] = splits > 1 ? [partials, tickets] : [0, 0];
+    for (let split = 0; split < splits; split += 1) {
       const [begin, end] = [cuts[split]! - firstPage, cuts[split + 1]! - firstPage];
-      words.push(ring.slot, ring.kvHead, ring.tableOffset, ring.window, begin, end, split, splits, splits > 1 ? partials : 0, splits > 1 ? tickets : 0, 0, 0);
+      words.push(ring.slot, ring.kvHead, ring.tableOffset, ring.window, begin, end, split, splits, partial, ticket, 0, 0);
     }
     if (splits > 1) {
       partials += splits;
@@ -67,7 +68,6 @@ export function decodeSegments(schedule: DecodeSchedule, rings: readonly RingUni
     }
     firstPage = endPage;
   }
-  invariant(block === used - 1 || total === 0, 'every block has a run of pages');
-  for (let rest = block + 1; rest <= used; rest += 1) begins[rest] = words.length / decodeSegmentWords;
+  invariant(block === used || total === 0, 'every block has a run of pages');
   return { words: Int32Array.from(words), begins, blocks: used, partials, tickets };
 }

@@ -1,0 +1,28 @@
+// Asynchronous copies from global to shared memory, 16 bytes each (PTX cp.async, sm_80).
+#pragma once
+#include <moa/primitives/memory.cuh>
+
+namespace moa {
+
+/// Starts a copy of 16 bytes; both addresses are 16-byte aligned.
+MOA_DEVICE void cpAsync16(SharedAddress to, const void* from) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(__cvta_generic_to_global(from)) : "memory");
+}
+
+/// The same; with `valid` false nothing is read and zeros are written.
+MOA_DEVICE void cpAsync16(SharedAddress to, const void* from, bool valid) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(__cvta_generic_to_global(from)),
+                 "r"(valid ? 16 : 0)
+                 : "memory");
+}
+
+/// Closes the thread's group of copies. An empty group counts.
+MOA_DEVICE void cpAsyncCommit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+/// Waits until at most `kPending` of the thread's newest groups are unfinished.
+template <int kPending>
+MOA_DEVICE void cpAsyncWait() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+}  // namespace moa

@@ -1,0 +1,67 @@
+// Arithmetic that has an instruction of its own, and conversions between float and the cache's element types.
+#pragma once
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <moa/primitives/elements.cuh>
+#include <moa/primitives/kernel.cuh>
+
+namespace moa {
+
+MOA_DEVICE uint32_t floatBits(float value) { return __float_as_uint(value); }
+MOA_DEVICE float bitsToFloat(uint32_t bits) { return __uint_as_float(bits); }
+
+/// The larger of two numbers; a NaN loses against a number (PTX max.f32).
+MOA_DEVICE float larger(float a, float b) { return fmaxf(a, b); }
+
+/// 2^x, about 2 ulp, denormals flushed; 2^-inf is 0 (PTX ex2.approx.ftz.f32).
+MOA_DEVICE float exp2Approx(float x) {
+    float result;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+    return result;
+}
+
+/// ln x, about 1 ulp; ln 0 is -inf.
+MOA_DEVICE float logNatural(float x) { return logf(x); }
+/// a / b, about 2 ulp.
+MOA_DEVICE float fastDivide(float a, float b) { return __fdividef(a, b); }
+
+/// Two floats as one pair of elements, rounded to nearest even; `low` in the lower 16 bits.
+template <class Element>
+MOA_DEVICE uint32_t packPair(float low, float high);
+template <class Element>
+MOA_DEVICE float unpackLow(uint32_t pair);
+template <class Element>
+MOA_DEVICE float unpackHigh(uint32_t pair);
+
+template <>
+MOA_DEVICE uint32_t packPair<Bfloat16>(float low, float high) {
+    uint32_t pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+}
+template <>
+MOA_DEVICE float unpackLow<Bfloat16>(uint32_t pair) {
+    return __uint_as_float(pair << 16);
+}
+template <>
+MOA_DEVICE float unpackHigh<Bfloat16>(uint32_t pair) {
+    return __uint_as_float(pair & 0xffff0000u);
+}
+
+template <>
+MOA_DEVICE uint32_t packPair<Half>(float low, float high) {
+    uint32_t pair;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+}
+template <>
+MOA_DEVICE float unpackLow<Half>(uint32_t pair) {
+    return __half2float(__ushort_as_half(static_cast<unsigned short>(pair & 0xffffu)));
+}
+template <>
+MOA_DEVICE float unpackHigh<Half>(uint32_t pair) {
+    return __half2float(__ushort_as_half(static_cast<unsigned short>(pair >> 16)));
+}
+
+}  // namespace moa

@@ -1,0 +1,56 @@
+// Loads, stores, fences and atomics.
+#pragma once
+#include <cstdint>
+#include <moa/primitives/kernel.cuh>
+
+namespace moa {
+
+/// An address in the shared-memory window (32 bits on every GPU).
+using SharedAddress = uint32_t;
+
+struct alignas(16) Vec16 {
+    uint32_t w[4];
+};
+struct alignas(8) Vec8 {
+    uint32_t w[2];
+};
+
+extern __shared__ __align__(1024) unsigned char dynamicSharedMemory[];
+
+/// The first byte of the block's dynamic shared memory; 1024-byte aligned.
+MOA_DEVICE SharedAddress sharedBase() {
+    return static_cast<SharedAddress>(__cvta_generic_to_shared(dynamicSharedMemory));
+}
+
+template <class T>
+MOA_DEVICE T* sharedPointer(SharedAddress address) {
+    return reinterpret_cast<T*>(__cvta_shared_to_generic(address));
+}
+
+template <class T>
+MOA_DEVICE T loadShared(SharedAddress address) {
+    return *sharedPointer<const T>(address);
+}
+
+template <class T>
+MOA_DEVICE void storeShared(SharedAddress address, const T& value) {
+    *sharedPointer<T>(address) = value;
+}
+
+template <class T>
+MOA_DEVICE T loadGlobal(const T* address) {
+    return *address;
+}
+
+template <class T>
+MOA_DEVICE void storeGlobal(T* address, const T& value) {
+    *address = value;
+}
+
+/// Orders this thread's earlier writes before its later ones, for all threads of the GPU (PTX fence.acq_rel.gpu).
+MOA_DEVICE void deviceFence() { __threadfence(); }
+
+/// Returns the old value and stores old == limit ? 0 : old + 1 (PTX atom.inc): a counter that resets itself.
+MOA_DEVICE uint32_t atomicIncrementWrap(uint32_t* counter, uint32_t limit) { return atomicInc(counter, limit); }
+
+}  // namespace moa

@@ -1,0 +1,101 @@
+import { once } from 'node:events';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { readLog } from '../toolchain/helpers.ts';
+import { fakeToolkit, run, runMany, scratchFolder, snapshot, sourcesOnly, start, tinyPlan } from './support.ts';
+
+const toolkit = fakeToolkit();
+const args = (folder: string): string[] => [tinyPlan, '--nvcc', toolkit, '--arch', 'sm_80,sm_90', '--no-cache', '-o', folder];
+
+describe('whatever happens to nvcc, the package from before stays, and nothing else', () => {
+  const parent = scratchFolder();
+  const temporary = scratchFolder();
+  const folder = join(parent, 'package');
+  let before: Record<string, string>;
+
+  beforeAll(() => {
+    run([tinyPlan, ...sourcesOnly, '-o', folder]);
+    before = snapshot(folder);
+    expect(Object.keys(before)).toContain('index.js');
+  });
+
+  const expectUntouched = (): void => {
+    expect(snapshot(folder)).toEqual(before);
+    expect(readdirSync(parent)).toEqual(['package']);
+    expect(readdirSync(temporary)).toEqual([]);
+  };
+
+  test.each([
+    ['truncated', 'MOA4104', 'nvcc reported success'],
+    ['spill', 'MOA4105', 'bytes of spill stores'],
+    ['error', 'MOA4101', 'identifier "foo" is undefined'],
+    ['crash', 'MOA4103', 'killed by SIGSEGV'],
+  ])('%s', (fault, code, message) => {
+    const { status, stdout, stderr } = run(args(folder), { variables: { FAKE_FAULT: fault, TMPDIR: temporary } });
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(stderr).toMatch(new RegExp(`^error ${code}: `, 'm'));
+    expect(stderr).toContain(message);
+    expect(stderr).not.toMatch(/MOA9001|\n {4}at /);
+    expectUntouched();
+  });
+
+  test.each(['SIGINT', 'SIGTERM'] as const)('%s while nvcc runs', async (signal) => {
+    const log = join(scratchFolder(), 'log');
+    const child = start(args(folder), { FAKE_FAULT: 'hang', FAKE_NVCC_LOG: log, TMPDIR: temporary });
+    let stderr = '';
+    child.stderr!.on('data', (chunk) => (stderr += chunk));
+    const children = (): number[] => (existsSync(log) ? readLog(log).flatMap((line) => (typeof line['child'] === 'number' ? [line['child']] : [])) : []);
+    while (children().length === 0) await sleep(20);
+    child.kill(signal);
+    // Ended as by the signal, so that shells and make stop too; a shell sees 128 and its number.
+    expect(await once(child, 'close')).toEqual([null, signal]);
+    expect(stderr).toBe('interrupted; the output folder is as it was, or whole\n');
+    for (const pid of children()) await gone(pid);
+    expectUntouched();
+  });
+});
+
+test('the second compile takes everything from the cache, --no-cache nothing, and the packages are the same', () => {
+  const folder = scratchFolder();
+  const variables = { XDG_CACHE_HOME: join(folder, 'cache') };
+  const cached = (name: string, ...more: string[]): string[] => [tinyPlan, '--nvcc', toolkit, '--arch', 'sm_80,sm_90', '--json', '-o', join(folder, name), ...more];
+  const [first, second, without, list, clear] = runMany([cached('a'), cached('b'), cached('c', '--no-cache'), ['cache', 'ls'], ['cache', 'clear']], { variables });
+  const units = [first, second, without].map((result) => (JSON.parse(result!.stdout) as { units: unknown }).units);
+  expect(units).toEqual([{ total: 2, cached: 0 }, { total: 2, cached: 2 }, { total: 2, cached: 0 }]);
+  for (const name of ['b', 'c']) expect(snapshot(join(folder, name))).toEqual(snapshot(join(folder, 'a')));
+  expect(list!.stdout).toMatch(/^[0-9a-f]{64} .*\n[0-9a-f]{64} .*\n2 entries, /);
+  expect(clear!.stdout).toMatch(/removed 2 entries, [^\n]*\n$/);
+});
+
+test('a package with machine code is current for --check without nvcc; a source that changed is not hidden by it', () => {
+  const folder = join(scratchFolder(), 'package');
+  const [made, current, otherPlan] = runMany([
+    args(folder),
+    [...args(folder), '--check', '--nvcc', '/nowhere'],
+    [...args(folder), '--check', '--nvcc', '/nowhere', '--no-rope'],
+  ]);
+  expect(made).toMatchObject({ status: 0 });
+  expect(current).toEqual({ status: 0, stdout: `${folder} is current\n`, stderr: '' });
+  expect(otherPlan).toMatchObject({ status: 1, stderr: expect.stringMatching(/_rope\.cu: error MOA2003: extra/) });
+});
+
+test('warnings of a compile that succeeds go to stderr, and -q hides them', () => {
+  const variables = { NVCC_APPEND_FLAGS: '-G' };
+  const [said, quiet] = [[], ['-q']].map((more) => run([...args(join(scratchFolder(), 'package')), ...more], { variables }));
+  expect(said).toMatchObject({ status: 0, stderr: expect.stringMatching(/^warning MOA4003: NVCC_APPEND_FLAGS is set/) });
+  expect(quiet).toEqual({ status: 0, stdout: '', stderr: '' });
+});
+
+async function gone(pid: number): Promise<void> {
+  for (let attempt = 0; attempt < 250; attempt += 1) {
+    try {
+      process.kill(pid, 0);
+    } catch {
+      return;
+    }
+    await sleep(20);
+  }
+  throw new Error(`process ${pid} is still there`);
+}

@@ -1,0 +1,101 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readFileSync, symlinkSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { expect, test } from 'vitest';
+import { compile } from '../../src/compile.ts';
+import { compilePackage } from '../../src/compilePackage.ts';
+import { planDefinition } from '../../src/emit/planDefinition.ts';
+import { printJavascript } from '../../src/emit/printJavascript.ts';
+import { fileBytes, type PackageManifest } from '../../src/emit/package.ts';
+import { readManifest, verifyPackage } from '../../src/emit/verifyPackage.ts';
+import { writePackage } from '../../src/emit/writePackage.ts';
+import { sinkWindow } from '../../src/mask/sinkWindow.ts';
+import { DiagnosticList } from '../../src/util/diagnostics.ts';
+import { installed } from '../cli/installed.ts';
+import { compileText, planText, targetsOf } from '../compile/support.ts';
+import { scratchFolder } from '../toolchain/helpers.ts';
+
+const emit = new Set(['ir', 'cuda', 'ts'] as const);
+const { targets, architectures } = targetsOf('sm_80', 'sm_90');
+
+test('no string of the user is in any file, whatever carried it', async () => {
+  const marker = 'Zq9Marker';
+  const hostile = `${marker} */ #include "/etc/hostname" \\\n ${'${'}process.exit()}`;
+  const plan = JSON.parse(planText({ layers: 2, queryHeads: 4, kvHeads: 2, headDim: 64, mixed: true, name: marker })) as Record<string, unknown>;
+  const planBytes = JSON.stringify({ ...plan, certificate: { note: hostile, [marker]: 1 }, evidence: { by: hostile } });
+  const config = JSON.stringify({ _name_or_path: hostile, architectures: [marker], model_type: marker, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, head_dim: 64, torch_dtype: 'bfloat16' });
+  const diagnostics = new DiagnosticList();
+  const compiled = compile({ text: planBytes, file: `/home/${marker}/plan.json` }, { text: config, file: `${marker}.json` }, { architectures }, diagnostics);
+  expect(diagnostics.errorCount).toBe(0);
+  const { files } = await compilePackage(compiled!, { emit, targets, planText: planBytes, version: '1.2.3' });
+  for (const [path, content] of files.files) {
+    expect(path).not.toContain(marker);
+    expect(Buffer.from(fileBytes(content)).toString('latin1'), path).not.toMatch(/Zq9Marker|\/etc|process\.exit/);
+  }
+});
+
+const text = planText({ layers: 3, queryHeads: 8, kvHeads: 2, headDim: 128, mixed: true });
+const compiled = compileText(text, { architectures });
+const written = join(scratchFolder(), 'model');
+const built = await compilePackage(compiled, { emit, targets, planText: text, version: '1.2.3' });
+await writePackage(built.files, written);
+
+test('the manifest lists the SHA-256 and size of every file, and says what was compiled', () => {
+  const manifest = readManifest(written) as PackageManifest & Record<string, unknown>;
+  const listed = Object.entries(manifest.files);
+  expect(listed.map(([path]) => path)).toEqual([...built.files.files.keys()].filter((path) => path !== 'manifest.json'));
+  for (const [path, { bytes, sha256 }] of listed) {
+    const content = readFileSync(join(written, path));
+    expect({ bytes, sha256 }, path).toEqual({ bytes: content.length, sha256: createHash('sha256').update(content).digest('hex') });
+  }
+  expect(verifyPackage(written)).toEqual([]);
+  expect(manifest).toMatchObject({
+    compiler: 'moa-compile 1.2.3',
+    architectures: ['sm_80', 'sm_90'],
+    elementTypes: ['bf16', 'fp16'],
+    plan: { sha256: createHash('sha256').update(text).digest('hex'), layers: 3, queryHeads: 8, kvHeads: 2, headDim: 128, sink: 64, page: 64, minSpan: 128 },
+  });
+  expect(manifest['kernels']).toHaveLength(compiled.module.kernels.length);
+});
+
+test('index.js is a module with the definition that planDefinition gives, and load', () => {
+  mkdirSync(join(written, '..', 'node_modules'));
+  symlinkSync(installed(), join(written, '..', 'node_modules', 'moa-compile'));
+  const script = `const { definition, load, ...others } = await import(${JSON.stringify(pathToFileURL(join(written, 'index.js')).href)});
+    console.log(JSON.stringify({ definition, load: typeof load, others: Object.keys(others) }));`;
+  const printed = execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: join(written, '..'), encoding: 'utf8' });
+  const definition = planDefinition(compiled.module, sinkWindow(64), {});
+  expect(JSON.parse(printed)).toEqual({ definition, load: 'function', others: [] });
+});
+
+test('cubins are named where they are, and only where there are some', () => {
+  const cubins = { sm_80: 'cubin/sm_80.cubin' };
+  const { definition, files } = compiled.runtime(cubins);
+  expect(definition.cubins).toEqual(cubins);
+  expect(files.get('index.js')).toContain("    cubins: { sm_80: 'cubin/sm_80.cubin' },\n");
+  expect(files.get('index.d.ts')).toContain("export type ElementType = 'bf16' | 'fp16';");
+});
+
+test('data as JavaScript means what it says, and breaks lines like a person', () => {
+  const value = { a: 1, 'b-c': [true, null, 'it\'s "x"\n\\'], d: {}, e: [], f: [{ g: -1.5e-7 }, { h: [[1], [2]] }], __proto: 'p', i: 'x'.repeat(120) };
+  const printed = printJavascript(value);
+  expect(new Function(`return (${printed});`)()).toEqual(value);
+  expect(printed).toBe(
+    [
+      '{',
+      '    a: 1,',
+      `    'b-c': [true, null, 'it\\'s "x"\\n\\\\'],`,
+      '    d: {},',
+      '    e: [],',
+      '    f: [{ g: -1.5e-7 }, { h: [[1], [2]] }],',
+      `    __proto: 'p',`,
+      `    i: '${'x'.repeat(120)}',`,
+      '}',
+    ].join('\n'),
+  );
+  const items = [{ a: 1 }, { b: 2 }];
+  expect(printJavascript(items, '', (item) => (item === items[1] ? 'the second' : undefined))).toBe('[\n    { a: 1 },\n    // the second\n    { b: 2 },\n]');
+  expect(() => printJavascript({ a: Infinity })).toThrow(/internal error/);
+});

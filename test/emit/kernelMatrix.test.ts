@@ -1,0 +1,111 @@
+/** Emitted kernels over the space of specialisations: all as text, and a dozen that differ in every respect through the host's compiler. */
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { ElementType, KernelNode, KernelRole } from '../../src/ir/nodes.ts';
+import { findHostCompiler } from '../../src/toolchain/findHostCompiler.ts';
+import { buildHostKernel } from '../../src/toolchain/hostKernel.ts';
+import { KernelCache } from '../../src/toolchain/kernelCache.ts';
+import { repositoryPath } from '../cli/installed.ts';
+import { compileText, planText, targetsOf } from '../compile/support.ts';
+
+interface Spec {
+  readonly elementType: ElementType;
+  readonly headDim: 64 | 128;
+  readonly groupSize: number;
+  readonly sink: number;
+  readonly mixed: boolean;
+  readonly rope: boolean;
+}
+
+const { architectures } = targetsOf('sm_80', 'sm_86');
+
+interface Emitted {
+  readonly kernel: KernelNode;
+  readonly text: string;
+}
+
+function emit({ elementType, headDim, groupSize, sink, mixed, rope }: Spec): Emitted[] {
+  const text = planText({ queryHeads: 2 * groupSize, kvHeads: 2, headDim, sink, mixed });
+  const { module, sources } = compileText(text, { architectures, elementTypes: [elementType], rope });
+  return module.kernels.map((kernel) => ({ kernel, text: sources.get(`kernels/${kernel.name}.cu`)! }));
+}
+
+const choices = <T>(...values: T[]): T[] => values;
+const space: Spec[] = choices<ElementType>('bf16', 'fp16').flatMap((elementType) =>
+  choices<64 | 128>(64, 128).flatMap((headDim) =>
+    [1, 2, 4, 8].flatMap((groupSize) =>
+      [0, 64, 100].flatMap((sink) => [false, true].flatMap((mixed) => [false, true].map((rope) => ({ elementType, headDim, groupSize, sink, mixed, rope })))),
+    ),
+  ),
+);
+
+describe('as text', () => {
+  const all = space.flatMap(emit);
+
+  test('a name says all that its text depends on', () => {
+    const texts = new Map<string, string>();
+    for (const { kernel, text } of all) {
+      expect(texts.get(kernel.name) ?? text, kernel.name).toBe(text);
+      texts.set(kernel.name, text);
+    }
+    expect(new Set(texts.values()).size).toBe(texts.size);
+    expect([...texts.keys()].every((name) => /^[a-z][a-z0-9_]*$/.test(name))).toBe(true);
+  });
+
+  test('the constants are those of the specialisation, and one entry has the name', () => {
+    for (const { kernel, text } of all) {
+      const { headDim, queryHeads, threads, minBlocksPerSm, name } = kernel;
+      const has = (line: string): void => expect(text, name).toContain(line);
+      has(`kHeadDim = ${headDim};`);
+      has(`kQueryHeads = ${queryHeads};`);
+      has(`using Element = moa::${kernel.elementType === 'bf16' ? 'Bfloat16' : 'Half'};`);
+      has(`kSharedBytes == ${kernel.sharedBytes},`);
+      if (kernel.role === 'decode') has(`kAgeMask = ${kernel.ageMask};`);
+      if (kernel.role === 'append') has(`kRope = ${kernel.rope};`);
+      if (kernel.role !== 'append') has(`return moa::minimum(i + 1, ${kernel.sink});`);
+      expect(text.match(/^MOA_KERNEL\(.*$/gm), name).toEqual([`MOA_KERNEL(${name}, Params, ${threads}, ${minBlocksPerSm}) {`]);
+      expect(text, name).not.toMatch(/undefined|\[object|NaN|\{\{/);
+    }
+  });
+
+  test('nothing in a kernel names an architecture: only units do', () => {
+    for (const { kernel, text } of all) expect(text, kernel.name).not.toMatch(/sm_\d|__CUDA_ARCH__/);
+  });
+});
+
+const spec = (role: KernelRole, elementType: ElementType, headDim: 64 | 128, groupSize: number, sink: number, flag = false): readonly [KernelRole, Spec] => [
+  role,
+  { elementType, headDim, groupSize, sink, mixed: role === 'decode' && flag, rope: role === 'append' && flag },
+];
+/** The last is the age mask of decode and the rotation of append. */
+const dozen = [
+  spec('prefill', 'bf16', 64, 1, 0),
+  spec('prefill', 'fp16', 128, 4, 64),
+  spec('prefill', 'bf16', 128, 8, 100),
+  spec('prefill', 'fp16', 64, 2, 100),
+  spec('decode', 'fp16', 64, 1, 64),
+  spec('decode', 'bf16', 128, 4, 64, true),
+  spec('decode', 'fp16', 128, 8, 100, true),
+  spec('decode', 'bf16', 64, 8, 0),
+  spec('decode', 'bf16', 64, 2, 0, true),
+  spec('append', 'bf16', 64, 1, 0),
+  spec('append', 'fp16', 128, 8, 100, true),
+  spec('append', 'fp16', 64, 4, 64, true),
+];
+
+const compiler = await findHostCompiler(process.env).catch(() => undefined);
+
+describe.skipIf(compiler === undefined)("on the emulator's primitives (skipped where there is no C++20 compiler)", () => {
+  const cache = KernelCache.open(join(tmpdir(), `moa-emit-tests-${process.getuid?.() ?? 0}`));
+  const includeFolders = ['templates/include', 'native/emulator/include'].map(repositoryPath);
+  const furtherInputs = [repositoryPath('native/emulator/abi.h')];
+
+  test.each(dozen.map(([role, of]) => [`${role} ${JSON.stringify(of)}`, role, of] as const))('%s compiles', async (_, role, of) => {
+    const { kernel, text } = emit(of).findLast((emitted) => emitted.kernel.role === role)!;
+    if (kernel.role === 'decode') expect(kernel.ageMask).toBe(of.mixed);
+    if (kernel.role === 'append') expect(kernel.rope).toBe(of.rope);
+    await buildHostKernel(compiler!, { name: kernel.name, text, includeFolders, furtherInputs }, cache, { variables: process.env });
+    expect(cache.warnings).toEqual([]);
+  });
+});

@@ -1,0 +1,96 @@
+/** What a GPU run does: random cases, relations, real plans, and sizes past 2^31. */
+import { existsSync, readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { caseArbitrary, type CaseOptions } from '../properties/arbitraries.ts';
+import type { Case } from '../properties/case.ts';
+import type { Tally } from '../properties/checkRows.ts';
+import type { Target } from '../properties/harness.ts';
+import * as relations from '../properties/metamorphic.ts';
+import type { RuleSpec } from '../properties/plans.ts';
+import { runCase } from '../properties/runCase.ts';
+import { shapeOf } from '../properties/shapes.ts';
+import { largeOffsets } from './largeOffsets.ts';
+import { gpuShapes } from './packages.ts';
+
+export interface Job {
+  readonly name: string;
+  readonly testCase?: Case;
+  readonly run: (target: Target) => Promise<Tally | void>;
+}
+
+const smallShapes = gpuShapes.filter((name) => shapeOf(name).queryHeads <= 16);
+const ropeShapes = ['bf16_d64_4x2', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2'];
+
+const caseJob = (name: string, testCase: Case): Job => ({ name, testCase, run: (target) => runCase(target, testCase) });
+
+function randomCases(name: string, options: CaseOptions, count: number, seed: number): Job[] {
+  return fc.sample(caseArbitrary({ shapes: smallShapes, ...options }), { numRuns: count, seed }).map((testCase, n) => caseJob(`${name} ${n}`, testCase));
+}
+
+function relationJobs(name: string, relation: relations.Relation, options: CaseOptions, count: number, seed: number): Job[] {
+  return fc
+    .sample(caseArbitrary({ shapes: smallShapes, lanes: ['normal'], bound: 400, tiles: 20, ...options }), { numRuns: count, seed })
+    .map((testCase, n) => ({ name: `${name} ${n}`, testCase, run: (target) => relation(target, testCase) }));
+}
+
+/** @param plans folder of published plans, or undefined */
+export function makeJobs(seed: number, scale: number, plans: string | undefined): Job[] {
+  const count = (usual: number): number => Math.max(1, Math.round(usual * scale));
+  return [
+    ...planJobs(plans),
+    { name: 'tensors past 2^31 elements', run: largeOffsets },
+    caseJob('pool past 2^31 elements', poolPast31Bits),
+    repeated('250 decodes', { decodes: 1, prefill: [700, 64, 129, 1, 300, 500, 0, 999] }),
+    repeated('250 prefills', { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999] }),
+    ...randomCases('prefill', { layers: 2, tiles: 100, bound: 1500 }, count(120), seed),
+    ...randomCases('decode', { layers: 2, decodes: 8, tiles: 60, bound: 1500 }, count(120), seed + 1),
+    ...randomCases('invariant', { compareWhole: true, decodes: 8, tiles: 60 }, count(80), seed + 2),
+    ...randomCases('RoPE', { shapes: ropeShapes, lanes: ['normal'], rope: true, compareWhole: true, decodes: 5, tiles: 20 }, count(40), seed + 3),
+    ...relationJobs('pages', relations.pageOrderDoesNotMatter, { decodes: 4 }, count(20), seed + 4),
+    ...relationJobs('capture', relations.captureIsEager, { decodes: 8, layers: 2 }, count(20), seed + 5),
+    ...relationJobs('batch', relations.prefillIsBatchInvariant, { layers: 2 }, count(20), seed + 6),
+    ...relationJobs('permuted', relations.headsArePermuted, { shapes: ['bf16_d64_2x2', 'bf16_d64_4x2', 'fp16_d64_6x2', 'fp16_d128_2x2'] }, count(20), seed + 7),
+    ...relationJobs('repeated heads', relations.groupsAreRepeatedHeads('bf16_d64_2x2'), { shapes: ['bf16_d64_2x1'] }, count(10), seed + 8),
+  ];
+}
+
+const alternating = (heads: number, rules: readonly RuleSpec[]): RuleSpec[] => Array.from({ length: heads }, (_, head) => rules[head % rules.length]!);
+
+function repeated(name: string, part: Pick<Case, 'decodes' | 'prefill'>): Job {
+  const testCase: Case = { shape: 'llama3', rules: [alternating(32, [[0, 1, 2], [128, 0, 1], [0, 1, 1]])], bound: 1024, lane: 'normal', seed: 77, ...part };
+  return { name, testCase, run: (target) => relations.repeatsAreEqual(250)(target, testCase) };
+}
+
+/** Rings of the last sequences lie past 2^31 elements: 17 sequences x 32 heads x 256 pages of 16384 elements. */
+const poolPast31Bits: Case = {
+  shape: 'vicuna',
+  rules: [alternating(32, [[0, 1, 1]])],
+  bound: 16384,
+  prefill: [...Array.from({ length: 15 }, () => 0), 300, 129],
+  decodes: 2,
+  lane: 'uniform',
+  seed: 3,
+  sampleHeads: [0, 13, 31],
+};
+
+/** The vicuna-7b and Llama-3-8B plans at their real length; a sample of rows, and of heads with all the rules that occur. */
+function planJobs(folder: string | undefined): Job[] {
+  const files = { vicuna: 'lmsys--vicuna-7b-v1.5-16k.json', llama3: 'gradientai--Llama-3-8B-Instruct-262k.json' };
+  return Object.entries(files).flatMap(([shape, file]): Job[] => {
+    const path = `${folder}/${file}`;
+    if (folder === undefined || !existsSync(path)) {
+      console.log(`NOT RUN: ${file} is not in ${folder ?? 'any folder'}; name the folder of published plans with MOA_PLANS`);
+      return [];
+    }
+    const { alphas, betas } = JSON.parse(readFileSync(path, 'utf8')) as { alphas: number[][]; betas: number[][] };
+    return [3, 17].flatMap((layer) =>
+      (['normal', 'uniform'] as const).map((lane): Job => {
+        const rules = alphas[layer]!.map((alpha, head): RuleSpec => [alpha, Math.round(betas[layer]![head]! * 2 ** 20), 2 ** 20]);
+        const different = new Map(rules.map((rule, head) => [rule.join(), head]));
+        return caseJob(`${shape} plan, layer ${layer}, ${lane}`, {
+          shape, rules: [rules], bound: 16384, prefill: [16384 - 4], decodes: 4, lane, seed: layer, sampleRows: 64, sampleHeads: [...new Set([0, ...different.values()])].slice(0, 6), cheapInputs: true,
+        });
+      }),
+    );
+  });
+}

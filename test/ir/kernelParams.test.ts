@@ -1,0 +1,92 @@
+/** The bytes that the runtime packs, read back by C++ through the struct that is printed into kernels. */
+import { beforeAll, describe, expect, test } from 'vitest';
+import { kernelContext } from '../../src/emit/kernelContext.ts';
+import { renderKernel } from '../../src/emit/templateEngine.ts';
+import { paramStruct } from '../../src/ir/kernelParams.ts';
+import type { KernelRole, ScheduledModule } from '../../src/ir/nodes.ts';
+import { pipeline } from '../../src/passes/pipeline.ts';
+import { runPasses } from '../../src/passes/runPasses.ts';
+import { packParams } from '../../src/runtime/packParams.ts';
+import { runCxx } from '../cxx.ts';
+import { readCase } from '../passes/readCase.ts';
+
+const roles: readonly KernelRole[] = ['prefill', 'append', 'decode'];
+
+/** `struct Params` of an emitted kernel, with its assertions. */
+function printedParams(role: KernelRole): string {
+  const { module, context } = readCase('shape layers=1 queryHeads=1 kvHeads=1 headDim=64\nlayer 0: N');
+  const kernel = (runPasses(module, pipeline, context) as ScheduledModule).kernels.find((one) => one.role === role)!;
+  const text = renderKernel(role, kernelContext(kernel, context.mask));
+  return /struct Params \{[\s\S]*?\nstatic_assert\(sizeof\(Params\).*\n/.exec(text)![0];
+}
+
+/** Reads a struct of each role and prints its fields, the bits of each as hexadecimal. */
+const program = `
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+namespace moa { struct PrefillItem; struct Ring; struct DecodeSegment; }
+${roles.map((role) => `namespace ${role} {\n${printedParams(role)}}`).join('\n')}
+
+template <class Value> void show(const char* name, const Value& value) {
+    uint64_t bits = 0;
+    memcpy(&bits, &value, sizeof(value));
+    printf("%s=%llx\\n", name, static_cast<unsigned long long>(bits));
+}
+
+int main() {
+${roles.map((role) => `    { ${role}::Params p; if (fread(&p, sizeof(p), 1, stdin) != 1) return 1;\n${paramStruct(role).fields.map(({ name }) => `      show("${role}.${name}", p.${name});`).join('\n')} }`).join('\n')}
+    return getchar() == EOF ? 0 : 2;
+}
+`;
+
+/** Another value for every field, with bits in all bytes. */
+function valuesOf(role: KernelRole): Record<string, bigint | number> {
+  return Object.fromEntries(
+    paramStruct(role).fields.map(({ name, type }, index) => {
+      if (type === 'pointer') return [name, 0xfedc_ba98_7654_3200n + BigInt(index)];
+      return [name, type === 'int32' ? -1 - index * 0x0102_0304 : 1 / Math.sqrt(128) + index];
+    }),
+  );
+}
+
+function bitsOf(type: string, value: bigint | number): string {
+  if (typeof value === 'bigint') return value.toString(16);
+  const word = type === 'float32' ? new Uint32Array(Float32Array.of(value).buffer)[0]! : value >>> 0;
+  return word.toString(16);
+}
+
+describe('packParams', () => {
+  let shown: readonly string[] = [];
+
+  beforeAll(() => {
+    shown = runCxx(program, Buffer.concat(roles.map((role) => packParams(role, valuesOf(role))))).toString().trimEnd().split('\n');
+  });
+
+  test.each(roles)('%s: C++ reads what was packed', (role) => {
+    const values = valuesOf(role);
+    expect(shown.filter((line) => line.startsWith(`${role}.`))).toEqual(paramStruct(role).fields.map(({ name, type }) => `${role}.${name}=${bitsOf(type, values[name]!)}`));
+  });
+
+  test.each(roles)('%s: fields do not overlap, and the struct is whole words', (role) => {
+    const { fields, bytes } = paramStruct(role);
+    let next = 0;
+    for (const { offset, type } of fields) {
+      expect(offset).toBeGreaterThanOrEqual(next);
+      next = offset + (type === 'pointer' ? 8 : 4);
+    }
+    expect(bytes).toBeGreaterThanOrEqual(next);
+    expect(bytes % 8).toBe(0);
+    expect(new Set(fields.map(({ name }) => name)).size).toBe(fields.length);
+  });
+
+  test('a field that is not given is an internal error', () => {
+    expect(() => packParams('prefill', { q: 1n })).toThrow('internal error: parameter k of prefill is given');
+  });
+
+  test('null is 0', () => {
+    const bytes = packParams('decode', Object.fromEntries(paramStruct('decode').fields.map(({ name, type }) => [name, type === 'pointer' ? 0n : 0])));
+    expect(bytes.every((byte) => byte === 0)).toBe(true);
+  });
+});
