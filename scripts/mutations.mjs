@@ -5,7 +5,7 @@
  *
  * Prints a table; exits with 1 when a bug survives, or when a mutation no longer fits the source it was written for.
  */
-import { execFile } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,6 +16,9 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 const wanted = process.argv.slice(2);
 const chosen = mutations.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
 
+/** The tests take a quarter of a minute. */
+const hangsAfterMs = 200_000;
+
 const copy = mkdtempSync(join(tmpdir(), 'moa-mutations-'));
 for (const part of ['src', 'templates', 'test', 'native', 'package.json', 'tsconfig.json']) cpSync(join(root, part), join(copy, part), { recursive: true });
 for (const part of ['node_modules', 'build']) symlinkSync(join(root, part), join(copy, part));
@@ -25,10 +28,29 @@ function runTests() {
   const environment = { ...process.env, XDG_CACHE_HOME: join(copy, 'cache'), TMPDIR: copy, NO_COLOR: '1' };
   const vitest = join(copy, 'node_modules/vitest/vitest.mjs');
   return new Promise((resolve) => {
-    execFile(process.execPath, [vitest, 'run', '--bail', '1', '--root', copy, 'test/properties/quick.test.ts'], { cwd: copy, env: environment, timeout: 400_000, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
-      const lines = `${stdout}\n${stderr}`.split('\n');
-      const reason = lines.find((line) => /^\s*(\w*(Failure|Error)):/.test(line)) ?? lines.find((line) => /Error|FAIL/.test(line)) ?? '';
-      resolve({ failed: error !== null, reason: reason.trim().slice(0, 150) });
+    // A process group of its own: a planted bug may hang a worker of the tests, which would outlive them.
+    const child = spawn(process.execPath, [vitest, 'run', '--bail', '1', '--root', copy, 'test/properties/quick.test.ts'], { cwd: copy, env: environment, detached: true });
+    let text = '';
+    child.stdout.on('data', (chunk) => (text += chunk));
+    child.stderr.on('data', (chunk) => (text += chunk));
+    const killAll = () => {
+      try {
+        process.kill(-child.pid, 'SIGKILL');
+      } catch {
+        // All of it has ended.
+      }
+    };
+    let hangs = false;
+    const timer = setTimeout(() => {
+      hangs = true;
+      killAll();
+    }, hangsAfterMs);
+    child.on('exit', (code) => {
+      clearTimeout(timer);
+      killAll();
+      const lines = text.split('\n');
+      const reason = hangs ? 'the tests hang' : (lines.find((line) => /^\s*(\w*(Failure|Error)):/.test(line)) ?? lines.find((line) => /Error|FAIL/.test(line)) ?? '');
+      resolve({ failed: code !== 0, reason: reason.trim().slice(0, 150) });
     });
   });
 }

@@ -21,8 +21,8 @@ interface LoadedPlan {
 
 async function main(): Promise<void> {
   const started = performance.now();
-  const example = await compileExample();
-  console.log(`$ ${example.command}\n  compiled in ${example.seconds.toFixed(1)} s (${example.machineCode})`);
+  const example = await compileExample((command) => console.log(`$ ${command}`));
+  console.log(`  compiled in ${example.seconds.toFixed(1)} s (${example.machineCode})`);
 
   const { definition, load } = (await import(new URL('index.js', example.folder).href)) as LoadedPackage;
   const { layers, queryHeads, kvHeads, headDim } = definition.shape;

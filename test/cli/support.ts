@@ -37,8 +37,12 @@ export function run(args: readonly string[], { variables, folder, input = '' }: 
   return { status, stdout, stderr };
 }
 
+/** A command line, perhaps with variables of its own. */
+export type CommandLine = readonly string[] | { readonly args: readonly string[]; readonly variables: Readonly<Record<string, string>> };
+
 /** Several command lines, one after the other in one process, which is much faster. */
-export function runMany(commands: readonly (readonly string[])[], { variables, folder }: RunOptions = {}): readonly RunResult[] {
+export function runMany(commandLines: readonly CommandLine[], { variables, folder }: RunOptions = {}): readonly RunResult[] {
+  const commands = commandLines.map((command) => ('args' in command ? command : { args: command, variables: {} }));
   const script = fileURLToPath(new URL('fakes/runMany.mjs', import.meta.url));
   const { stdout, stderr } = spawnSync(process.execPath, [script, installed(), JSON.stringify(commands)], { env: cleanEnvironment(variables), cwd: folder, input: '', encoding: 'utf8' });
   const [out, error] = [stdout, stderr].map((text) => text.split('\0'));
@@ -54,10 +58,14 @@ export function start(args: readonly string[], variables: Readonly<Record<string
 export function fakeToolkit(): string {
   const folder = scratchFolder();
   mkdirSync(join(folder, 'bin'));
-  for (const [name, module] of [['nvcc', 'fakes/nvcc.mjs'], ['fatbinary', '../toolchain/fakes/fakeFatbinary.mjs']] as const) {
+  const install = (name: string, module: string, before: string): void => {
     const script = fileURLToPath(new URL(module, import.meta.url));
-    writeFileSync(join(folder, 'bin', name), `#!/bin/sh\nexec '${process.execPath}' '${script}' "$@"\n`, { mode: 0o755 });
-  }
+    writeFileSync(join(folder, 'bin', name), `#!/bin/sh\n${before}exec '${process.execPath}' '${script}' "$@"\n`, { mode: 0o755 });
+  };
+  // What it is asked before every compile is answered without starting node.
+  const answers = { '--version': 'Cuda compilation tools, release 13.0, V13.0.88', '--list-gpu-code': 'sm_80 sm_86 sm_90', '--dryrun': '' };
+  install('nvcc', 'fakes/nvcc.mjs', Object.entries(answers).map(([option, answer]) => `[ "$1" = ${option} ] && echo '${answer}' && exit\n`).join(''));
+  install('fatbinary', '../toolchain/fakes/fakeFatbinary.mjs', '');
   return folder;
 }
 

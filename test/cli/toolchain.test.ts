@@ -1,60 +1,67 @@
 import { once } from 'node:events';
-import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, existsSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { readLog } from '../toolchain/helpers.ts';
 import { fakeToolkit, run, runMany, scratchFolder, snapshot, sourcesOnly, start, tinyPlan } from './support.ts';
 
 const toolkit = fakeToolkit();
 const args = (folder: string): string[] => [tinyPlan, '--nvcc', toolkit, '--arch', 'sm_80,sm_90', '--no-cache', '-o', folder];
 
-describe('whatever happens to nvcc, the package from before stays, and nothing else', () => {
-  const parent = scratchFolder();
-  const temporary = scratchFolder();
-  const folder = join(parent, 'package');
-  let before: Record<string, string>;
+const old = join(scratchFolder(), 'package');
+const temporary = scratchFolder();
 
-  beforeAll(() => {
-    run([tinyPlan, ...sourcesOnly, '-o', folder]);
-    before = snapshot(folder);
-    expect(Object.keys(before)).toContain('index.js');
-  });
+beforeAll(() => {
+  expect(run([tinyPlan, ...sourcesOnly, '-o', old])).toMatchObject({ status: 0 });
+});
 
-  const expectUntouched = (): void => {
-    expect(snapshot(folder)).toEqual(before);
-    expect(readdirSync(parent)).toEqual(['package']);
-    expect(readdirSync(temporary)).toEqual([]);
-  };
+/** A folder with the old package in it. */
+function place(): string {
+  const folder = join(scratchFolder(), 'package');
+  cpSync(old, folder, { recursive: true });
+  return folder;
+}
 
-  test.each([
+function expectUntouched(folder: string): void {
+  expect(snapshot(folder)).toEqual(snapshot(old));
+  expect(readdirSync(dirname(folder))).toEqual(['package']);
+  expect(readdirSync(temporary)).toEqual([]);
+}
+
+test('whatever nvcc does, the package from before stays, and nothing else', () => {
+  const faults = [
     ['truncated', 'MOA4104', 'nvcc reported success'],
     ['spill', 'MOA4105', 'bytes of spill stores'],
     ['error', 'MOA4101', 'identifier "foo" is undefined'],
     ['crash', 'MOA4103', 'killed by SIGSEGV'],
-  ])('%s', (fault, code, message) => {
-    const { status, stdout, stderr } = run(args(folder), { variables: { FAKE_FAULT: fault, TMPDIR: temporary } });
-    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+  ] as const;
+  const folders = faults.map(place);
+  const results = runMany(faults.map(([fault], index) => ({ args: args(folders[index]!), variables: { FAKE_FAULT: fault, TMPDIR: temporary } })));
+  faults.forEach(([fault, code, message], index) => {
+    const { status, stdout, stderr } = results[index]!;
+    expect({ status, stdout }, fault).toEqual({ status: 1, stdout: '' });
     expect(stderr).toMatch(new RegExp(`^error ${code}: `, 'm'));
     expect(stderr).toContain(message);
     expect(stderr).not.toMatch(/MOA9001|\n {4}at /);
-    expectUntouched();
+    expectUntouched(folders[index]!);
   });
+});
 
-  test.each(['SIGINT', 'SIGTERM'] as const)('%s while nvcc runs', async (signal) => {
-    const log = join(scratchFolder(), 'log');
-    const child = start(args(folder), { FAKE_FAULT: 'hang', FAKE_NVCC_LOG: log, TMPDIR: temporary });
-    let stderr = '';
-    child.stderr!.on('data', (chunk) => (stderr += chunk));
-    const children = (): number[] => (existsSync(log) ? readLog(log).flatMap((line) => (typeof line['child'] === 'number' ? [line['child']] : [])) : []);
-    while (children().length === 0) await sleep(20);
-    child.kill(signal);
-    // Ended as by the signal, so that shells and make stop too; a shell sees 128 and its number.
-    expect(await once(child, 'close')).toEqual([null, signal]);
-    expect(stderr).toBe('interrupted; the output folder is as it was, or whole\n');
-    for (const pid of children()) await gone(pid);
-    expectUntouched();
-  });
+test.each(['SIGINT', 'SIGTERM'] as const)('%s while nvcc runs: the package from before stays, and nothing else', async (signal) => {
+  const folder = place();
+  const log = join(scratchFolder(), 'log');
+  const child = start(args(folder), { FAKE_FAULT: 'hang', FAKE_NVCC_LOG: log, TMPDIR: temporary });
+  let stderr = '';
+  child.stderr!.on('data', (chunk) => (stderr += chunk));
+  const children = (): number[] => (existsSync(log) ? readLog(log).flatMap((line) => (typeof line['child'] === 'number' ? [line['child']] : [])) : []);
+  while (children().length === 0) await sleep(20);
+  child.kill(signal);
+  // Ended as by the signal, so that shells and make stop too; a shell sees 128 and its number.
+  expect(await once(child, 'close')).toEqual([null, signal]);
+  expect(stderr).toBe('interrupted; the output folder is as it was, or whole\n');
+  for (const pid of children()) await gone(pid);
+  expectUntouched(folder);
 });
 
 test('the second compile takes everything from the cache, --no-cache nothing, and the packages are the same', () => {
@@ -83,7 +90,7 @@ test('a package with machine code is current for --check without nvcc; a source 
 
 test('warnings of a compile that succeeds go to stderr, and -q hides them', () => {
   const variables = { NVCC_APPEND_FLAGS: '-G' };
-  const [said, quiet] = [[], ['-q']].map((more) => run([...args(join(scratchFolder(), 'package')), ...more], { variables }));
+  const [said, quiet] = runMany([[], ['-q']].map((more) => [...args(join(scratchFolder(), 'package')), ...more]), { variables });
   expect(said).toMatchObject({ status: 0, stderr: expect.stringMatching(/^warning MOA4003: NVCC_APPEND_FLAGS is set/) });
   expect(quiet).toEqual({ status: 0, stdout: '', stderr: '' });
 });

@@ -48,19 +48,20 @@ test('fresh processes with other debug levels, locales, time zones, folders and 
 });
 
 const nvcc = await findNvcc({ variables: process.env }).catch(() => undefined);
+if (nvcc === undefined) console.warn('SKIPPED: tests with the real nvcc; put it on PATH to run them');
 
 describe.skipIf(nvcc === undefined)('machine code (skipped where there is no nvcc)', () => {
   test('two compiles in two folders, without the cache, are byte-equal with cubins and fatbin', () => {
     const folders = [scratchFolder(), scratchFolder()];
-    const results = folders.map((folder) => run([tiny, '--arch', '8.0,9.0+PTX', '--nvcc', nvcc!.path, '--no-cache', '-o', 'package'], { folder }));
+    const results = folders.map((folder) => run([tiny, '--arch', '9.0+PTX', '--nvcc', nvcc!.path, '--no-cache', '-o', 'package'], { folder }));
     expect(results.map(({ status, stderr }) => `${status}${stderr}`)).toEqual(['0', '0']);
     expect(results[0]!.stdout).toBe(results[1]!.stdout);
     const [first, second] = folders.map((folder) => snapshot(join(folder, 'package')));
     expect(second).toEqual(first);
-    expect(Object.keys(first!).filter((path) => path.startsWith('cubin/'))).toEqual(['cubin/all.fatbin', 'cubin/sm_80.cubin', 'cubin/sm_90.cubin']);
+    expect(Object.keys(first!).filter((path) => path.startsWith('cubin/'))).toEqual(['cubin/all.fatbin', 'cubin/sm_90.cubin']);
     for (const [path, content] of Object.entries(first!)) {
       for (const folder of folders) expect(content.includes(folder), path).toBe(false);
-      expect(content.includes('moa-build'), path).toBe(false);
+      expect(content.includes('/moa-compile-'), path).toBe(false);
     }
   });
 });

@@ -12,6 +12,7 @@ import { compileText, planText, targetsOf } from '../compile/support.ts';
 import { scratchFolder } from '../toolchain/helpers.ts';
 
 const nvcc = await findNvcc({ variables: process.env }).catch(() => undefined);
+if (nvcc === undefined) console.warn('SKIPPED: tests with the real nvcc; put it on PATH to run them');
 const { targets, architectures } = targetsOf('sm_80', 'sm_90');
 
 describe.skipIf(nvcc === undefined)('the real nvcc (skipped where there is none)', () => {

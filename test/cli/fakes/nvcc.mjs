@@ -2,7 +2,7 @@
 // `FAKE_FAULT` as the fault to have.
 import { readFileSync, writeFileSync } from 'node:fs';
 
-const at = process.argv.findIndex((arg) => arg.endsWith('.cu') && !process.argv.includes('--dryrun'));
+const at = process.argv.findIndex((arg) => arg.endsWith('.cu'));
 if (at >= 0) {
   const kernels = [...readFileSync(process.argv[at], 'utf8').matchAll(/^#include "(\w+)\.cu"$/gm)].map(([, name]) => `__global__ void ${name}();\n`);
   writeFileSync('fake.cu', `// fake: ${process.env.FAKE_FAULT ?? 'none'}\n${kernels.join('')}`);

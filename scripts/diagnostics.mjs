@@ -1,0 +1,103 @@
+/**
+ * Writes docs/diagnostics.md from the compiled sources, so that no code is without a line, and no line without a code.
+ *
+ *     node scripts/setup.mjs && node scripts/diagnostics.mjs [--check]
+ *
+ * With --check nothing is written; exit code 1 says that the document is not current.
+ */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { DISK_CODES } from '../dist/emit/diskDiagnostics.js';
+import { PLAN_CODES } from '../dist/plan/codes.js';
+import { runtimeErrorCodes } from '../dist/runtime/runtimeError.js';
+import { TOOLCHAIN_CODES } from '../dist/toolchain/toolchainCodes.js';
+import { INPUT_CODES } from '../dist/util/inputCodes.js';
+
+const path = fileURLToPath(new URL('../docs/diagnostics.md', import.meta.url));
+const sources = fileURLToPath(new URL('../src', import.meta.url));
+
+/** Codes that stand in the sources alone. */
+const optionCodes = {
+  MOA2001: 'A package was asked for, and no folder to put it in.',
+  MOA2002: '`--check` was given without the folder to compare with.',
+  MOA2003: '`--check`: a file differs from what the compiler makes today.',
+};
+const internalCodes = { MOA9001: 'A bug of moa-compile. Please report it with the command.' };
+
+/** What each error of the runtime means, by its name in `runtimeErrorCodes`. */
+const runtimeMeanings = {
+  noDriver: 'There is no NVIDIA driver, it is too old, or it sees no GPU.',
+  addonMissing: 'The native addon was not built, or cannot be loaded.',
+  noSuchDevice: 'There is no GPU of this number, or it cannot be used.',
+  badArgument: 'An argument is not what the call takes.',
+  usedAfterDispose: 'Something was used after it was disposed.',
+  outOfMemory: 'The device has not so much memory left.',
+  outOfRange: 'An offset or a size lies outside of a buffer.',
+  badModule: 'The device cannot load this module.',
+  kernelNotFound: 'The module has no kernel of this name.',
+  wrongParams: "The parameters do not have the size that the kernel's have.",
+  capture: 'A capture does not allow this call.',
+  wrongDeviceKind: 'Only the other kind of device has this call.',
+  emulatorFinding: 'The emulator found a mistake in a kernel.',
+  deviceLost: 'The GPU is lost to this process, by an earlier error.',
+  driverFailure: 'Another call of the driver failed; the message names it.',
+  sequenceFull: "A sequence would grow past the session's length bound.",
+  noSuchLayer: 'The session does not serve this layer.',
+  badTensor: 'A tensor is too small or not aligned.',
+  badCuSeqlens: '`cuSeqlens` is not batch + 1 integers from 0 that never fall.',
+  sequenceHeld: 'Prefill of a sequence that already holds tokens.',
+  badOptions: 'An option of a session is not legal.',
+  packageFormat: 'The package is of a format that this runtime does not read.',
+  packageKernel: 'The package has no kernel for these options.',
+  packageArchitecture: 'The package has no machine code for this GPU.',
+  packageDamaged: 'A file of the package is missing or damaged.',
+  emulatorBuild: 'The libraries of the emulator could not be built.',
+};
+
+function runtimeCodes() {
+  for (const name of Object.keys(runtimeMeanings)) if (!Object.hasOwn(runtimeErrorCodes, name)) throw new Error(`scripts/diagnostics.mjs describes ${name}, which is no error of the runtime`);
+  return Object.fromEntries(
+    Object.entries(runtimeErrorCodes).map(([name, code]) => {
+      if (!Object.hasOwn(runtimeMeanings, name)) throw new Error(`scripts/diagnostics.mjs does not describe ${name} (${code})`);
+      return [code, runtimeMeanings[name]];
+    }),
+  );
+}
+
+const sections = [
+  { title: '1xxx: input files', source: '`src/util/inputCodes.ts`, `src/plan/codes.ts`', codes: { ...INPUT_CODES, ...PLAN_CODES } },
+  { title: '2xxx: the command line', source: '`src/cli`', codes: optionCodes },
+  { title: '4xxx: nvcc, architectures and the compiler of the emulator', source: '`src/toolchain/toolchainCodes.ts`', codes: TOOLCHAIN_CODES },
+  { title: '5xxx: the disk', source: '`src/emit/diskDiagnostics.ts`', codes: DISK_CODES },
+  { title: '6xxx: the runtime', source: '`src/runtime/runtimeError.ts`', codes: runtimeCodes() },
+  { title: '9xxx: bugs', source: '`src/cli/main.ts`', codes: internalCodes },
+];
+
+/** Codes that the sources name and no section lists. */
+function unlisted() {
+  const listed = new Set(sections.flatMap(({ codes }) => Object.keys(codes)));
+  const files = readdirSync(sources, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
+  const named = files.flatMap((name) => readFileSync(`${sources}/${name}`, 'utf8').match(/\bMOA\d{4}\b/g) ?? []);
+  // Numbers in examples of comments belong to a listed code as well.
+  return [...new Set(named)].filter((code) => !listed.has(code));
+}
+
+const missing = unlisted();
+if (missing.length > 0) throw new Error(`the sources name ${missing.join(', ')}, which scripts/diagnostics.mjs does not list`);
+
+const text = `# Diagnostics
+
+Every problem has a stable code, the file with line and column, the JSON path of the value, and advice where there is any:
+
+    plan.json:8:9: error MOA1110: alpha 0.5 is not an integer (at alphas[0][1])
+        help: alpha is a whole number of tokens; it may be negative
+
+All problems of an input are reported at once, up to 100. Errors of the runtime are thrown as a \`RuntimeError\` with the same kind of code. A code is never given
+to another meaning. \`scripts/diagnostics.mjs\` writes this page from the sources.
+${sections.map(({ title, source, codes }) => `\n## ${title}\n\nFrom ${source}.\n\n| code | meaning |\n|---|---|\n${Object.entries(codes).map(([code, meaning]) => `| ${code} | ${meaning} |\n`).join('')}`).join('')}`;
+
+if (!process.argv.includes('--check')) writeFileSync(path, text);
+else if (readFileSync(path, 'utf8') !== text) {
+  process.stderr.write('docs/diagnostics.md is not current: run node scripts/diagnostics.mjs, and read what changed\n');
+  process.exitCode = 1;
+}

@@ -1,0 +1,114 @@
+/** Templates and the records they are filled from: no field is missing, none is left over, and templates compute nothing. */
+import { readFileSync } from 'node:fs';
+import Handlebars from 'handlebars';
+import { describe, expect, test } from 'vitest';
+import { kernelContext, type KernelContext } from '../../src/emit/kernelContext.ts';
+import { renderKernel } from '../../src/emit/templateEngine.ts';
+import type { KernelNode, KernelRole, ScheduledModule } from '../../src/ir/nodes.ts';
+import { pipeline } from '../../src/passes/pipeline.ts';
+import { runPasses } from '../../src/passes/runPasses.ts';
+import { readCase } from '../passes/readCase.ts';
+import { filesBelow, root } from './sources.ts';
+
+const roles: readonly KernelRole[] = ['prefill', 'append', 'decode'];
+const { module, context } = readCase('target architectures=sm_80 elementTypes=bf16,fp16 rope=true\nshape layers=2 queryHeads=2 kvHeads=1 headDim=64\nlayer 0: N | 256\nlayer 1: N | N');
+const { kernels } = runPasses(module, pipeline, context) as ScheduledModule;
+const contextsOf = (role: KernelRole): KernelContext[] => kernels.filter((kernel) => kernel.role === role).map((kernel) => kernelContext(kernel, context.mask));
+
+/** The fields that a template and its partials name, `params.name` inside of `{{#each params}}`; and anything that is more than a name. */
+interface Uses {
+  readonly fields: Set<string>;
+  readonly others: string[];
+}
+
+function usesOf(path: string, prefix = '', uses: Uses = { fields: new Set(), others: [] }): Uses {
+  walk(Handlebars.parse(readFileSync(`${root}templates/${path}`, 'utf8')), prefix, uses);
+  return uses;
+}
+
+function walk(program: hbs.AST.Program, prefix: string, uses: Uses): void {
+  const name = (expression: hbs.AST.Node): string | undefined => (expression.type === 'PathExpression' ? prefix + (expression as hbs.AST.PathExpression).original : undefined);
+  for (const statement of program.body) {
+    switch (statement.type) {
+      case 'ContentStatement':
+      case 'CommentStatement':
+        break;
+      case 'MustacheStatement': {
+        const { path, params } = statement as hbs.AST.MustacheStatement;
+        const field = name(path);
+        if (field === undefined || params.length > 0) uses.others.push(JSON.stringify(path));
+        else uses.fields.add(field);
+        break;
+      }
+      case 'PartialStatement': {
+        const partial = (statement as hbs.AST.PartialStatement).name as hbs.AST.PathExpression;
+        usesOf(`partials/${partial.original}.hbs`, prefix, uses);
+        break;
+      }
+      case 'BlockStatement': {
+        const { path, params, program: inner, inverse } = statement as hbs.AST.BlockStatement;
+        const [helper, field] = [(path as hbs.AST.PathExpression).original, params[0] && name(params[0])];
+        if (field === undefined || (helper !== 'each' && helper !== 'if')) uses.others.push(`#${helper}`);
+        else uses.fields.add(field);
+        walk(inner, helper === 'each' ? `${field}.` : prefix, uses);
+        if (inverse) walk(inverse, prefix, uses);
+        break;
+      }
+      default:
+        uses.others.push(statement.type);
+    }
+  }
+}
+
+/** `name`, and `params.name` for the fields of a list's items. */
+function fieldsOf(record: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(record).flatMap(([key, value]) => (Array.isArray(value) ? [key, ...fieldsOf(value[0] as Record<string, unknown>).map((inner) => `${key}.${inner}`)] : [key]));
+}
+
+const used = new Map(roles.map((role) => [role, usesOf(`kernels/${role}.cu.hbs`)]));
+const given = new Map(roles.map((role) => [role, new Set(fieldsOf(contextsOf(role)[0] as unknown as Record<string, unknown>))]));
+
+describe.each(roles)('the template of %s', (role) => {
+  test('names fields that its record has', () => {
+    expect([...used.get(role)!.fields].filter((field) => !given.get(role)!.has(field))).toEqual([]);
+  });
+
+  test('only names, lists and conditions', () => {
+    expect(used.get(role)!.others).toEqual([]);
+  });
+
+  test('uses every field of its record that is not for all roles', () => {
+    const shared = (field: string): boolean => roles.every((other) => given.get(other)!.has(field));
+    expect([...given.get(role)!].filter((field) => !shared(field) && !used.get(role)!.fields.has(field))).toEqual([]);
+  });
+
+  test.each(kernels.filter((kernel) => kernel.role === role).map((kernel): [string, KernelNode] => [kernel.name, kernel]))('prints %s without a gap', (name, kernel) => {
+    const text = renderKernel(role, kernelContext(kernel, context.mask));
+    expect(text).not.toMatch(/\{\{|\}\}|undefined|NaN|\[object/);
+    expect(text).toContain(`MOA_KERNEL(${name}, `);
+    expect(text.split('\n').filter((line) => /\s$/.test(line))).toEqual([]);
+  });
+});
+
+test('a field that all roles have is used by one', () => {
+  const all = new Set([...used.values()].flatMap(({ fields }) => [...fields]));
+  expect([...new Set([...given.values()].flatMap((fields) => [...fields]))].filter((field) => !all.has(field))).toEqual([]);
+});
+
+test('records of one role have the same fields', () => {
+  for (const role of roles) {
+    const shapes = new Set(contextsOf(role).map((record) => fieldsOf(record as unknown as Record<string, unknown>).join()));
+    expect(shapes.size, role).toBe(1);
+  }
+});
+
+test('every partial is used', () => {
+  const texts = [...filesBelow('templates/kernels', '.hbs'), ...filesBelow('templates/partials', '.hbs')].map(({ text }) => text).join('\n');
+  expect(filesBelow('templates/partials', '.hbs').map(({ path }) => path.replace(/^.*\/|\.hbs$/g, '')).filter((partial) => !texts.includes(`{{> ${partial}}}`))).toEqual([]);
+});
+
+test('a field that a record lacks is an error, not an empty string', () => {
+  const [first] = contextsOf('append');
+  const { ropeText: _, ...rest } = first as unknown as Record<string, unknown>;
+  expect(() => renderKernel('append', rest as unknown as KernelContext)).toThrow('ropeText');
+});
