@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // Needs a GPU: run with `npx vitest run --dir test/gpu`.
+    // Programs for a machine with a GPU: `scripts/bundle-gpu-tests.mjs`.
     exclude: ['test/gpu/**', '**/node_modules/**'],
     // Kernels on the emulator take seconds, and a first run also builds them.
     testTimeout: 60_000,

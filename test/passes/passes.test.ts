@@ -28,7 +28,7 @@ test('canonicalizeRules keeps the span of every head at every N, and where heads
         heads.forEach(({ rule, origin }, index) => {
           const now = after.layers[layer]!.heads[index]!;
           expect(now.origin).toBe(origin);
-          for (const N of bounds) expect(spanOf(now.rule, module.limits, N)).toBe(spanOf(rule, module.limits, N));
+          expect(bounds.filter((N) => spanOf(now.rule, module.limits, N) !== spanOf(rule, module.limits, N))).toEqual([]);
         }),
       );
     }),

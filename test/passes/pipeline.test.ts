@@ -23,7 +23,7 @@ test('passes do not write to their input, give the same output twice, and leave 
       }
       expect(module.kind).toBe('scheduledModule');
     }),
-    { numRuns: 150 },
+    { numRuns: 100 },
   );
 });
 

@@ -1,3 +1,4 @@
+// Barriers of a block and of a warp.
 #pragma once
 #include <moa/primitives/kernel.cuh>
 
