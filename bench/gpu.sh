@@ -1,52 +1,75 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in one call: tests, sanitizer, speeds and peers. Results go to $OUT as JSON and logs; a short table
-# comes last. Wants what was built elsewhere: dist/, dist-bench/, build/Release/moa.node, packages with cubins under generated/, and
-# node, on the PATH or packed as .gpu/node.xz.
+# Everything that needs a GPU, in one call: property tests, sanitizer, speeds and peers. Results go to $OUT as JSON and logs; a short
+# table comes last.
 #
 #     OUT=results bench/gpu.sh [tests] [sanitize] [speed] [peers] [counters]
+#
+# It wants what can be made on a machine without a GPU: dist/, dist-bench/ (npm run build:bench), build/Release/moa.node, packages with
+# cubins under generated/, .gpu/tests (node scripts/bundle-gpu-tests.mjs), published plans in .gpu/plans, and node: on the PATH, or
+# packed as .gpu/node.xz. nvcc, compute-sanitizer, ncu and torch are the GPU machine's.
+#
+# MOA_PROPERTY_RUNS scales the number of random cases.
 set -u
 cd "$(dirname "$0")/.."
 OUT=${OUT:-bench/out}
 mkdir -p "$OUT"
+OUT=$(cd "$OUT" && pwd)
 steps=${*:-tests sanitize speed peers}
 
-if ! command -v node >"$OUT/which-node.log" 2>&1; then
+if ! command -v node >"$OUT/node.txt" 2>&1; then
   mkdir -p "$HOME/.moa-node"
   xz -dc .gpu/node.xz >"$HOME/.moa-node/node" && chmod +x "$HOME/.moa-node/node"
   export PATH="$HOME/.moa-node:$PATH"
 fi
+capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
+nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader >"$OUT/gpu.txt" 2>&1
 packages=""
 for folder in generated/*/; do
   [ -e "${folder}cubin" ] && packages="$packages $(basename "$folder")=$PWD/${folder%/}"
 done
-nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader >"$OUT/gpu.txt" 2>&1
+export MOA_PLANS=${MOA_PLANS:-$PWD/.gpu/plans}
+parts=14
+
+build_tests() {
+  [ -e .gpu/tests/packages/vicuna.cubin ] && return
+  (cd .gpu/tests/packages && ls ./*.cu | xargs -P "$(nproc)" -I{} sh -c \
+    'nvcc -cubin -arch=sm_'"$capability"' -std=c++20 -O3 -I ../../../templates/include -I ../../../templates/cuda -o "${1%.cu}.cubin" "$1" || echo "FAILED $1"' _ {}) >"$OUT/build.log" 2>&1
+}
+
+run_tests() {
+  build_tests
+  for part in $(seq 0 $((parts - 1))); do
+    node --max-old-space-size=8000 .gpu/tests/gpu-tests.mjs run .gpu/tests/packages --part "$part/$parts" --json "$OUT/tests-$part.json" >"$OUT/tests-$part.log" 2>&1 &
+  done
+  wait
+  node bench/mergeTests.mjs "$OUT/tests.json" "$OUT"/tests-*.json >"$OUT/tests.log" 2>&1
+  grep -h FAILED "$OUT"/tests-*.log >>"$OUT/tests.log"
+  rm -f "$OUT"/tests-*.json "$OUT"/tests-*.log
+}
+
+# The sanitizer slows kernels down by tens: a few small cases of each kind.
+sanitize() {
+  build_tests
+  : >"$OUT/sanitize.log"
+  for tool in memcheck racecheck synccheck; do
+    MOA_PROPERTY_RUNS=0.05 timeout 120 compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 5 \
+      node .gpu/tests/gpu-tests.mjs run .gpu/tests/packages --only invariant >"$OUT/sanitize-$tool.log" 2>&1
+    echo "$tool: exit $?, $(grep -h 'SUMMARY' "$OUT/sanitize-$tool.log" | sed 's/=* *//'), $(grep -ho '[0-9]* cases, [0-9]* failed' "$OUT/sanitize-$tool.log")" >>"$OUT/sanitize.log"
+  done
+}
 
 for step in $steps; do
   start=$(date +%s)
   case $step in
-    tests) node .gpu/gpu-tests.mjs "$OUT/tests.json" $packages >"$OUT/tests.log" 2>&1 ;;
-    sanitize)
-      for tool in memcheck racecheck synccheck; do
-        compute-sanitizer --tool $tool --error-exitcode 9 node .gpu/gpu-tests.mjs "$OUT/sanitize-$tool.json" --small $packages >"$OUT/sanitize-$tool.log" 2>&1
-        echo "$tool: exit $?" >>"$OUT/sanitize.log"
-      done ;;
+    tests) run_tests ;;
+    sanitize) sanitize ;;
     speed) node dist-bench/speed.js "$OUT/speed.json" $packages >"$OUT/speed.log" 2>&1 ;;
     peers) python3 bench/peers.py "$OUT/peers.json" >"$OUT/peers.log" 2>&1 ;;
-    counters)
-      ncu --clock-control none --set full -k regex:moa_ -c 6 -o "$OUT/counters" node dist-bench/speed.js "$OUT/ncu-speed.json" $packages >"$OUT/counters.log" 2>&1 ;;
+    counters) ncu --clock-control none --set full -k regex:moa_ -c 6 -o "$OUT/counters" node dist-bench/speed.js "$OUT/ncu-speed.json" $packages >"$OUT/counters.log" 2>&1 ;;
     *) echo "unknown step $step" >&2; exit 2 ;;
   esac
   echo "$step: exit $? after $(($(date +%s) - start)) s"
 done
 cat "$OUT/gpu.txt"
-for log in tests sanitize speed; do [ -e "$OUT/$log.log" ] && tail -n 40 "$OUT/$log.log"; done
-[ -e "$OUT/peers.json" ] && python3 - "$OUT/peers.json" <<'PY'
-import json, sys
-results = json.load(open(sys.argv[1]))
-print(results["device"], "torch", results["torch"], "read", round(results["readTbps"], 2), "TB/s")
-for kind, unit in (("prefill", "tflops"), ("decode", "tbps")):
-    for row in results[kind]:
-        value = row.get("error") or f'{row["ms"]:.4f} ms {row[unit]:.2f} {unit}'
-        print(row["model"], row["backend"], kind, row["tokens"], row.get("batch", 1), value)
-PY
+for log in build tests sanitize speed peers; do [ -e "$OUT/$log.log" ] && tail -n 40 "$OUT/$log.log"; done
 exit 0

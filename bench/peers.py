@@ -86,6 +86,11 @@ def main(out):
     results["readTbps"] = data.numel() * 4 / ms / 1e9
     with open(out, "w") as file:
         json.dump(results, file, indent=1)
+    print(results["device"], "torch", results["torch"], "read", round(results["readTbps"], 2), "TB/s")
+    for kind, unit in (("prefill", "tflops"), ("decode", "tbps")):
+        for row in results[kind]:
+            value = row.get("error") or f'{row["ms"]:.4f} ms {row[unit]:.2f} {unit}'
+            print(row["model"].ljust(14), row["backend"].ljust(6), kind, row["tokens"], row.get("batch", 1), value)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-/** The planted bugs: a text that stands once in a file, and what stands there instead. */
+/**
+ * The planted bugs: a text that stands once in a file, and what stands there instead. Left out is what the emulator cannot show: a missing
+ * `deviceFence`, or a missing barrier before a ticket is drawn, since blocks run one after another; and a missing `warpBarrier` between a
+ * wait and ldmatrix, since what a lane waited for is seen by its warp at once.
+ */
 const prefill = 'templates/include/moa/prefill.cuh';
 const decode = 'templates/include/moa/decode.cuh';
 const append = 'templates/include/moa/append.cuh';
@@ -44,16 +48,15 @@ export const mutations = [
   mutation('ring: last page in use dropped', page, ': kSinkPages + ceilDivide(minimum(length - kSink, window), kPageTokens);', ': kSinkPages + minimum(length - kSink, window) / kPageTokens;'),
   mutation('ring: a row too many in use', page, 'return maximum(0, minimum(slots, kPageTokens));', 'return maximum(0, minimum(slots + 1, kPageTokens));'),
   mutation('ring: a row too few in use', page, 'return maximum(0, minimum(slots, kPageTokens));', 'return maximum(0, minimum(slots - 1, kPageTokens));'),
-  mutation('ring: wrapped one slot early', page, 'kSinkPages * kPageTokens + (j - kSink) % window;', 'kSinkPages * kPageTokens + (j - kSink) % (window - 1);'),
-  mutation('ring: positions one too new', page, 'return newest - (behind < 0 ? behind + window : behind);', 'return newest - (behind < 0 ? behind + window : behind) + 1;'),
-  mutation('ring: positions not wrapped', page, 'return newest - (behind < 0 ? behind + window : behind);', 'return newest - behind;'),
+  mutation('ring: wrapped one slot early', page, '{ return (j - kSink) % window; }', '{ return (j - kSink) % (window - 1); }'),
+  mutation('ring: ages one too small', page, 'return behind < 0 ? behind + window : behind;', 'return behind < 0 ? behind + window - 1 : behind - 1;'),
+  mutation('ring: ages not wrapped', page, 'return behind < 0 ? behind + window : behind;', 'return behind;'),
 
   // Append
   mutation('append: window one too small', append, 'position >= newLength - window;', 'position > newLength - window;'),
   mutation('append: overwritten tokens are written too', append, 'const bool kept = position < Config::kSink || position >= newLength - window;', 'const bool kept = true;'),
   mutation('append: lengths not advanced', append, 'loadGlobal(p.lengths + slot) + added', 'loadGlobal(p.lengths + slot)'),
   mutation('append: lengths advanced by the first block', append, 'if (loadShared<uint32_t>(sharedBase()) != static_cast<uint32_t>(gridSize() - 1)) return;', 'if (loadShared<uint32_t>(sharedBase()) != 0u) return;'),
-  mutation('append: no barrier before the ticket', append, 'static MOA_DEVICE void advanceLengths(const Params& p) {\n        blockBarrier();', 'static MOA_DEVICE void advanceLengths(const Params& p) {'),
   mutation('append: values in place of keys', append, '(isValue ? Page<kHeadDim>::kHalfElements : 0)', '(isValue ? 0 : Page<kHeadDim>::kHalfElements)'),
   mutation('append: sequence found one too early', append, 'if (loadGlobal(p.cuSeqlens + middle) <= token) {', 'if (loadGlobal(p.cuSeqlens + middle) < token) {'),
   mutation('RoPE: wrong sign', append, 'packPair<Element>(y0 * cos0 + x0 * sin0, y1 * cos1 + x1 * sin1)', 'packPair<Element>(y0 * cos0 - x0 * sin0, y1 * cos1 - x1 * sin1)'),
@@ -63,21 +66,21 @@ export const mutations = [
   // Decode
   mutation('decode: wrong KV head', decode, '(segment.kvHead * kGroupSize + row) * kHeadDim', '(segment.kvHead + row) * kHeadDim'),
   mutation('decode: waits for one page too few', decode, 'cpAsyncWait<kStages - 2>();', 'cpAsyncWait<kStages - 1>();'),
-  mutation('decode: no warp barrier after the wait', decode, 'warpBarrier();  // the warp', '// the warp'),
   mutation('decode: copies into the page in use', decode, 'reader.start(p, stage == 0 ? kStages - 1 : stage - 1);', 'reader.start(p, stage);'),
   mutation('decode: rows without a token are copied', decode, 'row + step * 4 < rows);', 'true);'),
   mutation('decode: rows without a token are not masked', decode, 'if (rows < kPageTokens) {', 'if (rows < 0) {'),
-  mutation('decode: no age mask', decode, 'if (mask.window < segment.window) {', 'if (mask.window < 0) {'),
-  mutation('decode: age mask of the wrong head', decode, 'loadGlobal(p.windows + segment.kvHead * kGroupSize + member)', 'loadGlobal(p.windows + member)'),
-  mutation('decode: age mask one step old', decode, 'if (!allows(mask, length - 1, position))', 'if (!allows(mask, length - 2, position))'),
-  mutation('decode: wrong scale', decode, 'const float scale2 = p.scale * kLog2e;\n#pragma unroll\n        for (int h = 0; h < kHalves; ++h) {\n            float largest', 'const float scale2 = p.scale;\n#pragma unroll\n        for (int h = 0; h < kHalves; ++h) {\n            float largest'),
-  mutation('decode: a warp left out of the merge', decode, 'for (int part = 0; part < kWarps; ++part) {\n                const SharedAddress row = area + (part * kGroupSize + member) * kStateFloats * 4;\n                const Vec8 pair', 'for (int part = 1; part < kWarps; ++part) {\n                const SharedAddress row = area + (part * kGroupSize + member) * kStateFloats * 4;\n                const Vec8 pair'),
+  mutation('decode: no age mask', decode, 'if (mayHoldOldTokens(page)) applyAge(', 'if (false) applyAge('),
+  mutation('decode: age mask of the wrong head', decode, 'member < kGroupSize ? loadGlobal(windows + member) : segment.window;', 'member < kGroupSize ? loadGlobal(p.windows + member) : segment.window;'),
+  mutation('decode: age mask one step old', decode, 'if (!allows(mask, length_ - 1, position))', 'if (!allows(mask, length_ - 2, position))'),
+  mutation('decode: page of the newest token not masked by age', decode, 'return holdsNewest || Rings::ageOf', 'return Rings::ageOf'),
+  mutation('decode: page with one token too old not masked', decode, '>= shortest_;', '> shortest_;'),
+  mutation('decode: wrong scale', decode, 'attend(state, queries, mask, p.scale * kLog2e, page, stage);', 'attend(state, queries, mask, p.scale, page, stage);'),
+  mutation('decode: a warp left out of the merge', decode, 'for (int part = 0; part < kWarps; ++part) {\n                const SharedAddress row = area + (part * kGroupSize + member) * kMergeFloats * 4;\n                const Vec8 pair', 'for (int part = 1; part < kWarps; ++part) {\n                const SharedAddress row = area + (part * kGroupSize + member) * kMergeFloats * 4;\n                const Vec8 pair'),
   mutation('decode: parts merged without weights', decode, 'const float weight = exp2Approx(maximum * scale2 - finiteMaximum(largest) * scale2);', 'const float weight = 1.0f;'),
   mutation('decode: no barrier before the merge of warps', decode, '        blockBarrier();\n\n        const bool whole', '        const bool whole'),
   mutation('decode: no barrier before the next segment', decode, 'blockBarrier();  // the area is free for the next segment', ''),
   mutation('decode: first split ignored', decode, 'for (int split = 0; split < segment.splits; ++split) {\n                const float* from', 'for (int split = 1; split < segment.splits; ++split) {\n                const float* from'),
   mutation('decode: splits added in the order of finishing', decode, 'const float* from = row + static_cast<int64_t>(split) * kPartialFloats;', 'const float* from = row + static_cast<int64_t>((split + segment.split) % segment.splits) * kPartialFloats;'),
   mutation('decode: merged by the first split to finish', decode, 'if (loadShared<uint32_t>(area) != static_cast<uint32_t>(segment.splits - 1)) return;', 'if (loadShared<uint32_t>(area) != 0u) return;'),
-  mutation('decode: no barrier before the ticket', decode, 'deviceFence();\n        blockBarrier();\n        if (threadIndex() == 0) {\n            storeShared(area', 'deviceFence();\n        if (threadIndex() == 0) {\n            storeShared(area'),
   mutation('decode: LSE without the scale', decode, 'logSumExp(sum.largest, sum.total, p.scale)', 'logSumExp(sum.largest, sum.total, 1.0f)'),
 ];

@@ -8,6 +8,7 @@ import { buildKernels, type BuildOptions, type BuiltKernel, type KernelJob } fro
 import type { Nvcc } from './toolchain/findNvcc.ts';
 import type { KernelCache } from './toolchain/kernelCache.ts';
 import { linkFatbin } from './toolchain/linkFatbin.ts';
+import type { PtxasReport } from './toolchain/ptxasReport.ts';
 import { invariant } from './util/invariant.ts';
 
 /** What a package may hold besides its manifest. */
@@ -47,6 +48,8 @@ export interface BuiltPackage {
   readonly files: PackageFiles;
   /** By name, then architecture; empty without machine code. */
   readonly kernels: readonly KernelUse[];
+  /** ptxas's report of each architecture. */
+  readonly reports: readonly { readonly architecture: string; readonly report: PtxasReport }[];
   /** Translation units, and how many of them came from the cache. */
   readonly units: { readonly total: number; readonly cached: number };
 }
@@ -84,7 +87,8 @@ export async function compilePackage(compiled: CompiledPlan, options: PackageOpt
     kernels: compiled.module.kernels.map(({ name, role, architectures, threads, sharedBytes, layers }) => ({ name, role, architectures, threads, sharedBytes, layers: layers.length })),
   };
   const sealed = sealPackage(packageFiles(files), manifest);
-  return { files: sealed, kernels, units: { total: built.length, cached: built.filter((unit) => unit.cached).length } };
+  const reports = built.map(({ job, report }) => ({ architecture: job.target.name, report }));
+  return { files: sealed, kernels, reports, units: { total: built.length, cached: built.filter((unit) => unit.cached).length } };
 }
 
 /** One translation unit for each architecture. */

@@ -2,6 +2,7 @@ import { findArchitecture } from '../arch/registry.ts';
 import { compileModule, passContext, readPlan, type CompiledPlan, type CompileOptions } from '../compile.ts';
 import { compilePackage, type BuiltPackage } from '../compilePackage.ts';
 import { comparePackage } from '../emit/comparePackage.ts';
+import { cubinPath, unitPath } from '../emit/emitKernels.ts';
 import { fileBytes, sha256 } from '../emit/package.ts';
 import { writePackage } from '../emit/writePackage.ts';
 import { printModule } from '../ir/print.ts';
@@ -11,6 +12,7 @@ import { parseArchitectures, type Target } from '../toolchain/architectures.ts';
 import { cacheFolder } from '../toolchain/cacheFolder.ts';
 import { findNvcc, type Nvcc } from '../toolchain/findNvcc.ts';
 import { KernelCache } from '../toolchain/kernelCache.ts';
+import { nvccFlags } from '../toolchain/nvcc.ts';
 import { nativeArchitectures } from '../toolchain/nativeArchitectures.ts';
 import { environment, environmentVariables } from '../util/debug.ts';
 import { DiagnosticError, DiagnosticList, type Diagnostic } from '../util/diagnostics.ts';
@@ -65,6 +67,8 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
     return 0;
   }
   const compiled = compileModule(read, passOptions);
+  const { debugLevel } = environment();
+  if (debugLevel >= 4) sayKernels(compiled, targets, nvcc, output);
 
   const progress = startProgress(output.interactive && !options.dryRun, targets.map((target) => target.name));
   const machineCode = nvcc !== undefined && options.dryRun !== true;
@@ -76,6 +80,7 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   } finally {
     await progress.end();
   }
+  if (debugLevel >= 5) built.reports.forEach(({ architecture, report: ptxas }) => output.say(`ptxas for ${architecture}: ${stableJson(ptxas).trimEnd()}`));
   for (const warning of [...(nvcc?.warnings ?? []), ...cache.warnings]) diagnostics.add(warning);
 
   if (options.check === true) return check(built, options, output, diagnostics);
@@ -147,6 +152,14 @@ function check(built: BuiltPackage, options: CompileCommandOptions, output: Outp
   for (const { path, kind } of differences) output.say(`${options.output}/${path}: error MOA2003: ${kind}`);
   output.say(`    help: compile the plan again with -o ${options.output}, and read what changed`);
   return 1;
+}
+
+/** `MOA_DEBUG=4`: what nvcc will be given, but for the headers. */
+function sayKernels(compiled: CompiledPlan, targets: readonly Target[], nvcc: Nvcc | undefined, output: Output): void {
+  for (const [path, text] of compiled.sources) if (path.startsWith('kernels/')) output.say(`// ${path}\n${text.trimEnd()}`);
+  for (const { name } of targets) {
+    output.say([nvcc?.path ?? 'nvcc', ...nvccFlags({ kind: 'cubin', architecture: name }, ['include']), unitPath(name), '-o', cubinPath(name)].join(' '));
+  }
 }
 
 function passObserver(options: CompileCommandOptions, output: Output): (event: PassEvent) => void {

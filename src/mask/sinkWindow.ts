@@ -11,7 +11,7 @@ export function sinkWindow(sink: number): MaskShape {
   return {
     kind: 'mask',
     name: 'sinkWindow',
-    description: `the first ${sink} tokens and the last \`window\` tokens, the query's own included`,
+    description: `${sink === 0 ? '' : `the first ${sink} tokens and `}the last \`window\` tokens, the query's own included`,
     intervals: [
       { begin: constant(0), end: min(next, constant(sink)) },
       { begin: max(subtract(next, variable('window')), constant(0)), end: next },
