@@ -51,11 +51,15 @@ run_tests() {
 sanitize() {
   build_tests
   : >"$OUT/sanitize.log"
-  for tool in memcheck racecheck synccheck; do
-    MOA_PROPERTY_RUNS=0.05 timeout 120 compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 5 \
-      node .gpu/tests/gpu-tests.mjs run .gpu/tests/packages --only invariant >"$OUT/sanitize-$tool.log" 2>&1
-    echo "$tool: exit $?, $(grep -h 'SUMMARY' "$OUT/sanitize-$tool.log" | sed 's/=* *//'), $(grep -ho '[0-9]* cases, [0-9]* failed' "$OUT/sanitize-$tool.log")" >>"$OUT/sanitize.log"
+  for tool in memcheck racecheck synccheck initcheck; do
+    for kind in invariant 'prefill ' 'decode ' RoPE capture; do
+      MOA_PROPERTY_RUNS=0.1 timeout 120 compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 3 \
+        node .gpu/tests/gpu-tests.mjs run .gpu/tests/packages --only "$kind" >"$OUT/sanitize-one.log" 2>&1
+      echo "$tool, $kind: exit $?, $(grep -h 'SUMMARY' "$OUT/sanitize-one.log" | sed 's/=* *//' | head -n 1), $(grep -ho '[0-9]* cases, [0-9]* failed' "$OUT/sanitize-one.log")" >>"$OUT/sanitize.log"
+      grep -h -A 12 '=========' "$OUT/sanitize-one.log" | head -n 40 >>"$OUT/sanitize-details.log"
+    done
   done
+  rm -f "$OUT/sanitize-one.log"
 }
 
 for step in $steps; do
@@ -70,6 +74,10 @@ for step in $steps; do
   esac
   echo "$step: exit $? after $(($(date +%s) - start)) s"
 done
-cat "$OUT/gpu.txt"
-for log in build tests sanitize speed peers; do [ -e "$OUT/$log.log" ] && tail -n 40 "$OUT/$log.log"; done
+# Few files to carry home: the logs become one.
+for log in gpu.txt node.txt build.log tests.log sanitize.log sanitize-details.log speed.log peers.log counters.log; do
+  [ -e "$OUT/$log" ] && { echo "== $log"; cat "$OUT/$log"; } >>"$OUT/all.log"
+done
+for log in gpu.txt build.log tests.log sanitize.log speed.log peers.log; do [ -e "$OUT/$log" ] && tail -n 40 "$OUT/$log"; done
+rm -f "$OUT"/*.txt "$OUT"/[b-z]*.log
 exit 0

@@ -12,3 +12,4 @@ export type { PassEvent } from './passes/runPasses.ts';
 export type { ModelFlags, ResolvedModel } from './plan/resolveModelShape.ts';
 export { DiagnosticError, DiagnosticList, formatDiagnostic, type Diagnostic, type RelatedPlace, type Severity, type SourceLocation } from './util/diagnostics.ts';
 export { version } from './version.ts';
+export { sourceHash } from './emit/sourceHash.ts';

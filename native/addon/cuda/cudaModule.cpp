@@ -75,10 +75,8 @@ CudaKernel::CudaKernel(CudaDevice& device, CUfunction function) : device_(device
     const auto paramInfo = device_.driver().cuFuncGetParamInfo;
     if (!paramInfo) return;
     size_t offset = 0, bytes = 0;
-    const CUresult first = paramInfo(function_, 0, &offset, &bytes);
-    paramBytes_ = first == CUDA_SUCCESS ? bytes : 0;
-    if (paramInfo(function_, 1, &offset, &bytes) == CUDA_SUCCESS)
-        throw Failure("MOA_WRONG_PARAMS", "this kernel has several parameters; the runtime passes one struct");
+    // The first parameter only: asking for one that is not there is an error, which tools that watch the driver report.
+    paramBytes_ = paramInfo(function_, 0, &offset, &bytes) == CUDA_SUCCESS ? bytes : 0;
 }
 
 void CudaKernel::raiseSharedLimit(uint32_t sharedBytes) {
