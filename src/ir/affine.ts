@@ -11,7 +11,7 @@ export type Expression =
   | { readonly kind: 'add'; readonly left: Expression; readonly right: Expression }
   | { readonly kind: 'subtract'; readonly left: Expression; readonly right: Expression }
   | { readonly kind: 'multiply'; readonly operand: Expression; readonly by: number }
-  /** `span(N)` of a rule, in tokens: DESIGN.md section 3. */
+  /** `span(N)` of a rule, in tokens: docs/plan-format.md. */
   | { readonly kind: 'span'; readonly rule: Rule; readonly limits: SpanLimits }
   /** Division without remainder. */
   | { readonly kind: 'divide'; readonly operand: Expression; readonly by: number }

@@ -1,6 +1,6 @@
 /**
  * A span rule: `span(N) = roundUp(max(min(trunc(alpha + beta * N), N), minSpan), page)`, in tokens, where beta is the
- * fraction `numerator / denominator` (MoA, arXiv 2406.14909, section 3; DESIGN.md section 3). Beta is a fraction so that TypeScript and
+ * fraction `numerator / denominator` (MoA, arXiv 2406.14909, section 3; docs/plan-format.md). Beta is a fraction so that TypeScript and
  * CUDA evaluate the same integers.
  */
 export interface Rule {

@@ -3,7 +3,7 @@ import type { MaskShape } from './mask.ts';
 
 /**
  * MoA's mask: the first `sink` tokens, and the `window` newest ones, the query's own included:
- * `j <= i && (j < sink || i - j < window)` (arXiv 2406.14909, section 3; DESIGN.md section 3).
+ * `j <= i && (j < sink || i - j < window)` (arXiv 2406.14909, section 3; docs/plan-format.md).
  */
 export function sinkWindow(sink: number): MaskShape {
   const i = variable('i');

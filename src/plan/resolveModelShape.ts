@@ -33,7 +33,7 @@ export interface ResolvedModel {
 /** Elements of a head that there are kernels for. */
 export const HEAD_DIMS: readonly number[] = [64, 128];
 /** The most query heads that may share a KV head. */
-export const MAX_GROUP_SIZE = 8;
+export const MAX_GROUP_SIZE = 16;
 const DEFAULT_HEAD_DIM = 128;
 
 const FLAG_MAXIMA = { layers: MAX_LAYERS, queryHeads: MAX_HEADS, kvHeads: MAX_HEADS, headDim: MAX_HEAD_DIM } as const;

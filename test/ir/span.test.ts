@@ -1,4 +1,4 @@
-/** `spanOf` against DESIGN.md section 3: a table, exact arithmetic, and the plain formula in floats for the plans at hand. */
+/** `spanOf` against docs/plan-format.md: a table, exact arithmetic, and the plain formula in floats for the plans at hand. */
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
@@ -107,7 +107,7 @@ describe('compareRules', () => {
   });
 });
 
-/** `DESIGN.md` section 3 as one would write it in floats; exact for plans whose betas are eighths. */
+/** `docs/plan-format.md` as one would write it in floats; exact for plans whose betas are eighths. */
 const inFloats = (alpha: number, beta: number, N: number): number => Math.ceil(Math.max(Math.min(Math.trunc(alpha + beta * N), N), 128) / 64) * 64;
 
 describe.each(['lmsys--vicuna-7b-v1.5-16k', 'gradientai--Llama-3-8B-Instruct-262k', 'meta-llama--Llama-3.2-1B-Instruct'])('the plan %s', (name) => {

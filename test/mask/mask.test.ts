@@ -1,4 +1,4 @@
-/** Masks as data: the formula of DESIGN.md section 3, and what every mask shape promises to the kernels. */
+/** Masks as data: the formula of docs/plan-format.md, and what every mask shape promises to the kernels. */
 import { describe, expect, test } from 'vitest';
 import { allows, keysOfRow } from '../../src/mask/mask.ts';
 import { maskShapes } from '../../src/mask/registry.ts';

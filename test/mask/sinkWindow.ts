@@ -1,4 +1,4 @@
-/** The mask as DESIGN.md section 3 states it, for tests: `j <= i && (j < sink || i - j < window)`. */
+/** The mask as docs/plan-format.md states it, for tests: `j <= i && (j < sink || i - j < window)`. */
 export const attends = (sink: number, window: number, i: number, j: number): boolean => j >= 0 && j <= i && (j < sink || i - j < window);
 
 export interface BruteTile {

@@ -1,5 +1,5 @@
 /**
- * Attention in float64, row by row, straight from DESIGN.md section 3: no tiles, no running maximum. And the plain computation in the
+ * Attention in float64, row by row, straight from docs/plan-format.md: no tiles, no running maximum. And the plain computation in the
  * tensors' own type, whose error says how much error is to be expected.
  */
 import { attends, type OracleMask } from './mask.ts';

@@ -1,5 +1,5 @@
 /**
- * The mask of DESIGN.md section 3, once more and apart: nothing here comes from `src/ir` or `src/mask`. Spans are computed in
+ * The mask of docs/plan-format.md, once more and apart: nothing here comes from `src/ir` or `src/mask`. Spans are computed in
  * BigInt, and what a row attends is asked pair by pair.
  */
 
