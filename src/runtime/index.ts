@@ -10,5 +10,6 @@ export { EmulatorFindingError, RuntimeError, runtimeErrorCodes, type RuntimeErro
 export type { PlanDefinition } from '../ir/planDefinition.ts';
 export { Plan } from './plan.ts';
 export type { RopeOptions } from './rope.ts';
-export { Session, type CapturedStep, type DecodeTensors, type PrefillTensors, type SessionOptions } from './session.ts';
+export { Session } from './session.ts';
 export type { GroupMemory, LayerMemory, SessionMemory, SessionShape } from './sessionLayout.ts';
+export type { CapturedStep, DecodeTensors, PrefillTensors, SessionOptions } from './sessionTypes.ts';

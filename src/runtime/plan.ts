@@ -8,9 +8,11 @@ import { buildEmulatorLibrary } from './emulatorLibrary.ts';
 import type { Kernel, Module } from './kernel.ts';
 import { readImage } from './readImage.ts';
 import { RuntimeError } from './runtimeError.ts';
-import { Session, type KernelLookup, type SessionOptions } from './session.ts';
+import { Session } from './session.ts';
+import type { KernelLookup } from './sessionBuffers.ts';
 import { checkSessionOptions, sessionError } from './sessionChecks.ts';
 import { sessionMemory, type SessionMemory, type SessionShape } from './sessionLayout.ts';
+import type { SessionOptions } from './sessionTypes.ts';
 
 export class Plan<Element extends ElementType = ElementType> implements Disposable {
   readonly device: Device;

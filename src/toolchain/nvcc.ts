@@ -55,8 +55,15 @@ export async function runTool(path: string, args: readonly string[], what: strin
       }
       // How a crash of one of nvcc's children shows: 128 and the signal.
       if (result.status > 128 && result.status < 192) throw toolchainFailure('MOA4103', `nvcc crashed while compiling ${what} (exit status ${result.status})${detail(output)}`);
-      throw toolchainFailure('MOA4101', `${what} does not compile (exit status ${result.status})${detail(output)}`, 'the source is moa-compile\'s own: please report this with the plan and the version of nvcc');
+      throw toolchainFailure('MOA4101', `${what} does not compile (exit status ${result.status})${detail(output)}`, helpOf(output));
   }
+}
+
+/** nvcc hands the host's part to a C++ compiler of the machine, and says so when that is missing or too new. */
+function helpOf(output: string): string {
+  const hostCompiler = /No such file or directory|not found|unsupported GNU version|Failed to preprocess host compiler/i.test(output);
+  if (hostCompiler) return 'nvcc needs a host C++ compiler that it supports: install g++, or name one with NVCC_CCBIN';
+  return 'the source is moa-compile\'s own: please report this with the plan and the version of nvcc';
 }
 
 /** What identifies the compiler in a cache key. */

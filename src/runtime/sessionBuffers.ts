@@ -1,0 +1,131 @@
+/** A session's memory on the device, filled with all that follows from the plan and the length bound. */
+import type { ElementType } from '../ir/nodes.ts';
+import type { KernelDefinition, PlanDefinition } from '../ir/planDefinition.ts';
+import { invariant } from '../util/invariant.ts';
+import type { DeviceBuffer } from './buffer.ts';
+import type { Device } from './device.ts';
+import type { Kernel } from './kernel.ts';
+import { buildRopeTable } from './rope.ts';
+import { sessionError } from './sessionChecks.ts';
+import { layerSegments, layoutSession, sessionMemory, type LayerLayout, type SessionMemory } from './sessionLayout.ts';
+import type { SessionOptions } from './sessionTypes.ts';
+
+/** A loaded kernel and what the package says of it. */
+export interface FoundKernel {
+  readonly kernel: Kernel;
+  readonly definition: KernelDefinition;
+}
+
+/** The first kernel that is chosen; throws MOA6202 when the package has none. */
+export type KernelLookup = (choose: (kernel: KernelDefinition) => boolean) => FoundKernel;
+
+export interface LayerState {
+  readonly layout: LayerLayout;
+  /** Its number among the session's layers. */
+  readonly index: number;
+  readonly windows: DeviceBuffer;
+  readonly rings: DeviceBuffer;
+  readonly segments: DeviceBuffer;
+  readonly segmentBegins: DeviceBuffer;
+  readonly blocks: number;
+  /** Tokens of each sequence in this layer's cache: the host's mirror. */
+  readonly lengths: Int32Array;
+  readonly append: FoundKernel;
+  readonly decode: FoundKernel;
+  readonly prefill: FoundKernel;
+}
+
+export class SessionBuffers {
+  readonly layers: ReadonlyMap<number, LayerState>;
+  readonly memory: SessionMemory;
+  readonly pool: DeviceBuffer;
+  readonly pageTable: DeviceBuffer;
+  /** `[layer][slot]` tokens in the cache. */
+  readonly lengths: DeviceBuffer;
+  readonly partials: DeviceBuffer;
+  /** Counter 0 belongs to append, the others to decode's splits. */
+  readonly tickets: DeviceBuffer;
+  /** The RoPE table, where the session has RoPE. */
+  readonly cosSin: DeviceBuffer | undefined;
+  readonly #device: Device;
+  readonly #owned: DeviceBuffer[] = [];
+  readonly #shared = new Map<string, DeviceBuffer>();
+
+  /** Allocates everything, or nothing when it throws. */
+  constructor(device: Device, plan: PlanDefinition, kernels: KernelLookup, options: SessionOptions, elementType: ElementType) {
+    this.#device = device;
+    const layout = layoutSession(plan, options);
+    let partials = 0;
+    let tickets = 0;
+    try {
+      const layers = layout.layers.map((layer, index): LayerState => {
+        const find = (role: string, rope: boolean): FoundKernel =>
+          kernels((kernel) => kernel.role === role && kernel.elementType === elementType && kernel.rope === rope && kernel.layers.includes(layer.layer));
+        const decode = find('decode', false);
+        const { threads, sharedBytes, partialFloats } = decode.definition;
+        const blocksPerMultiprocessor = Math.max(1, decode.kernel.occupancy(threads, sharedBytes));
+        const segments = layerSegments(plan, layer, device.multiprocessors * blocksPerMultiprocessor);
+        partials = Math.max(partials, segments.partials * partialFloats);
+        tickets = Math.max(tickets, segments.tickets);
+        return {
+          layout: layer,
+          index,
+          windows: this.#uploadOnce(layer.windows),
+          rings: this.#uploadOnce(layer.rings),
+          segments: this.#uploadOnce(segments.words),
+          segmentBegins: this.#uploadOnce(segments.begins),
+          blocks: segments.blocks,
+          lengths: new Int32Array(options.batch),
+          append: find('append', options.rope !== undefined),
+          decode,
+          prefill: find('prefill', false),
+        };
+      });
+      this.layers = new Map(layers.map((state) => [state.layout.layer, state]));
+      this.pageTable = this.#upload(pageOrder(layout.pages, options));
+      this.lengths = this.#upload(new Int32Array(options.batch * layers.length));
+      this.tickets = this.#upload(new Uint32Array(1 + tickets));
+      this.cosSin = options.rope === undefined ? undefined : this.#upload(buildRopeTable(options.rope, plan.shape.headDim, options.lengthBound));
+      const tables = this.#owned.reduce((sum, buffer) => sum + buffer.bytes, 0);
+      this.memory = sessionMemory(plan, options, tables, partials * 4);
+      this.partials = this.#own(device.alloc(partials * 4));
+      this.pool = this.#own(device.alloc(layout.pages * plan.layout.pageBytes));
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
+    invariant(this.pool.bytes === this.memory.cache, 'the pool has the bytes that were reported');
+  }
+
+  dispose(): void {
+    for (const buffer of this.#owned) buffer.dispose();
+  }
+
+  /** Layers whose tables are equal share them. */
+  #uploadOnce(data: Int32Array): DeviceBuffer {
+    const key = data.join();
+    let buffer = this.#shared.get(key);
+    if (buffer === undefined) this.#shared.set(key, (buffer = this.#upload(data)));
+    return buffer;
+  }
+
+  #upload(data: Int32Array | Uint32Array | Float32Array): DeviceBuffer {
+    return this.#own(this.#device.upload(data));
+  }
+
+  #own(buffer: DeviceBuffer): DeviceBuffer {
+    this.#owned.push(buffer);
+    return buffer;
+  }
+}
+
+/** The pool's page of each ring page, in the order of rings. */
+function pageOrder(pages: number, options: SessionOptions): Int32Array {
+  if (options.pageOrder === undefined) return Int32Array.from({ length: pages }, (_, page) => page);
+  const order = options.pageOrder(pages);
+  const seen = new Set(order);
+  if (order.length !== pages || seen.size !== pages || order.some((page) => page < 0 || page >= pages)) {
+    throw sessionError('badOptions', `pageOrder gave no permutation of 0 to ${pages - 1}`);
+  }
+  return order;
+}

@@ -1,0 +1,41 @@
+/** What a session is made from, and what its calls take. */
+import type { ElementType } from '../ir/nodes.ts';
+import type { DeviceBuffer } from './buffer.ts';
+import type { RopeOptions } from './rope.ts';
+import type { SessionShape } from './sessionLayout.ts';
+
+export interface SessionOptions extends SessionShape {
+  /** Of q, k, v, out and the cache. The package's only one, or its first, by default. */
+  readonly elementType?: ElementType;
+  /** Multiplies q.k; `1 / sqrt(headDim)` by default. Positive. */
+  readonly scale?: number;
+  /** Rotate q and k (in the caller's buffers) before keys enter the cache. Off by default: then q and k come rotated. */
+  readonly rope?: RopeOptions;
+  /** The order in which rings take the pool's pages: a permutation of `0 .. pages - 1`. For tests of indirection. */
+  readonly pageOrder?: (pages: number) => Int32Array;
+}
+
+/** Tensors are contiguous buffers of the session's element type. */
+export interface DecodeTensors {
+  /** `[batch, queryHeads, headDim]`, one token a sequence. Rotated in place when the session has RoPE. */
+  readonly q: DeviceBuffer;
+  /** `[batch, kvHeads, headDim]`. */
+  readonly k: DeviceBuffer;
+  readonly v: DeviceBuffer;
+  /** `[batch, queryHeads, headDim]`. */
+  readonly out: DeviceBuffer;
+  /** `[batch, queryHeads]` float32, natural log; optional. */
+  readonly lse?: DeviceBuffer;
+}
+
+/** As for decode, with `tokens = cuSeqlens[batch]` in place of `batch`. */
+export interface PrefillTensors extends DecodeTensors {
+  /** First token of each sequence and the end of the last: `batch + 1` integers from 0 that never fall. */
+  readonly cuSeqlens: ArrayLike<number>;
+}
+
+/** A captured step. Each launch advances the lengths as the captured calls would have. */
+export interface CapturedStep extends Disposable {
+  launch(): void;
+  dispose(): void;
+}
