@@ -8,7 +8,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
-import { Device, type DeviceBuffer, type Plan, type PlanDefinition, type Session } from 'moa-compile/runtime';
+import { activePairs, Device, type DeviceBuffer, type Plan, type PlanDefinition, type Session } from 'moa-compile/runtime';
 
 interface Package {
   readonly definition: PlanDefinition;
@@ -53,16 +53,8 @@ function tensors(device: Device, { shape }: PlanDefinition, tokens: number) {
 const disposeAll = (buffers: Record<string, DeviceBuffer>): void => Object.values(buffers).forEach((buffer) => buffer.dispose());
 
 /** Pairs the mask allows, over all heads of `layer`, for one sequence of `tokens` tokens in a session bounded by as many. */
-function allowedPairs(session: Session, layer: number, tokens: number, sink: number): number {
-  let pairs = 0;
-  for (const window of session.windows(layer)) {
-    for (let i = 0; i < tokens; i += 1) {
-      const inWindow = Math.min(window, i + 1);
-      pairs += inWindow + Math.min(sink, i + 1 - inWindow);
-    }
-  }
-  return pairs;
-}
+const allowedPairs = (session: Session, layer: number, tokens: number, sink: number): number =>
+  session.windows(layer).reduce((pairs, window) => pairs + activePairs(tokens, window, sink), 0);
 
 function measurePrefill(device: Device, plan: Plan, name: string, tokens: number, layers: readonly number[]): Row {
   const { shape, limits } = plan.definition;

@@ -95,7 +95,7 @@ function figuresAt(heads: HeadModule, laidOut: LaidOutModule, length: number): L
     length,
     planDensity: mean(rules.map((rule) => kept(spanOf(rule, limits, length)))),
     cacheDensity: mean(rings.map(kept)),
-    computeDensity: mean(rules.map((rule) => activePairs(length, Math.min(windowOf(rule, limits, length), length), limits.sink) / causal)),
+    computeDensity: mean(rules.map((rule) => activePairs(length, windowOf(rule, limits, length), limits.sink) / causal)),
     cacheBytes: pages * layout.pageBytes,
     denseBytes: shape.layers * shape.kvHeads * length * (layout.pageBytes / layout.pageTokens),
   };

@@ -1,6 +1,6 @@
 import { findArchitecture } from '../arch/registry.ts';
 import { compileModule, passContext, readPlan, type CompiledPlan, type CompileOptions } from '../compile.ts';
-import { compilePackage, type BuiltPackage } from '../compilePackage.ts';
+import { compilePackage, type BuiltPackage, type EmitKind } from '../compilePackage.ts';
 import { comparePackage } from '../emit/comparePackage.ts';
 import { cubinPath, unitPath } from '../emit/emitKernels.ts';
 import { fileBytes, sha256 } from '../emit/package.ts';
@@ -18,7 +18,6 @@ import { environment, environmentVariables } from '../util/debug.ts';
 import { DiagnosticError, DiagnosticList, type Diagnostic } from '../util/diagnostics.ts';
 import { stableJson } from '../util/stableJson.ts';
 import { version } from '../version.ts';
-import type { EmitKind } from './options.ts';
 import { formatBytes, sayDiagnostics, table, type Output } from './output.ts';
 import { modelFlags, readInputs, type InputOptions } from './readInputs.ts';
 import { startProgress } from './progress.ts';

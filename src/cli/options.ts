@@ -1,10 +1,10 @@
 /** Values of options: text of the command line to what the compiler takes. */
 import { InvalidArgumentError } from 'commander';
+import type { EmitKind } from '../compilePackage.ts';
 import type { ElementType } from '../ir/nodes.ts';
 import { pipeline } from '../passes/pipeline.ts';
 
-export const emitKinds = ['ir', 'cuda', 'cubin', 'ts'] as const;
-export type EmitKind = (typeof emitKinds)[number];
+export const emitKinds: readonly EmitKind[] = ['ir', 'cuda', 'cubin', 'ts'];
 
 const elementTypeNames: Readonly<Record<string, ElementType>> = { bf16: 'bf16', bfloat16: 'bf16', fp16: 'fp16', float16: 'fp16', half: 'fp16' };
 

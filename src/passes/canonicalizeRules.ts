@@ -32,15 +32,14 @@ export function canonicalizeRules(module: HeadModule): HeadModule {
 }
 
 function canonicalRule(rule: Rule, limits: SpanLimits): Rule {
-  const { alpha, numerator, denominator } = rule;
+  const { alpha, numerator } = rule;
   if (numerator === 0) {
     // A constant acts only after it is rounded up to whole pages, and never below minSpan.
     const floor = Math.max(alpha, limits.minSpan);
     const rounded = evaluate(roundUp(constant(floor), limits.page), {});
     return rounded === alpha ? rule : { kind: 'rule', alpha: rounded, numerator: 0, denominator: 1 };
   }
-  const dense = numerator === denominator && alpha >= 0;
-  if (dense && alpha !== 0) return { kind: 'rule', alpha: 0, numerator: 1, denominator: 1 };
+  if (isDense(rule) && alpha !== 0) return { kind: 'rule', alpha: 0, numerator: 1, denominator: 1 };
   return rule;
 }
 

@@ -1,4 +1,3 @@
-import type { HeadModule, ScheduledModule } from '../ir/nodes.ts';
 import { canonicalizeRules } from './canonicalizeRules.ts';
 import { dedupeKernels } from './dedupeKernels.ts';
 import { groupHeads } from './groupHeads.ts';
@@ -30,6 +29,3 @@ export const pipeline: readonly Pass[] = inOrder(
   { name: 'dedupeKernels', run: dedupeKernels },
   { name: 'schedule', run: schedule },
 );
-
-export type PipelineInput = HeadModule;
-export type PipelineOutput = ScheduledModule;

@@ -8,6 +8,7 @@ export { loadAddon } from './loadAddon.ts';
 export type { CudaStatus, DeviceProperties, EmulatorCounters, EmulatorFinding, KernelAttributes } from './native.ts';
 export { EmulatorFindingError, RuntimeError, runtimeErrorCodes, type RuntimeErrorCode } from './runtimeError.ts';
 export type { PlanDefinition } from '../ir/planDefinition.ts';
+export { activePairs } from '../mask/sinkWindow.ts';
 export { Plan } from './plan.ts';
 export type { RopeOptions } from './rope.ts';
 export { Session } from './session.ts';

@@ -59,11 +59,6 @@ function debugLevelOf(text: string | undefined): DebugLevel {
   }
 }
 
-/** Whether `MOA_DEBUG` asks for at least `level`. */
-export function debugAtLeast(level: Exclude<DebugLevel, 0>): boolean {
-  return environment().debugLevel >= level;
-}
-
 /** All variables, for child processes and for tools that are looked for in them. */
 export function environmentVariables(): Readonly<Record<string, string | undefined>> {
   return process.env;
