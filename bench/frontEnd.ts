@@ -10,6 +10,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { compile, compilePackage, DiagnosticList, findArchitecture, version, type PassEvent } from 'moa-compile';
+import { median } from './lib/statistics.ts';
 
 interface Size {
   readonly layers: number;
@@ -37,8 +38,6 @@ const sizes: readonly Size[] = [
 const architectureNames = ['sm_80', 'sm_90'];
 const [warmUps, runs] = [5, 20];
 const resultPath = 'bench/results/front-end.json';
-
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!;
 
 /** Uniform in 0 .. 1, the same in every run. */
 function randomNumbers(seed: number): () => number {

@@ -2,7 +2,7 @@
  * Bundles `test/gpu/main.ts` into `.gpu/tests/gpu-tests.mjs`, which needs Node and the addon only, and writes the CUDA sources of its
  * kernels beside it. On the GPU's machine, in the repository:
  *
- *     cd .gpu/tests/packages && ls *.cu | xargs -P 16 -I{} sh -c 'nvcc -cubin -arch=sm_90 -std=c++20 -O3 -I ../../../templates/include -I ../../../templates/cuda -o $(basename {} .cu).cubin {}'
+ *     bench/gpu.sh tests      builds <shape>.<architecture>.cubin, and runs them in parallel; or, when they are built,
  *     node .gpu/tests/gpu-tests.mjs run .gpu/tests/packages
  */
 import { execFileSync } from 'node:child_process';

@@ -7,11 +7,11 @@ import { emitKernels } from './emit/emitKernels.ts';
 import { emitRuntime } from './emit/emitRuntime.ts';
 import { planDefinition } from './emit/planDefinition.ts';
 import { printModule } from './ir/print.ts';
-import type { ElementType, HeadModule, ScheduledModule } from './ir/nodes.ts';
+import type { CacheType, ElementType, HeadModule, ScheduledModule } from './ir/nodes.ts';
 import type { PlanDefinition } from './ir/planDefinition.ts';
 import { maskShapes } from './mask/registry.ts';
 import { pipeline } from './passes/pipeline.ts';
-import type { PassContext } from './passes/pass.ts';
+import type { Ablation, PassContext } from './passes/pass.ts';
 import { runPasses, type PassEvent } from './passes/runPasses.ts';
 import { buildModule } from './plan/buildModule.ts';
 import { parseModelConfig } from './plan/parseModelConfig.ts';
@@ -30,8 +30,12 @@ export interface CompileOptions {
   readonly architectures: readonly Architecture[];
   /** What the model says by default, or both. */
   readonly elementTypes?: readonly ElementType[];
-  /** Emit append kernels that rotate, beside those that do not. True by default. */
+  /** Emit append and decode kernels that rotate, beside those that do not. True by default. */
   readonly rope?: boolean;
+  /** What keys and values are stored as; `element` by default. */
+  readonly cacheType?: CacheType;
+  /** What decode kernels go without, for measurements; nothing by default. */
+  readonly ablations?: readonly Ablation[];
   readonly model?: ModelFlags;
   /** Called after every pass. */
   readonly observe?: (event: PassEvent) => void;
@@ -67,7 +71,8 @@ export function readPlan(plan: SourceText, config: SourceText | undefined, flags
 /** What the passes have to know besides the plan. */
 export function passContext({ module, model }: ReadPlan, options: CompileOptions): PassContext {
   const elementTypes = options.elementTypes ?? (model.elementType === undefined ? ['bf16', 'fp16'] : [model.elementType]);
-  return { architectures: options.architectures, elementTypes, rope: options.rope ?? true, mask: maskShapes['sinkWindow']!(module.limits.sink) };
+  const { architectures, rope = true, cacheType = 'element', ablations = [] } = options;
+  return { architectures, elementTypes, rope, cacheType, ablations, mask: maskShapes['sinkWindow']!(module.limits.sink) };
 }
 
 /** Compiles a plan that was read: passes, then sources. */

@@ -46,7 +46,7 @@ export interface PlanFigures {
 export function inspectPlan(module: HeadModule, lengths: readonly number[]): PlanFigures {
   const heads = canonicalizeRules(module);
   const ringed = resolveGqa(heads);
-  const laidOut = layoutKvCache(groupHeads(ringed));
+  const laidOut = layoutKvCache(groupHeads(ringed), { cacheType: 'element' });
   const allRings = ringed.layers.flatMap((layer) => layer.rings);
   return {
     shape: module.shape,

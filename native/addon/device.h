@@ -38,6 +38,8 @@ struct LaunchShape {
     uint32_t grid = 0;
     uint32_t threads = 0;
     uint32_t sharedBytes = 0;
+    /// May begin before the launch before it has ended; the kernel itself waits (PTX griddepcontrol.wait).
+    bool programmatic = false;
 };
 
 /// An object of a device. `release` frees it and may throw what the device then says (it is freed all the same); a second call

@@ -10,14 +10,18 @@
 
 namespace moa::emulator {
 
-inline constexpr uint32_t kAbiVersion = 1;
+inline constexpr uint32_t kAbiVersion = 2;
 
 /// One live device allocation. The array in a launch is sorted by `begin`; allocations do not touch each other.
 struct Allocation {
     uint64_t begin;  ///< host address
     uint64_t bytes;
     uint64_t id;     ///< the runtime's number for it, for messages
+    /// The number of the launch that last wrote each 16 bytes, counted from `begin`; 0: none, or the host since. Null: nobody asks.
+    uint32_t* written;
 };
+
+inline constexpr uint32_t kWrittenGranule = 16;
 
 /// What a launch did. All counts are over the whole grid; every field is a uint64_t (the addon copies them by name).
 struct Counters {
@@ -35,9 +39,15 @@ struct Counters {
     uint64_t bankConflicts;      ///< extra shared-memory wavefronts beyond the fewest possible
     uint64_t atomics;
     uint64_t fiberSwitches;
+    uint64_t bulkCopies;
+    uint64_t bulkCopyBytes;
+    uint64_t mbarrierWaits;      ///< per warp
+    uint64_t namedBarriers;      ///< meetings
 };
 
-/// A finding. `kind` is one of: out-of-bounds, misaligned, bank-conflict, divergence, deadlock, shared-out-of-bounds, pending-copy.
+/// A finding. `kind` is one of: out-of-bounds, misaligned, bank-conflict, divergence, deadlock, shared-out-of-bounds, pending-copy;
+/// of barriers in shared memory and bulk copies: mbarrier, transaction, in-flight, proxy, named-barrier;
+/// of programmatic launches: early-read, early-write, early-launch, never-waited.
 struct Finding {
     char kind[32];
     char message[480];  ///< file:line, block and thread, address, what was expected
@@ -57,8 +67,10 @@ struct Launch {
     uint32_t findingCapacity;
     Finding* findings;
     uint32_t findingCount;  ///< out; counts past the capacity too
-    uint32_t reserved;
+    uint32_t programmatic;  ///< 1: may begin before the launch before it has ended, so the kernel must wait for it
     Counters* counters;     ///< added to
+    uint32_t number;        ///< of this launch in `Allocation::written`; the launch before it has number - 1
+    uint32_t reserved;
 };
 
 /// 0: ran (findings may still be there). Other values: the launch was refused before it began.

@@ -1,10 +1,14 @@
+export type KernelFamily = 'mmaSync' | 'hopper';
+
 /** What a kernel may use of a GPU architecture. Numbers are data with a source; templates branch on features, never on a name. */
 export interface Architecture {
   /** The name nvcc knows it by. */
   readonly name: string;
   readonly computeCapability: readonly [number, number];
-  /** Which kernels it runs. */
-  readonly family: 'mmaSync';
+  /** Which kernels it runs: those of `mma.sync` and `cp.async`, or those with Hopper's own instructions (bulk copies, mbarriers). */
+  readonly family: KernelFamily;
+  /** Whether a launch may begin before the one before it has ended (PTX griddepcontrol). */
+  readonly dependentLaunch: boolean;
   /** The most dynamic shared memory of one block, in bytes. */
   readonly sharedBytesPerBlock: number;
   /** Shared memory of one SM, in bytes. */

@@ -3,8 +3,8 @@
 export type ArchitectureSpelling =
   /** `sm_80`, `80`, `8.0`, `8.0+PTX`. */
   | { readonly kind: 'exact'; readonly name: string; readonly ptx: boolean }
-  /** `sm_90a`, `9.0a`, `100f`: machine code for one chip or family only. `name` is without the suffix. */
-  | { readonly kind: 'suffixed'; readonly name: string; readonly suffix: 'a' | 'f' }
+  /** `sm_90a`, `9.0a`, `100f`: machine code for one chip or family only; `name` is with the suffix, `base` without. */
+  | { readonly kind: 'suffixed'; readonly name: string; readonly base: string; readonly ptx: boolean }
   /** `native`: the GPUs of this machine. `all-major`: the first architecture of each generation. `all`: every one. */
   | { readonly kind: 'native' }
   | { readonly kind: 'all-major' }
@@ -19,7 +19,7 @@ export function readArchitectureSpelling(text: string): ArchitectureSpelling {
   if (match === null) return { kind: 'unknown' };
   const [, joined, major, minor, suffix, ptx] = match;
   const name = `sm_${joined ?? `${major}${minor}`}`;
-  if (suffix === 'a' || suffix === 'f') return { kind: 'suffixed', name, suffix };
+  if (suffix !== undefined) return { kind: 'suffixed', name: `${name}${suffix}`, base: name, ptx: ptx !== undefined };
   return { kind: 'exact', name, ptx: ptx !== undefined };
 }
 
@@ -28,12 +28,15 @@ export function architectureName([major, minor]: readonly [number, number]): str
   return `sm_${major}${minor}`;
 }
 
-/** 80 of `sm_80`: what fatbinary's `sm=` takes. Throws an internal error for any other spelling. */
-export function architectureNumber(name: string): number {
-  const match = /^sm_(\d{2,3})$/.exec(name);
+/** `90a` of `sm_90a`: what fatbinary's `sm=` takes. Throws an internal error for any other spelling. */
+export function architectureNumber(name: string): string {
+  const match = /^sm_(\d{2,3}[af]?)$/.exec(name);
   if (match === null) throw new Error(`internal error: ${name} is not an architecture's name`);
-  return Number(match[1]);
+  return match[1]!;
 }
+
+/** `sm_90` of `sm_90a`. */
+export const withoutSuffix = (name: string): string => name.replace(/[af]$/, '');
 
 /** `compute_80` of `sm_80`: what nvcc calls the PTX of an architecture. */
 export function ptxArchitecture(name: string): string {
@@ -48,5 +51,5 @@ export function gencode(name: string, ptx: boolean): string {
 
 /** The architecture that a line of `nvcc --dryrun` hands to ptxas. */
 export function architectureOfDryRun(text: string): string | undefined {
-  return /\bptxas"?\s.*?-arch[= ]\s*(sm_\d{2,3})/.exec(text)?.[1];
+  return /\bptxas"?\s.*?-arch[= ]\s*(sm_\d{2,3}[af]?)/.exec(text)?.[1];
 }

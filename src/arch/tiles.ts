@@ -1,5 +1,8 @@
+import type { DecodeCompute } from '../ir/nodes.ts';
+import type { Architecture, KernelFamily } from './arch.ts';
+
 /**
- * Tile shapes of the mma.sync family, per head dimension, with what chose them. `selectTiles` fits the stages of decode to an
+ * Tile shapes, per head dimension, with what chose them. `selectTiles` fits the stages of decode to an
  * architecture's shared memory.
  */
 export interface PrefillTile {
@@ -10,9 +13,17 @@ export interface PrefillTile {
 }
 
 export interface DecodeTile {
-  /** Stages wanted; an architecture with less shared memory gets fewer. */
+  /** Pages in flight or in use, of each group of warps where warps copy for themselves; an architecture with less shared memory gets fewer. */
   readonly stages: number;
-  readonly minBlocksPerSm: number;
+  /** Groups of four warps, which take pages in turn. */
+  readonly groups: number;
+  /** Blocks of a launch on one SM. */
+  readonly blocksPerSm: number;
+  /**
+   * Blocks for which one SM has room. With twice `blocksPerSm` those of the next launch read their first pages while those of this one finish,
+   * where launches may overlap.
+   */
+  readonly residentBlocksPerSm: number;
 }
 
 /**
@@ -24,8 +35,37 @@ export const prefillTiles: Readonly<Record<number, PrefillTile>> = Object.freeze
   128: { rows: 128, columns: 64, warps: 4, minBlocksPerSm: 2 },
 });
 
-/** Bytes in flight hide the latency of memory: 3 pages of 32 KiB, or 5 of 16 KiB, beside the one in use. */
-export const decodeTiles: Readonly<Record<number, DecodeTile>> = Object.freeze({
-  64: { stages: 6, minBlocksPerSm: 1 },
-  128: { stages: 4, minBlocksPerSm: 1 },
+/** The tile of decode on an architecture. */
+export function decodeTile({ family, dependentLaunch }: Pick<Architecture, 'family' | 'dependentLaunch'>, headDim: number): DecodeTile | undefined {
+  return decodeTiles[dependentLaunch ? family : 'alone'][headDim];
+}
+
+/**
+ * Measured on an H200 with the plans of vicuna-7b, Llama-3-8B and Llama-3.2-1B, batch 1, 8 and 32 (docs/kernels/decode.md): a second group of
+ * warps hides the chain of one page's arithmetic; room for a second block, so that the next launch is resident earlier, takes more from the depth
+ * of the pipeline than it gives. `alone` is where launches do not overlap and an SM gets half the bytes in a nanosecond (A100).
+ */
+export const decodeTiles: Readonly<Record<KernelFamily | 'alone', Readonly<Record<number, DecodeTile>>>> = Object.freeze({
+  alone: {
+    64: { stages: 6, groups: 1, blocksPerSm: 1, residentBlocksPerSm: 1 },
+    128: { stages: 4, groups: 1, blocksPerSm: 1, residentBlocksPerSm: 1 },
+  },
+  mmaSync: {
+    64: { stages: 6, groups: 2, blocksPerSm: 1, residentBlocksPerSm: 1 },
+    128: { stages: 3, groups: 2, blocksPerSm: 1, residentBlocksPerSm: 1 },
+  },
+  hopper: {
+    64: { stages: 12, groups: 2, blocksPerSm: 1, residentBlocksPerSm: 1 },
+    128: { stages: 6, groups: 2, blocksPerSm: 1, residentBlocksPerSm: 1 },
+  },
 });
+
+/**
+ * What decode multiplies with. CUDA cores up to the group size that the table names, tensor cores from there on: measured on an H200 with headDim
+ * 64 and 128 for groups of 1, 2, 4 and 8 (docs/kernels/decode.md); no group size was faster on CUDA cores.
+ */
+export function decodeCompute({ family }: Pick<Architecture, 'family'>, groupSize: number): DecodeCompute {
+  return groupSize <= cudaCoresUpToGroup[family] ? 'cudaCores' : 'tensorCores';
+}
+
+const cudaCoresUpToGroup: Readonly<Record<KernelFamily, number>> = Object.freeze({ mmaSync: 0, hopper: 0 });

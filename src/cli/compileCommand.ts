@@ -6,6 +6,8 @@ import { cubinPath, unitPath } from '../emit/emitKernels.ts';
 import { fileBytes, sha256 } from '../emit/package.ts';
 import { writePackage } from '../emit/writePackage.ts';
 import { printModule } from '../ir/print.ts';
+import type { CacheType } from '../ir/nodes.ts';
+import type { Ablation } from '../passes/pass.ts';
 import { pipeline } from '../passes/pipeline.ts';
 import { runPasses, type PassEvent } from '../passes/runPasses.ts';
 import { parseArchitectures, type Target } from '../toolchain/architectures.ts';
@@ -27,6 +29,8 @@ export interface CompileCommandOptions extends InputOptions {
   readonly output?: string;
   readonly emit: readonly EmitKind[];
   readonly rope: boolean;
+  readonly kvCacheDtype: CacheType;
+  readonly ablate?: readonly Ablation[];
   readonly printIrAfter?: string;
   readonly stopAfter?: string;
   readonly json?: boolean;
@@ -58,7 +62,7 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   const { targets, nvcc } = tools;
   const architectures = targets.flatMap(({ name }) => findArchitecture(name) ?? []);
   const observe = passObserver(options, output);
-  const passOptions: CompileOptions = { architectures, rope: options.rope, observe, ...(options.dtype === undefined ? {} : { elementTypes: options.dtype }) };
+  const passOptions: CompileOptions = { architectures, rope: options.rope, cacheType: options.kvCacheDtype, ablations: options.ablate ?? [], observe, ...(options.dtype === undefined ? {} : { elementTypes: options.dtype }) };
   if (options.stopAfter !== undefined) {
     const module = runPasses(read.module, pipeline, passContext(read, passOptions), observe, options.stopAfter);
     sayDiagnostics(output, diagnostics.toArray(), quiet);

@@ -7,7 +7,7 @@ import { environment, environmentVariables } from '../util/debug.ts';
 import { DiagnosticError } from '../util/diagnostics.ts';
 import { version } from '../version.ts';
 import { inspectCommand, type InspectOptions } from './inspectCommand.ts';
-import { collect, emitKinds, parseCount, parseElementTypes, parseEmit, parseLengths, parsePass, parseStopAfter } from './options.ts';
+import { collect, emitKinds, parseAblations, parseCacheType, parseCount, parseElementTypes, parseEmit, parseLengths, parsePass, parseStopAfter } from './options.ts';
 import { formatBytes, sayDiagnostics, standardOutput } from './output.ts';
 import type { CompileCommandOptions } from './compileCommand.ts';
 
@@ -57,7 +57,9 @@ function commandLine(run: Run): Command {
     .option('--arch <list>', 'architectures: sm_80, 8.0, 80, 8.0+PTX, native, all-major; repeatable', collect)
     .option('-o, --output <dir>', 'the folder of the package; replaced whole when all is done')
     .option('--emit <kinds>', `what to write: ${emitKinds.join(', ')}`, parseEmit, [...emitKinds])
-    .option('--no-rope', 'leave out the append kernels that rotate (RoPE)')
+    .option('--no-rope', 'leave out the kernels that rotate (RoPE)')
+    .option('--kv-cache-dtype <type>', 'what keys and values are stored as: auto (the element type) or fp8_e4m3 (with a scale for each head)', parseCacheType, 'element')
+    .option('--ablate <list>', 'for measurements, decode without what is usual: unspecialised, tensor-cores or cuda-cores', parseAblations)
     .option('--print-ir-after <pass>', 'print the IR after a pass, or after all', parsePass)
     .option('--stop-after <pass>', 'stop after a pass and print the IR', parseStopAfter)
     .option('--check', 'compare the folder with what would be written, but for machine code; exit 1 if it differs')

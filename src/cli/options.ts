@@ -1,7 +1,8 @@
 /** Values of options: text of the command line to what the compiler takes. */
 import { InvalidArgumentError } from 'commander';
 import type { EmitKind } from '../compilePackage.ts';
-import type { ElementType } from '../ir/nodes.ts';
+import type { CacheType, ElementType } from '../ir/nodes.ts';
+import type { Ablation } from '../passes/pass.ts';
 import { pipeline } from '../passes/pipeline.ts';
 
 export const emitKinds: readonly EmitKind[] = ['ir', 'cuda', 'cubin', 'ts'];
@@ -25,6 +26,24 @@ export function parseElementTypes(value: string): readonly ElementType[] {
     if (type === undefined) throw new InvalidArgumentError(`'${word}' is neither bf16 nor fp16.`);
     return type;
   });
+}
+
+export function parseCacheType(value: string): CacheType {
+  const type = new Map<string, CacheType>([['auto', 'element'], ['fp8_e4m3', 'e4m3'], ['fp8', 'e4m3']]).get(value);
+  if (type === undefined) throw new InvalidArgumentError(`'${value}' is neither auto nor fp8_e4m3.`);
+  return type;
+}
+
+const ablations: readonly Ablation[] = ['unspecialised', 'tensor-cores', 'cuda-cores'];
+
+export function parseAblations(value: string): readonly Ablation[] {
+  const parsed = listOf(value, (word) => {
+    const ablation = ablations.find((known) => known === word || (known === 'unspecialised' && word === 'unspecialized'));
+    if (ablation === undefined) throw new InvalidArgumentError(`'${word}' is none of ${ablations.join(', ')}.`);
+    return ablation;
+  });
+  if (parsed.includes('tensor-cores') && parsed.includes('cuda-cores')) throw new InvalidArgumentError('tensor-cores and cuda-cores exclude each other.');
+  return parsed;
 }
 
 export function parseCount(value: string): number {

@@ -1,6 +1,6 @@
 /** What the templates may name: one flat record per kernel. Templates choose and place; everything is computed here. */
 import { paramStruct } from '../ir/kernelParams.ts';
-import type { KernelNode } from '../ir/nodes.ts';
+import type { AppendKernel, DecodeKernel, ElementType, KernelNode } from '../ir/nodes.ts';
 import type { MaskShape } from '../mask/mask.ts';
 import { decodeSegmentWords } from '../passes/schedule/decodeSegments.ts';
 import { prefillItemWords } from '../passes/schedule/prefillItems.ts';
@@ -25,6 +25,13 @@ interface SharedContext {
   readonly paramsBytes: number;
 }
 
+/** How pages hold keys and values. */
+interface CacheContext {
+  readonly cacheHeader: string;
+  readonly cacheClass: string;
+  readonly cacheText: string;
+}
+
 export interface PrefillContext extends SharedContext, MaskContext {
   readonly rows: number;
   readonly columns: number;
@@ -32,15 +39,27 @@ export interface PrefillContext extends SharedContext, MaskContext {
   readonly itemBytes: number;
 }
 
-export interface DecodeContext extends SharedContext, MaskContext {
+export interface DecodeContext extends SharedContext, MaskContext, CacheContext {
   readonly stages: number;
+  /** Tiles of 8 query heads in a group. */
+  readonly headTiles: number;
+  readonly groups: number;
+  /** The largest group that the kernel takes. */
+  readonly maxGroup: number;
+  /** What of the model's shape is compiled in, or the fields that hold it. */
+  readonly shape: Readonly<Record<'groupSize' | 'queryHeads' | 'kvHeads' | 'sink', string>>;
+  readonly attendClass: string;
+  readonly attendHeader: string;
+  readonly producer: boolean;
   readonly ageMask: boolean;
   readonly ageMaskText: string;
+  readonly rope: boolean;
+  readonly ropeText: string;
   readonly partialFloats: number;
   readonly segmentBytes: number;
 }
 
-export interface AppendContext extends SharedContext {
+export interface AppendContext extends SharedContext, CacheContext {
   readonly rope: boolean;
   readonly ropeText: string;
 }
@@ -59,6 +78,16 @@ export function kernelContext(kernel: KernelNode, mask: MaskShape): KernelContex
         ...shared,
         ...maskContext(mask),
         stages: kernel.stages,
+        maxGroup: maxGroup(kernel),
+        headTiles: Math.ceil(maxGroup(kernel) / 8),
+        shape: kernel.specialised ? compiledShape(kernel) : { groupSize: 'p.groupSize', queryHeads: 'p.queryHeads', kvHeads: 'p.kvHeads', sink: 'p.sink' },
+        ...cacheContext(kernel),
+        attendClass: kernel.compute === 'tensorCores' ? 'MmaAttend' : 'FmaAttend',
+        attendHeader: kernel.compute === 'tensorCores' ? 'mmaAttend' : 'fmaAttend',
+        groups: kernel.groups,
+        producer: kernel.producer,
+        rope: kernel.rope,
+        ropeText: kernel.rope ? ' with RoPE' : '',
         ageMask: kernel.ageMask,
         ageMaskText: kernel.ageMask
           ? 'Query heads with a window shorter than their ring mask by age.'
@@ -67,16 +96,35 @@ export function kernelContext(kernel: KernelNode, mask: MaskShape): KernelContex
         segmentBytes: decodeSegmentWords * 4,
       };
     case 'append':
-      return { ...shared, rope: kernel.rope, ropeText: kernel.rope ? ' with RoPE' : '' };
+      return { ...shared, ...cacheContext(kernel), rope: kernel.rope, ropeText: kernel.rope ? ' with RoPE' : '' };
     default:
       return assertNever(kernel);
   }
 }
 
-/** Floats of the partial result of one split: for each query head of the group its output, maximum and sum. */
-export function partialFloats({ groupSize, headDim }: Pick<KernelNode, 'groupSize' | 'headDim'>): number {
-  return groupSize * (headDim + 2);
+/** Floats of the partial result of one split: for each query head of the group its output, maximum and sum, in rows of 16 bytes. */
+export function partialFloats(kernel: DecodeKernel): number {
+  return maxGroup(kernel) * (kernel.headDim + 4);
 }
+
+/** The largest group that a kernel takes: its own, or what unspecialised kernels are made for. */
+const maxGroup = ({ specialised, groupSize }: DecodeKernel): number => (specialised ? groupSize : 16);
+
+const compiledShape = ({ groupSize, queryHeads, kvHeads, sink }: DecodeKernel): DecodeContext['shape'] => ({
+  groupSize: String(groupSize),
+  queryHeads: String(queryHeads),
+  kvHeads: String(kvHeads),
+  sink: String(sink),
+});
+
+function cacheContext({ cacheType, elementType, headDim }: DecodeKernel | AppendKernel): CacheContext {
+  const element = elementOf(elementType);
+  return cacheType === 'e4m3'
+    ? { cacheHeader: 'cache8', cacheClass: `Cache8<${headDim}, moa::${element}>`, cacheText: ', cache e4m3' }
+    : { cacheHeader: 'cache16', cacheClass: `Cache16<${headDim}>`, cacheText: '' };
+}
+
+const elementOf = (elementType: ElementType): 'Bfloat16' | 'Half' => (elementType === 'bf16' ? 'Bfloat16' : 'Half');
 
 function sharedContext(kernel: KernelNode): SharedContext {
   const { name, elementType, headDim, queryHeads, kvHeads, groupSize, sink, threads, minBlocksPerSm, sharedBytes } = kernel;
@@ -86,7 +134,7 @@ function sharedContext(kernel: KernelNode): SharedContext {
   return {
     name,
     elementType,
-    element: elementType === 'bf16' ? 'Bfloat16' : 'Half',
+    element: elementOf(elementType),
     headDim,
     queryHeads,
     kvHeads,

@@ -12,6 +12,12 @@ export interface Origin {
 
 export type ElementType = 'bf16' | 'fp16';
 
+/** What keys and values are stored as: the element type of the session, or 8 bits with a scale for each head (OCP E4M3). */
+export type CacheType = 'element' | 'e4m3';
+
+/** What a decode kernel multiplies with. */
+export type DecodeCompute = 'tensorCores' | 'cudaCores';
+
 export interface ModelShape {
   readonly layers: number;
   readonly queryHeads: number;
@@ -123,6 +129,7 @@ export interface CacheLayout {
   readonly pageTokens: number;
   /** Bytes of a page: keys and values. */
   readonly pageBytes: number;
+  readonly cacheType: CacheType;
 }
 
 export interface LaidOutModule extends PlanFacts {
@@ -164,13 +171,25 @@ export interface PrefillKernel extends KernelFacts {
 
 export interface DecodeKernel extends KernelFacts {
   readonly role: 'decode';
-  /** Pages in flight or in use, in shared memory. */
+  /** Pages in flight or in use, in shared memory; of each group of warps where warps copy for themselves. */
   readonly stages: number;
+  /** Groups of four warps, which take pages in turn. */
+  readonly groups: number;
+  /** Whether a warp of its own brings the pages, by bulk copies. */
+  readonly producer: boolean;
+  readonly blocksPerSm: number;
   readonly ageMask: boolean;
+  /** Whether it rotates the new token. */
+  readonly rope: boolean;
+  readonly cacheType: CacheType;
+  readonly compute: DecodeCompute;
+  /** Whether the model's shape is compiled in; otherwise it comes with each launch, for groups up to 16. */
+  readonly specialised: boolean;
 }
 
 export interface AppendKernel extends KernelFacts {
   readonly role: 'append';
+  readonly cacheType: CacheType;
   readonly rope: boolean;
 }
 
@@ -198,6 +217,10 @@ export interface DecodeSchedule {
   readonly kind: 'decodeSchedule';
   /** A block has at least so many pages to read, unless all rings together have fewer. */
   readonly minPages: number;
+  /** What a segment costs beside its pages, in pages. */
+  readonly segmentPages: number;
+  /** Runs of equal cost; otherwise every ring is cut into as many pieces as any other. */
+  readonly balanced: boolean;
 }
 
 export interface ScheduledModule extends PlanFacts {

@@ -4,7 +4,7 @@ import type { CacheLayout, DecodeSchedule, ElementType, KernelRole, ModelShape, 
 import type { Rule, SpanLimits } from './rule.ts';
 
 /** Changes when the runtime can no longer load older packages. */
-export const definitionFormat = 1;
+export const definitionFormat = 2;
 
 export interface RingGroupDefinition {
   /** KV heads whose rings are equal, rising. */
@@ -30,10 +30,12 @@ export interface KernelDefinition {
   readonly threads: number;
   /** Dynamic shared memory of a block, in bytes. */
   readonly sharedBytes: number;
-  /** Append: rotates. Otherwise false. */
+  /** Append and decode: rotates. Otherwise false. */
   readonly rope: boolean;
   /** Decode: floats of one partial result. Otherwise 0. */
   readonly partialFloats: number;
+  /** Decode: blocks of a launch on one multiprocessor. Otherwise 0. */
+  readonly blocksPerSm: number;
   readonly architectures: readonly string[];
   readonly layers: readonly number[];
   /** Path of the source in the package. */

@@ -1,7 +1,7 @@
 /** The IR as text: deterministic, one fact a line, the form that `--print-ir-after` shows and that pass fixtures hold. */
 import { assertNever } from '../util/invariant.ts';
 import { printExpression, printRule } from './affine.ts';
-import type { GroupLayer, HeadLayer, KernelNode, LaidOutLayer, Module, RingLayer } from './nodes.ts';
+import type { CacheLayout, GroupLayer, HeadLayer, KernelNode, LaidOutLayer, Module, RingLayer } from './nodes.ts';
 import type { Rule } from './rule.ts';
 
 export function printModule(module: Module): string {
@@ -33,7 +33,7 @@ function body(module: Module): string[] {
       return [
         printLayout(module.layout),
         `prefill rows=${module.prefill.rows} columns=${module.prefill.columns} longest first`,
-        `decode minPages=${module.decode.minPages} equal runs of pages`,
+        `decode minPages=${module.decode.minPages} segmentPages=${module.decode.segmentPages} ${module.decode.balanced ? 'runs of equal cost' : 'equal splits'}`,
         ...layers(module.layers, laidOutLayer),
         ...module.kernels.flatMap(kernel),
       ];
@@ -91,7 +91,7 @@ function kernel(node: KernelNode): string[] {
   return [`kernel ${name} {`, `  for layers ${ranges(usedBy)} on ${architectures.join(' ')}`, `  ${facts.join(' ')}`, '}'];
 }
 
-const printLayout = ({ pageTokens, pageBytes }: { pageTokens: number; pageBytes: number }): string => `layout pageTokens=${pageTokens} pageBytes=${pageBytes}`;
+const printLayout = ({ pageTokens, pageBytes, cacheType }: CacheLayout): string => `layout pageTokens=${pageTokens} pageBytes=${pageBytes} cacheType=${cacheType}`;
 
 const ruleSet = (rules: readonly Rule[]): string => `{${rules.map(printRule).join(', ')}}`;
 

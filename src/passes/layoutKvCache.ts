@@ -9,19 +9,20 @@
  * Invariant: the ring groups of a layer follow each other without gaps, and `pages` of the layer is their sum.
  */
 import { add, constant, divide, max, multiply, roundUp, span, type Expression } from '../ir/affine.ts';
-import type { GroupModule, LaidOutLayer, LaidOutModule, LaidOutRingGroup } from '../ir/nodes.ts';
+import type { CacheType, GroupModule, LaidOutLayer, LaidOutModule, LaidOutRingGroup } from '../ir/nodes.ts';
 import type { SpanLimits } from '../ir/rule.ts';
+import type { PassContext } from './pass.ts';
 
-/** Bytes of an element of the cache: bf16 and fp16. */
-const elementBytes = 2;
+/** Bytes of an element of the cache: bf16 and fp16, or e4m3. */
+const elementBytes: Readonly<Record<CacheType, number>> = { element: 2, e4m3: 1 };
 
-export function layoutKvCache(module: GroupModule): LaidOutModule {
+export function layoutKvCache(module: GroupModule, { cacheType }: Pick<PassContext, 'cacheType'>): LaidOutModule {
   const { limits, shape } = module;
   return {
     kind: 'laidOutModule',
     shape,
     limits,
-    layout: { pageTokens: limits.page, pageBytes: 2 * limits.page * shape.headDim * elementBytes },
+    layout: { pageTokens: limits.page, pageBytes: 2 * limits.page * shape.headDim * elementBytes[cacheType], cacheType },
     layers: module.layers.map((layer): LaidOutLayer => {
       let firstPage: Expression = constant(0);
       const ringGroups = layer.ringGroups.map((group): LaidOutRingGroup => {

@@ -1,14 +1,20 @@
 import type { Architecture } from '../arch/arch.ts';
-import type { ElementType, Module } from '../ir/nodes.ts';
+import type { CacheType, ElementType, Module } from '../ir/nodes.ts';
 import type { MaskShape } from '../mask/mask.ts';
+
+/** What may be left out of decode kernels, to measure what it buys. */
+export type Ablation = 'unspecialised' | 'tensor-cores' | 'cuda-cores';
 
 /** What passes may know besides the module: options of this compilation, fixed before the first pass. */
 export interface PassContext {
   /** Rising, without repeats. */
   readonly architectures: readonly Architecture[];
   readonly elementTypes: readonly ElementType[];
-  /** Whether append kernels that rotate (RoPE) are emitted beside those that do not. */
+  /** Whether append and decode kernels that rotate (RoPE) are emitted beside those that do not. */
   readonly rope: boolean;
+  readonly cacheType: CacheType;
+  /** `unspecialised`: no shape compiled in, and no balanced schedule. The others: that unit, where the tables choose the other. */
+  readonly ablations: readonly Ablation[];
   readonly mask: MaskShape;
 }
 

@@ -4,14 +4,14 @@
  *
  *     layer 0: ring group {A, B} age mask: 0 1
  *   becomes, for bf16 and one architecture,
- *     kernels append, append with RoPE, decode (4 stages, age mask), prefill (128 x 64, 4 warps); each for layer 0
+ *     kernels append, decode (4 stages, age mask), both with RoPE too, prefill (128 x 64, 4 warps); each for layer 0
  *
- * Invariant: every layer has one prefill, one decode and the append kernels for each element type and architecture; no block asks
+ * Invariant: every layer has one prefill, the decode and the append kernels for each element type and architecture; no block asks
  * for more shared memory than its architecture has.
  */
 import type { Architecture } from '../arch/arch.ts';
-import { decodeTiles, prefillTiles } from '../arch/tiles.ts';
-import type { ElementType, KernelModule, KernelNode, LaidOutModule } from '../ir/nodes.ts';
+import { decodeCompute, decodeTile, prefillTiles, type DecodeTile } from '../arch/tiles.ts';
+import type { CacheLayout, CacheType, DecodeCompute, ElementType, KernelModule, KernelNode, LaidOutModule } from '../ir/nodes.ts';
 import { invariant } from '../util/invariant.ts';
 import type { PassContext } from './pass.ts';
 
@@ -21,10 +21,9 @@ export function selectTiles(module: LaidOutModule, context: PassContext): Kernel
     return context.elementTypes.flatMap((elementType) =>
       context.architectures.flatMap((architecture) => {
         const facts = kernelFacts(module, elementType, architecture, index);
+        const choice = decodeChoice(facts, context, architecture, ageMask);
         return [
-          appendKernel(facts, false),
-          ...(context.rope ? [appendKernel(facts, true)] : []),
-          decodeKernel(facts, module, ageMask, architecture),
+          ...(context.rope ? [false, true] : [false]).flatMap((rope) => [appendKernel(facts, module.layout, rope), decodeKernel(facts, module.layout, choice, rope)]),
           prefillKernel(facts),
         ];
       }),
@@ -71,35 +70,112 @@ function prefillKernel(facts: Facts): KernelNode {
   };
 }
 
-function decodeKernel(facts: Facts, module: LaidOutModule, ageMask: boolean, architecture: Architecture): KernelNode {
-  const tile = decodeTiles[facts.headDim];
-  invariant(tile !== undefined, `there are decode tiles for headDim ${facts.headDim}`);
-  const threads = 128;
-  // The warps' states, headDim + 8 floats for every warp and query head of the group (templates/include/moa/decode.cuh).
-  const mergeBytes = (threads / 32) * facts.groupSize * (facts.headDim + 8) * 4;
-  const fitting = Math.floor((architecture.sharedBytesPerBlock - mergeBytes) / module.layout.pageBytes);
-  const stages = Math.min(tile.stages, fitting);
-  invariant(stages >= 2, `decode has two stages on ${architecture.name}`);
+interface DecodeChoice {
+  readonly architecture: Architecture;
+  readonly tile: DecodeTile;
+  readonly compute: DecodeCompute;
+  readonly specialised: boolean;
+  readonly ageMask: boolean;
+}
+
+function decodeChoice({ headDim, groupSize }: Facts, { ablations }: PassContext, architecture: Architecture, ageMask: boolean): DecodeChoice {
+  const tile = decodeTile(architecture, headDim);
+  invariant(tile !== undefined, `there are decode tiles for headDim ${headDim}`);
+  const forced = ablations.includes('cuda-cores') ? 'cudaCores' : ablations.includes('tensor-cores') ? 'tensorCores' : undefined;
+  const specialised = !ablations.includes('unspecialised');
+  return { architecture, tile, compute: forced ?? decodeCompute(architecture, groupSize), specialised, ageMask: ageMask || !specialised };
+}
+
+/** The largest group that unspecialised kernels are made for. */
+const largestGroup = 16;
+
+function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { architecture, tile, compute, specialised, ageMask }: DecodeChoice, rope: boolean): KernelNode {
+  const producer = architecture.family === 'hopper';
+  const shape = { producer, groupSize: specialised ? facts.groupSize : largestGroup, headDim: facts.headDim, pageBytes };
+  const fitted = fitDecodeTile(tileFor(tile, shape, cacheType), shape, architecture);
+  const { stages, groups, blocksPerSm, residentBlocksPerSm } = fitted;
+  const traits = [
+    `s${stages}${groups > 1 ? `x${groups}` : ''}`,
+    ...(producer ? ['bulk'] : []),
+    ...(cacheType === 'e4m3' ? ['e4m3'] : []),
+    ...(compute === 'cudaCores' ? ['cores'] : []),
+    ...(specialised ? [] : ['any']),
+    ...(ageMask ? ['age'] : []),
+    ...(rope ? ['rope'] : []),
+  ];
   return {
     ...facts,
     role: 'decode',
-    name: `moa_decode_${headsName(facts)}_s${stages}${ageMask ? '_age' : ''}`,
-    threads,
-    minBlocksPerSm: tile.minBlocksPerSm,
-    sharedBytes: stages * module.layout.pageBytes + mergeBytes,
+    name: `moa_decode_${headsName(facts)}_${traits.join('_')}`,
+    threads: (groups * 4 + (producer ? 1 : 0)) * 32,
+    minBlocksPerSm: residentBlocksPerSm,
+    sharedBytes: decodeSharedBytes(fitted, shape),
     stages,
+    groups,
+    producer,
+    blocksPerSm,
     ageMask,
+    rope,
+    cacheType,
+    compute,
+    specialised,
   };
 }
 
-function appendKernel(facts: Facts, rope: boolean): KernelNode {
+/** The tile for as many bytes in flight, whatever a page has; groups over 8 heads take the registers of two groups of warps. */
+function tileFor(tile: DecodeTile, { producer, groupSize }: DecodeShape, cacheType: CacheType): DecodeTile {
+  const wide = groupSize > 8;
+  const perGroup = wide && !producer ? tile.groups : 1;
+  return { ...tile, groups: wide ? 1 : tile.groups, stages: tile.stages * perGroup * (cacheType === 'e4m3' ? 2 : 1) };
+}
+
+interface DecodeShape {
+  readonly producer: boolean;
+  readonly groupSize: number;
+  readonly headDim: number;
+  readonly pageBytes: number;
+}
+
+/** What the system keeps of an SM's shared memory for each block (CUDA C++ Programming Guide, "Compute Capabilities"). */
+const reservedSharedBytes = 1024;
+
+/** The tile that an architecture has room for: room for fewer blocks first, with as many stages for each SM, then fewer stages, then one group of warps. */
+function fitDecodeTile(wanted: DecodeTile, shape: DecodeShape, architecture: Architecture): DecodeTile {
+  const fits = (tile: DecodeTile): boolean => {
+    const bytes = decodeSharedBytes(tile, shape);
+    return bytes <= architecture.sharedBytesPerBlock && tile.residentBlocksPerSm * (bytes + reservedSharedBytes) <= architecture.sharedBytesPerSm;
+  };
+  if (fits(wanted)) return wanted;
+  const { blocksPerSm, residentBlocksPerSm } = wanted;
+  const most = Math.trunc((wanted.stages * residentBlocksPerSm) / blocksPerSm);
+  // A group that copies for itself has one page less in flight than it has stages: two groups of two stages have fewer than one of four.
+  const fewest = wanted.groups > 1 && !shape.producer ? 3 : 2;
+  for (let stages = most; stages >= fewest; stages -= 1) {
+    const tile = { ...wanted, stages, residentBlocksPerSm: blocksPerSm };
+    if (fits(tile)) return tile;
+  }
+  if (wanted.groups > 1) return fitDecodeTile({ ...wanted, groups: 1, stages: wanted.stages * (shape.producer ? 1 : wanted.groups) }, shape, architecture);
+  throw new Error(`internal error: no decode tile of headDim ${shape.headDim} fits ${architecture.name}`);
+}
+
+/** Shared memory of a decode block (templates/include/moa/decode): pages, what is known of them, barriers, and the states of the warps. */
+function decodeSharedBytes({ stages, groups }: DecodeTile, { producer, groupSize, headDim, pageBytes }: DecodeShape): number {
+  const warps = groups * 4;
+  const itemBytes = 64;
+  const mergeBytes = warps * groupSize * (headDim + 4) * 4;
+  const pipelineBytes = producer ? stages * (pageBytes + itemBytes) + Math.ceil((2 * stages * 8) / 16) * 16 : groups * stages * pageBytes + warps * stages * itemBytes;
+  return pipelineBytes + mergeBytes;
+}
+
+function appendKernel(facts: Facts, { cacheType }: CacheLayout, rope: boolean): KernelNode {
   return {
     ...facts,
     role: 'append',
-    name: `moa_append_${headsName(facts)}${rope ? '_rope' : ''}`,
+    name: `moa_append_${headsName(facts)}${cacheType === 'e4m3' ? '_e4m3' : ''}${rope ? '_rope' : ''}`,
     threads: 128,
     minBlocksPerSm: 4,
     sharedBytes: 16,
     rope,
+    cacheType,
   };
 }

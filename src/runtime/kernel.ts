@@ -11,6 +11,11 @@ export interface LaunchConfig {
   readonly sharedBytes: number;
   /** The kernel's parameter struct. Copied during the call. */
   readonly params: Uint8Array;
+  /**
+   * May start before the launch before it has ended: the kernel itself waits (PTX `griddepcontrol`). A GPU below compute capability 9.0
+   * runs the two one after the other. Default false.
+   */
+  readonly programmatic?: boolean;
 }
 
 /** A cubin on a GPU, or a kernel library on the emulator. Graphs that captured its kernels stay usable after `dispose`. */
@@ -67,7 +72,7 @@ export class Kernel {
   launch(config: LaunchConfig): void {
     const addon = this.#addon();
     try {
-      addon.launch(this.#handle, config.grid, config.threads, config.sharedBytes, config.params);
+      addon.launch(this.#handle, config.grid, config.threads, config.sharedBytes, config.params, config.programmatic ?? false);
     } catch (error) {
       throw fromNative(error);
     }

@@ -56,6 +56,12 @@ export interface EmulatorCounters {
   bankConflicts: number;
   atomics: number;
   fiberSwitches: number;
+  bulkCopies: number;
+  bulkCopyBytes: number;
+  /** Warps that waited, whether or not they had to. */
+  mbarrierWaits: number;
+  /** Meetings. */
+  namedBarriers: number;
 }
 
 /** What the emulator found in a launch. The error's `findings` lists the first 64. */
@@ -99,7 +105,7 @@ export interface NativeAddon {
   /** Blocks of one multiprocessor that fit at once (`cuOccupancyMaxActiveBlocksPerMultiprocessor`; 1 on the emulator). */
   occupancy(kernel: KernelHandle, threads: number, sharedBytes: number): number;
   /** Raises the kernel's dynamic shared memory limit when `sharedBytes` needs it. Asynchronous on CUDA; recorded while capturing. */
-  launch(kernel: KernelHandle, grid: number, threads: number, sharedBytes: number, params: Uint8Array): void;
+  launch(kernel: KernelHandle, grid: number, threads: number, sharedBytes: number, params: Uint8Array, programmatic?: boolean): void;
   synchronize(device: DeviceHandle): void;
 
   /** Until the capture ends only `launch` and `allocate` work; the rest throws `MOA_CAPTURE`. */

@@ -1,6 +1,6 @@
 /** A compiled plan on a device: what a package's `load` returns. */
 import { fileURLToPath } from 'node:url';
-import { findArchitecture, runsOn } from '../arch/registry.ts';
+import { bestFor } from '../arch/registry.ts';
 import type { ElementType } from '../ir/nodes.ts';
 import { definitionFormat, type KernelDefinition, type PlanDefinition } from '../ir/planDefinition.ts';
 import type { Device } from './device.ts';
@@ -10,7 +10,7 @@ import { readImage } from './readImage.ts';
 import { RuntimeError } from './runtimeError.ts';
 import { Session } from './session.ts';
 import type { KernelLookup } from './sessionBuffers.ts';
-import { checkSessionOptions, sessionError } from './sessionChecks.ts';
+import { checkCacheScales, checkSessionOptions, sessionError } from './sessionChecks.ts';
 import { sessionMemory, type SessionMemory, type SessionShape } from './sessionLayout.ts';
 import type { SessionOptions } from './sessionTypes.ts';
 
@@ -61,6 +61,7 @@ export class Plan<Element extends ElementType = ElementType> implements Disposab
 
   createSession(options: SessionOptions & { readonly elementType?: Element }): Session {
     checkSessionOptions(this.definition.shape.layers, options);
+    checkCacheScales(this.definition, options.cacheScales);
     const elementType = options.elementType ?? this.elementTypes[0];
     if (elementType === undefined || !this.elementTypes.includes(elementType)) {
       throw sessionError('badOptions', `elementType is ${String(elementType)}; the package was loaded for ${this.elementTypes.join(' and ')}`);
@@ -90,11 +91,7 @@ export class Plan<Element extends ElementType = ElementType> implements Disposab
 
 async function loadCubin(device: Device, definition: PlanDefinition, folder: URL, wanted: readonly KernelDefinition[]): Promise<Plan> {
   const names = Object.keys(definition.cubins);
-  const fitting = names.filter((name) => {
-    const architecture = findArchitecture(name);
-    return architecture !== undefined && runsOn(architecture, device.computeCapability);
-  });
-  const best = fitting.sort((a, b) => findArchitecture(b)!.computeCapability[1] - findArchitecture(a)!.computeCapability[1])[0];
+  const best = bestFor(names, device.computeCapability);
   if (best === undefined) {
     const capability = device.computeCapability.join('.');
     const made = names.length === 0 ? 'it holds sources only' : `it was compiled for ${names.join(', ')}`;

@@ -6,7 +6,7 @@ import type { LayerLayout } from './sessionLayout.ts';
 /** The content of one ring, in the order of positions. */
 export interface CachedTokens {
   readonly positions: Int32Array;
-  /** `[positions][headDim]` elements as stored bits. */
+  /** `[positions][headDim]` elements as stored bits, 16 or 8 of each. */
   readonly keys: Uint16Array;
   readonly values: Uint16Array;
 }
@@ -33,7 +33,8 @@ export function readRing(
   const sinkSlots = Math.ceil(sink / pageTokens) * pageTokens;
   const keys = new Uint16Array(positions.length * headDim);
   const values = new Uint16Array(positions.length * headDim);
-  const pages = new Map<number, Uint16Array>();
+  const pages = new Map<number, Uint8Array>();
+  const place = placeInPage(plan);
   positions.forEach((j, index) => {
     const ringSlot = j < sink ? j : sinkSlots + ((j - sink) % window);
     const ringPage = Math.floor(ringSlot / pageTokens);
@@ -41,17 +42,34 @@ export function readRing(
     if (page === undefined) {
       const number = new Int32Array(1);
       buffers.pageTable.slice((layout.firstPage + tableOffset + ringPage) * 4, 4).read(number);
-      page = new Uint16Array(pageBytes / 2);
+      page = new Uint8Array(pageBytes);
       buffers.pool.slice(number[0]! * pageBytes, pageBytes).read(page);
       pages.set(ringPage, page);
     }
     const row = ringSlot % pageTokens;
     for (let column = 0; column < headDim; column += 1) {
-      const chunk = Math.floor((column % 64) / 8) ^ (row & 7);
-      const at = Math.floor(column / 64) * pageTokens * 64 + row * 64 + chunk * 8 + (column % 8);
-      keys[index * headDim + column] = page[at]!;
-      values[index * headDim + column] = page[at + pageTokens * headDim]!;
+      const at = place(row, column);
+      keys[index * headDim + column] = stored(plan, page, at);
+      values[index * headDim + column] = stored(plan, page, at + pageBytes / 2);
     }
   });
   return { positions: Int32Array.from(positions), keys, values };
 }
+
+/** Bytes from the start of a page's keys, or of its values, to element `column` of row `row`: the swizzle of cache16.cuh or cache8.cuh. */
+function placeInPage({ shape: { headDim }, layout: { pageTokens, cacheType } }: PlanDefinition): (row: number, column: number) => number {
+  if (cacheType === 'element') {
+    return (row, column) => {
+      const chunk = Math.floor((column % 64) / 8) ^ (row & 7);
+      return (Math.floor(column / 64) * pageTokens * 64 + row * 64 + chunk * 8 + (column % 8)) * 2;
+    };
+  }
+  const rowsOfLine = 128 / headDim;
+  return (row, column) => {
+    const line = Math.floor(row / rowsOfLine);
+    const chunk = (((row % rowsOfLine) * headDim) / 16 + Math.floor(column / 16)) ^ (line & 7);
+    return line * 128 + chunk * 16 + (column % 16);
+  };
+}
+
+const stored = ({ layout }: PlanDefinition, page: Uint8Array, at: number): number => (layout.cacheType === 'element' ? page[at]! | (page[at + 1]! << 8) : page[at]!);

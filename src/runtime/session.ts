@@ -29,6 +29,11 @@ export class Session implements Disposable {
   readonly #prefillLists: PrefillLists;
   /** While capturing: how many tokens each layer's decode calls add. */
   #captured: Map<number, number> | undefined;
+  /**
+   * The layer whose state the session's last launch wrote, so that the next may not read it early; 'all' where that is not known, 'none' where
+   * everything before has ended.
+   */
+  #lastWritten: number | 'all' | 'none' = 'all';
   #disposed = false;
 
   /** Use `Plan.createSession`. */
@@ -79,6 +84,7 @@ export class Session implements Disposable {
     if (this.#captured !== undefined) throw sessionError('capture', 'prefill builds its work list on the host and cannot be captured');
     if (tokens === 0) return;
 
+    this.#lastWritten = layer;
     this.#append(state, tensors, tokens, this.#prefillLists.sequences(cuSeqlens).address);
     const items = this.#prefillLists.items(cuSeqlens, state.layout.windows);
     launch(state.prefill, items.count, {
@@ -100,22 +106,33 @@ export class Session implements Disposable {
     const pending = this.#captured?.get(layer) ?? 0;
     this.#checkRoom(layer, pending + 1);
 
-    this.#append(state, tensors, this.batch, 0n);
-    const { pool, partials, tickets } = this.#buffers;
+    const { pool, partials, tickets, cosSin } = this.#buffers;
+    const { queryHeads, kvHeads } = this.#plan.shape;
+    const early = this.#lastWritten !== layer && this.#lastWritten !== 'all';
     launch(state.decode, state.blocks, {
       q: tensors.q.address,
+      k: tensors.k.address,
+      v: tensors.v.address,
       out: tensors.out.address,
       lse: tensors.lse?.address ?? 0n,
       pool: pool.address,
       pageTable: this.#pageTableOf(state),
       segments: state.segments.address,
-      segmentBegins: state.segmentBegins.address,
       windows: state.windows.address,
       lengths: this.#lengthsOf(state),
+      cosSin: cosSin?.address ?? 0n,
       partials: partials.address,
-      tickets: tickets.address + 4n,
+      tickets: tickets.address,
       scale: this.#scale,
+      slots: this.batch,
+      kvScales: this.#scalesOf(state),
+      groupSize: queryHeads / kvHeads,
+      queryHeads,
+      kvHeads,
+      sink: this.#plan.limits.sink,
+      early: early ? 1 : 0,
     });
+    this.#lastWritten = layer;
     if (this.#captured !== undefined) this.#captured.set(layer, pending + 1);
     else this.#advance(layer, 1);
   }
@@ -129,16 +146,19 @@ export class Session implements Disposable {
     if (this.#captured !== undefined) throw sessionError('capture', 'a capture is already under way');
     const added = new Map<number, number>();
     this.#captured = added;
+    this.#lastWritten = 'none'; // a graph begins when all before it has ended
     let graph: Graph;
     try {
       graph = this.device.capture(step);
     } finally {
       this.#captured = undefined;
+      this.#lastWritten = 'all';
     }
     return {
       launch: () => {
         this.#checkAlive();
         added.forEach((tokens, layer) => this.#checkRoom(layer, tokens));
+        this.#lastWritten = 'all';
         graph.launch();
         added.forEach((tokens, layer) => this.#advance(layer, tokens));
       },
@@ -149,9 +169,23 @@ export class Session implements Disposable {
 
   /** Forgets all tokens; the memory stays. */
   reset(): void {
+    this.#setLengths(0);
+  }
+
+  /**
+   * Says that every sequence holds `length` tokens, without a prefill: benchmarks read the pages that lie there. Fills the pool with `byte`.
+   * @internal
+   */
+  assumeFilled(length: number, byte: number): void {
+    this.#setLengths(length);
+    this.#buffers.pool.fill(byte);
+  }
+
+  #setLengths(length: number): void {
     this.#checkAlive();
-    this.#buffers.lengths.fill(0);
-    for (const { lengths } of this.#buffers.layers.values()) lengths.fill(0);
+    this.#lastWritten = 'all';
+    this.#buffers.lengths.write(new Int32Array(this.#buffers.lengths.bytes / 4).fill(length));
+    for (const { lengths } of this.#buffers.layers.values()) lengths.fill(length);
   }
 
   /** The tokens that a ring holds, unswizzled, in the order of their positions. Copies a ring to the host: for tests and debugging. */
@@ -188,6 +222,7 @@ export class Session implements Disposable {
       lengths: this.#lengthsOf(state),
       cuSeqlens,
       cosSin: cosSin?.address ?? 0n,
+      kvScales: this.#scalesOf(state),
       ticket: tickets.address,
       tokens,
       slots: this.batch,
@@ -199,7 +234,12 @@ export class Session implements Disposable {
   }
 
   #lengthsOf(state: LayerState): bigint {
-    return this.#buffers.lengths.address + BigInt(state.index * this.batch * 4);
+    return this.#buffers.lengths.address + BigInt(state.index * this.#buffers.lengthStride * 4);
+  }
+
+  #scalesOf(state: LayerState): bigint {
+    const { kvScales } = this.#buffers;
+    return kvScales === undefined ? 0n : kvScales.address + BigInt(state.index * 2 * this.#plan.shape.kvHeads * 4);
   }
 
   #checkRoom(layer: number, tokens: number): void {
@@ -242,5 +282,5 @@ const appendBlocksPerMultiprocessor = 16;
 
 function launch({ kernel, definition }: FoundKernel, grid: number, values: Readonly<Record<string, bigint | number>>): void {
   const { role, threads, sharedBytes } = definition;
-  kernel.launch({ grid, threads, sharedBytes, params: packParams(role, values) });
+  kernel.launch({ grid, threads, sharedBytes, params: packParams(role, values), programmatic: role === 'decode' });
 }

@@ -26,7 +26,6 @@ export interface LayerState {
   readonly windows: DeviceBuffer;
   readonly rings: DeviceBuffer;
   readonly segments: DeviceBuffer;
-  readonly segmentBegins: DeviceBuffer;
   readonly blocks: number;
   /** Tokens of each sequence in this layer's cache: the host's mirror. */
   readonly lengths: Int32Array;
@@ -40,11 +39,15 @@ export class SessionBuffers {
   readonly memory: SessionMemory;
   readonly pool: DeviceBuffer;
   readonly pageTable: DeviceBuffer;
-  /** `[layer][slot]` tokens in the cache. */
+  /** `[layer][lengthStride]` tokens in the cache, one for each slot. */
   readonly lengths: DeviceBuffer;
+  /** Words between layers' lengths: whole sectors of 32 bytes, so that no layer's launch writes where the next one's reads. */
+  readonly lengthStride: number;
   readonly partials: DeviceBuffer;
   /** Counter 0 belongs to append, the others to decode's splits. */
   readonly tickets: DeviceBuffer;
+  /** `[layer][2][kvHeads]` scales of keys and of values, where the cache has 8 bits. */
+  readonly kvScales: DeviceBuffer | undefined;
   /** The RoPE table, where the session has RoPE. */
   readonly cosSin: DeviceBuffer | undefined;
   readonly #device: Device;
@@ -61,10 +64,9 @@ export class SessionBuffers {
       const layers = layout.layers.map((layer, index): LayerState => {
         const find = (role: string, rope: boolean): FoundKernel =>
           kernels((kernel) => kernel.role === role && kernel.elementType === elementType && kernel.rope === rope && kernel.layers.includes(layer.layer));
-        const decode = find('decode', false);
-        const { threads, sharedBytes, partialFloats } = decode.definition;
-        const blocksPerMultiprocessor = Math.max(1, decode.kernel.occupancy(threads, sharedBytes));
-        const segments = layerSegments(plan, layer, device.multiprocessors * blocksPerMultiprocessor);
+        const decode = find('decode', options.rope !== undefined);
+        const { blocksPerSm, partialFloats } = decode.definition;
+        const segments = layerSegments(plan, layer, device.multiprocessors * blocksPerSm);
         partials = Math.max(partials, segments.partials * partialFloats);
         tickets = Math.max(tickets, segments.tickets);
         return {
@@ -73,7 +75,6 @@ export class SessionBuffers {
           windows: this.#uploadOnce(layer.windows),
           rings: this.#uploadOnce(layer.rings),
           segments: this.#uploadOnce(segments.words),
-          segmentBegins: this.#uploadOnce(segments.begins),
           blocks: segments.blocks,
           lengths: new Int32Array(options.batch),
           append: find('append', options.rope !== undefined),
@@ -83,9 +84,11 @@ export class SessionBuffers {
       });
       this.layers = new Map(layers.map((state) => [state.layout.layer, state]));
       this.pageTable = this.#upload(pageOrder(layout.pages, options));
-      this.lengths = this.#upload(new Int32Array(options.batch * layers.length));
+      this.lengthStride = Math.ceil(options.batch / 8) * 8;
+      this.lengths = this.#upload(new Int32Array(this.lengthStride * layers.length));
       this.tickets = this.#upload(new Uint32Array(1 + tickets));
       this.cosSin = options.rope === undefined ? undefined : this.#upload(buildRopeTable(options.rope, plan.shape.headDim, options.lengthBound));
+      this.kvScales = plan.layout.cacheType === 'e4m3' ? this.#upload(scaleTable(plan, layers.map(({ layout: { layer } }) => layer), options)) : undefined;
       const tables = this.#owned.reduce((sum, buffer) => sum + buffer.bytes, 0);
       this.memory = sessionMemory(plan, options, tables, partials * 4);
       this.partials = this.#own(device.alloc(partials * 4));
@@ -128,4 +131,16 @@ function pageOrder(pages: number, options: SessionOptions): Int32Array {
     throw sessionError('badOptions', `pageOrder gave no permutation of 0 to ${pages - 1}`);
   }
   return order;
+}
+
+/** `[layer][2][kvHeads]`. */
+function scaleTable({ shape }: PlanDefinition, layers: readonly number[], { cacheScales }: SessionOptions): Float32Array {
+  const { kvHeads } = shape;
+  const table = new Float32Array(layers.length * 2 * kvHeads).fill(1);
+  if (cacheScales === undefined) return table;
+  layers.forEach((layer, index) => {
+    table.set(cacheScales.keys[layer]!, index * 2 * kvHeads);
+    table.set(cacheScales.values[layer]!, (index * 2 + 1) * kvHeads);
+  });
+  return table;
 }

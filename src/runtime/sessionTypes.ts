@@ -9,15 +9,25 @@ export interface SessionOptions extends SessionShape {
   readonly elementType?: ElementType;
   /** Multiplies q.k; `1 / sqrt(headDim)` by default. Positive. */
   readonly scale?: number;
-  /** Rotate q and k (in the caller's buffers) before keys enter the cache. Off by default: then q and k come rotated. */
+  /**
+   * Rotate q and k before keys enter the cache: prefill in the caller's buffers, decode on the way. Off by default: then q and k come rotated.
+   */
   readonly rope?: RopeOptions;
+  /** Of a cache in e4m3: what keys and values are divided by before they are stored; 1 by default. Not allowed with any other cache. */
+  readonly cacheScales?: CacheScales;
   /** The order in which rings take the pool's pages: a permutation of `0 .. pages - 1`. For tests of indirection. */
   readonly pageOrder?: (pages: number) => Int32Array;
 }
 
+/** `[layer of the plan][kvHead]` positive numbers. The largest magnitude that a head stores exactly is 448 times its scale. */
+export interface CacheScales {
+  readonly keys: readonly (readonly number[])[];
+  readonly values: readonly (readonly number[])[];
+}
+
 /** Tensors are contiguous buffers of the session's element type. */
 export interface DecodeTensors {
-  /** `[batch, queryHeads, headDim]`, one token a sequence. Rotated in place when the session has RoPE. */
+  /** `[batch, queryHeads, headDim]`, one token a sequence. */
   readonly q: DeviceBuffer;
   /** `[batch, kvHeads, headDim]`. */
   readonly k: DeviceBuffer;
@@ -28,7 +38,7 @@ export interface DecodeTensors {
   readonly lse?: DeviceBuffer;
 }
 
-/** As for decode, with `tokens = cuSeqlens[batch]` in place of `batch`. */
+/** As for decode, with `tokens = cuSeqlens[batch]` in place of `batch`. q and k are rotated in place when the session has RoPE. */
 export interface PrefillTensors extends DecodeTensors {
   /** First token of each sequence and the end of the last: `batch + 1` integers from 0 that never fall. */
   readonly cuSeqlens: ArrayLike<number>;

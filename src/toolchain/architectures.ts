@@ -1,5 +1,5 @@
-import { architectureName, readArchitectureSpelling } from '../arch/spelling.ts';
-import { architectures as supported, findArchitecture } from '../arch/registry.ts';
+import { architectureName, readArchitectureSpelling, withoutSuffix } from '../arch/spelling.ts';
+import { architectures as supported, bestFor, findArchitecture } from '../arch/registry.ts';
 import { type Diagnostic, DiagnosticError } from '../util/diagnostics.ts';
 import { assertNever } from '../util/invariant.ts';
 import { quote } from '../util/quote.ts';
@@ -32,7 +32,7 @@ export async function parseArchitectures(specs: readonly string[], options: Arch
   const problems: Diagnostic[] = [];
   const wanted = new Map<string, boolean>();
   const add = (name: string, ptx: boolean): void => void wanted.set(name, ptx || wanted.get(name) === true);
-  const usable = supported.filter(({ name }) => nvccArchitectures?.includes(name) !== false).map(({ name }) => name);
+  const usable = supported.filter(({ name }) => nvccArchitectures?.includes(withoutSuffix(name)) !== false).map(({ name }) => name);
   const choices = `choose from: ${usable.join(', ')}`;
 
   for (const text of given) {
@@ -44,7 +44,10 @@ export async function parseArchitectures(specs: readonly string[], options: Arch
         else add(spelling.name, spelling.ptx);
         break;
       case 'suffixed':
-        problems.push(suffixedProblem(spelling.name, spelling.suffix, choices));
+        // Code for one chip has no PTX that others could run.
+        if (findArchitecture(spelling.name) === undefined || spelling.ptx) problems.push(suffixedProblem(spelling, choices));
+        else if (!usable.includes(spelling.name)) problems.push(toolchainError('MOA4012', `this nvcc cannot compile for ${spelling.name}`, `${choices}; or install a newer CUDA toolkit`));
+        else add(spelling.name, false);
         break;
       case 'native': {
         const found = await nativeNames(options.native, usable, problems, choices);
@@ -53,8 +56,9 @@ export async function parseArchitectures(specs: readonly string[], options: Arch
       }
       case 'all-major':
       case 'all': {
-        const names = usable.filter((name) => spelling.kind === 'all' || findArchitecture(name)?.computeCapability[1] === 0);
-        for (const name of names) add(name, name === names.at(-1));
+        const names = usable.filter((name) => spelling.kind === 'all' || (name === withoutSuffix(name) && findArchitecture(name)?.computeCapability[1] === 0));
+        const newest = names.findLast((name) => name === withoutSuffix(name));
+        for (const name of names) add(name, name === newest);
         break;
       }
       case 'unknown':
@@ -71,10 +75,12 @@ export async function parseArchitectures(specs: readonly string[], options: Arch
 
 const split = (specs: readonly string[]): string[] => specs.flatMap((spec) => spec.split(/[\s,;]+/)).filter((word) => word !== '');
 
-function suffixedProblem(name: string, suffix: string, choices: string): Diagnostic {
-  const message = `${name}${suffix} is code for one chip or family only, which this release does not make`;
-  const reason = findArchitecture(name) === undefined ? choices : `use ${name} for now, which runs on the same GPUs`;
-  return toolchainError('MOA4013', message, `${reason}; a later release will use this spelling for kernels with the instructions of that chip alone`);
+function suffixedProblem({ name, base, ptx }: { readonly name: string; readonly base: string; readonly ptx: boolean }, choices: string): Diagnostic {
+  if (ptx && findArchitecture(name) !== undefined) {
+    return toolchainError('MOA4013', `${name} is code for one chip only: its PTX runs nowhere else`, `use ${name} without +PTX, and ${base}+PTX for GPUs that come later`);
+  }
+  const reason = findArchitecture(base) === undefined ? choices : `use ${base}, which runs on the same GPUs`;
+  return toolchainError('MOA4013', `${name} is code for one chip or family only, for which there are no kernels of their own`, reason);
 }
 
 async function nativeNames(
@@ -88,8 +94,9 @@ async function nativeNames(
     problems.push(toolchainError('MOA4014', 'no GPU was found on this machine, so native cannot be resolved', `name the architecture instead; ${choices}`));
   }
   return capabilities.flatMap((capability) => {
-    const name = architectureName(capability);
-    if (usable.includes(name)) return [name];
+    const best = bestFor(usable, capability);
+    // A GPU newer than any architecture here has nothing of its own version.
+    if (best !== undefined && usable.includes(architectureName(capability))) return [best];
     problems.push(toolchainError('MOA4014', `this machine has a GPU of compute capability ${capability.join('.')}, which is not supported`, choices));
     return [];
   });

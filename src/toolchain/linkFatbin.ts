@@ -24,7 +24,7 @@ const what = 'the fatbin';
  * same bytes. Without fatbinary in the toolkit, `fallback` is compiled again by nvcc; throws MOA4109 when it is undefined.
  */
 export async function linkFatbin(nvcc: Nvcc, images: readonly FatbinImage[], settings: BuildSettings, fallback?: KernelSource): Promise<Uint8Array> {
-  const sorted = [...images].sort((a, b) => architectureNumber(a.architecture) - architectureNumber(b.architecture) || (a.kind < b.kind ? -1 : 1));
+  const sorted = [...images].sort((a, b) => parseInt(architectureNumber(a.architecture), 10) - parseInt(architectureNumber(b.architecture), 10) || a.architecture.length - b.architecture.length || (a.kind < b.kind ? -1 : 1));
   if (nvcc.fatbinary === undefined) return compileFatbin(nvcc, sorted, settings, fallback);
   const tool = nvcc.fatbinary;
   return withBuildFolder(

@@ -26,7 +26,7 @@ export async function nativeArchitectures({ variables, nvccPath, nvidiaSmi = 'nv
   // Without a GPU nvcc warns, takes its oldest architecture and succeeds.
   if (dryRun.status !== 0 || /cannot find valid gpu/i.test(dryRun.stderr)) return [];
   const name = architectureOfDryRun(dryRun.stderr);
-  const number = name === undefined ? undefined : architectureNumber(name);
+  const number = name === undefined ? undefined : parseInt(architectureNumber(name), 10);
   return number === undefined ? [] : [[Math.trunc(number / 10), number % 10]];
 }
 

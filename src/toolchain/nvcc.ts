@@ -1,4 +1,4 @@
-import { gencode, ptxArchitecture } from '../arch/spelling.ts';
+import { gencode, ptxArchitecture, withoutSuffix } from '../arch/spelling.ts';
 import { compilerEnvironment, type Variables } from './compilerEnvironment.ts';
 import type { Nvcc } from './findNvcc.ts';
 import { runProcess, type ProcessResult } from './runProcess.ts';
@@ -28,13 +28,16 @@ export function nvccFlags(output: NvccOutput, includeFolders: readonly string[])
   const assembler = ['-Xptxas', '-v,-warn-spills,-warn-lmem-usage'];
   switch (output.kind) {
     case 'cubin':
-      return ['-cubin', `-arch=${output.architecture}`, ...language, ...assembler];
+      return ['-cubin', ...architectureFlags(output.architecture), ...language, ...assembler];
     case 'ptx':
       return ['-ptx', `-arch=${ptxArchitecture(output.architecture)}`, ...language];
     case 'fatbin':
       return ['-fatbin', ...output.targets.flatMap(({ name, ptx }) => ['-gencode', gencode(name, ptx)]), ...language, ...assembler];
   }
 }
+
+/** With a suffix the short form also compiles for the architecture without it (nvcc 13). */
+const architectureFlags = (name: string): readonly string[] => (name === withoutSuffix(name) ? [`-arch=${name}`] : ['-gencode', gencode(name, false)]);
 
 /** Runs nvcc, or a tool of its toolkit, in a build folder. `what` names the work in messages. Throws MOA4101 to MOA4103, MOA4108. */
 export async function runTool(path: string, args: readonly string[], what: string, folder: string, settings: BuildSettings): Promise<ProcessResult> {

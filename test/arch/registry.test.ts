@@ -1,19 +1,28 @@
 import { describe, expect, test } from 'vitest';
-import { architectures, findArchitecture, runsOn } from '../../src/arch/registry.ts';
-import { decodeTiles, prefillTiles } from '../../src/arch/tiles.ts';
+import { architectures, bestFor, findArchitecture, runsOn } from '../../src/arch/registry.ts';
+import { decodeCompute, decodeTile, decodeTiles, prefillTiles } from '../../src/arch/tiles.ts';
 
 const KiB = 1024;
 const called = (name: string) => findArchitecture(name)!;
 
 describe('the table of architectures', () => {
-  test('rises by compute capability, without repeats', () => {
-    const order = architectures.map(({ computeCapability: [major, minor] }) => major * 100 + minor);
+  test('rises by compute capability, with what runs on one chip alone behind the one it extends', () => {
+    const order = architectures.map(({ name, computeCapability: [major, minor] }) => 2 * (major * 100 + minor) + Number(name.endsWith('a')));
     expect(order).toEqual([...new Set(order)].toSorted((a, b) => a - b));
-    expect(new Set(architectures.map(({ name }) => name)).size).toBe(architectures.length);
+    for (const { name } of architectures) expect(findArchitecture(name.replace('a', ''))).toBeDefined();
   });
 
   test('names are those of the compute capabilities', () => {
-    for (const { name, computeCapability } of architectures) expect(name).toBe(`sm_${computeCapability.join('')}`);
+    for (const { name, computeCapability } of architectures) expect(name.replace(/a$/, '')).toBe(`sm_${computeCapability.join('')}`);
+  });
+
+  test("kernels with one chip's instructions are for the architecture with its suffix", () => {
+    for (const { name, family } of architectures) expect(name.endsWith('a')).toBe(family === 'hopper');
+    expect(called('sm_90a')).toEqual({ ...called('sm_90'), name: 'sm_90a', family: 'hopper' });
+  });
+
+  test('launches overlap from compute capability 9.0 on (PTX ISA, griddepcontrol)', () => {
+    for (const { dependentLaunch, computeCapability } of architectures) expect(dependentLaunch).toBe(computeCapability[0] >= 9);
   });
 
   test('an SM has a KiB more than its largest block: what CUDA keeps for a block', () => {
@@ -51,6 +60,10 @@ describe('runsOn', () => {
     ['sm_103', [10, 0], false],
     ['sm_120', [10, 0], false],
     ['sm_120', [12, 1], true],
+    ['sm_90a', [9, 0], true],
+    ['sm_90a', [9, 1], false],
+    ['sm_90a', [10, 0], false],
+    ['sm_90a', [8, 9], false],
   ])('machine code for %s on compute capability %j: %s', (name, capability, runs) => {
     expect(runsOn(called(name), capability)).toBe(runs);
   });
@@ -60,9 +73,33 @@ describe('runsOn', () => {
   });
 });
 
+describe('bestFor', () => {
+  const names = architectures.map(({ name }) => name);
+
+  test.each<[readonly string[], readonly [number, number], string | undefined]>([
+    [['sm_90', 'sm_90a'], [9, 0], 'sm_90a'],
+    [['sm_90a', 'sm_90'], [9, 0], 'sm_90a'],
+    [['sm_90', 'sm_90a'], [9, 1], 'sm_90'],
+    [['sm_80', 'sm_86'], [8, 9], 'sm_86'],
+    [['sm_80', 'sm_86'], [8, 0], 'sm_80'],
+    [['sm_80', 'sm_90a'], [10, 0], undefined],
+    [['sm_81', 'toString'], [8, 9], undefined],
+    [[], [8, 0], undefined],
+  ])('of %j for compute capability %j: %s', (given, capability, best) => {
+    expect(bestFor(given, capability)).toBe(best);
+  });
+
+  test('of all: its own version, with its own instructions where there are any', () => {
+    for (const { computeCapability } of architectures) {
+      const own = architectures.filter((known) => known.computeCapability.join('.') === computeCapability.join('.'));
+      expect(bestFor(names, computeCapability)).toBe(own.at(-1)!.name);
+    }
+  });
+});
+
 describe('tiles', () => {
   test('both kernels have tiles for the same head dimensions', () => {
-    expect(Object.keys(prefillTiles)).toEqual(Object.keys(decodeTiles));
+    for (const tiles of Object.values(decodeTiles)) expect(Object.keys(prefillTiles)).toEqual(Object.keys(tiles));
   });
 
   test.each(Object.entries(prefillTiles))('prefill of headDim %s: whole warps of 16 rows that divide the tile, in the shared memory of every architecture', (headDim, { rows, columns, warps, minBlocksPerSm }) => {
@@ -74,7 +111,26 @@ describe('tiles', () => {
     for (const { sharedBytesPerBlock } of architectures) expect(bytes).toBeLessThanOrEqual(sharedBytesPerBlock);
   });
 
-  test('decode has at least two stages wanted', () => {
-    for (const { stages } of Object.values(decodeTiles)) expect(stages).toBeGreaterThanOrEqual(2);
+  test.each(Object.values(decodeTiles).flatMap((tiles) => Object.values(tiles)))('decode %j: pages in flight beside one in use, and room for the blocks of a launch', ({ stages, groups, blocksPerSm, residentBlocksPerSm }) => {
+    expect(stages).toBeGreaterThanOrEqual(2);
+    expect(groups).toBeGreaterThanOrEqual(1);
+    expect(blocksPerSm).toBeGreaterThanOrEqual(1);
+    expect(residentBlocksPerSm % blocksPerSm).toBe(0);
+  });
+
+  test('where launches do not overlap, no room is kept for the next one', () => {
+    for (const { blocksPerSm, residentBlocksPerSm } of Object.values(decodeTiles.alone)) expect(residentBlocksPerSm).toBe(blocksPerSm);
+    expect(decodeTile(called('sm_80'), 128)).toBe(decodeTiles.alone[128]);
+    expect(decodeTile(called('sm_90'), 128)).toBe(decodeTiles.mmaSync[128]);
+    expect(decodeTile(called('sm_90a'), 64)).toBe(decodeTiles.hopper[64]);
+    expect(decodeTile(called('sm_90a'), 96)).toBeUndefined();
+  });
+
+  test('decode multiplies on tensor cores from some group size on', () => {
+    for (const architecture of architectures) {
+      const sizes = [1, 2, 3, 4, 5, 6, 7, 8, 16].map((groupSize) => decodeCompute(architecture, groupSize));
+      expect(sizes).toEqual(sizes.toSorted());
+      expect(sizes.at(-1)).toBe('tensorCores');
+    }
   });
 });

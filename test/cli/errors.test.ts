@@ -70,7 +70,7 @@ test.each(mistakes.map(([name, , message], index) => [name, message, compiled[in
 });
 
 test('no architecture lists the ones there are', () => {
-  const [none, chip] = runMany([[tinyPlan, '--emit=ts', '-o', out], [tinyPlan, '--emit=ts', '-o', out, '--arch', 'sm_90a']]);
+  const [none, chip] = runMany([[tinyPlan, '--emit=ts', '-o', out], [tinyPlan, '--emit=ts', '-o', out, '--arch', 'sm_100a']]);
   expect(none).toMatchObject({ status: 2, stderr: expect.stringMatching(/MOA4015.*\n.*choose from: sm_80, sm_86/) });
   expect(chip).toMatchObject({ status: 2, stderr: expect.stringContaining('MOA4013') });
 });

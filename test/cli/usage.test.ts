@@ -10,7 +10,7 @@ test('--version is the one of package.json', () => {
 
 const help = [
   [['--help'], ['compile [options] <plan>', 'inspect [options] <plan>', 'cache <action>']],
-  [['compile', '--help'], ['--arch <list>', '--emit <kinds>', '--model <config.json>', '--check', '--nvcc <path>']],
+  [['compile', '--help'], ['--arch <list>', '--emit <kinds>', '--model <config.json>', '--check', '--nvcc <path>', '--kv-cache-dtype <type>', '--ablate <list>']],
   [['inspect', '--help'], ['--lengths <list>', '--kv-heads <n>']],
 ] as const;
 const helpResults = runMany(help.map(([args]) => args));
@@ -27,6 +27,10 @@ const misuses = [
   [[tinyPlan, '--emit=cuda,ptx'], "'ptx' is none of ir, cuda, cubin, ts"],
   [[tinyPlan, '--emit='], 'the list is empty'],
   [[tinyPlan, '--dtype', 'fp8'], "'fp8' is neither bf16 nor fp16"],
+  [[tinyPlan, '--kv-cache-dtype', 'int8'], "'int8' is neither auto nor fp8_e4m3"],
+  [[tinyPlan, '--ablate', 'schedule'], "'schedule' is none of unspecialised, tensor-cores, cuda-cores"],
+  [[tinyPlan, '--ablate', 'tensor-cores,cuda-cores'], 'tensor-cores and cuda-cores exclude each other'],
+  [[tinyPlan, '--ablate='], 'the list is empty'],
   [[tinyPlan, '-j', '0'], "'0' is not a positive integer"],
   [[tinyPlan, '--print-ir-after', 'tile'], 'passes are canonicalizeRules, resolveGqa'],
   [[tinyPlan, '--stop-after', 'all'], 'name one pass'],

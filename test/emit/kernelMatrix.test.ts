@@ -2,7 +2,8 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { ElementType, KernelNode, KernelRole } from '../../src/ir/nodes.ts';
+import type { CacheType, ElementType, KernelNode, KernelRole } from '../../src/ir/nodes.ts';
+import type { Ablation } from '../../src/passes/pass.ts';
 import { findHostCompiler } from '../../src/toolchain/findHostCompiler.ts';
 import { buildHostKernel } from '../../src/toolchain/hostKernel.ts';
 import { KernelCache } from '../../src/toolchain/kernelCache.ts';
@@ -16,32 +17,39 @@ interface Spec {
   readonly sink: number;
   readonly mixed: boolean;
   readonly rope: boolean;
+  readonly cacheType?: CacheType;
+  readonly ablations?: readonly Ablation[];
 }
 
-const { architectures } = targetsOf('sm_80', 'sm_86');
+const { architectures } = targetsOf('sm_80', 'sm_86', 'sm_90a');
 
 interface Emitted {
   readonly kernel: KernelNode;
   readonly text: string;
 }
 
-function emit({ elementType, headDim, groupSize, sink, mixed, rope }: Spec): Emitted[] {
+function emit({ elementType, headDim, groupSize, sink, mixed, rope, cacheType = 'element', ablations = [] }: Spec, on = architectures): Emitted[] {
   const text = planText({ queryHeads: 2 * groupSize, kvHeads: 2, headDim, sink, mixed });
-  const { module, sources } = compileText(text, { architectures, elementTypes: [elementType], rope });
+  const { module, sources } = compileText(text, { architectures: on, elementTypes: [elementType], rope, cacheType, ablations });
   return module.kernels.map((kernel) => ({ kernel, text: sources.get(`kernels/${kernel.name}.cu`)! }));
 }
 
 const choices = <T>(...values: T[]): T[] => values;
+const unspecialised: Spec = { elementType: 'bf16', headDim: 64, groupSize: 4, sink: 64, mixed: true, rope: true, ablations: ['unspecialised'] };
 const space: Spec[] = choices<ElementType>('bf16', 'fp16').flatMap((elementType) =>
   choices<64 | 128>(64, 128).flatMap((headDim) =>
     [1, 2, 4, 8].flatMap((groupSize) =>
       [0, 64, 100].flatMap((sink) => [false, true].flatMap((mixed) => [false, true].map((rope) => ({ elementType, headDim, groupSize, sink, mixed, rope })))),
     ),
   ),
+).concat(
+  choices<CacheType>('element', 'e4m3').flatMap((cacheType) =>
+    choices<readonly Ablation[]>([], ['unspecialised'], ['cuda-cores'], ['unspecialised', 'cuda-cores']).map((ablations) => ({ ...unspecialised, cacheType, ablations })),
+  ),
 );
 
 describe('as text', () => {
-  const all = space.flatMap(emit);
+  const all = space.flatMap((of) => emit(of));
 
   test('a name says all that its text depends on', () => {
     const texts = new Map<string, string>();
@@ -58,14 +66,26 @@ describe('as text', () => {
       const { headDim, queryHeads, threads, minBlocksPerSm, name } = kernel;
       const has = (line: string): void => expect(text, name).toContain(line);
       has(`kHeadDim = ${headDim};`);
-      has(`kQueryHeads = ${queryHeads};`);
+      has(kernel.role === 'decode' ? `queryHeads([[maybe_unused]] const Params& p) { return ${queryHeads}; }` : `kQueryHeads = ${queryHeads};`);
       has(`using Element = moa::${kernel.elementType === 'bf16' ? 'Bfloat16' : 'Half'};`);
       has(`kSharedBytes == ${kernel.sharedBytes},`);
-      if (kernel.role === 'decode') has(`kAgeMask = ${kernel.ageMask};`);
-      if (kernel.role === 'append') has(`kRope = ${kernel.rope};`);
+      if (kernel.role === 'decode') {
+        has(`kAgeMask = ${kernel.ageMask};`);
+        has(`kProducer = ${kernel.producer};`);
+        has(`kThreads == ${threads},`);
+      }
+      if (kernel.role !== 'prefill') has(`kRope = ${kernel.rope};`);
       if (kernel.role !== 'append') has(`return moa::minimum(i + 1, ${kernel.sink});`);
       expect(text.match(/^MOA_KERNEL\(.*$/gm), name).toEqual([`MOA_KERNEL(${name}, Params, ${threads}, ${minBlocksPerSm}) {`]);
       expect(text, name).not.toMatch(/undefined|\[object|NaN|\{\{/);
+    }
+  });
+
+  test('what is not specialised names the fields of the launch', () => {
+    for (const { kernel, text } of emit(unspecialised)) {
+      if (kernel.role !== 'decode') continue;
+      for (const field of ['groupSize', 'queryHeads', 'kvHeads', 'sink']) expect(text, kernel.name).toMatch(new RegExp(`(return|\\{) p\\.${field}[; ]`));
+      expect(text, kernel.name).toContain('kMaxGroup = 16;');
     }
   });
 
@@ -76,9 +96,9 @@ describe('as text', () => {
 
 const spec = (role: KernelRole, elementType: ElementType, headDim: 64 | 128, groupSize: number, sink: number, flag = false): readonly [KernelRole, Spec] => [
   role,
-  { elementType, headDim, groupSize, sink, mixed: role === 'decode' && flag, rope: role === 'append' && flag },
+  { elementType, headDim, groupSize, sink, mixed: role === 'decode' && flag, rope: role !== 'prefill' && flag },
 ];
-/** The last is the age mask of decode and the rotation of append. */
+/** The last is the rotation, and decode's age mask. */
 const dozen = [
   spec('prefill', 'bf16', 64, 1, 0),
   spec('prefill', 'fp16', 128, 4, 64),
@@ -101,10 +121,12 @@ describe.skipIf(compiler === undefined)("on the emulator's primitives (skipped w
   const includeFolders = ['templates/include', 'native/emulator/include'].map(repositoryPath);
   const furtherInputs = [repositoryPath('native/emulator/abi.h')];
 
-  test.each(dozen.map(([role, of]) => [`${role} ${JSON.stringify(of)}`, role, of] as const))('%s compiles', async (_, role, of) => {
-    const { kernel, text } = emit(of).findLast((emitted) => emitted.kernel.role === role)!;
-    if (kernel.role === 'decode') expect(kernel.ageMask).toBe(of.mixed);
-    if (kernel.role === 'append') expect(kernel.rope).toBe(of.rope);
+  const emitted = dozen.flatMap(([role, of]) => (role === 'decode' ? ['sm_80', 'sm_90a'] : ['sm_80']).map((name) => [`${role} ${JSON.stringify(of)} for ${name}`, role, of, name] as const));
+
+  test.each(emitted)('%s compiles', async (_, role, of, name) => {
+    const { kernel, text } = emit(of, targetsOf(name).architectures).findLast((emittedKernel) => emittedKernel.kernel.role === role)!;
+    if (kernel.role === 'decode') expect(kernel).toMatchObject({ ageMask: of.mixed, producer: name === 'sm_90a' });
+    if (kernel.role !== 'prefill') expect(kernel.rope).toBe(of.rope);
     await buildHostKernel(compiler!, { name: kernel.name, text, includeFolders, furtherInputs }, cache, { variables: process.env });
     expect(cache.warnings).toEqual([]);
   });

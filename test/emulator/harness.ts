@@ -42,6 +42,9 @@ export interface LaunchSpec {
   readonly sharedBytes?: number;
   readonly findingCapacity?: number;
   readonly failOnBankConflict?: boolean;
+  readonly programmatic?: boolean;
+  /** The parameters of a plain launch that runs first, on the same buffers. Its findings are not told. */
+  readonly before?: readonly Param[];
 }
 
 export const seeds = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
@@ -110,8 +113,9 @@ export class Kernel {
     const script = [
       ...spec.buffers.map((bytes) => `buffer ${Buffer.from(bytes).toString('hex')}`),
       `params ${params.toString('hex')}`,
+      ...(spec.before === undefined ? [] : [`before ${packParams(spec.before).params.toString('hex')}`]),
       ...pointers,
-      ['shape', spec.grid ?? 1, spec.threads, spec.sharedBytes ?? 0, spec.findingCapacity ?? 16, conflicts].join(' '),
+      ['shape', spec.grid ?? 1, spec.threads, spec.sharedBytes ?? 0, spec.findingCapacity ?? 16, conflicts, Number(spec.programmatic ?? false)].join(' '),
       ...commands,
     ];
     const input = `${script.join('\n')}\n`;

@@ -10,7 +10,7 @@ import type { RuleSpec } from '../properties/plans.ts';
 import { runCase } from '../properties/runCase.ts';
 import { shapeOf } from '../properties/shapes.ts';
 import { largeOffsets } from './largeOffsets.ts';
-import { gpuShapes } from './packages.ts';
+import { gpuShapes, shapesWith } from './packages.ts';
 
 export interface Job {
   readonly name: string;
@@ -46,6 +46,11 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
     ...randomCases('decode', { layers: 2, decodes: 8, tiles: 60, bound: 1500 }, count(120), seed + 1),
     ...randomCases('invariant', { compareWhole: true, decodes: 8, tiles: 60 }, count(80), seed + 2),
     ...randomCases('RoPE', { shapes: ropeShapes, lanes: ['normal'], rope: true, compareWhole: true, decodes: 5, tiles: 20 }, count(40), seed + 3),
+    ...randomCases('e4m3', { shapes: shapesWith({ cacheType: 'e4m3' }), lanes: ['normal'], decodes: 8, tiles: 40, bound: 1500, with: { cacheType: 'e4m3' } }, count(60), seed + 9),
+    ...randomCases('e4m3 with RoPE', { shapes: shapesWith({ cacheType: 'e4m3' }).filter((name) => ropeShapes.includes(name)), lanes: ['normal'], rope: true, decodes: 5, tiles: 20, with: { cacheType: 'e4m3' } }, count(20), seed + 10),
+    ...(['unspecialised', 'cuda-cores'] as const).flatMap((ablation, n) =>
+      randomCases(ablation, { shapes: shapesWith({ ablations: [ablation] }), decodes: 8, tiles: 40, bound: 1500, with: { ablations: [ablation] } }, count(40), seed + 11 + n),
+    ),
     ...relationJobs('pages', relations.pageOrderDoesNotMatter, { decodes: 4 }, count(20), seed + 4),
     ...relationJobs('capture', relations.captureIsEager, { decodes: 8, layers: 2 }, count(20), seed + 5),
     ...relationJobs('batch', relations.prefillIsBatchInvariant, { layers: 2 }, count(20), seed + 6),

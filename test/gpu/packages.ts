@@ -1,9 +1,13 @@
-/** One CUDA source for each test shape: all of its kernels, with and without age mask and RoPE. nvcc makes `<shape>.cubin` of it. */
+/**
+ * One CUDA source for each test shape and kernel family: all of its kernels, with and without age mask and RoPE. nvcc makes
+ * a cubin of it, which `cubinName` names.
+ */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { kernelContext } from '../../src/emit/kernelContext.ts';
 import { renderKernel } from '../../src/emit/templateEngine.ts';
-import { compileSpec, type RuleSpec } from '../properties/plans.ts';
+import { cubinName } from '../properties/harness.ts';
+import { compileSpec, type PlanSpec, type RuleSpec } from '../properties/plans.ts';
 import { shapeOf } from '../properties/shapes.ts';
 
 /** What a GPU tests: every group size class, both types and head dimensions, odd sinks, and real models. */
@@ -12,12 +16,29 @@ export const gpuShapes = [
   'bf16_d64_2x1_sink4', 'bf16_d64_2x2_sink0', 'fp16_d128_2x1_sink100', 'vicuna', 'llama3',
 ] as const;
 
+type GpuShape = (typeof gpuShapes)[number];
+
+/** Kernels beside the usual ones: a cache of 8 bits, and what ablations leave. */
+const variants: readonly { readonly shapes: readonly GpuShape[]; readonly spec: Pick<PlanSpec, 'cacheType' | 'ablations'> }[] = [
+  { shapes: gpuShapes, spec: {} },
+  { shapes: ['bf16_d64_2x1', 'bf16_d64_4x2', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'fp16_d128_16x1'], spec: { cacheType: 'e4m3' } },
+  { shapes: ['bf16_d64_2x1', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2'], spec: { ablations: ['unspecialised'] } },
+  { shapes: ['bf16_d64_2x1', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2'], spec: { ablations: ['cuda-cores'] } },
+];
+
+/** The shapes that a variant is built for. */
+export const shapesWith = (wanted: Pick<PlanSpec, 'cacheType' | 'ablations'>): readonly GpuShape[] =>
+  variants.find(({ spec }) => spec.cacheType === wanted.cacheType && spec.ablations?.join() === wanted.ablations?.join())!.shapes;
+
 export function writeSources(folder: string): void {
   mkdirSync(folder, { recursive: true });
-  for (const shape of gpuShapes) {
+  for (const [shape, variant] of variants.flatMap(({ shapes, spec }) => shapes.map((name) => [name, spec] as const))) {
     const { queryHeads } = shapeOf(shape);
     const heads = (rule: (head: number) => RuleSpec): RuleSpec[] => Array.from({ length: queryHeads }, (_, head) => rule(head));
-    const { kernels, mask } = compileSpec({ shape, rules: [heads((head) => [128 + 64 * head, 0, 1]), heads(() => [0, 1, 1])], rope: true });
-    writeFileSync(join(folder, `${shape}.cu`), kernels.map((kernel) => renderKernel(kernel.role, kernelContext(kernel, mask))).join('\n'));
+    for (const family of ['mmaSync', 'hopper'] as const) {
+      const spec: PlanSpec = { shape, rules: [heads((head) => [128 + 64 * head, 0, 1]), heads(() => [0, 1, 1])], rope: true, family, ...variant };
+      const { kernels, mask } = compileSpec(spec);
+      writeFileSync(join(folder, `${cubinName(spec)}.cu`), kernels.map((kernel) => renderKernel(kernel.role, kernelContext(kernel, mask))).join('\n'));
+    }
   }
 }

@@ -1,10 +1,10 @@
 /** Random modules and contexts for property tests of passes. */
 import fc from 'fast-check';
 import { architectures } from '../../src/arch/registry.ts';
-import type { ElementType, HeadLayer, HeadModule, HeadNode } from '../../src/ir/nodes.ts';
+import type { CacheType, ElementType, HeadLayer, HeadModule, HeadNode } from '../../src/ir/nodes.ts';
 import type { Rule, SpanLimits } from '../../src/ir/rule.ts';
 import { sinkWindow } from '../../src/mask/sinkWindow.ts';
-import type { PassContext } from '../../src/passes/pass.ts';
+import type { Ablation, PassContext } from '../../src/passes/pass.ts';
 import { parseRule } from '../ir/readHeadModule.ts';
 
 /** Rules that plans have, and rules at the edges of what is legal. */
@@ -53,6 +53,8 @@ export const arbitraryContext: fc.Arbitrary<PassContext> = fc
     architectures: fc.subarray([...architectures], { minLength: 1 }),
     elementTypes: fc.subarray<ElementType>(['bf16', 'fp16'], { minLength: 1 }),
     rope: fc.boolean(),
+    cacheType: fc.constantFrom<CacheType>('element', 'element', 'e4m3'),
+    ablations: fc.constantFrom<readonly Ablation[]>([], [], ['unspecialised'], ['tensor-cores'], ['cuda-cores'], ['unspecialised', 'cuda-cores']),
   })
   .map((options) => ({ ...options, mask: sinkWindow(64) }));
 

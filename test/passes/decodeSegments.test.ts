@@ -1,35 +1,28 @@
-/** How decode is cut: every page once, equal runs, and merges that find their partial results. */
+/** How decode is cut: every page once, runs of equal cost, and merges that find their partial results. */
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { DecodeSchedule } from '../../src/ir/nodes.ts';
-import { decodeSegments, decodeSegmentWords, type RingUnit } from '../../src/passes/schedule/decodeSegments.ts';
-import { readSegments } from './readSegments.ts';
+import { decodeSegments, decodeSegmentWords, type DecodeSegments, type RingUnit } from '../../src/passes/schedule/decodeSegments.ts';
+import { readSegments, type Segment } from './readSegments.ts';
 
-const schedule = (minPages: number): DecodeSchedule => ({ kind: 'decodeSchedule', minPages });
+const schedule = (minPages: number, segmentPages: number): DecodeSchedule => ({ kind: 'decodeSchedule', minPages, segmentPages, balanced: true });
+const unbalanced: DecodeSchedule = { ...schedule(2, 3), balanced: false };
 
 /** Rings of so many pages each, with fields that tell them apart. */
 const ringsOf = (pages: readonly number[]): RingUnit[] => pages.map((count, index) => ({ slot: index % 3, kvHead: index, tableOffset: 1000 * index, window: 64 * count - index, pages: count }));
 
-/** Throws where a promise of `decodeSegments` is broken; plain comparisons, since it runs for every small case. */
-function check(pages: readonly number[], blocks: number, minPages: number): void {
-  const rings = ringsOf(pages);
-  const result = decodeSegments(schedule(minPages), rings, blocks);
-  const segments = readSegments(result);
-  const must = (condition: boolean, what: string): void => {
-    if (!condition) throw new Error(`${what}: ${JSON.stringify({ pages, blocks, minPages, segments, result })}`);
-  };
-  const total = pages.reduce((sum, count) => sum + count, 0);
+const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);
 
-  must(result.blocks >= 1 && result.blocks <= blocks, 'as many blocks as asked, or fewer');
-  must(result.begins.length === result.blocks + 1 && result.begins[0] === 0, 'begins start at 0');
-  must(result.begins[result.blocks]! * decodeSegmentWords === result.words.length && segments.length * decodeSegmentWords === result.words.length, 'begins end with the segments');
+type Must = (condition: boolean, what: string) => void;
 
-  const runs = Array.from({ length: result.blocks }, (_, block) => segments.filter((segment) => segment.block === block).reduce((sum, { begin, end }) => sum + end - begin, 0));
-  must(Math.min(...runs) > 0, 'no block is empty');
-  must(Math.max(...runs) - Math.min(...runs) <= 1, 'runs differ by at most a page');
-  must(result.blocks === 1 || Math.min(...runs) >= minPages, 'a run has minPages');
-  must(result.blocks === Math.max(1, Math.min(blocks, Math.floor(total / minPages))), 'as many blocks as minPages allows');
+/** Throws where a promise is broken; plain comparisons, since it runs for every small case. */
+const mustOf = (details: unknown): Must => (condition, what) => {
+  if (!condition) throw new Error(`${what}: ${JSON.stringify(details)}`);
+};
 
+/** What holds for any cut: every page once, in order, and room for what is merged. */
+function checkRings(rings: readonly RingUnit[], result: DecodeSegments, segments: readonly Segment[], must: Must): void {
+  must(segments.length * decodeSegmentWords === result.words.length, 'every segment belongs to a block');
   let partials = 0;
   let tickets = 0;
   let at = 0;
@@ -56,16 +49,74 @@ function check(pages: readonly number[], blocks: number, minPages: number): void
   must(result.partials === partials && result.tickets === tickets, 'there is room for every partial result and ticket');
 }
 
+function check(pages: readonly number[], blocks: number, minPages: number, segmentPages: number): number {
+  const rings = ringsOf(pages);
+  const result = decodeSegments(schedule(minPages, segmentPages), rings, blocks);
+  const segments = readSegments(result);
+  const must = mustOf({ pages, blocks, minPages, segmentPages, segments, result });
+  checkRings(rings, result, segments, must);
+
+  const most = Math.max(1, Math.min(blocks, Math.floor(sumOf(pages) / minPages)));
+  must(result.blocks >= 1 && result.blocks <= most, 'as many blocks as minPages allows, or fewer');
+  const ofBlock = Array.from({ length: result.blocks }, (_, block) => segments.filter((segment) => segment.block === block));
+  must(ofBlock.every((own) => own.length > 0), 'no block is empty');
+  const costs = ofBlock.map((own) => sumOf(own.map(({ begin, end }) => segmentPages + end - begin)));
+  const largest = Math.max(...costs);
+  costs.slice(0, -1).forEach((cost, block) => {
+    const last = ofBlock[block]!.at(-1)!;
+    const endsWithRing = last.split === last.splits - 1;
+    must(cost >= largest - 1 || (endsWithRing && largest - cost <= segmentPages + 1), 'a block costs at most 1 less than another, or ends with a ring');
+  });
+  return largest;
+}
+
+/** The least that the costliest of `blocks` blocks can cost: of every way to cut the line of pages. */
+function leastCost(pages: readonly number[], blocks: number, segmentPages: number): number {
+  const ringOfPage = pages.flatMap((count, ring) => Array.from({ length: count }, () => ring));
+  const total = ringOfPage.length;
+  let least = Array.from({ length: total + 1 }, (_, end) => (end === 0 ? 0 : Infinity));
+  for (let block = 0; block < blocks; block += 1) {
+    least = least.map((_, end) => {
+      let best = least[end]!;
+      for (let begin = end - 1; begin >= 0; begin -= 1) {
+        const pieces = new Set(ringOfPage.slice(begin, end)).size;
+        best = Math.min(best, Math.max(least[begin]!, end - begin + segmentPages * pieces));
+      }
+      return best;
+    });
+  }
+  return least[total]!;
+}
+
+const sizes = [1, 2, 3, 4, 5, 7];
+
+/** One to three rings of few pages. */
+function* smallRings(): Generator<readonly number[]> {
+  for (const a of sizes) {
+    yield [a];
+    for (const b of sizes) {
+      yield [a, b];
+      for (const c of sizes) yield [a, b, c];
+    }
+  }
+}
+
 test('all rings of a small space, on 1 to 9 blocks', () => {
-  const sizes = [1, 2, 3, 4, 5, 7];
-  for (let blocks = 1; blocks <= 9; blocks += 1) {
-    for (const minPages of [1, 2, 3]) {
-      for (const a of sizes) {
-        check([a], blocks, minPages);
-        for (const b of sizes) {
-          check([a, b], blocks, minPages);
-          for (const c of sizes) check([a, b, c], blocks, minPages);
-        }
+  for (const pages of smallRings()) {
+    for (let blocks = 1; blocks <= 9; blocks += 1) {
+      for (const minPages of [1, 2, 3]) {
+        for (const segmentPages of [0, 1, 3]) check(pages, blocks, minPages, segmentPages);
+      }
+    }
+  }
+});
+
+test('the costliest block costs as little as it can: against every cut', () => {
+  for (const pages of smallRings()) {
+    for (const blocks of [1, 2, 3, 5, 8]) {
+      for (const segmentPages of [0, 1, 3]) {
+        const most = Math.max(1, Math.min(blocks, Math.floor(sumOf(pages) / 2)));
+        expect(check(pages, blocks, 2, segmentPages), JSON.stringify({ pages, blocks, segmentPages })).toBe(leastCost(pages, most, segmentPages));
       }
     }
   }
@@ -73,12 +124,18 @@ test('all rings of a small space, on 1 to 9 blocks', () => {
 
 test('random batches on devices of any size', () => {
   const pages = fc.array(fc.integer({ min: 1, max: 300 }), { minLength: 1, maxLength: 60 });
-  fc.assert(fc.property(pages, fc.integer({ min: 1, max: 600 }), fc.integer({ min: 1, max: 8 }), check), { numRuns: 200 });
+  fc.assert(fc.property(pages, fc.integer({ min: 1, max: 600 }), fc.integer({ min: 1, max: 8 }), fc.integer({ min: 0, max: 12 }), (...given) => void check(...given)), { numRuns: 200 });
+});
+
+test('where a segment costs nothing, runs differ by at most a page', () => {
+  const segments = readSegments(decodeSegments(schedule(2, 0), ringsOf([5, 80, 3, 17]), 13));
+  const runs = Array.from({ length: 13 }, (_, block) => sumOf(segments.filter((segment) => segment.block === block).map(({ begin, end }) => end - begin)));
+  expect(Math.max(...runs) - Math.min(...runs)).toBeLessThanOrEqual(1);
 });
 
 test('one page, and fewer pages than blocks', () => {
-  expect(readSegments(decodeSegments(schedule(2), ringsOf([1]), 132))).toHaveLength(1);
-  const few = decodeSegments(schedule(2), ringsOf([2, 3]), 132);
+  expect(readSegments(decodeSegments(schedule(2, 3), ringsOf([1]), 132))).toHaveLength(1);
+  const few = decodeSegments(schedule(2, 3), ringsOf([2, 3]), 132);
   expect(few.blocks).toBe(2);
   expect(readSegments(few).map(({ block, kvHead, begin, end, split, splits }) => [block, kvHead, begin, end, split, splits])).toEqual([
     [0, 0, 0, 2, 0, 1],
@@ -86,11 +143,41 @@ test('one page, and fewer pages than blocks', () => {
   ]);
 });
 
+test('a block that begins no further ring pays for what it leaves', () => {
+  // Two segments cost 2 x 3 pages: 10 + 10 pages on three blocks are cut as 8 + 2, 2 + 3, 7 of cost 11, 11, 10, and not in three equal runs.
+  const blocks = readSegments(decodeSegments(schedule(2, 3), ringsOf([10, 10]), 3)).map(({ block, begin, end }) => [block, end - begin]);
+  expect(blocks).toEqual([[0, 8], [1, 2], [1, 3], [2, 7]]);
+});
+
 test('no rings give one block with nothing to do', () => {
-  expect(decodeSegments(schedule(2), [], 8)).toEqual({ words: new Int32Array(), begins: new Int32Array(2), blocks: 1, partials: 0, tickets: 0 });
+  for (const given of [schedule(2, 3), unbalanced]) expect(decodeSegments(given, [], 8)).toEqual({ words: new Int32Array(), blocks: 1, partials: 0, tickets: 0 });
 });
 
 test('the same rings give the same words', () => {
   const rings = ringsOf([5, 80, 3, 17]);
-  expect(decodeSegments(schedule(2), rings, 13)).toEqual(decodeSegments(schedule(2), rings, 13));
+  expect(decodeSegments(schedule(2, 3), rings, 13)).toEqual(decodeSegments(schedule(2, 3), rings, 13));
+});
+
+describe('not balanced', () => {
+  const cut = (pages: readonly number[], blocks: number): Segment[] => {
+    const result = decodeSegments(unbalanced, ringsOf(pages), blocks);
+    const segments = readSegments(result);
+    checkRings(ringsOf(pages), result, segments, mustOf({ pages, blocks, segments, result }));
+    return segments;
+  };
+
+  test('every ring is cut into as many pieces as any other, each of a block of its own', () => {
+    const segments = cut([40, 4, 12], 12);
+    expect(segments.map(({ block }) => block)).toEqual(segments.map((_, index) => index));
+    expect([0, 1, 2].map((ring) => segments.filter(({ kvHead }) => kvHead === ring).map(({ begin, end }) => end - begin))).toEqual([[10, 10, 10, 10], [1, 1, 1, 1], [3, 3, 3, 3]]);
+  });
+
+  test('all rings of a small space', () => {
+    for (const pages of smallRings()) {
+      for (let blocks = 1; blocks <= 9; blocks += 1) {
+        const pieces = pages.map((_, ring) => cut(pages, blocks).filter(({ kvHead }) => kvHead === ring).length);
+        expect(Math.max(...pieces)).toBeLessThanOrEqual(Math.ceil(blocks / pages.length));
+      }
+    }
+  });
 });

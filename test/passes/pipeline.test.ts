@@ -1,7 +1,7 @@
 /** What holds of every pass for every module: it is pure, repeatable, and leaves a legal module. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { KernelNode, Module, ScheduledModule } from '../../src/ir/nodes.ts';
+import type { DecodeKernel, KernelNode, Module, ScheduledModule } from '../../src/ir/nodes.ts';
 import { printModule } from '../../src/ir/print.ts';
 import { verifyModule } from '../../src/ir/verify.ts';
 import { findArchitecture } from '../../src/arch/registry.ts';
@@ -41,15 +41,20 @@ test('every layer has each kernel it needs once, for each element type and archi
   fc.assert(
     fc.property(arbitraryModule, arbitraryContext, (input, context) => {
       const { kernels, shape, layers } = runPasses(input, pipeline, context) as ScheduledModule;
-      const variants = (kernel: KernelNode): boolean => kernel.role !== 'append' || !kernel.rope || context.rope;
+      const variants = (kernel: KernelNode): boolean => kernel.role === 'prefill' || !kernel.rope || context.rope;
       expect(kernels.every(variants)).toBe(true);
+      const roles = (role: string): string[] => (context.rope ? [role, role] : [role]);
       for (let layer = 0; layer < shape.layers; layer += 1) {
         for (const elementType of context.elementTypes) {
-          for (const { name } of context.architectures) {
+          for (const { name, family } of context.architectures) {
             const mine = kernels.filter((kernel) => kernel.layers.includes(layer) && kernel.elementType === elementType && kernel.architectures.includes(name));
-            expect(mine.map(({ role }) => role)).toEqual(['append', ...(context.rope ? ['append'] : []), 'decode', 'prefill']);
-            const masked = mine.some((kernel) => kernel.role === 'decode' && kernel.ageMask);
-            expect(masked).toBe(layers[layer]!.ringGroups.some(({ group }) => group.ageMask));
+            expect(mine.map(({ role }) => role)).toEqual([...roles('append'), ...roles('decode'), 'prefill']);
+            const decodes = mine.filter((kernel): kernel is DecodeKernel => kernel.role === 'decode');
+            const specialised = !context.ablations.includes('unspecialised');
+            const masked = !specialised || layers[layer]!.ringGroups.some(({ group }) => group.ageMask);
+            for (const decode of decodes) expect(decode).toMatchObject({ ageMask: masked, specialised, cacheType: context.cacheType, producer: family === 'hopper' });
+            if (context.ablations.includes('cuda-cores')) expect(decodes.map(({ compute }) => compute)).not.toContain('tensorCores');
+            if (context.ablations.includes('tensor-cores')) expect(decodes.map(({ compute }) => compute)).not.toContain('cudaCores');
           }
         }
       }
@@ -58,11 +63,15 @@ test('every layer has each kernel it needs once, for each element type and archi
   );
 });
 
-test('no block asks for more shared memory than its architectures have', () => {
+test('no block asks for more shared memory than its architectures have, and decode finds the room that it counts on', () => {
   fc.assert(
     fc.property(arbitraryModule, arbitraryContext, (input, context) => {
-      for (const { sharedBytes, architectures } of (runPasses(input, pipeline, context) as ScheduledModule).kernels) {
-        for (const name of architectures) expect(sharedBytes).toBeLessThanOrEqual(findArchitecture(name)!.sharedBytesPerBlock);
+      for (const kernel of (runPasses(input, pipeline, context) as ScheduledModule).kernels) {
+        for (const { sharedBytesPerBlock, sharedBytesPerSm } of kernel.architectures.map((name) => findArchitecture(name)!)) {
+          expect(kernel.sharedBytes).toBeLessThanOrEqual(sharedBytesPerBlock);
+          // CUDA keeps a KiB of each block's.
+          if (kernel.role === 'decode') expect(kernel.minBlocksPerSm * (kernel.sharedBytes + 1024)).toBeLessThanOrEqual(sharedBytesPerSm);
+        }
       }
     }),
     { numRuns: 60 },

@@ -2,20 +2,20 @@
  * A fixture of a pass, `test/passes/<passName>/<case>.txt`:
  *
  *     # Why this case is here.
- *     target architectures=sm_80,sm_86 elementTypes=bf16,fp16 rope=true
+ *     target architectures=sm_80,sm_86 elementTypes=bf16,fp16 rope=true cacheType=element ablations=unspecialised,cuda-cores
  *     shape layers=1 queryHeads=2 kvHeads=2 headDim=64
  *     layer 0: N | 256
  *     ---
  *     the printed IR after the pass, which ran after all the passes before it
  *
- * `target` may be left out. A case whose name begins with `nothing` shows a module for which the pass has nothing to do.
+ * `target` may be left out, and any of its fields. A case whose name begins with `nothing` shows a module for which the pass has nothing to do.
  */
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { findArchitecture } from '../../src/arch/registry.ts';
-import type { ElementType, HeadModule } from '../../src/ir/nodes.ts';
+import type { CacheType, ElementType, HeadModule } from '../../src/ir/nodes.ts';
 import { sinkWindow } from '../../src/mask/sinkWindow.ts';
-import type { PassContext } from '../../src/passes/pass.ts';
+import type { Ablation, PassContext } from '../../src/passes/pass.ts';
 import { readHeadModule } from '../ir/readHeadModule.ts';
 
 export interface PassCase {
@@ -54,5 +54,12 @@ function readTarget(line: string, sink: number): PassContext {
     return architecture;
   });
   const elementTypes = (fields.get('elementTypes') ?? 'bf16').split(',') as ElementType[];
-  return { architectures, elementTypes, rope: fields.get('rope') === 'true', mask: sinkWindow(sink) };
+  return {
+    architectures,
+    elementTypes,
+    rope: fields.get('rope') === 'true',
+    cacheType: (fields.get('cacheType') ?? 'element') as CacheType,
+    ablations: (fields.get('ablations')?.split(',') ?? []) as Ablation[],
+    mask: sinkWindow(sink),
+  };
 }

@@ -1,4 +1,4 @@
-/** Decode segments as records, for tests: the fields of `DecodeSegment` in templates/include/moa/decode.cuh, in their order. */
+/** Decode segments as records, for tests: the fields of `DecodeSegment` in templates/include/moa/decode/segment.cuh, in their order. */
 import { decodeSegmentWords, type DecodeSegments } from '../../src/passes/schedule/decodeSegments.ts';
 
 export interface Segment {
@@ -16,13 +16,16 @@ export interface Segment {
 }
 
 /** The segments in the order of the blocks that read them. */
-export function readSegments({ words, begins, blocks }: DecodeSegments): Segment[] {
+export function readSegments({ words, blocks }: DecodeSegments): Segment[] {
   const segments: Segment[] = [];
-  for (let block = 0; block < blocks; block += 1) {
-    for (let index = begins[block]!; index < begins[block + 1]!; index += 1) {
-      const [slot, kvHead, tableOffset, window, begin, end, split, splits, partial, ticket] = words.subarray(index * decodeSegmentWords) as unknown as [number, number, number, number, number, number, number, number, number, number];
+  for (let block = 0; block < blocks && words.length > 0; block += 1) {
+    for (let index = block; index >= 0; ) {
+      const [slot, kvHead, tableOffset, window, begin, end, split, splits, partial, ticket, next] = [...words.subarray(index * decodeSegmentWords, (index + 1) * decodeSegmentWords)] as Fields;
       segments.push({ block, slot, kvHead, tableOffset, window, begin, end, split, splits, partial, ticket });
+      index = next;
     }
   }
   return segments;
 }
+
+type Fields = [number, number, number, number, number, number, number, number, number, number, number];

@@ -1,5 +1,6 @@
 /** Random cases, with lengths that are awkward on purpose. */
 import fc from 'fast-check';
+import type { KernelFamily } from '../../src/arch/arch.ts';
 import { masksOf, type Case } from './case.ts';
 import type { Lane } from './inputs.ts';
 import type { RuleSpec } from './plans.ts';
@@ -12,6 +13,8 @@ export interface CaseOptions {
   readonly decodes?: number;
   readonly compareWhole?: boolean;
   readonly rope?: boolean;
+  /** What every case has. */
+  readonly with?: Partial<Case>;
   readonly layers?: number;
   /** The largest length bound. */
   readonly bound?: number;
@@ -49,10 +52,11 @@ export function caseArbitrary(options: CaseOptions = {}): fc.Arbitrary<Case> {
         queryScale: fc.constantFrom(0.5, 1, 4),
         shufflePages: fc.boolean(),
         multiprocessors: fc.constantFrom(1, 3, 8, 32),
+        family: fc.constantFrom<KernelFamily>('mmaSync', 'hopper'),
       }),
     )
     .map(({ picks, ...facts }) => {
-      const base: Case = { ...facts, prefill: [], compareWhole: options.compareWhole ?? false, rope: options.rope ?? false };
+      const base: Case = { ...facts, prefill: [], compareWhole: options.compareWhole ?? false, rope: options.rope ?? false, ...options.with };
       return { ...base, prefill: choosePrefill(base, picks, tiles) };
     });
 }

@@ -1,7 +1,10 @@
 /** A case: numbers that say all, so that one line of JSON runs it again. */
+import type { KernelFamily } from '../../src/arch/arch.ts';
+import type { CacheType } from '../../src/ir/nodes.ts';
+import type { Ablation } from '../../src/passes/pass.ts';
 import type { Lane } from './inputs.ts';
 import { oracleMask, type OracleMask } from '../oracle/mask.ts';
-import { ruleOf, type RuleSpec } from './plans.ts';
+import { ruleOf, type PlanSpec, type RuleSpec } from './plans.ts';
 import { limitsOf, shapeOf } from './shapes.ts';
 
 export interface Case {
@@ -19,6 +22,12 @@ export interface Case {
   readonly queryScale?: number;
   readonly scale?: number;
   readonly rope?: boolean;
+  /** Of the kernels; `mmaSync` by default. */
+  readonly family?: KernelFamily;
+  /** Of keys and values; the element type by default. With `e4m3` only the normal lane, and no `compareWhole`. */
+  readonly cacheType?: CacheType;
+  /** What decode goes without. */
+  readonly ablations?: readonly Ablation[];
   /** Pages are taken from the pool in a random order. */
   readonly shufflePages?: boolean;
   /** Also prefill all tokens at once, and compare outputs and caches. */
@@ -34,6 +43,11 @@ export interface Case {
 }
 
 export const ropeTheta = 10000;
+
+/** The plan of a case. */
+export function specOf({ shape, rules, rope, family, cacheType, ablations }: Case): PlanSpec {
+  return { shape, rules, rope: rope ?? false, family: family ?? 'mmaSync', cacheType: cacheType ?? 'element', ablations: ablations ?? [] };
+}
 
 /** The mask of each head of a layer. */
 export function masksOf({ shape, rules, bound }: Case, layer: number): OracleMask[] {

@@ -51,7 +51,7 @@ export function checkPrefillCounts(device: Device, testCase: Case, layer: number
   expectEqual('matrix products of prefill', counters.mma, tiles * 2 * (tile.rows / 16) * (tile.columns / 8) * (headDim / 16));
   const rotated = testCase.rope === true ? tokens * (queryHeads + kvHeads) * rowBytes : 0;
   const results = tokens * queryHeads * (rowBytes + 4);
-  expectEqual('bytes stored by append and prefill', counters.globalStoreBytes, kept * 2 * rowBytes + rotated + results + (tokens > 0 ? testCase.prefill.length * 4 : 0));
+  expectEqual('bytes stored by append and prefill', counters.globalStoreBytes, (kept * 2 * rowBytes) / (testCase.cacheType === 'e4m3' ? 2 : 1) + rotated + results + (tokens > 0 ? testCase.prefill.length * 4 : 0));
   if (blocks > counters.blocks) throw new Error(`${counters.blocks} blocks ran for ${blocks} blocks of rows`);
 }
 
@@ -59,6 +59,7 @@ export function checkPrefillCounts(device: Device, testCase: Case, layer: number
 export function checkDecodeCounts(device: Device, testCase: Case, layer: number, lengths: readonly number[]): void {
   const { headDim, queryHeads, kvHeads, sink } = shapeOf(testCase.shape);
   const masks = masksOf(testCase, layer);
+  const cacheBytes = testCase.cacheType === 'e4m3' ? 1 : 2;
   const sinkSlots = Math.ceil(sink / pageTokens) * pageTokens;
   let [pages, rows] = [0, 0];
   for (const length of lengths) {
@@ -72,7 +73,16 @@ export function checkDecodeCounts(device: Device, testCase: Case, layer: number,
   }
   const { counters } = device;
   expectEqual('pages that decode read', counters.pages, pages);
-  expectEqual('bytes that decode copied to shared memory', counters.asyncCopyBytes, rows * headDim * 4);
-  expectEqual('zero fills of decode', counters.zeroFills, ((pages * pageTokens - rows) * headDim * 4) / 16);
-  expectEqual('matrix products of decode', counters.mma, pages * 4 * 4 * (headDim / 16));
+  if (testCase.family === 'hopper') {
+    expectEqual('pages that decode copied in bulk', counters.bulkCopies, pages);
+    expectEqual('bytes that decode copied in bulk', counters.bulkCopyBytes, pages * pageTokens * headDim * 2 * cacheBytes);
+    expectEqual('bytes that decode copied otherwise', counters.asyncCopyBytes, 0);
+  } else {
+    expectEqual('bytes that decode copied to shared memory', counters.asyncCopyBytes, rows * headDim * 2 * cacheBytes);
+    expectEqual('zero fills of decode', counters.zeroFills, ((pages * pageTokens - rows) * headDim * 2 * cacheBytes) / 16);
+  }
+  const { ablations = [] } = testCase;
+  // Four warps, K Q^T and V^T P^T, for each eight heads that the kernel has room for.
+  const headTiles = ablations.includes('cuda-cores') ? 0 : ablations.includes('unspecialised') ? 2 : Math.ceil(queryHeads / kvHeads / 8);
+  expectEqual('matrix products of decode', counters.mma, pages * 4 * 2 * (headDim / 16) * headTiles);
 }

@@ -14,7 +14,7 @@ import { renderKernel } from '../../src/emit/templateEngine.ts';
 import { Device, type DeviceOptions } from '../../src/runtime/device.ts';
 import type { Module } from '../../src/runtime/kernel.ts';
 import { Plan } from '../../src/runtime/plan.ts';
-import { compileSpec, type CompiledSpec, type PlanSpec } from './plans.ts';
+import { compileSpec, testArchitectures, type CompiledSpec, type PlanSpec } from './plans.ts';
 
 /** Where cases run. */
 export interface Target {
@@ -65,7 +65,12 @@ export function emulatorTarget(): Target {
   };
 }
 
-/** A GPU. `folder` holds `<shape>.cubin` for every shape. Their kernels were built for the tests, without a package around them. */
+/** The kernels of a spec, but for its rules: `<shape>.<variant>.<architecture>`. */
+export function cubinName({ shape, family = 'mmaSync', cacheType = 'element', ablations = [] }: PlanSpec): string {
+  return [shape, ...(cacheType === 'e4m3' ? ['e4m3'] : []), ...ablations, testArchitectures[family]].join('.');
+}
+
+/** A GPU. `folder` holds a cubin for every shape, variant and family. Their kernels were built for the tests, without a package around them. */
 export function cudaTarget(spec: 'cuda:0', folder: URL): Target {
   let opened: Promise<Device> | undefined;
   const modules = new Map<string, Promise<Module>>();
@@ -74,8 +79,9 @@ export function cudaTarget(spec: 'cuda:0', folder: URL): Target {
     device: () => (opened ??= Device.open(spec)),
     async load(device, planSpec) {
       const { definition } = compileSpec(planSpec);
-      let loading = modules.get(planSpec.shape);
-      if (loading === undefined) modules.set(planSpec.shape, (loading = readFile(new URL(`${planSpec.shape}.cubin`, folder)).then((image) => device.loadCubin(image))));
+      const unit = cubinName(planSpec);
+      let loading = modules.get(unit);
+      if (loading === undefined) modules.set(unit, (loading = readFile(new URL(`${unit}.cubin`, folder)).then((image) => device.loadCubin(image))));
       const module = await loading;
       // The modules stay loaded for later plans, so they are not the plan's to dispose.
       return Plan.create(device, definition, [], new Map(definition.kernels.map(({ name }) => [name, module.kernel(name)])));

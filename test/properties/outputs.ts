@@ -1,6 +1,6 @@
 /** Runs a case without an oracle and returns every bit that came out, for comparisons of two runs. */
 import type { DeviceOptions } from '../../src/runtime/device.ts';
-import type { Case } from './case.ts';
+import { specOf, type Case } from './case.ts';
 import type { Target } from './harness.ts';
 import { makeTokens, openSession, type Tokens } from './runCase.ts';
 import { shapeOf } from './shapes.ts';
@@ -22,7 +22,7 @@ export interface OutputOptions {
 
 export async function outputsOf(target: Target, testCase: Case, options: OutputOptions = {}): Promise<Outputs> {
   const device = await target.device({ seed: testCase.seed, ...options.device });
-  using plan = await target.load(device, { shape: testCase.shape, rules: testCase.rules, rope: testCase.rope ?? false });
+  using plan = await target.load(device, specOf(testCase));
   using session = openSession(plan, testCase, target);
   const shape = shapeOf(testCase.shape);
   const tokens = options.tokens ?? makeTokens(testCase);

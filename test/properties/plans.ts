@@ -1,10 +1,12 @@
 /** Makes a compiled plan in memory from a few numbers: the compiler's own passes, without a plan file. */
+import type { KernelFamily } from '../../src/arch/arch.ts';
 import { findArchitecture } from '../../src/arch/registry.ts';
 import { planDefinition } from '../../src/emit/planDefinition.ts';
-import type { HeadModule, KernelNode, ScheduledModule } from '../../src/ir/nodes.ts';
+import type { CacheType, HeadModule, KernelNode, ScheduledModule } from '../../src/ir/nodes.ts';
 import type { PlanDefinition } from '../../src/ir/planDefinition.ts';
 import { maskShapes } from '../../src/mask/registry.ts';
 import type { MaskShape } from '../../src/mask/mask.ts';
+import type { Ablation } from '../../src/passes/pass.ts';
 import { pipeline } from '../../src/passes/pipeline.ts';
 import { runPasses } from '../../src/passes/runPasses.ts';
 import type { OracleRule } from '../oracle/mask.ts';
@@ -19,6 +21,10 @@ export interface PlanSpec {
   /** `[layer][query head]`. */
   readonly rules: readonly (readonly RuleSpec[])[];
   readonly rope: boolean;
+  /** Of the kernels; `mmaSync` by default. */
+  readonly family?: KernelFamily;
+  readonly cacheType?: CacheType;
+  readonly ablations?: readonly Ablation[];
 }
 
 export interface CompiledSpec {
@@ -29,13 +35,13 @@ export interface CompiledSpec {
 
 export const ruleOf = ([alpha, numerator, denominator]: RuleSpec): OracleRule => ({ alpha, numerator, denominator });
 
-/** The architecture whose tiles are tested. */
-export const testArchitecture = 'sm_90';
+/** The architectures whose tiles are tested. */
+export const testArchitectures: Readonly<Record<KernelFamily, string>> = { mmaSync: 'sm_90', hopper: 'sm_90a' };
 
 export function compileSpec(spec: PlanSpec): CompiledSpec {
   const { elementType, headDim, queryHeads, kvHeads, sink } = shapeOf(spec.shape);
-  const architecture = findArchitecture(testArchitecture);
-  if (architecture === undefined) throw new Error(`the compiler does not know ${testArchitecture}`);
+  const architecture = findArchitecture(testArchitectures[spec.family ?? 'mmaSync']);
+  if (architecture === undefined) throw new Error(`the compiler does not know ${testArchitectures[spec.family ?? 'mmaSync']}`);
   const mask = maskShapes['sinkWindow']!(sink);
   const module: HeadModule = {
     kind: 'headModule',
@@ -46,7 +52,7 @@ export function compileSpec(spec: PlanSpec): CompiledSpec {
       heads: heads.map((rule, head) => ({ kind: 'head', rule: { kind: 'rule', ...lowestTerms(rule) }, origin: { path: `alphas[${layer}][${head}]` } })),
     })),
   };
-  const context = { architectures: [architecture], elementTypes: [elementType], rope: spec.rope, mask };
+  const context = { architectures: [architecture], elementTypes: [elementType], rope: spec.rope, cacheType: spec.cacheType ?? 'element', ablations: spec.ablations ?? [], mask } as const;
   const scheduled = runPasses(module, pipeline, context) as ScheduledModule;
   return { definition: planDefinition(scheduled, mask, {}), kernels: scheduled.kernels, mask };
 }

@@ -5,8 +5,8 @@ import type { Session } from '../../src/runtime/session.ts';
 import { decodeElements } from '../../src/runtime/elements.ts';
 import { scaledKeys } from '../oracle/attention.ts';
 import { rotatedRow } from '../oracle/rope.ts';
-import { elementStep } from '../oracle/rounding.ts';
-import { CaseFailure, masksOf, ringMask, ropeTheta, type Case } from './case.ts';
+import { elementStep, toElement } from '../oracle/rounding.ts';
+import { CaseFailure, specOf, masksOf, ringMask, ropeTheta, type Case } from './case.ts';
 import { checkCache } from './checkCache.ts';
 import { checkDecodeCounts, checkPrefillCounts } from './checkCounts.ts';
 import { checkRows, newTally, type FoundRows, type Tally } from './checkRows.ts';
@@ -14,6 +14,7 @@ import type { Target } from './harness.ts';
 import { makeInputs, type SequenceInputs } from './inputs.ts';
 import { Random } from './random.ts';
 import { shapeOf } from './shapes.ts';
+import { scalesOf, storedTokens } from './storedTokens.ts';
 import { TensorSet } from './tensors.ts';
 
 /** The tokens of one (layer, sequence): as given, and as attended: turned by RoPE where the case has it. */
@@ -36,7 +37,7 @@ export interface Run {
 export async function runCase(target: Target, testCase: Case): Promise<Tally> {
   try {
     const device = await target.device({ seed: testCase.seed, ...(testCase.multiprocessors === undefined ? {} : { multiprocessors: testCase.multiprocessors }) });
-    using plan = await target.load(device, { shape: testCase.shape, rules: testCase.rules, rope: testCase.rope ?? false });
+    using plan = await target.load(device, specOf(testCase));
     using session = openSession(plan, testCase, target);
     const run: Run = { testCase, target, device, session, tokens: makeTokens(testCase), tally: newTally() };
     testCase.rules.forEach((_, layer) => prefillAndCheck(run, layer));
@@ -56,12 +57,14 @@ export async function runCase(target: Target, testCase: Case): Promise<Tally> {
 export function openSession(plan: Plan, testCase: Case, target: Target): Session {
   const { bound, prefill, scale, rope, shufflePages, seed } = testCase;
   const shape = { batch: prefill.length, lengthBound: bound };
+  const cacheScales = scalesOf(testCase);
   // A GPU hands out memory as it was left: leave NaN where the pool will probably lie. The emulator does so by itself.
   if (target.kind === 'cuda') plan.device.alloc(plan.memory(shape).cache).fill(0xff).dispose();
   return plan.createSession({
     ...shape,
     ...(scale === undefined ? {} : { scale }),
     ...(rope === true ? { rope: { theta: ropeTheta } } : {}),
+    ...(cacheScales === undefined ? {} : { cacheScales }),
     ...(shufflePages === true ? { pageOrder: (pages: number) => new Random(seed).shuffled(pages) } : {}),
   });
 }
@@ -100,9 +103,9 @@ function decodeAndCheck(run: Run, layer: number, step: number): void {
   if (counted) device.resetCounters();
   session.decode(layer, tensors);
   if (counted) checkDecodeCounts(device, testCase, layer, pieces.map(({ end }) => end));
-  takeTurned(run, layer, tensors, (n) => [pieces[n]!.begin, pieces[n]!.end]);
+  turnNewTokens(run, layer, pieces.map(({ begin }) => begin));
   const [out, lse] = [tensors.values('out'), tensors.logSums()];
-  compare(run, layer, (n) => ({ out, lse, firstRow: n - pieces[n]!.begin }), (n) => [pieces[n]!.begin]);
+  compare(run, layer, (n) => ({ out, lse, firstRow: n - pieces[n]!.begin }), (n) => [pieces[n]!.begin], (inputs) => storedTokens(testCase, layer, inputs));
 }
 
 /** The central invariant: prefill of all tokens gives what prefill and decode gave, and leaves the same cache. */
@@ -118,7 +121,7 @@ function wholeAndCheck(run: Run, whole: Session, layer: number): void {
   checkCaches(run, whole, layer, testCase.decodes);
 }
 
-function compare(run: Run, layer: number, foundOf: (n: number) => FoundRows, positionsOf: (n: number) => readonly number[]): void {
+function compare(run: Run, layer: number, foundOf: (n: number) => FoundRows, positionsOf: (n: number) => readonly number[], attendedOf = (inputs: SequenceInputs) => inputs): void {
   const { testCase, tokens, tally } = run;
   const shape = shapeOf(testCase.shape);
   const masks = masksOf(testCase, layer);
@@ -126,7 +129,7 @@ function compare(run: Run, layer: number, foundOf: (n: number) => FoundRows, pos
   testCase.prefill.forEach((_, n) => {
     const positions = positionsOf(n);
     if (positions.length === 0) return;
-    const inputs = tokens[layer]![n]!.attended;
+    const inputs = attendedOf(tokens[layer]![n]!.attended);
     const scaled = keysOf(testCase, inputs);
     for (const head of heads) {
       try {
@@ -155,43 +158,82 @@ export function checkCaches({ testCase, tokens }: Run, session: Session, layer: 
   const groupSize = shape.queryHeads / shape.kvHeads;
   const kvHeads = testCase.sampleHeads === undefined ? range(0, shape.kvHeads) : [...new Set(testCase.sampleHeads.map((head) => Math.floor(head / groupSize)))];
   testCase.prefill.forEach((count, n) => {
-    for (const kvHead of kvHeads) checkCache(session, shape, layer, n, kvHead, ringMask(masks, groupSize, kvHead), tokens[layer]![n]!.attended, count + steps);
+    for (const kvHead of kvHeads) checkCache(session, testCase, layer, n, kvHead, ringMask(masks, groupSize, kvHead), tokens[layer]![n]!.attended, count + steps);
   });
 }
 
 /** With RoPE: reads the turned q and k back, compares them with float64, and keeps them as what was attended. */
 function takeTurned({ testCase, tokens }: Run, layer: number, tensors: TensorSet, rangeOf: (n: number) => readonly [number, number]): void {
   if (testCase.rope !== true) return;
-  const { headDim, queryHeads, kvHeads, elementType } = shapeOf(testCase.shape);
+  const { headDim, queryHeads, kvHeads } = shapeOf(testCase.shape);
   for (const [name, heads] of [['q', queryHeads], ['k', kvHeads]] as const) {
     const turned = tensors.values(name);
     testCase.prefill.forEach((_, n) => {
       const [begin, end] = rangeOf(n);
       const { given, attended } = tokens[layer]![n]!;
       for (let row = begin * heads; row < end * heads; row += 1) {
-        const position = Math.floor(row / heads);
-        const exact = rotatedRow(given[name], row, headDim, position, ropeTheta);
         const from = (tensors.cuSeqlens[n]! * heads + row - begin * heads) * headDim;
-        for (let d = 0; d < headDim; d += 1) {
-          const value = turned[from + d]!;
-          const partner = Math.abs(given[name][row * headDim + ((d + headDim / 2) % headDim)]!);
-          const limit = 0.5 * elementStep(elementType, exact[d]!) + 2 ** -20 * (Math.abs(given[name][row * headDim + d]!) + partner);
-          if (!(Math.abs(value - exact[d]!) <= limit)) throw new Error(`layer ${layer}, sequence ${n}: turned ${name} at position ${position}, column ${d} is ${value}, exactly ${exact[d]}`);
-          attended[name][row * headDim + d] = value;
-        }
+        checkTurned(testCase, given[name], attended[name], row, Math.floor(row / heads), turned.subarray(from, from + headDim), `layer ${layer}, sequence ${n}: turned ${name}`);
       }
     });
   }
 }
 
-/** Prefill turned every token to the same bits that prefill and decode did. */
+/**
+ * With RoPE: what decode attended. It leaves q and k as they were: the turned key is read from the cache and compared with float64, q is turned
+ * here.
+ */
+function turnNewTokens({ testCase, tokens, session }: Run, layer: number, positions: readonly number[]): void {
+  if (testCase.rope !== true) return;
+  const { headDim, queryHeads, kvHeads, elementType } = shapeOf(testCase.shape);
+  positions.forEach((position, n) => {
+    const { given, attended } = tokens[layer]![n]!;
+    for (let row = position * queryHeads; row < (position + 1) * queryHeads; row += 1) {
+      rotatedRow(given.q, row, headDim, position, ropeTheta).forEach((value, d) => {
+        attended.q[row * headDim + d] = toElement(elementType, value);
+      });
+    }
+    for (let kvHead = 0; kvHead < kvHeads; kvHead += 1) {
+      if (testCase.cacheType === 'e4m3') {
+        // The code says too little: what was encoded is turned here.
+        const row = position * kvHeads + kvHead;
+        rotatedRow(given.k, row, headDim, position, ropeTheta).forEach((value, d) => {
+          attended.k[row * headDim + d] = toElement(elementType, value);
+        });
+        continue;
+      }
+      const cached = session.cachedTokens(layer, n, kvHead);
+      const at = cached.positions.indexOf(position);
+      if (at < 0) throw new Error(`layer ${layer}, sequence ${n}: the cache of KV head ${kvHead} does not hold the new token at position ${position}`);
+      const turned = decodeElements(elementType, cached.keys.subarray(at * headDim, (at + 1) * headDim));
+      checkTurned(testCase, given.k, attended.k, position * kvHeads + kvHead, position, turned, `layer ${layer}, sequence ${n}: cached key`);
+    }
+  });
+}
+
+/** Compares a turned row with float64 and keeps it as what was attended. */
+function checkTurned({ shape }: Case, given: Float32Array, attended: Float32Array, row: number, position: number, turned: Float32Array, what: string): void {
+  const { headDim, elementType } = shapeOf(shape);
+  const exact = rotatedRow(given, row, headDim, position, ropeTheta);
+  for (let d = 0; d < headDim; d += 1) {
+    const value = turned[d]!;
+    const own = Math.abs(given[row * headDim + d]!);
+    const partner = Math.abs(given[row * headDim + ((d + headDim / 2) % headDim)]!);
+    const limit = 0.5 * elementStep(elementType, exact[d]!) + 2 ** -20 * (own + partner);
+    if (!(Math.abs(value - exact[d]!) <= limit)) throw new Error(`${what} at position ${position}, column ${d} is ${value}, exactly ${exact[d]}`);
+    attended[row * headDim + d] = value;
+  }
+}
+
+/** Prefill turned every token to the same bits that prefill and decode did, as far as those can be read: decode keeps its turned q to itself. */
 function checkSameTurn({ testCase, tokens }: Run, layer: number, tensors: TensorSet): void {
   const { headDim, queryHeads, kvHeads, elementType } = shapeOf(testCase.shape);
   for (const [name, heads] of [['q', queryHeads], ['k', kvHeads]] as const) {
     const turned = decodeElements(elementType, tensors.bits(name));
     tokens[layer]!.forEach(({ attended }, n) => {
       const from = tensors.cuSeqlens[n]! * heads * headDim;
-      attended[name].forEach((value, index) => {
+      const known = name === 'k' ? attended.k.length : testCase.prefill[n]! * heads * headDim;
+      attended[name].subarray(0, known).forEach((value, index) => {
         if (turned[from + index] !== value) throw new Error(`layer ${layer}, sequence ${n}: turned ${name} differs between prefill and decode at element ${index}`);
       });
     });

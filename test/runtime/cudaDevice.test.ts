@@ -125,6 +125,38 @@ test('captures, replays, and keeps the code of a module that was unloaded', () =
   expectNothingLeft();
 });
 
+test('a programmatic launch says so to the driver, also in a capture', () => {
+  const buffer = device.upload(new Uint32Array(1));
+  const kernel = module.kernel('fill');
+  const launch = (value: number) => kernel.launch({ ...shape, params: fillParams(buffer.address, 1, value), programmatic: true });
+  launch(1);
+  const graph = device.capture(() => launch(10));
+  graph.launch();
+  kernel.launch({ ...shape, params: fillParams(buffer.address, 1, 100), programmatic: false });
+  expect(words(buffer.read())[0]).toBe(111);
+  expect([fake.calls().get('cuLaunchKernelEx'), fake.calls().get('cuLaunchKernel')]).toEqual([2, 1]);
+});
+
+test('a driver before 12.3 captures it as a plain launch', async () => {
+  fake.control({ version: 12020 });
+  using older = await Device.open('cuda');
+  const kernel = older.loadCubin(fakeCubin()).kernel('fill');
+  const launch = () => kernel.launch({ ...shape, params: fillParams(older.alloc(4).address, 1, 1), programmatic: true });
+  launch();
+  older.capture(launch).launch();
+  older.synchronize();
+  expect([fake.calls().get('cuLaunchKernelEx'), fake.calls().get('cuLaunchKernel')]).toEqual([1, 1]);
+});
+
+test('below compute capability 9.0 a programmatic launch is a plain one', async () => {
+  fake.control({ computeMajor: 8 });
+  using older = await Device.open('cuda');
+  const buffer = older.upload(new Uint32Array(1));
+  older.loadCubin(fakeCubin()).kernel('fill').launch({ ...shape, params: fillParams(buffer.address, 1, 5), programmatic: true });
+  expect(words(buffer.read())[0]).toBe(5);
+  expect([fake.calls().get('cuLaunchKernelEx'), fake.calls().get('cuLaunchKernel')]).toEqual([undefined, 1]);
+});
+
 test('closing frees everything, in the middle of a capture too', () => {
   device.upload(new Uint8Array(8));
   const kernel = module.kernel('fill');
@@ -209,6 +241,7 @@ test('no driver function fails unnoticed', () => {
     cuFuncSetAttribute: () => kernel.launch(launch),
     cuOccupancyMaxActiveBlocksPerMultiprocessor: () => kernel.occupancy(128, 0),
     cuLaunchKernel: () => kernel.launch(launch),
+    cuLaunchKernelEx: () => kernel.launch({ ...launch, programmatic: true }),
     cuStreamBeginCapture: () => device.capture(() => {}),
     cuGraphInstantiateWithFlags: () => device.capture(() => {}),
     cuGraphLaunch: () => graph.launch(),

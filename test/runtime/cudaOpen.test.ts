@@ -45,7 +45,7 @@ test('a missing or unfit driver is told apart', async () => {
   addon.setCudaLibrary(fake.library);
 });
 
-test('a driver from before 12.4 cannot tell the size of the parameters, and works', async () => {
+test('a driver from before 12.4 cannot do all, and works', async () => {
   const old = new FakeCuda(['-DOLD_DRIVER']);
   addon.setCudaLibrary(old.library);
   try {
@@ -56,6 +56,11 @@ test('a driver from before 12.4 cannot tell the size of the parameters, and work
     const expected = new Uint8Array(64);
     expected.set(fillParams(buffer.address, 1, 2));
     expect(buffer.read()).toEqual(expected);
+    // Nor launch programmatically, as drivers before 11.8.
+    old.forgetCalls();
+    kernel.launch({ grid: 1, threads: 32, sharedBytes: 0, params: fillParams(buffer.address, 1, 3), programmatic: true });
+    expect(buffer.read().at(12)).toBe(3);
+    expect(old.calls().get('cuLaunchKernel')).toBe(1);
   } finally {
     addon.setCudaLibrary(fake.library);
     old.remove();

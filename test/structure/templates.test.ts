@@ -11,7 +11,7 @@ import { readCase } from '../passes/readCase.ts';
 import { filesBelow, root } from './sources.ts';
 
 const roles: readonly KernelRole[] = ['prefill', 'append', 'decode'];
-const { module, context } = readCase('target architectures=sm_80 elementTypes=bf16,fp16 rope=true\nshape layers=2 queryHeads=2 kvHeads=1 headDim=64\nlayer 0: N | 256\nlayer 1: N | N');
+const { module, context } = readCase('target architectures=sm_80,sm_90a elementTypes=bf16,fp16 rope=true\nshape layers=2 queryHeads=2 kvHeads=1 headDim=64\nlayer 0: N | 256\nlayer 1: N | N');
 const { kernels } = runPasses(module, pipeline, context) as ScheduledModule;
 const contextsOf = (role: KernelRole): KernelContext[] => kernels.filter((kernel) => kernel.role === role).map((kernel) => kernelContext(kernel, context.mask));
 
@@ -60,9 +60,13 @@ function walk(program: hbs.AST.Program, prefix: string, uses: Uses): void {
   }
 }
 
-/** `name`, and `params.name` for the fields of a list's items. */
+/** `name`; `params` and `params.name` for a list and the fields of its items, `shape.name` for the fields of a record. */
 function fieldsOf(record: Readonly<Record<string, unknown>>): string[] {
-  return Object.entries(record).flatMap(([key, value]) => (Array.isArray(value) ? [key, ...fieldsOf(value[0] as Record<string, unknown>).map((inner) => `${key}.${inner}`)] : [key]));
+  return Object.entries(record).flatMap(([key, value]) => {
+    const inner = (of: unknown): string[] => fieldsOf(of as Record<string, unknown>).map((name) => `${key}.${name}`);
+    if (Array.isArray(value)) return [key, ...inner(value[0])];
+    return typeof value === 'object' && value !== null ? inner(value) : [key];
+  });
 }
 
 const used = new Map(roles.map((role) => [role, usesOf(`kernels/${role}.cu.hbs`)]));

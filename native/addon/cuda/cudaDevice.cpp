@@ -197,15 +197,30 @@ void CudaDevice::launch(Kernel& base, const LaunchShape& shape, ConstBytes param
     if (!params.empty()) std::memcpy(copy.data(), params.data(), params.size());
     if (params.size() < oldLimit) std::memset(copy.data() + params.size(), 0, oldLimit - params.size());
     void* pointers[] = {copy.data()};
-    const CUresult result = driver_->cuLaunchKernel(kernel.function(), shape.grid, 1, 1, shape.threads, 1, 1, shape.sharedBytes,
-                                                    stream_, pointers, nullptr);
+    const bool programmatic = shape.programmatic && canOverlap();
+    const CUresult result = programmatic ? launchProgrammatic(kernel.function(), shape, pointers)
+                                         : driver_->cuLaunchKernel(kernel.function(), shape.grid, 1, 1, shape.threads, 1, 1,
+                                                                   shape.sharedBytes, stream_, pointers, nullptr);
     // The details are put together for a failure only: launches are frequent.
     if (result != CUDA_SUCCESS) {
-        check(result, "cuLaunchKernel",
+        check(result, programmatic ? "cuLaunchKernelEx" : "cuLaunchKernel",
               "Kernel '" + kernel.name + "', grid " + std::to_string(shape.grid) + ", " + std::to_string(shape.threads) +
                   " threads, " + std::to_string(shape.sharedBytes) + " bytes of dynamic shared memory");
     }
     if (capturing()) captured_.push_back(kernel.module);
+}
+
+bool CudaDevice::canOverlap() const {
+    constexpr int inGraphs = 12030;  // the first version whose graphs have programmatic edges
+    return properties_.computeMajor >= 9 && driver_->cuLaunchKernelEx != nullptr && (!capturing() || driver_->version >= inGraphs);
+}
+
+CUresult CudaDevice::launchProgrammatic(CUfunction function, const LaunchShape& shape, void** params) {
+    CUlaunchAttribute attribute = {};
+    attribute.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+    attribute.value.programmaticStreamSerializationAllowed = 1;
+    const CUlaunchConfig config{shape.grid, 1, 1, shape.threads, 1, 1, shape.sharedBytes, stream_, &attribute, 1};
+    return driver_->cuLaunchKernelEx(&config, function, params, nullptr);
 }
 
 void CudaDevice::synchronize() {

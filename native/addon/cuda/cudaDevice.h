@@ -77,6 +77,9 @@ protected:
 
 private:
     void readProperties();
+    /// Whether a launch may begin before the one before it has ended. Where not, a programmatic launch is a plain one.
+    bool canOverlap() const;
+    CUresult launchProgrammatic(CUfunction function, const LaunchShape& shape, void** params);
 
     std::shared_ptr<const Driver> driver_;
     CUdevice device_ = 0;

@@ -34,6 +34,7 @@ const char* resolve(void* handle, Driver& driver) {
     MOA_CUDA_FUNCTIONS(MOA_RESOLVE)
 #undef MOA_RESOLVE
     driver.cuFuncGetParamInfo = reinterpret_cast<decltype(driver.cuFuncGetParamInfo)>(dlsym(handle, "cuFuncGetParamInfo"));
+    driver.cuLaunchKernelEx = reinterpret_cast<decltype(driver.cuLaunchKernelEx)>(dlsym(handle, "cuLaunchKernelEx"));
     return nullptr;
 }
 

@@ -63,6 +63,9 @@ struct Driver {
     /// From CUDA 12.4 on; null in older drivers.
     CUresult (*cuFuncGetParamInfo)(CUfunction function, size_t index, size_t* offset, size_t* bytes) = nullptr;
 
+    /// From CUDA 11.8 on; null in older drivers.
+    CUresult (*cuLaunchKernelEx)(const CUlaunchConfig* config, CUfunction function, void** params, void** extra) = nullptr;
+
     /// 12040 for CUDA 12.4.
     int version = 0;
     int deviceCount = 0;

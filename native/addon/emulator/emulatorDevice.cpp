@@ -91,7 +91,9 @@ void EmulatorDevice::forget(const GuardedMemory& memory) {
 }
 
 void EmulatorDevice::write(Memory& to, uint64_t offset, ConstBytes data) {
-    std::memcpy(static_cast<GuardedMemory&>(to).data() + offset, data.data(), data.size());
+    auto& memory = static_cast<GuardedMemory&>(to);
+    memory.forgetWriter(offset, data.size());
+    std::memcpy(memory.data() + offset, data.data(), data.size());
 }
 
 void EmulatorDevice::read(const Memory& from, uint64_t offset, Bytes into) {
@@ -99,10 +101,12 @@ void EmulatorDevice::read(const Memory& from, uint64_t offset, Bytes into) {
 }
 
 void EmulatorDevice::fill(Memory& memory, uint64_t offset, uint64_t bytes, uint8_t value) {
+    static_cast<GuardedMemory&>(memory).forgetWriter(offset, bytes);
     std::memset(static_cast<GuardedMemory&>(memory).data() + offset, value, bytes);
 }
 
 void EmulatorDevice::copy(Memory& to, uint64_t toOffset, const Memory& from, uint64_t fromOffset, uint64_t bytes) {
+    static_cast<GuardedMemory&>(to).forgetWriter(toOffset, bytes);
     std::memmove(static_cast<GuardedMemory&>(to).data() + toOffset, static_cast<const GuardedMemory&>(from).data() + fromOffset,
                  bytes);
 }
@@ -124,12 +128,13 @@ void EmulatorDevice::launch(Kernel& base, const LaunchShape& shape, ConstBytes p
     if (capturing()) {
         recording_.push_back(std::move(launch));
     } else {
-        run(launch);
+        run(launch, shape.programmatic);
     }
 }
 
-void EmulatorDevice::run(const Recorded& recorded) {
+void EmulatorDevice::run(const Recorded& recorded, bool programmatic) {
     const uint64_t number = launches_++;
+    launchNumber_ += 1;
     Finding kept[kKeptFindings];
     std::memset(kept, 0, sizeof kept);
     const auto& table = allocationTable();
@@ -146,7 +151,9 @@ void EmulatorDevice::run(const Recorded& recorded) {
     launch.failOnBankConflict = options_.failOnBankConflict ? 1 : 0;
     launch.findingCapacity = kKeptFindings;
     launch.findings = kept;
+    launch.programmatic = programmatic ? 1 : 0;
     launch.counters = &counters_;
+    launch.number = launchNumber_;
 
     const std::string what =
         "kernel '" + recorded.name + "' (launch " + std::to_string(number) + " of seed " + std::to_string(options_.seed) + ")";
@@ -181,7 +188,7 @@ void EmulatorDevice::run(const Recorded& recorded) {
 const std::vector<Allocation>& EmulatorDevice::allocationTable() {
     if (!tableCurrent_) {
         table_.clear();
-        for (const auto& [address, memory] : live_) table_.push_back({address, memory->bytes, memory->number()});
+        for (const auto& [address, memory] : live_) table_.push_back({address, memory->bytes, memory->number(), memory->written()});
         tableCurrent_ = true;
     }
     return table_;
@@ -190,7 +197,9 @@ const std::vector<Allocation>& EmulatorDevice::allocationTable() {
 std::unique_ptr<Graph> EmulatorDevice::finishCapture() { return std::make_unique<EmulatedGraph>(std::exchange(recording_, {})); }
 
 void EmulatorDevice::launchGraph(Graph& graph) {
-    for (const Recorded& launch : static_cast<EmulatedGraph&>(graph).launches) run(launch);
+    // A graph begins after all before it has ended.
+    const std::vector<Recorded>& launches = static_cast<EmulatedGraph&>(graph).launches;
+    for (size_t i = 0; i < launches.size(); i += 1) run(launches[i], launches[i].shape.programmatic && i > 0);
 }
 
 std::unique_ptr<Event> EmulatorDevice::recordEvent() { return std::make_unique<EmulatedEvent>(); }

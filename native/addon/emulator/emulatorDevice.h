@@ -62,13 +62,14 @@ protected:
     void dropCapture() noexcept override { recording_.clear(); }
 
 private:
-    void run(const Recorded& launch);
+    void run(const Recorded& launch, bool programmatic);
     const std::vector<Allocation>& allocationTable();
 
     EmulatorOptions options_;
     DeviceProperties properties_;
     Counters counters_ = {};
     uint64_t launches_ = 0;
+    uint32_t launchNumber_ = 0;  // unlike `launches_` never set back
     uint64_t allocatedBytes_ = 0;
     uint64_t nextNumber_ = 1;
     std::map<uint64_t, GuardedMemory*> live_;  // by address

@@ -17,7 +17,9 @@ GuardedMemory::GuardedMemory(EmulatorDevice& device, uint64_t number, uint64_t s
     const uint64_t rounded = (size + kAlignment - 1) / kAlignment * kAlignment;
     total_ = kGuardBytes + rounded + kGuardBytes;
     storage_.reset(static_cast<uint8_t*>(std::aligned_alloc(kAlignment, total_)));
-    if (!storage_) throw Failure("MOA_OUT_OF_MEMORY", "the host has no room for a buffer of " + std::to_string(size) + " bytes");
+    // Zeros that cost nothing until a launch writes.
+    written_.reset(static_cast<uint32_t*>(std::calloc(rounded / kWrittenGranule + 1, sizeof(uint32_t))));
+    if (!storage_ || !written_) throw Failure("MOA_OUT_OF_MEMORY", "the host has no room for a buffer of " + std::to_string(size) + " bytes");
     address = reinterpret_cast<uint64_t>(storage_.get()) + kGuardBytes;
     std::memset(data(), 0xFF, size);
     paintGuards();
@@ -35,8 +37,15 @@ void GuardedMemory::release() {
     const auto problem = takeGuardProblem();
     device_.forget(*this);
     storage_.reset();
+    written_.reset();
     address = 0;
     if (problem) throw findingFailure("a guard of a buffer was found broken when it was freed", 1, {*problem});
+}
+
+void GuardedMemory::forgetWriter(uint64_t offset, uint64_t size) {
+    if (size == 0) return;
+    const uint64_t first = offset / kWrittenGranule, last = (offset + size - 1) / kWrittenGranule;
+    std::memset(written_.get() + first, 0, (last - first + 1) * sizeof(uint32_t));
 }
 
 // The pattern depends on the buffer and on the position, so that a copy of another buffer's guard is found too. It is never 0xFF.

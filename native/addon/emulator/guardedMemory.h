@@ -26,10 +26,14 @@ public:
 
     uint8_t* data() const { return reinterpret_cast<uint8_t*>(address); }
     uint64_t number() const { return number_; }
+    /// The number of the launch that last wrote each granule (`Allocation::written`).
+    uint32_t* written() const { return written_.get(); }
+    /// The host writes here, which no launch overlaps.
+    void forgetWriter(uint64_t offset, uint64_t size);
 
 private:
     struct Freed {
-        void operator()(uint8_t* pointer) const { std::free(pointer); }
+        void operator()(void* pointer) const { std::free(pointer); }
     };
     void paintGuards();
     uint8_t patternAt(uint64_t position) const;
@@ -39,6 +43,7 @@ private:
     uint64_t number_;
     uint64_t total_ = 0;
     std::unique_ptr<uint8_t, Freed> storage_;
+    std::unique_ptr<uint32_t, Freed> written_;
 };
 
 }  // namespace moa::emulator

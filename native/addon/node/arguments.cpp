@@ -61,6 +61,12 @@ std::string Arguments::text(size_t i, const char* name) const {
     return result;
 }
 
+bool Arguments::flag(size_t i, const char* name) const {
+    const Napi::Value value = at(i);
+    if (!value.IsUndefined() && !value.IsBoolean()) misuse(name, "a boolean");
+    return value.IsBoolean() && value.As<Napi::Boolean>().Value();
+}
+
 uint64_t Arguments::seedOf(const Napi::Value& value, const char* name) const {
     if (!value.IsBigInt()) misuse(name, "a bigint");
     bool lossless = false;

@@ -26,6 +26,8 @@ public:
     /// shrink shared memory in the middle of a copy.
     Bytes bytes(size_t i, const char* name) const;
     std::string text(size_t i, const char* name) const;
+    /// A boolean; an argument that was left out is false.
+    bool flag(size_t i, const char* name) const;
     /// A BigInt from 0 to 2^64 - 1.
     uint64_t seed(size_t i, const char* name) const { return seedOf(at(i), name); }
 

@@ -152,6 +152,10 @@ Napi::Value Addon::counters(Args args) {
     set("bankConflicts", counters.bankConflicts);
     set("atomics", counters.atomics);
     set("fiberSwitches", counters.fiberSwitches);
+    set("bulkCopies", counters.bulkCopies);
+    set("bulkCopyBytes", counters.bulkCopyBytes);
+    set("mbarrierWaits", counters.mbarrierWaits);
+    set("namedBarriers", counters.namedBarriers);
     return result;
 }
 

@@ -60,7 +60,7 @@ Napi::Value Addon::occupancy(Args args) {
 Napi::Value Addon::launch(Args args) {
     auto& [on, kernel] = kernels_.get(args.handle(0));
     const LaunchShape shape{args.integer32(1, "grid", 1, kMostGrid), args.integer32(2, "threads", 1, kMostThreads),
-                            args.integer32(3, "sharedBytes", 0, kMostSharedBytes)};
+                            args.integer32(3, "sharedBytes", 0, kMostSharedBytes), args.flag(5, "programmatic")};
     on->launch(*kernel, shape, args.bytes(4, "params"));
     return nothing();
 }

@@ -17,57 +17,131 @@ export interface RingUnit {
 }
 
 export interface DecodeSegments {
-  /** `decodeSegmentWords` words a segment, in the order of the blocks that read them. */
+  /**
+   * `decodeSegmentWords` words a segment. Segment b, for b < `blocks`, is the first of block b; the others follow, each named by the `next` of the one
+   * before it in its block.
+   */
   readonly words: Int32Array;
-  /** Block b reads segments `begins[b]` to `begins[b + 1] - 1`. */
-  readonly begins: Int32Array;
   readonly blocks: number;
   /** Partial results to make room for. */
   readonly partials: number;
   readonly tickets: number;
 }
 
+interface Segment {
+  readonly block: number;
+  readonly words: readonly number[];
+}
+
 /**
- * Cuts the pages of all rings, laid end to end, into equal runs, one for each block: no block reads more than one page more than another.
- * A ring that is cut is merged by the block that finishes it last, in the order of its splits. Made once, for full rings; while rings
- * fill, kernels skip the pages that hold no token yet.
+ * Cuts the pages of all rings, laid end to end, into runs of equal cost, one for each block. A page costs 1 and a segment `schedule.segmentPages`
+ * more, since a block that goes from one ring to the next merges one and begins the other meanwhile. The costliest block costs as little as it can, and
+ * no other costs more than 1 less, but where it ends with a ring because the next is not worth beginning. A ring that is cut is merged by the block
+ * that finishes it last, in the order of its splits. Made once, for full rings; while rings fill, kernels skip the pages that hold no token yet.
  * @param blocks the most blocks that run at once on the device
  */
 export function decodeSegments(schedule: DecodeSchedule, rings: readonly RingUnit[], blocks: number): DecodeSegments {
+  if (!schedule.balanced) return equalSplits(rings, blocks);
   const total = rings.reduce((sum, ring) => sum + ring.pages, 0);
-  const used = Math.max(1, Math.min(blocks, Math.floor(total / schedule.minPages)));
-  const bound = (block: number): number => Math.floor((block * total) / used);
+  const most = Math.max(1, Math.min(blocks, Math.floor(total / schedule.minPages)));
+  const pages = rings.map((ring) => ring.pages);
+  const { segmentPages } = schedule;
+  const fits = (cost: number, full: number): boolean => blocksNeeded(pages, segmentPages, cost, full) <= most;
+  const cost = smallest(segmentPages + 1, segmentPages * Math.max(1, rings.length) + Math.max(1, total), (value) => fits(value, most));
+  const full = smallest(0, most, (value) => fits(cost, value));
 
-  const words: number[] = [];
-  const begins = new Int32Array(used + 1);
-  let block = 0;
-  let firstPage = 0;
+  const segments: Segment[] = [];
   let partials = 0;
   let tickets = 0;
-  for (const ring of rings) {
-    // The ring is cut where a block's run ends inside it.
-    const endPage = firstPage + ring.pages;
-    const cuts = [firstPage];
-    for (let page = firstPage; page < endPage; ) {
-      page = Math.min(endPage, bound(block + 1));
-      cuts.push(page);
-      if (page === bound(block + 1)) {
-        block += 1;
-        begins[block] = words.length / decodeSegmentWords + cuts.length - 1;
-      }
-    }
+  let used = 0;
+  cut(pages, segmentPages, cost, full, (ringIndex, cuts, firstBlock) => {
+    const ring = rings[ringIndex]!;
     const splits = cuts.length - 1;
     const [partial, ticket] = splits > 1 ? [partials, tickets] : [0, 0];
     for (let split = 0; split < splits; split += 1) {
-      const [begin, end] = [cuts[split]! - firstPage, cuts[split + 1]! - firstPage];
-      words.push(ring.slot, ring.kvHead, ring.tableOffset, ring.window, begin, end, split, splits, partial, ticket, 0, 0);
+      const words = [ring.slot, ring.kvHead, ring.tableOffset, ring.window, cuts[split]!, cuts[split + 1]!, split, splits, partial, ticket];
+      segments.push({ block: firstBlock + split, words });
+      used = firstBlock + split + 1;
     }
     if (splits > 1) {
       partials += splits;
       tickets += 1;
     }
-    firstPage = endPage;
+  });
+  invariant(used <= blocks || total === 0, 'the runs fit the blocks');
+  const count = Math.max(1, used);
+  return { words: linkSegments(segments, count), blocks: count, partials, tickets };
+}
+
+/** Cuts every ring into as many pieces as any other, each for a block of its own: what a kernel does that knows nothing of its rings. */
+function equalSplits(rings: readonly RingUnit[], blocks: number): DecodeSegments {
+  const wanted = Math.max(1, Math.ceil(blocks / Math.max(1, rings.length)));
+  const words: number[] = [];
+  let partials = 0;
+  let tickets = 0;
+  for (const { slot, kvHead, tableOffset, window, pages } of rings) {
+    const length = Math.ceil(pages / wanted);
+    const splits = Math.ceil(pages / length);
+    for (let split = 0; split < splits; split += 1) {
+      words.push(slot, kvHead, tableOffset, window, split * length, Math.min(pages, (split + 1) * length), split, splits, splits > 1 ? partials : 0, splits > 1 ? tickets : 0, -1, 0);
+    }
+    if (splits > 1) {
+      partials += splits;
+      tickets += 1;
+    }
   }
-  invariant(block === used || total === 0, 'every block has a run of pages');
-  return { words: Int32Array.from(words), begins, blocks: used, partials, tickets };
+  return { words: Int32Array.from(words), blocks: Math.max(1, words.length / decodeSegmentWords), partials, tickets };
+}
+
+/** The smallest integer in [low, high] for which `holds`, which holds for `high` and all above the smallest. */
+function smallest(low: number, high: number, holds: (value: number) => boolean): number {
+  let [from, to] = [low, high];
+  while (from < to) {
+    const middle = Math.floor((from + to) / 2);
+    if (holds(middle)) to = middle;
+    else from = middle + 1;
+  }
+  return from;
+}
+
+/**
+ * Fills blocks one after the other, the first `full` up to `cost`, the others up to one less, and calls `ring` with the pages at which each ring is
+ * cut, its first and its end among them, and the block that its first piece falls to. The pieces fall to blocks that follow each other.
+ */
+function cut(pages: readonly number[], segmentPages: number, cost: number, full: number, ring: (index: number, cuts: number[], firstBlock: number) => void): number {
+  const bound = (block: number): number => (block < full ? cost : cost - 1);
+  let block = 0;
+  let room = bound(0);
+  pages.forEach((count, index) => {
+    const next = (): void => {
+      block += 1;
+      room = Math.max(bound(block), segmentPages + 1);
+    };
+    if (room <= segmentPages) next();
+    const cuts = [0];
+    const firstBlock = block;
+    for (let page = 0; page < count; ) {
+      if (room <= segmentPages) next();
+      const taken = Math.min(count - page, room - segmentPages);
+      room -= segmentPages + taken;
+      page += taken;
+      cuts.push(page);
+    }
+    ring(index, cuts, firstBlock);
+  });
+  return pages.length === 0 ? 0 : block + 1;
+}
+
+const blocksNeeded = (pages: readonly number[], segmentPages: number, cost: number, full: number): number => cut(pages, segmentPages, cost, full, () => undefined);
+
+/** Puts the first segment of each block at the block's number, and links the others behind. `segments` come block after block. */
+function linkSegments(segments: readonly Segment[], blocks: number): Int32Array {
+  const words = new Int32Array(segments.length * decodeSegmentWords);
+  let free = blocks;
+  segments.forEach(({ block, words: own }, index) => {
+    const place = index === 0 || segments[index - 1]!.block !== block ? block : free - 1;
+    const next = segments[index + 1]?.block === block ? free++ : -1;
+    words.set([...own, next, 0], place * decodeSegmentWords);
+  });
+  return words;
 }

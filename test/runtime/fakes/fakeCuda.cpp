@@ -127,7 +127,7 @@ API cuDeviceGetName(char* name, int length, int) { ENTER("cuDeviceGetName", fals
 API cuDeviceTotalMem_v2(size_t* bytes, int) { ENTER("cuDeviceTotalMem", false); *bytes = size_t{6} << 30; return 0; }
 API cuDeviceGetAttribute(int* value, int attribute, int) {
     ENTER("cuDeviceGetAttribute", false);
-    *value = attribute == 16 ? 132 : attribute == 38 ? 50 << 20 : attribute == 75 ? 9 : attribute == 76 ? 0 : attribute == 97 ? 232448 : -1;
+    *value = attribute == 16 ? 132 : attribute == 38 ? 50 << 20 : attribute == 75 ? static_cast<int>(control("computeMajor", 9)) : attribute == 76 ? 0 : attribute == 97 ? 232448 : -1;
     return 0;
 }
 API cuDevicePrimaryCtxRetain(void** context, int) { ENTER("cuDevicePrimaryCtxRetain", false); contexts += 1; *context = &contexts; return 0; }
@@ -234,13 +234,29 @@ API cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, void* function, int
     *blocks = shared > static_cast<size_t>(static_cast<Kernel*>(function)->dynamicShared) ? 0 : 2048 / threads;
     return 0;
 }
-API cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned, unsigned by, unsigned bz, unsigned shared, void* stream, void** params, void** extra) {
-    ENTER("cuLaunchKernel");
+static int launchKernel(void* function, const unsigned* grid, const unsigned* block, unsigned shared, void* stream, void** params, void** extra) {
     const auto& kernel = *static_cast<Kernel*>(function);
-    if (gx == 0 || gy != 1 || gz != 1 || by != 1 || bz != 1 || extra || shared > static_cast<unsigned>(kernel.dynamicShared)) return 1;
+    if (grid[0] == 0 || grid[1] != 1 || grid[2] != 1 || block[0] == 0 || block[1] != 1 || block[2] != 1) return 1;
+    if (extra || shared > static_cast<unsigned>(kernel.dynamicShared)) return 1;
     const auto* bytes = static_cast<const uint8_t*>(params[0]);
     return add(static_cast<Stream*>(stream), [name = kernel.name, copy = std::vector<uint8_t>(bytes, bytes + kernel.paramBytes)] { runKernel(name, copy); });
 }
+API cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void* stream, void** params, void** extra) {
+    ENTER("cuLaunchKernel");
+    const unsigned grid[] = {gx, gy, gz}, block[] = {bx, by, bz};
+    return launchKernel(function, grid, block, shared, stream, params, extra);
+}
+#ifndef OLD_DRIVER
+API cuLaunchKernelEx(const void* config, void* function, void** params, void** extra) {
+    ENTER("cuLaunchKernelEx");
+    struct { unsigned grid[3], block[3], shared; void* stream; const int* attributes; unsigned count; } c;
+    std::memcpy(&c, config, sizeof c);
+    // One attribute: its id, padding, its value.
+    if (c.count != 1 || c.attributes[0] != 6 || c.attributes[2] != 1) return 1;
+    if (control("computeMajor", 9) < 9) return 1;
+    return launchKernel(function, c.grid, c.block, c.shared, c.stream, params, extra);
+}
+#endif
 API cuStreamBeginCapture_v2(void* stream, int mode) {
     ENTER("cuStreamBeginCapture");
     if (mode != 2) return 1;

@@ -26,6 +26,16 @@ MOA_DEVICE float logNatural(float x) { return logf(x); }
 /// a / b, about 2 ulp.
 MOA_DEVICE float fastDivide(float a, float b) { return __fdividef(a, b); }
 
+/// Four bytes of `word` (0 to 3) and of zeros (4 to 7), chosen by the four lower nibbles of `selector`, the lowest first (PTX prmt).
+MOA_DEVICE uint32_t permuteBytes(uint32_t word, uint32_t selector) { return __byte_perm(word, 0u, selector); }
+
+/// Products of two pairs of bfloat16, rounded to nearest even; denormals count (PTX fma.rn.bf16x2).
+MOA_DEVICE uint32_t multiplyPairs(uint32_t a, uint32_t b) {
+    uint32_t product;
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(product) : "r"(a), "r"(b), "r"(0x80008000u));
+    return product;
+}
+
 /// Two floats as one pair of elements, rounded to nearest even; `low` in the lower 16 bits.
 template <class Element>
 MOA_DEVICE uint32_t packPair(float low, float high);

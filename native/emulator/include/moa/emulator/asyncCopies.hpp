@@ -23,6 +23,8 @@ MOA_ENGINE_CALL void issueCopy(Engine& engine, uint32_t to, const void* from, bo
     std::byte* const destination = resolveShared(engine, "cpAsync16 to shared memory", to, kAsyncCopyBytes, site);
     if (valid && !checkGlobal(engine, "cpAsync16 from global memory", from, kAsyncCopyBytes, site)) return;
     if (destination == nullptr) return;
+    if (valid) noteGlobalRead(engine, "cpAsync16", from, kAsyncCopyBytes, site);
+    if (engine.tracking) noteSharedStore(engine, "cpAsync16", to, kAsyncCopyBytes, site);
     logAccess(lane, to, kAsyncCopyBytes, site);
     if (valid) {
         ++engine.counters.asyncCopies;

@@ -35,6 +35,43 @@ struct AsyncCopy {
     alignas(16) std::byte bytes[16];
 };
 
+/// A barrier in shared memory that counts arrivals and bytes (mbarriers.hpp). Bytes are those of the phase in progress.
+struct Mbarrier {
+    Site site;  ///< that initialised it
+    Site copySite;
+    uint32_t thread;  ///< that initialised it
+    uint32_t copyThread;
+    uint32_t address;
+    uint32_t arrivals;  ///< that a phase takes
+    uint32_t missing;   ///< of the phase in progress
+    uint32_t phase;     ///< how many have completed
+    uint32_t expected, issued, landed;
+    uint32_t copyPhases;    ///< the last phase with a copy, plus 1
+    uint32_t awaitedPhases;  ///< how many of the completed phases a wait has seen
+    uint32_t meetings;      ///< of the block, when it was initialised
+    bool fenced;
+};
+
+/// A bulk copy in flight (bulkCopies.hpp).
+struct BulkCopy {
+    std::byte* to;
+    const std::byte* from;
+    std::byte* held;  ///< the source as it was at issue, or null
+    uint32_t bytes;
+    uint32_t begin, end;  ///< what has not landed yet
+    uint32_t barrier;     ///< its index
+    bool whenIdle;        ///< lands only when no warp can run
+};
+
+struct NamedBarrier {
+    Site site;
+    uint32_t threads;
+    uint32_t warps;  ///< a bit for each that waits
+};
+
+/// Why a warp cannot run. `woken`: it could not, for an mbarrier, and has not run since.
+enum class Blocked : uint8_t { no, blockBarrier, namedBarrier, mbarrier, woken };
+
 struct MOA_HIDDEN Lane {
     Fiber fiber;
     Warp* warp;
@@ -44,6 +81,8 @@ struct MOA_HIDDEN Lane {
     List<AsyncCopy> copies;
     uint32_t firstCopy;   ///< those before it were waited for
     uint32_t openGroup;   ///< the group that the next commit closes
+    uint32_t proxyFences;
+    bool waited;          ///< as of its warp, before the warp's next operation
 };
 
 /// What the lanes bring to an operation. Each writes its own part before it arrives.
@@ -81,10 +120,16 @@ struct MOA_HIDDEN Warp {
     uint32_t accesses;      ///< shared-memory accesses of all its lanes, not yet grouped
     uint32_t earlyCopies;   ///< copies of its lanes that may land at the next whim
     const Allocation* lastHit;
+    bool waited;          ///< for the launches before this one: in a lane, and there was an operation since
+    bool laneWaited;
+    Blocked blocked;
+    uint32_t awaited;     ///< what blocks it: an index into `mbarriers`, or the id of a named barrier
+    uint32_t parity;
 };
 
 struct MOA_HIDDEN Engine {
     static constexpr uint32_t kOrders = 16;
+    static constexpr uint32_t kNamedBarriers = 16;
 
     // The launch.
     Launch* launch;
@@ -100,13 +145,17 @@ struct MOA_HIDDEN Engine {
     uint32_t warpCount;
     Lane* running;
     Warp* activeWarp;
-    uint32_t runnable;        ///< a bit for every warp that is not at the block barrier and has not exited
+    uint32_t runnable;        ///< a bit for every warp that is not blocked and has not exited
     uint32_t exitedWarps;
     uint32_t barrierWarps;    ///< warps that wait at the block barrier
     Site barrierSite;
+    uint32_t meetings;        ///< how often warps have met at barriers of the block
+    NamedBarrier named[kNamedBarriers];
     uint8_t orders[kOrders][kLanes];
     uint8_t warpPriority[kMaxWarps];
     bool fixedPriority;       ///< a warp early in `warpPriority` always runs before the others
+    bool starving;            ///< `victim`, now and then another, runs when no other warp can
+    uint32_t victim;
     uint32_t preemptMask;     ///< after an operation another warp may run when (random & mask) == 0
     uint32_t earlyPerSixteen; ///< how many copies of 16 land early
 
@@ -114,6 +163,13 @@ struct MOA_HIDDEN Engine {
     std::byte* shared;
     uint32_t sharedBytes;
     uint32_t sharedBase;
+
+    // Barriers in shared memory and bulk copies. `words` describes each 4 bytes of shared memory once the block has such a barrier.
+    bool tracking;
+    List<uint32_t> words;
+    List<Mbarrier> mbarriers;
+    List<BulkCopy> bulkCopies;
+    uint32_t bulkAtIssue, bulkWhenIdle;  ///< how many bulk copies of 16 land at once, and how many only when no warp can run
 
     // What outlives a launch, so that the next need not make it.
     Fiber scheduler;

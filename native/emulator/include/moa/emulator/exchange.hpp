@@ -18,6 +18,13 @@ MOA_ENGINE void executeVote(Engine&, Warp& warp) {
 }
 static constexpr Operation kVote{"a vote", executeVote};
 
+/// Lane (g, t) brings elements (g, 2t), (g, 2t + 1) of an 8x8 matrix and takes (2t, g), (2t + 1, g).
+MOA_ENGINE void executeTranspose(Engine&, Warp& warp) {
+    const auto element = [&warp](uint32_t row, uint32_t column) { return warp.input.exchange.value[row * 4 + column / 2] >> (column % 2 * 16) & 0xffffu; };
+    for (uint32_t lane = 0; lane < kLanes; ++lane) warp.output.value[lane] = element(lane % 4 * 2, lane / 4) | element(lane % 4 * 2 + 1, lane / 4) << 16;
+}
+static constexpr Operation kTranspose{"transposeMatrix", executeTranspose};
+
 MOA_ENGINE void executeNothing(Engine&, Warp&) {}
 static constexpr Operation kWarpBarrier{"warpBarrier", executeNothing};
 

@@ -1,4 +1,5 @@
-// Checked global memory: an access lies wholly in one allocation of the launch's table.
+// Checked global memory: an access lies wholly in one allocation of the launch's table. A programmatic launch may begin before the one
+// before it has ended: until a warp has waited, it must not write, nor read what that launch wrote.
 #pragma once
 #include <moa/emulator/findings.hpp>
 
@@ -57,6 +58,45 @@ MOA_PRIMITIVE bool checkGlobal(Engine& engine, const char* what, const void* poi
     if (last != nullptr && holds(*last, address, bytes)) [[likely]]
         return true;
     return searchGlobal(engine, what, address, bytes, site);
+}
+
+/// For the launches before this one. Lanes of a warp run one after another, so a wait of one counts for the others from the warp's next
+/// operation on.
+MOA_PRIMITIVE bool hasWaited(const Lane& lane) { return lane.warp->waited || lane.waited; }
+
+/// The running lane has not waited: reports a read of what the launch before wrote.
+MOA_ENGINE_COLD void checkEarlyRead(Engine& engine, const char* what, const void* pointer, uint32_t bytes, const Site& site) {
+    const Allocation& allocation = *engine.running->warp->lastHit;
+    if (allocation.written == nullptr) return;
+    const uint64_t offset = reinterpret_cast<uintptr_t>(pointer) - allocation.begin;
+    for (uint64_t i = offset / kWrittenGranule; i <= (offset + bytes - 1) / kWrittenGranule; ++i) {
+        if (allocation.written[i] != engine.launch->number - 1) continue;
+        report(engine, "early-read", site, engine.running->thread,
+               "%s reads bytes %llu to %llu of allocation %llu, which the launch before wrote, and its warp has not called waitForPrerequisites",
+               what, static_cast<unsigned long long>(offset), static_cast<unsigned long long>(offset + bytes - 1),
+               static_cast<unsigned long long>(allocation.id));
+        return;
+    }
+}
+
+MOA_ENGINE_COLD void reportEarlyWrite(Engine& engine, const char* what, const Site& site) {
+    report(engine, "early-write", site, engine.running->thread,
+           "%s in a programmatic launch, and its warp has not called waitForPrerequisites: the launch before may still read this", what);
+}
+
+/// After `checkGlobal` let a read happen.
+MOA_PRIMITIVE void noteGlobalRead(Engine& engine, const char* what, const void* pointer, uint32_t bytes, const Site& site) {
+    if (!hasWaited(*engine.running)) [[unlikely]]
+        checkEarlyRead(engine, what, pointer, bytes, site);
+}
+
+/// After `checkGlobal` let a write of at most 16 bytes happen.
+MOA_PRIMITIVE void noteGlobalWrite(Engine& engine, const char* what, const void* pointer, const Site& site) {
+    if (!hasWaited(*engine.running)) [[unlikely]]
+        reportEarlyWrite(engine, what, site);
+    const Allocation& allocation = *engine.running->warp->lastHit;
+    if (allocation.written != nullptr)
+        allocation.written[(reinterpret_cast<uintptr_t>(pointer) - allocation.begin) / kWrittenGranule] = engine.launch->number;
 }
 
 }  // namespace moa::emulator

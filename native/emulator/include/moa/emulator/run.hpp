@@ -23,6 +23,7 @@ MOA_ENGINE void drawPolicy(Engine& engine) {
     constexpr uint32_t masks[4] = {never, never, 3, 63};
     const uint32_t kind = random.below(4);
     engine.fixedPriority = kind == 0;
+    engine.starving = false;
     engine.preemptMask = masks[kind];
     constexpr uint32_t early[4] = {0, 1, 2, 8};
     engine.earlyPerSixteen = early[random.below(4)];
@@ -37,6 +38,11 @@ MOA_ENGINE void prepareBlock(Engine& engine, uint32_t block) {
     engine.runnable = static_cast<uint32_t>((uint64_t{1} << engine.warpCount) - 1);
     engine.exitedWarps = 0;
     engine.barrierWarps = 0;
+    engine.meetings = 0;
+    for (NamedBarrier& barrier : engine.named) barrier.warps = 0;
+    engine.tracking = false;
+    engine.mbarriers.clear();
+    dropBulkCopies(engine);
     engine.sharedBase = 1024 * (1 + engine.random.below(16));
     if (engine.sharedBytes != 0) std::memset(engine.shared, kPoison, engine.sharedBytes);
     for (uint32_t i = 0; i < engine.warpCount; ++i) {
@@ -47,6 +53,9 @@ MOA_ENGINE void prepareBlock(Engine& engine, uint32_t block) {
         warp.operation = nullptr;
         warp.index = i;
         warp.lastHit = nullptr;
+        warp.waited = launch.programmatic == 0;
+        warp.laneWaited = false;
+        warp.blocked = Blocked::no;
     }
     for (uint32_t i = 0; i < launch.blockThreads; ++i) {
         Lane& lane = engine.lanes[i];
@@ -55,7 +64,8 @@ MOA_ENGINE void prepareBlock(Engine& engine, uint32_t block) {
         lane.lane = i % kLanes;
         lane.accesses.clear();
         lane.copies.clear();
-        lane.firstCopy = lane.openGroup = 0;
+        lane.firstCopy = lane.openGroup = lane.proxyFences = 0;
+        lane.waited = false;
         engine.stacks.prepare(lane.fiber, i, fiberEntry);
     }
 }

@@ -10,6 +10,12 @@ MOA_PRIMITIVE void blockBarrier(emulator::Site site = emulator::Site::current())
     emulator::arrive(emulator::engine(), emulator::kBlockBarrier, site);
 }
 
+/// `threads` threads of the block meet, whole warps of it, at one line of the source and at one of 15 barriers: `id` is 1 to 15. Memory is
+/// visible among them (PTX bar.sync a, b).
+MOA_PRIMITIVE void namedBarrier(int id, int threads, emulator::Site site = emulator::Site::current()) {
+    emulator::arriveWith(emulator::kNamedBarrier, static_cast<uint32_t>(id), static_cast<uint32_t>(threads), site);
+}
+
 /// All 32 lanes of the warp meet; memory is visible among them (PTX bar.warp.sync).
 MOA_PRIMITIVE void warpBarrier(emulator::Site site = emulator::Site::current()) {
     emulator::arrive(emulator::engine(), emulator::kWarpBarrier, site);

@@ -50,6 +50,16 @@ MOA_PRIMITIVE float unpackOne<Bfloat16>(uint16_t element) {
     return emulator::bfloat16ToFloat(element);
 }
 
+/// Four bytes of `word` (0 to 3) and of zeros (4 to 7), chosen by the four lower nibbles of `selector`, the lowest first (PTX prmt).
+MOA_PRIMITIVE uint32_t permuteBytes(uint32_t word, uint32_t selector) {
+    uint32_t result = 0;
+    for (uint32_t i = 0; i < 4; ++i) {
+        const uint32_t from = selector >> 4 * i & 7;
+        if (from < 4) result |= (word >> 8 * from & 0xffu) << 8 * i;
+    }
+    return result;
+}
+
 /// Two floats as one pair of elements, each rounded as by `packOne`; `low` in the lower 16 bits.
 template <class Element>
 MOA_PRIMITIVE uint32_t packPair(float low, float high) {
@@ -62,6 +72,11 @@ MOA_PRIMITIVE float unpackLow(uint32_t pair) {
 template <class Element>
 MOA_PRIMITIVE float unpackHigh(uint32_t pair) {
     return unpackOne<Element>(static_cast<uint16_t>(pair >> 16));
+}
+
+/// Products of two pairs of bfloat16, rounded to nearest even; denormals count (PTX fma.rn.bf16x2).
+MOA_PRIMITIVE uint32_t multiplyPairs(uint32_t a, uint32_t b) {
+    return packPair<Bfloat16>(unpackLow<Bfloat16>(a) * unpackLow<Bfloat16>(b), unpackHigh<Bfloat16>(a) * unpackHigh<Bfloat16>(b));
 }
 
 }  // namespace moa

@@ -40,6 +40,7 @@ MOA_PRIMITIVE T loadShared(SharedAddress address, emulator::Site site = emulator
     if (from == nullptr) [[unlikely]]
         return emulator::poisoned<T>();
     emulator::logAccess(*engine.running, address, sizeof(T), site);
+    if (engine.tracking) emulator::noteSharedLoad(engine, "loadShared", address, site);
     T value;
     std::memcpy(static_cast<void*>(&value), from, sizeof(T));
     return value;
@@ -54,6 +55,7 @@ MOA_PRIMITIVE void storeShared(SharedAddress address, const T& value, emulator::
     if (to == nullptr) [[unlikely]]
         return;
     emulator::logAccess(*engine.running, address, sizeof(T), site);
+    if (engine.tracking) emulator::noteSharedStore(engine, "storeShared", address, sizeof(T), site);
     std::memcpy(to, static_cast<const void*>(&value), sizeof(T));
 }
 
@@ -64,6 +66,7 @@ MOA_PRIMITIVE T loadGlobal(const T* address, emulator::Site site = emulator::Sit
     emulator::Engine& engine = emulator::engine();
     if (!emulator::checkGlobal(engine, "loadGlobal", address, sizeof(T), site)) [[unlikely]]
         return emulator::poisoned<T>();
+    emulator::noteGlobalRead(engine, "loadGlobal", address, sizeof(T), site);
     engine.counters.globalLoadBytes += sizeof(T);
     T value;
     std::memcpy(static_cast<void*>(&value), address, sizeof(T));
@@ -77,6 +80,7 @@ MOA_PRIMITIVE void storeGlobal(T* address, const T& value, emulator::Site site =
     emulator::Engine& engine = emulator::engine();
     if (!emulator::checkGlobal(engine, "storeGlobal", address, sizeof(T), site)) [[unlikely]]
         return;
+    emulator::noteGlobalWrite(engine, "storeGlobal", address, site);
     engine.counters.globalStoreBytes += sizeof(T);
     std::memcpy(static_cast<void*>(address), static_cast<const void*>(&value), sizeof(T));
 }
@@ -90,6 +94,7 @@ MOA_PRIMITIVE uint32_t atomicIncrementWrap(uint32_t* counter, uint32_t limit, em
     emulator::Engine& engine = emulator::engine();
     if (!emulator::checkGlobal(engine, "atomicIncrementWrap", counter, sizeof *counter, site)) [[unlikely]]
         return ~0u;
+    emulator::noteGlobalWrite(engine, "atomicIncrementWrap", counter, site);
     ++engine.counters.atomics;
     const uint32_t old = *counter;
     *counter = old >= limit ? 0 : old + 1;

@@ -1,0 +1,67 @@
+/** Time of one decode step of a plan with its rings full, and the bytes of KV pages that it reads. */
+import type { Device, Plan } from 'moa-compile/runtime';
+import { disposeAll, tensors, type Tensors } from '../lib/buffers.ts';
+import { fillRings } from '../lib/fillRings.ts';
+import { median, quantile, significant } from '../lib/statistics.ts';
+import { chooseLayersOf } from './chooseLayers.ts';
+import type { Times } from './results.ts';
+
+export interface DecodeCase {
+  /** N: the rings hold all tokens but the last 64 before the first step. */
+  readonly tokens: number;
+  readonly batch: number;
+  readonly layers: readonly number[];
+  /** At most; 25 by default. */
+  readonly replays?: number;
+}
+
+export interface MeasuredDecode extends Times {
+  /** The window of each query head, by layer. */
+  readonly windows: Readonly<Record<number, readonly number[]>>;
+}
+
+/** A replay reads as much, so that no cache of the GPU keeps a layer until it comes again. */
+const bytesOfReplay = 1 << 30;
+/** Steps before N tokens are reached. They all read the same pages: the last page of 64 tokens is in use from its first token on. */
+const freeSteps = 64;
+/** Decode calls of a graph, at the least: few layers are gone through several times, so that starting a graph does not count. */
+const fewestCalls = 4;
+const mostWarmUps = 8;
+
+/** The layers that are measured at N `tokens`. */
+export function layersToMeasure(plan: Plan, tokens: number, batch: number): number[] {
+  const { layers } = plan.memory({ batch, lengthBound: tokens });
+  return chooseLayersOf(layers.map(({ bytes }) => bytes), bytesOfReplay);
+}
+
+/** What `measureDecode` fills rings from: made once for all cases of one N. */
+export const promptOf = (device: Device, plan: Plan, tokens: number): Tensors => tensors(device, plan.definition, tokens - freeSteps);
+
+/** One CUDA graph of append + decode over `layers`, replayed: microseconds and bytes are those of the graph over its decode calls. */
+export function measureDecode(device: Device, plan: Plan, prompt: Tensors, { tokens, batch, layers, replays: mostReplays = 25 }: DecodeCase): MeasuredDecode {
+  using session = plan.createSession({ batch, lengthBound: tokens, layers });
+  fillRings(session, layers, prompt, tokens - freeSteps);
+  const step = tensors(device, plan.definition, batch);
+  const rounds = Math.ceil(fewestCalls / layers.length);
+  const launches = Math.floor(freeSteps / rounds);
+  const replays = Math.min(mostReplays, launches - 1);
+  try {
+    using graph = session.capture(() => {
+      for (let round = 0; round < rounds; round += 1) for (const layer of layers) session.decode(layer, step);
+    });
+    for (let n = 0; n < Math.min(mostWarmUps, launches - replays); n += 1) graph.launch();
+    const times = Array.from({ length: replays }, () => (device.measure(() => graph.launch()) * 1000) / (rounds * layers.length));
+    const bytes = (layers.reduce((sum, layer) => sum + session.pagesInUse(layer), 0) * plan.definition.layout.pageBytes) / layers.length;
+    const us = median(times);
+    return {
+      us: significant(us),
+      p10Us: significant(quantile(times, 0.1)),
+      p90Us: significant(quantile(times, 0.9)),
+      bytes: Math.round(bytes),
+      tbps: significant(bytes / us / 1e6),
+      windows: Object.fromEntries(layers.map((layer) => [layer, [...session.windows(layer)]])),
+    };
+  } finally {
+    disposeAll(step);
+  }
+}
