@@ -11,6 +11,8 @@ const ourStyles: readonly LineStyle[] = [
   { colour: '#56b4e9', marker: 'circle' },
   { colour: '#009e73', marker: 'circle' },
   { colour: '#7b4fb5', marker: 'circle' },
+  { colour: '#a6005a', marker: 'circle' },
+  { colour: '#6b7d00', marker: 'circle' },
 ];
 const peerStyles: Readonly<Record<string, LineStyle>> = {
   flash: { colour: '#d55e00', marker: 'square' },

@@ -15,6 +15,8 @@ export interface PrefillTile {
 export interface DecodeTile {
   /** Pages in flight or in use, of each group of warps where warps copy for themselves; an architecture with less shared memory gets fewer. */
   readonly stages: number;
+  /** Pages under way at once where a warp of its own brings them: what keeps the memory busy, and no more. */
+  readonly inFlight: number;
   /** Groups of four warps, which take pages in turn. */
   readonly groups: number;
   /** Blocks of a launch on one SM. */
@@ -42,21 +44,22 @@ export function decodeTile({ family, dependentLaunch }: Pick<Architecture, 'fami
 
 /**
  * Measured on an H200 with the plans of vicuna-7b, Llama-3-8B and Llama-3.2-1B, batch 1, 8 and 32 (docs/kernels/decode.md): a second group of
- * warps hides the chain of one page's arithmetic; room for a second block, so that the next launch is resident earlier, takes more from the depth
- * of the pipeline than it gives. `alone` is where launches do not overlap and an SM gets half the bytes in a nanosecond (A100).
+ * warps hides the chain of one page's arithmetic; 64 KiB under way in an SM read as fast as more, and leave what else is read less to wait for; room
+ * for a second block, so that the next launch is resident earlier, takes more from the pipeline than it gives. `alone` is where launches do not
+ * overlap and an SM gets half the bytes in a nanosecond (A100): FlashAttention-2's depth.
  */
 export const decodeTiles: Readonly<Record<KernelFamily | 'alone', Readonly<Record<number, DecodeTile>>>> = Object.freeze({
   alone: {
-    64: { stages: 6, groups: 1, blocksPerSm: 1, residentBlocksPerSm: 1 },
-    128: { stages: 4, groups: 1, blocksPerSm: 1, residentBlocksPerSm: 1 },
+    64: { stages: 6, inFlight: 6, groups: 1, blocksPerSm: 1, residentBlocksPerSm: 1 },
+    128: { stages: 4, inFlight: 4, groups: 1, blocksPerSm: 1, residentBlocksPerSm: 1 },
   },
   mmaSync: {
-    64: { stages: 6, groups: 2, blocksPerSm: 1, residentBlocksPerSm: 1 },
-    128: { stages: 3, groups: 2, blocksPerSm: 1, residentBlocksPerSm: 1 },
+    64: { stages: 3, inFlight: 3, groups: 2, blocksPerSm: 1, residentBlocksPerSm: 1 },
+    128: { stages: 2, inFlight: 2, groups: 2, blocksPerSm: 1, residentBlocksPerSm: 1 },
   },
   hopper: {
-    64: { stages: 12, groups: 2, blocksPerSm: 1, residentBlocksPerSm: 1 },
-    128: { stages: 6, groups: 2, blocksPerSm: 1, residentBlocksPerSm: 1 },
+    64: { stages: 12, inFlight: 4, groups: 2, blocksPerSm: 1, residentBlocksPerSm: 1 },
+    128: { stages: 6, inFlight: 2, groups: 2, blocksPerSm: 1, residentBlocksPerSm: 1 },
   },
 });
 

@@ -54,7 +54,7 @@ function commandLine(run: Run): Command {
 
   withModelOptions(program.command('compile <plan>', { isDefault: true }))
     .description('compile a plan to a package (the default command); "-" reads standard input')
-    .option('--arch <list>', 'architectures: sm_80, 8.0, 80, 8.0+PTX, native, all-major; repeatable', collect)
+    .option('--arch <list>', 'architectures: sm_80, 8.0, 80, sm_90a, 8.0+PTX, native, all-major; repeatable', collect)
     .option('-o, --output <dir>', 'the folder of the package; replaced whole when all is done')
     .option('--emit <kinds>', `what to write: ${emitKinds.join(', ')}`, parseEmit, [...emitKinds])
     .option('--no-rope', 'leave out the kernels that rotate (RoPE)')

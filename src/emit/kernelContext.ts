@@ -44,6 +44,7 @@ export interface DecodeContext extends SharedContext, MaskContext, CacheContext 
   /** Tiles of 8 query heads in a group. */
   readonly headTiles: number;
   readonly groups: number;
+  readonly inFlight: number;
   /** The largest group that the kernel takes. */
   readonly maxGroup: number;
   /** What of the model's shape is compiled in, or the fields that hold it. */
@@ -85,6 +86,7 @@ export function kernelContext(kernel: KernelNode, mask: MaskShape): KernelContex
         attendClass: kernel.compute === 'tensorCores' ? 'MmaAttend' : 'FmaAttend',
         attendHeader: kernel.compute === 'tensorCores' ? 'mmaAttend' : 'fmaAttend',
         groups: kernel.groups,
+        inFlight: kernel.inFlight,
         producer: kernel.producer,
         rope: kernel.rope,
         ropeText: kernel.rope ? ' with RoPE' : '',
@@ -121,7 +123,7 @@ function cacheContext({ cacheType, elementType, headDim }: DecodeKernel | Append
   const element = elementOf(elementType);
   return cacheType === 'e4m3'
     ? { cacheHeader: 'cache8', cacheClass: `Cache8<${headDim}, moa::${element}>`, cacheText: ', cache e4m3' }
-    : { cacheHeader: 'cache16', cacheClass: `Cache16<${headDim}>`, cacheText: '' };
+    : { cacheHeader: 'cache16', cacheClass: `Cache16<${headDim}, moa::${element}>`, cacheText: '' };
 }
 
 const elementOf = (elementType: ElementType): 'Bfloat16' | 'Half' => (elementType === 'bf16' ? 'Bfloat16' : 'Half');

@@ -177,6 +177,8 @@ export interface DecodeKernel extends KernelFacts {
   readonly groups: number;
   /** Whether a warp of its own brings the pages, by bulk copies. */
   readonly producer: boolean;
+  /** The most pages under way at once where a warp of its own brings them; otherwise as many as there are stages. */
+  readonly inFlight: number;
   readonly blocksPerSm: number;
   readonly ageMask: boolean;
   /** Whether it rotates the new token. */

@@ -13,7 +13,10 @@ export interface PassContext {
   /** Whether append and decode kernels that rotate (RoPE) are emitted beside those that do not. */
   readonly rope: boolean;
   readonly cacheType: CacheType;
-  /** `unspecialised`: no shape compiled in, and no balanced schedule. The others: that unit, where the tables choose the other. */
+  /**
+   * `unspecialised`: no shape compiled in, and no balanced schedule. The others: that unit, where the tables choose the other; CUDA cores only with
+   * 16-bit caches and groups up to 8.
+   */
   readonly ablations: readonly Ablation[];
   readonly mask: MaskShape;
 }

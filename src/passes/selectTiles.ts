@@ -78,12 +78,14 @@ interface DecodeChoice {
   readonly ageMask: boolean;
 }
 
-function decodeChoice({ headDim, groupSize }: Facts, { ablations }: PassContext, architecture: Architecture, ageMask: boolean): DecodeChoice {
+function decodeChoice({ headDim, groupSize }: Facts, { ablations, cacheType }: PassContext, architecture: Architecture, ageMask: boolean): DecodeChoice {
   const tile = decodeTile(architecture, headDim);
   invariant(tile !== undefined, `there are decode tiles for headDim ${headDim}`);
-  const forced = ablations.includes('cuda-cores') ? 'cudaCores' : ablations.includes('tensor-cores') ? 'tensorCores' : undefined;
   const specialised = !ablations.includes('unspecialised');
-  return { architecture, tile, compute: forced ?? decodeCompute(architecture, groupSize), specialised, ageMask: ageMask || !specialised };
+  // CUDA cores read elements, and keep the queries of few heads.
+  const hasCores = cacheType === 'element' && groupSize <= 8 && specialised;
+  const wanted = ablations.includes('cuda-cores') ? 'cudaCores' : ablations.includes('tensor-cores') ? 'tensorCores' : decodeCompute(architecture, groupSize);
+  return { architecture, tile, compute: hasCores ? wanted : 'tensorCores', specialised, ageMask: ageMask || !specialised };
 }
 
 /** The largest group that unspecialised kernels are made for. */
@@ -113,6 +115,7 @@ function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { arc
     stages,
     groups,
     producer,
+    inFlight: producer ? Math.min(fitted.inFlight, stages) : stages,
     blocksPerSm,
     ageMask,
     rope,
@@ -126,7 +129,8 @@ function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { arc
 function tileFor(tile: DecodeTile, { producer, groupSize }: DecodeShape, cacheType: CacheType): DecodeTile {
   const wide = groupSize > 8;
   const perGroup = wide && !producer ? tile.groups : 1;
-  return { ...tile, groups: wide ? 1 : tile.groups, stages: tile.stages * perGroup * (cacheType === 'e4m3' ? 2 : 1) };
+  const deeper = cacheType === 'e4m3' ? 2 : 1;
+  return { ...tile, groups: wide ? 1 : tile.groups, stages: tile.stages * perGroup * deeper, inFlight: tile.inFlight * deeper };
 }
 
 interface DecodeShape {
@@ -148,11 +152,11 @@ function fitDecodeTile(wanted: DecodeTile, shape: DecodeShape, architecture: Arc
   if (fits(wanted)) return wanted;
   const { blocksPerSm, residentBlocksPerSm } = wanted;
   const most = Math.trunc((wanted.stages * residentBlocksPerSm) / blocksPerSm);
-  // A group that copies for itself has one page less in flight than it has stages: two groups of two stages have fewer than one of four.
+  // A group that copies for itself has one page less in flight than it has stages: with less depth, one group has more in flight than two.
   const fewest = wanted.groups > 1 && !shape.producer ? 3 : 2;
   for (let stages = most; stages >= fewest; stages -= 1) {
     const tile = { ...wanted, stages, residentBlocksPerSm: blocksPerSm };
-    if (fits(tile)) return tile;
+    if (fits(tile) && (!shape.producer || stages % tile.groups === 0)) return tile;
   }
   if (wanted.groups > 1) return fitDecodeTile({ ...wanted, groups: 1, stages: wanted.stages * (shape.producer ? 1 : wanted.groups) }, shape, architecture);
   throw new Error(`internal error: no decode tile of headDim ${shape.headDim} fits ${architecture.name}`);

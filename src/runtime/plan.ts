@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { bestFor } from '../arch/registry.ts';
 import type { ElementType } from '../ir/nodes.ts';
 import { definitionFormat, type KernelDefinition, type PlanDefinition } from '../ir/planDefinition.ts';
+import { checkCacheScales } from './cacheScales.ts';
 import type { Device } from './device.ts';
 import { buildEmulatorLibrary } from './emulatorLibrary.ts';
 import type { Kernel, Module } from './kernel.ts';
@@ -10,7 +11,7 @@ import { readImage } from './readImage.ts';
 import { RuntimeError } from './runtimeError.ts';
 import { Session } from './session.ts';
 import type { KernelLookup } from './sessionBuffers.ts';
-import { checkCacheScales, checkSessionOptions, sessionError } from './sessionChecks.ts';
+import { checkSessionOptions, sessionError } from './sessionChecks.ts';
 import { sessionMemory, type SessionMemory, type SessionShape } from './sessionLayout.ts';
 import type { SessionOptions } from './sessionTypes.ts';
 

@@ -9,7 +9,7 @@ export type RopeOptions =
   /** `[positions, headDim / 2, 2]`: cos and sin of every pair, interleaved; at least the length bound positions. */
   | { readonly cosSin: Float32Array };
 
-/** The table `[positions, headDim / 2, 2]` that the append kernel reads; angles are computed in float64. */
+/** The table `[positions, headDim / 2, 2]` that append and decode read; angles are computed in float64. */
 export function buildRopeTable(options: RopeOptions, headDim: number, positions: number): Float32Array {
   const pairs = headDim / 2;
   if ('cosSin' in options) {

@@ -1,6 +1,7 @@
 /** What a session is made from, and what its calls take. */
 import type { ElementType } from '../ir/nodes.ts';
 import type { DeviceBuffer } from './buffer.ts';
+import type { CacheScales } from './cacheScales.ts';
 import type { RopeOptions } from './rope.ts';
 import type { SessionShape } from './sessionLayout.ts';
 
@@ -17,12 +18,6 @@ export interface SessionOptions extends SessionShape {
   readonly cacheScales?: CacheScales;
   /** The order in which rings take the pool's pages: a permutation of `0 .. pages - 1`. For tests of indirection. */
   readonly pageOrder?: (pages: number) => Int32Array;
-}
-
-/** `[layer of the plan][kvHead]` positive numbers. The largest magnitude that a head stores exactly is 448 times its scale. */
-export interface CacheScales {
-  readonly keys: readonly (readonly number[])[];
-  readonly values: readonly (readonly number[])[];
 }
 
 /** Tensors are contiguous buffers of the session's element type. */

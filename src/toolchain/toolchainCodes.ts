@@ -8,7 +8,7 @@ export const TOOLCHAIN_CODES = {
   MOA4010: 'An architecture is not spelled in any way we know.',
   MOA4011: 'The kernels do not support an architecture.',
   MOA4012: 'This nvcc cannot compile for an architecture.',
-  MOA4013: 'Code for one chip or family only (`a`, `f`) is not made yet.',
+  MOA4013: 'Code for one chip or family only (`a`, `f`) for which there are no kernels, or PTX of such code.',
   MOA4014: '`native` was asked for, but this machine\'s GPUs could not be found or are not supported.',
   MOA4015: 'No architecture was given.',
   MOA4101: 'A kernel does not compile.',

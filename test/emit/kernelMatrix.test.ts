@@ -66,13 +66,14 @@ describe('as text', () => {
       const { headDim, queryHeads, threads, minBlocksPerSm, name } = kernel;
       const has = (line: string): void => expect(text, name).toContain(line);
       has(`kHeadDim = ${headDim};`);
-      has(kernel.role === 'decode' ? `queryHeads([[maybe_unused]] const Params& p) { return ${queryHeads}; }` : `kQueryHeads = ${queryHeads};`);
+      if (kernel.role !== 'decode') has(`kQueryHeads = ${queryHeads};`);
       has(`using Element = moa::${kernel.elementType === 'bf16' ? 'Bfloat16' : 'Half'};`);
       has(`kSharedBytes == ${kernel.sharedBytes},`);
       if (kernel.role === 'decode') {
         has(`kAgeMask = ${kernel.ageMask};`);
         has(`kProducer = ${kernel.producer};`);
         has(`kThreads == ${threads},`);
+        has(`queryHeads([[maybe_unused]] const Params& p) { return ${kernel.specialised ? queryHeads : 'p.queryHeads'}; }`);
       }
       if (kernel.role !== 'prefill') has(`kRope = ${kernel.rope};`);
       if (kernel.role !== 'append') has(`return moa::minimum(i + 1, ${kernel.sink});`);

@@ -23,9 +23,16 @@ const cases: Readonly<Record<string, Case>> = {
   'headDim 128 with RoPE': { ...mixed, shape: 'bf16_d128_3x1', rules: [[short, half, dense], [short, short, short]], prefill: [70, 131], decodes: 3, rope: true, seed: 7, queryScale: 2 },
 };
 
+const bulk = { family: 'hopper', compareWhole: false } as const;
+const bulkCases: Readonly<Record<string, Case>> = {
+  'mixed rules in bulk': { ...mixed, ...bulk, seed: 9 },
+  'more pages than stages in bulk, one-hot': { ...mixed, ...bulk, lane: 'oneHot', rules: [[dense, short, dense, half], [short, short, short, short]], prefill: [330, 417, 200, 199], decodes: 2, seed: 10, multiprocessors: 1 },
+  'two layers with RoPE in bulk': { ...mixed, ...bulk, shape: 'bf16_d64_4x2', rules: [[dense, half, short, dense], [short, short, short, short]], prefill: [70, 131], decodes: 3, rope: true, seed: 11 },
+};
+
 describe('quick', () => {
   const suite = new Suite('quick');
-  test.each(Object.entries(cases))('%s', { timeout }, async (_, testCase) => void (await suite.run(testCase)));
+  test.each(Object.entries({ ...cases, ...bulkCases }))('%s', { timeout }, async (_, testCase) => void (await suite.run(testCase)));
 
   test('timing does not matter', { timeout }, async () => {
     await relations.seedsDoNotMatter(target, { ...mixed, decodes: 4, multiprocessors: 32, prefill: [200, 3, 129, 1] });

@@ -4,8 +4,8 @@ import type { Plan } from '../../src/runtime/plan.ts';
 import type { Session } from '../../src/runtime/session.ts';
 import { decodeElements } from '../../src/runtime/elements.ts';
 import { scaledKeys } from '../oracle/attention.ts';
-import { rotatedRow } from '../oracle/rope.ts';
-import { elementStep, toElement } from '../oracle/rounding.ts';
+import { rotatedRow, turnedRow } from '../oracle/rope.ts';
+import { elementStep } from '../oracle/rounding.ts';
 import { CaseFailure, specOf, masksOf, ringMask, ropeTheta, type Case } from './case.ts';
 import { checkCache } from './checkCache.ts';
 import { checkDecodeCounts, checkPrefillCounts } from './checkCounts.ts';
@@ -181,7 +181,7 @@ function takeTurned({ testCase, tokens }: Run, layer: number, tensors: TensorSet
 
 /**
  * With RoPE: what decode attended. It leaves q and k as they were: the turned key is read from the cache and compared with float64, q is turned
- * here.
+ * here with the same roundings.
  */
 function turnNewTokens({ testCase, tokens, session }: Run, layer: number, positions: readonly number[]): void {
   if (testCase.rope !== true) return;
@@ -189,17 +189,13 @@ function turnNewTokens({ testCase, tokens, session }: Run, layer: number, positi
   positions.forEach((position, n) => {
     const { given, attended } = tokens[layer]![n]!;
     for (let row = position * queryHeads; row < (position + 1) * queryHeads; row += 1) {
-      rotatedRow(given.q, row, headDim, position, ropeTheta).forEach((value, d) => {
-        attended.q[row * headDim + d] = toElement(elementType, value);
-      });
+      attended.q.set(turnedRow(elementType, given.q, row, headDim, position, ropeTheta), row * headDim);
     }
     for (let kvHead = 0; kvHead < kvHeads; kvHead += 1) {
       if (testCase.cacheType === 'e4m3') {
         // The code says too little: what was encoded is turned here.
         const row = position * kvHeads + kvHead;
-        rotatedRow(given.k, row, headDim, position, ropeTheta).forEach((value, d) => {
-          attended.k[row * headDim + d] = toElement(elementType, value);
-        });
+        attended.k.set(turnedRow(elementType, given.k, row, headDim, position, ropeTheta), row * headDim);
         continue;
       }
       const cached = session.cachedTokens(layer, n, kvHead);
@@ -225,15 +221,14 @@ function checkTurned({ shape }: Case, given: Float32Array, attended: Float32Arra
   }
 }
 
-/** Prefill turned every token to the same bits that prefill and decode did, as far as those can be read: decode keeps its turned q to itself. */
+/** Prefill turned every token to the same bits that prefill and decode did. */
 function checkSameTurn({ testCase, tokens }: Run, layer: number, tensors: TensorSet): void {
   const { headDim, queryHeads, kvHeads, elementType } = shapeOf(testCase.shape);
   for (const [name, heads] of [['q', queryHeads], ['k', kvHeads]] as const) {
     const turned = decodeElements(elementType, tensors.bits(name));
     tokens[layer]!.forEach(({ attended }, n) => {
       const from = tensors.cuSeqlens[n]! * heads * headDim;
-      const known = name === 'k' ? attended.k.length : testCase.prefill[n]! * heads * headDim;
-      attended[name].subarray(0, known).forEach((value, index) => {
+      attended[name].forEach((value, index) => {
         if (turned[from + index] !== value) throw new Error(`layer ${layer}, sequence ${n}: turned ${name} differs between prefill and decode at element ${index}`);
       });
     });

@@ -1,6 +1,6 @@
 /** What the cache makes of keys and values: with 16 bits the elements themselves, with 8 bits their codes at the scale of the head. */
 import { encodeElements } from '../../src/runtime/elements.ts';
-import type { CacheScales } from '../../src/runtime/sessionTypes.ts';
+import type { CacheScales } from '../../src/runtime/cacheScales.ts';
 import { e4m3Code, e4m3Value } from '../oracle/e4m3.ts';
 import type { Case } from './case.ts';
 import type { SequenceInputs } from './inputs.ts';

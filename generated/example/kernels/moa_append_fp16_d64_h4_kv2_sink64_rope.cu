@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include <moa/append.cuh>
+#include <moa/decode/cache16.cuh>
 
 namespace emitted::moa_append_fp16_d64_h4_kv2_sink64_rope {
 
@@ -17,8 +18,9 @@ struct Params {
     const int* pageTable;    ///< page numbers, ring after ring
     const moa::Ring* rings;  ///< [slots][kvHeads] of this layer
     int* lengths;            ///< [slots] tokens in the cache of this layer; advanced at the end
-    const int* cuSeqlens;    ///< [slots + 1] first token of each sequence, or null: one token each
+    const int* cuSeqlens;    ///< [slots + 1] first token of each sequence
     const float* cosSin;     ///< [positions][headDim / 2][2]; unused without RoPE
+    const float* kvScales;   ///< [2][kvHeads] of keys, of values, of this layer; unused but with a cache of 8 bits
     uint32_t* ticket;        ///< counter of finished blocks, 0 between launches
     int tokens;              ///< new tokens of all sequences
     int slots;               ///< sequences
@@ -33,14 +35,16 @@ static_assert(offsetof(Params, rings) == 40);
 static_assert(offsetof(Params, lengths) == 48);
 static_assert(offsetof(Params, cuSeqlens) == 56);
 static_assert(offsetof(Params, cosSin) == 64);
-static_assert(offsetof(Params, ticket) == 72);
-static_assert(offsetof(Params, tokens) == 80);
-static_assert(offsetof(Params, slots) == 84);
-static_assert(sizeof(Params) == 88, "the runtime packs 88 bytes");
+static_assert(offsetof(Params, kvScales) == 72);
+static_assert(offsetof(Params, ticket) == 80);
+static_assert(offsetof(Params, tokens) == 88);
+static_assert(offsetof(Params, slots) == 92);
+static_assert(sizeof(Params) == 96, "the runtime packs 96 bytes");
 
 /// The model's shape.
 struct Config {
     using Element = moa::Half;
+    using Cache = moa::Cache16<64, moa::Half>;
     static constexpr int kHeadDim = 64;
     static constexpr int kQueryHeads = 4;
     static constexpr int kKvHeads = 2;

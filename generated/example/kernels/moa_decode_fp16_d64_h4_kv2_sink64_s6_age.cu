@@ -6,38 +6,59 @@
 #include <cstddef>
 
 #include <moa/decode.cuh>
+#include <moa/decode/cache16.cuh>
+#include <moa/decode/mmaAttend.cuh>
+#include <moa/decode/cpAsyncPages.cuh>
 
 namespace emitted::moa_decode_fp16_d64_h4_kv2_sink64_s6_age {
 
 /// Packed by the runtime, field for field.
 struct Params {
     const uint16_t* q;                   ///< [slots][queryHeads][headDim]
+    const uint16_t* k;                   ///< [slots][kvHeads][headDim]
+    const uint16_t* v;                   ///< [slots][kvHeads][headDim]
     uint16_t* out;                       ///< [slots][queryHeads][headDim]
     float* lse;                          ///< [slots][queryHeads] natural log, or null
-    const uint16_t* pool;                ///< [pages] K page, V page
+    uint16_t* pool;                      ///< [pages] K page, V page
     const int* pageTable;                ///< page numbers, ring after ring
-    const moa::DecodeSegment* segments;  ///< in the order of blocks
-    const int* segmentBegins;            ///< [blocks + 1]
+    const moa::DecodeSegment* segments;  ///< first those that blocks begin with, in the order of blocks
     const int* windows;                  ///< [queryHeads] tokens, of this layer
-    const int* lengths;                  ///< [slots] tokens in the cache of this layer, the new one included
+    int* lengths;                        ///< [slots] tokens in the cache of this layer; advanced by one
+    const float* cosSin;                 ///< [positions][headDim / 2][2]; unused without RoPE
     float* partials;                     ///< results of splits
-    uint32_t* tickets;                   ///< counters of finished splits, 0 between launches
+    uint32_t* tickets;                   ///< counters, 0 between launches: of those who read lengths, then of finished splits
     float scale;                         ///< multiplies q.k
+    int slots;                           ///< sequences
+    const float* kvScales;               ///< [2][kvHeads] of keys, of values, of this layer; unused but with a cache of 8 bits
+    int groupSize;                       ///< query heads of a KV head; used by kernels that are not specialised, as are the next three
+    int queryHeads;                      ///< of the model
+    int kvHeads;                         ///< of the model
+    int sink;                            ///< tokens
+    int early;                           ///< not 0: the launch before wrote nothing of this layer, so its old pages may be read before that has ended
 };
 
 static_assert(offsetof(Params, q) == 0);
-static_assert(offsetof(Params, out) == 8);
-static_assert(offsetof(Params, lse) == 16);
-static_assert(offsetof(Params, pool) == 24);
-static_assert(offsetof(Params, pageTable) == 32);
-static_assert(offsetof(Params, segments) == 40);
-static_assert(offsetof(Params, segmentBegins) == 48);
-static_assert(offsetof(Params, windows) == 56);
-static_assert(offsetof(Params, lengths) == 64);
-static_assert(offsetof(Params, partials) == 72);
-static_assert(offsetof(Params, tickets) == 80);
-static_assert(offsetof(Params, scale) == 88);
-static_assert(sizeof(Params) == 96, "the runtime packs 96 bytes");
+static_assert(offsetof(Params, k) == 8);
+static_assert(offsetof(Params, v) == 16);
+static_assert(offsetof(Params, out) == 24);
+static_assert(offsetof(Params, lse) == 32);
+static_assert(offsetof(Params, pool) == 40);
+static_assert(offsetof(Params, pageTable) == 48);
+static_assert(offsetof(Params, segments) == 56);
+static_assert(offsetof(Params, windows) == 64);
+static_assert(offsetof(Params, lengths) == 72);
+static_assert(offsetof(Params, cosSin) == 80);
+static_assert(offsetof(Params, partials) == 88);
+static_assert(offsetof(Params, tickets) == 96);
+static_assert(offsetof(Params, scale) == 104);
+static_assert(offsetof(Params, slots) == 108);
+static_assert(offsetof(Params, kvScales) == 112);
+static_assert(offsetof(Params, groupSize) == 120);
+static_assert(offsetof(Params, queryHeads) == 124);
+static_assert(offsetof(Params, kvHeads) == 128);
+static_assert(offsetof(Params, sink) == 132);
+static_assert(offsetof(Params, early) == 136);
+static_assert(sizeof(Params) == 144, "the runtime packs 144 bytes");
 
 /// Keys that the query at position i attends, as half-open intervals:
 /// the first 64 tokens and the last `window` tokens, the query's own included.
@@ -57,20 +78,30 @@ struct Mask {
     }
 };
 
-/// The model's shape, and the stages that selectTiles chose.
+/// The model's shape, and what selectTiles chose.
 struct Config {
     using Element = moa::Half;
+    using Cache = moa::Cache16<64, moa::Half>;
     static constexpr int kHeadDim = 64;
-    static constexpr int kQueryHeads = 4;
-    static constexpr int kGroupSize = 2;
-    static constexpr int kSink = 64;
+    static constexpr int kMaxGroup = 2;
+    static constexpr int kHeadTiles = 1;  ///< of 8 heads, the columns of m16n8k16
     static constexpr int kStages = 6;
+    static constexpr int kGroups = 1;  ///< of four warps
+    static constexpr int kWarps = 4 * kGroups;
+    static constexpr bool kProducer = false;
     static constexpr bool kAgeMask = true;
+    static constexpr bool kRope = false;
+
+    static MOA_DEVICE constexpr int groupSize([[maybe_unused]] const Params& p) { return 2; }
+    static MOA_DEVICE constexpr int queryHeads([[maybe_unused]] const Params& p) { return 4; }
+    static MOA_DEVICE constexpr int kvHeads([[maybe_unused]] const Params& p) { return 2; }
+    static MOA_DEVICE constexpr moa::RingGeometry rings([[maybe_unused]] const Params& p) { return moa::RingGeometry{ 64 }; }
 };
 
-using Kernel = moa::Decode<Config, Mask>;
-static_assert(Kernel::kSharedBytes == 100608, "selectTiles and the kernel agree on shared memory");
-static_assert(Kernel::kPartialFloats == 132, "the runtime makes room for 132 floats a split");
+using Kernel = moa::Decode<Config, moa::MmaAttend<Config, Mask>, moa::CpAsyncPages<Config>>;
+static_assert(Kernel::kSharedBytes == 102016, "selectTiles and the kernel agree on shared memory");
+static_assert(Kernel::kThreads == 128, "selectTiles and the kernel agree on threads");
+static_assert(Kernel::kPartialFloats == 136, "the runtime makes room for 136 floats a split");
 static_assert(sizeof(moa::DecodeSegment) == 48, "the schedule writes segments of 48 bytes");
 
 MOA_KERNEL(moa_decode_fp16_d64_h4_kv2_sink64_s6_age, Params, 128, 1) {

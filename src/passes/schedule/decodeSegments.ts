@@ -1,7 +1,7 @@
 import type { DecodeSchedule } from '../../ir/nodes.ts';
 import { invariant } from '../../util/invariant.ts';
 
-/** 32-bit words of a `DecodeSegment` (templates/include/moa/decode.cuh). */
+/** 32-bit words of a `DecodeSegment` (templates/include/moa/decode/segment.cuh). */
 export const decodeSegmentWords = 12;
 
 /** The ring of one (sequence, KV head), as decode sees it. */

@@ -1,7 +1,7 @@
 // Decode attention: one query token a sequence, appended to its rings and attended in one launch. Bound by reading pages.
 //
 //   block   = a run of segments from the static schedule; a segment is a run of pages of one (sequence, KV head)
-//   group   = 4 warps, each takes 16 rows of a page; the groups of a block take pages in turn
+//   group   = 4 warps, each takes 16 rows of a page; the groups of a block take the pages of a segment in turn
 //   pages   : by a producer warp and bulk copies (sm_90), or by each computing warp for itself with cp.async (sm_80)
 //   append  : the warp that computes the new token's row writes it into the ring, and over the stale row in shared memory
 //   merge   : warps in shared memory, then the segments of a ring, by the block that finishes last
@@ -86,18 +86,17 @@ private:
                     advanceLengths(p, Config::kWarps);
                 }
             }
-            const bool mine = Pages::kStep > 1 || Config::kGroups == 1 || (item.page - segment.pageBegin) % Config::kGroups == group;
             bool written = false;
-            if (mine && !item.is(PageItem::kEmpty)) {
+            if (!item.is(PageItem::kEmpty)) {
                 if (row == 0 && laneIndex() == 0) count(Counter::page);
-                written = token.patch(pages.stage(), item.page);
-                if constexpr (Config::kProducer) {
-                    if (item.rows < kPageTokens) {
+                if (item.rows < kPageTokens || token.isIn(item.page)) {
+                    written = token.patch(pages.stage(), item.page);
+                    if constexpr (Config::kProducer) {
                         Cache::clearValues(pages.stage() + Cache::kHalfBytes, row, Attend::kRows, item.rows);
                         written = true;
                     }
+                    warpBarrier();
                 }
-                if (written) warpBarrier();
                 attend.attend(pages.stage(), item, row);
             }
             pages.release(written);

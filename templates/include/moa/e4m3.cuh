@@ -30,26 +30,4 @@ MOA_DEVICE Vec8 encodeE4m3(const Vec16& elements, float factor) {
     return bytes;
 }
 
-/// Two bytes, each in the upper half of 16 bits, as a pair of elements: exact but for the factor `kDecodedE4m3<Element>`, and but for NaN, which
-/// counts as 480.
-template <class Element>
-MOA_DEVICE uint32_t decodeE4m3(uint32_t bytes);
-
-/// What decoded elements are to be multiplied by.
-template <class Element>
-inline constexpr float kDecodedE4m3 = 1.0f;
-template <>
-inline constexpr float kDecodedE4m3<Half> = 256.0f;
-
-template <>
-MOA_DEVICE uint32_t decodeE4m3<Half>(uint32_t bytes) {
-    // The exponent's 4 bits become the lower ones of 5: 2^-8 of the value.
-    return (bytes & 0x80008000u) | (bytes & 0x7f007f00u) >> 1;
-}
-template <>
-MOA_DEVICE uint32_t decodeE4m3<Bfloat16>(uint32_t bytes) {
-    // They become the lower ones of 8: 2^-120 of the value, too small to compute with. 2^120 is 0x7b80.
-    return multiplyPairs((bytes & 0x80008000u) | (bytes & 0x7f007f00u) >> 4, 0x7b807b80u);
-}
-
 }  // namespace moa

@@ -6,7 +6,8 @@
 
 namespace moa {
 
-/// Rotates two neighbouring pairs: `low` holds elements i, i + 1, `high` their partners; `angles` cos, sin, cos, sin.
+/// Rotates two neighbouring pairs: `low` holds elements i, i + 1, `high` their partners; `angles` cos, sin, cos, sin. The roundings are fixed, so that
+/// every kernel turns a token to the same bits.
 template <class Element>
 MOA_DEVICE void rotatePairs(uint32_t& low, uint32_t& high, const Vec16& angles) {
     const float x0 = unpackLow<Element>(low);
@@ -17,8 +18,8 @@ MOA_DEVICE void rotatePairs(uint32_t& low, uint32_t& high, const Vec16& angles) 
     const float sin0 = bitsToFloat(angles.w[1]);
     const float cos1 = bitsToFloat(angles.w[2]);
     const float sin1 = bitsToFloat(angles.w[3]);
-    low = packPair<Element>(x0 * cos0 - y0 * sin0, x1 * cos1 - y1 * sin1);
-    high = packPair<Element>(y0 * cos0 + x0 * sin0, y1 * cos1 + x1 * sin1);
+    low = packPair<Element>(multiplyAdd(x0, cos0, -(y0 * sin0)), multiplyAdd(x1, cos1, -(y1 * sin1)));
+    high = packPair<Element>(multiplyAdd(y0, cos0, x0 * sin0), multiplyAdd(y1, cos1, x1 * sin1));
 }
 
 /// Rotates eight pairs: `low` is chunk `chunk` of the row, `high` the chunk of their partners; `table` is the position's row.

@@ -58,31 +58,29 @@ struct alignas(8) Ring {
     int window;       ///< slots behind the sink, the largest window of its query heads
 };
 
-/// The geometry of rings, for a sink of `kSink` tokens.
-template <int kSink>
+/// The geometry of rings, for a sink of `sink` tokens.
 struct RingGeometry {
-    static constexpr int kSinkPages = (kSink + kPageTokens - 1) / kPageTokens;
+    int sink;
+
+    MOA_DEVICE constexpr int sinkPages() const { return (sink + kPageTokens - 1) / kPageTokens; }
 
     /// The slot of the token at position j.
-    static MOA_DEVICE int slotOf(int j, int window) {
-        return j < kSink ? j : kSinkPages * kPageTokens + windowSlot(j, window);
-    }
+    MOA_DEVICE int slotOf(int j, int window) const { return j < sink ? j : sinkPages() * kPageTokens + windowSlot(j, window); }
 
     /// Pages that hold a token when the sequence has `length` tokens: always the first ones of the ring.
-    static MOA_DEVICE int pagesInUse(int length, int window) {
-        return length <= kSink ? ceilDivide(length, kPageTokens)
-                               : kSinkPages + ceilDivide(minimum(length - kSink, window), kPageTokens);
+    MOA_DEVICE int pagesInUse(int length, int window) const {
+        return length <= sink ? ceilDivide(length, kPageTokens) : sinkPages() + ceilDivide(minimum(length - sink, window), kPageTokens);
     }
 
     /// Rows of page `page` that hold a token: rows 0 .. result - 1.
-    static MOA_DEVICE int rowsInUse(int page, int length, int window) {
-        const int slots = page < kSinkPages ? minimum(kSink, length) - page * kPageTokens
-                                            : minimum(length - kSink, window) - (page - kSinkPages) * kPageTokens;
+    MOA_DEVICE int rowsInUse(int page, int length, int window) const {
+        const int slots = page < sinkPages() ? minimum(sink, length) - page * kPageTokens
+                                             : minimum(length - sink, window) - (page - sinkPages()) * kPageTokens;
         return maximum(0, minimum(slots, kPageTokens));
     }
 
-    /// The window slot of the token at position j >= kSink, counted from the first window page.
-    static MOA_DEVICE int windowSlot(int j, int window) { return (j - kSink) % window; }
+    /// The window slot of the token at position j >= sink, counted from the first window page.
+    MOA_DEVICE int windowSlot(int j, int window) const { return (j - sink) % window; }
 
     /// How many tokens the one in window slot `slot` is older than the newest, which lies in slot `newestSlot`.
     static MOA_DEVICE int ageOf(int slot, int newestSlot, int window) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <nv/target>
 
 #include <moa/primitives/elements.cuh>
 #include <moa/primitives/kernel.cuh>
@@ -23,17 +24,22 @@ MOA_DEVICE float exp2Approx(float x) {
 
 /// ln x, about 1 ulp; ln 0 is -inf.
 MOA_DEVICE float logNatural(float x) { return logf(x); }
+/// a b + c, rounded once. What else is multiplied and added the compiler may contract or not.
+MOA_DEVICE float multiplyAdd(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 /// a / b, about 2 ulp.
 MOA_DEVICE float fastDivide(float a, float b) { return __fdividef(a, b); }
 
 /// Four bytes of `word` (0 to 3) and of zeros (4 to 7), chosen by the four lower nibbles of `selector`, the lowest first (PTX prmt).
 MOA_DEVICE uint32_t permuteBytes(uint32_t word, uint32_t selector) { return __byte_perm(word, 0u, selector); }
 
-/// Products of two pairs of bfloat16, rounded to nearest even; denormals count (PTX fma.rn.bf16x2).
-MOA_DEVICE uint32_t multiplyPairs(uint32_t a, uint32_t b) {
-    uint32_t product;
-    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(product) : "r"(a), "r"(b), "r"(0x80008000u));
-    return product;
+/// The two lower bytes of `bytes`, E4M3, as a pair of fp16, exactly (PTX cvt.rn.f16x2.e4m3x2, sm_89). Where there is no such instruction the 4 bits
+/// of the exponent become the lower ones of 5, which makes 2^-8 of the value, and NaN counts as 480.
+MOA_DEVICE uint32_t decodeE4m3(uint32_t bytes) {
+    uint32_t pair;
+    NV_IF_ELSE_TARGET(NV_PROVIDES_SM_89, (asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(pair) : "h"(static_cast<unsigned short>(bytes)));),
+                      (const uint32_t apart = __byte_perm(bytes, 0u, 0x1404);
+                       asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(pair) : "r"((apart & 0x80008000u) | (apart & 0x7f007f00u) >> 1), "r"(0x5c005c00u));))
+    return pair;
 }
 
 /// Two floats as one pair of elements, rounded to nearest even; `low` in the lower 16 bits.

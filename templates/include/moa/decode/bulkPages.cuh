@@ -1,5 +1,9 @@
 // Pages by bulk copies (sm_90): one warp produces, a whole page in one copy; the others compute. A page is stored as the matrix unit wants it
-// in shared memory, so nothing else is needed. full[stage]: the page has landed; empty[stage]: every computing warp is done with it.
+// in shared memory, so nothing else is needed. full[stage]: the page has landed; empty[stage]: the warps of its group are done with it. Groups take
+// stages in turn, as they take pages.
+//
+// At most kInFlight copies are under way at once: more would not read faster, but everything else that the launch reads, and the end of the launch
+// before, would wait behind them.
 #pragma once
 #include <moa/decode/segment.cuh>
 #include <moa/primitives/barrier.cuh>
@@ -13,20 +17,22 @@ template <class Config>
 class BulkPages {
     using Cache = typename Config::Cache;
     static constexpr int kStages = Config::kStages;
+    static constexpr int kGroups = Config::kGroups;
+    static constexpr int kInFlight = Config::kInFlight;
+    static_assert(kStages % kGroups == 0, "a stage belongs to one group");
+    static_assert(kInFlight <= kStages);
     static constexpr int kItems = kStages * Cache::kPageBytes;             ///< offset of the items
     static constexpr int kBarriers = kItems + kStages * PageItem::kBytes;  ///< offset of full[], then empty[]
 
 public:
     static constexpr int kSharedBytes = kBarriers + (2 * kStages * 8 + 15) / 16 * 16;
-    /// Every warp sees every page; the warps of group g compute those whose number in the segment is g modulo kGroups.
-    static constexpr int kStep = 1;
 
     /// By one thread, before the block meets.
     static MOA_DEVICE void initialize() {
 #pragma unroll
         for (int stage = 0; stage < kStages; ++stage) {
             mbarrierInit(full(stage), 1);
-            mbarrierInit(empty(stage), Config::kWarps);
+            mbarrierInit(empty(stage), Config::kWarps / kGroups);
         }
         mbarrierInitFence();
     }
@@ -38,7 +44,14 @@ public:
         int stage = 0;
         uint32_t parity = 1;  // the stages are empty at first: the phase before the first has completed
         bool first = true;
+        int landing = kStages - kInFlight;  // the stage of the copy kInFlight before this one, and its phase
+        uint32_t landingParity = 1;
         while (!walker.done()) {
+            mbarrierWait(full(landing), landingParity);
+            if (++landing == kStages) {
+                landing = 0;
+                landingParity ^= 1;
+            }
             mbarrierWait(empty(stage), parity);
             walker.writeItem(item(stage));
             const int number = walker.pageNumber();
@@ -78,8 +91,9 @@ public:
         if (written) asyncProxyFence();
         warpBarrier();
         if (laneIndex() == 0) mbarrierArrive(empty(stage_));
-        if (++stage_ == kStages) {
-            stage_ = 0;
+        stage_ += kGroups;
+        if (stage_ >= kStages) {
+            stage_ -= kStages;
             parity_ ^= 1;
         }
     }
@@ -89,7 +103,7 @@ private:
     static MOA_DEVICE SharedAddress full(int stage) { return sharedBase() + kBarriers + stage * 8; }
     static MOA_DEVICE SharedAddress empty(int stage) { return sharedBase() + kBarriers + (kStages + stage) * 8; }
 
-    int stage_ = 0;
+    int stage_ = warpIndex() / 4;
     uint32_t parity_ = 0;
 };
 

@@ -5,7 +5,7 @@
 
 namespace moa {
 
-template <int kHeadDim>
+template <int kHeadDim, class Element>
 struct Cache16 {
     static constexpr int kHalfBytes = Page<kHeadDim>::kHalfElements * 2;  ///< of keys, and of values behind them
     static constexpr int kPageBytes = 2 * kHalfBytes;
@@ -14,6 +14,8 @@ struct Cache16 {
     static constexpr int kBlockBytes = Page<kHeadDim>::kBlockBytes;
     /// Eight elements of a row.
     using Chunk = Vec16;
+    /// What is multiplied.
+    using Operand = Element;
 
     static MOA_DEVICE constexpr int chunkOffset(int row, int chunk) { return swizzledOffset<kPageTokens>(row, chunk); }
 

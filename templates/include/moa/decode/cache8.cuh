@@ -1,5 +1,5 @@
-// A KV page in E4M3 as decode's tensor-core path reads it: half the bytes, with one scale for the keys and one for the values of a head. A byte
-// becomes an element of the session's type in registers. Pages, as they lie in memory and in shared memory:
+// A KV page in E4M3 as decode's tensor-core path reads it: half the bytes, with one scale for the keys and one for the values of a head. Bytes
+// become fp16 in registers, exactly, whatever the session's type. Pages, as they lie in memory and in shared memory:
 //
 //   page   = K, then V: 64 rows of headDim bytes each
 //   row    = 16-byte chunks; of headDim 64, two rows share 128 bytes
@@ -21,6 +21,8 @@ struct Cache8 {
     static constexpr int kBlockBytes = kHalfBytes;
     /// Eight elements of a row.
     using Chunk = Vec8;
+    /// What is multiplied.
+    using Operand = Half;
 
     /// `chunk` counts eight elements.
     static MOA_DEVICE constexpr int chunkOffset(int row, int chunk) { return wideOffset(row, chunk / 2) + chunk % 2 * 8; }
@@ -39,11 +41,11 @@ struct Cache8 {
     /// What scores and outputs are multiplied by, beside the scale of the scores.
     template <class Params>
     static MOA_DEVICE float keyScale(const Params& p, int head) {
-        return loadGlobal(p.kvScales + head) * kDecodedE4m3<Element>;
+        return loadGlobal(p.kvScales + head);
     }
     template <class Params>
     static MOA_DEVICE float valueScale(const Params& p, int kvHeads, int head) {
-        return loadGlobal(p.kvScales + kvHeads + head) * kDecodedE4m3<Element>;
+        return loadGlobal(p.kvScales + kvHeads + head);
     }
 
     /// The first of the two neighbours among a head's elements that a lane holds in register `part` of the B fragment of k-step `step` of K Q^T: a
@@ -59,8 +61,8 @@ struct Cache8 {
             ldmatrixX4(bytes, keys + wideOffset(row + (lane & 15), step + (lane >> 4)));
 #pragma unroll
             for (int part = 0; part < 4; ++part) {
-                a[step + part / 2][part % 2] = decodeE4m3<Element>(permuteBytes(bytes[part], 0x1404));
-                a[step + part / 2][part % 2 + 2] = decodeE4m3<Element>(permuteBytes(bytes[part], 0x3424));
+                a[step + part / 2][part % 2] = decodeE4m3(bytes[part]);
+                a[step + part / 2][part % 2 + 2] = decodeE4m3(bytes[part] >> 16);
             }
         }
     }
@@ -75,8 +77,9 @@ struct Cache8 {
             ldmatrixX4Transposed(bytes, values + wideOffset(row + (lane & 15), tile + (lane >> 4)));
 #pragma unroll
             for (int part = 0; part < 4; ++part) {
-                a[tile + part / 2][part % 2 * 2] = decodeE4m3<Element>(permuteBytes(bytes[part], 0x2404));
-                a[tile + part / 2][part % 2 * 2 + 1] = decodeE4m3<Element>(permuteBytes(bytes[part], 0x3414));
+                const uint32_t sorted = permuteBytes(bytes[part], 0x3120);
+                a[tile + part / 2][part % 2 * 2] = decodeE4m3(sorted);
+                a[tile + part / 2][part % 2 * 2 + 1] = decodeE4m3(sorted >> 16);
             }
         }
     }

@@ -16,13 +16,12 @@ class CpAsyncPages {
 public:
     static constexpr int kStageBytes = kGroups * kStages * Cache::kPageBytes;
     static constexpr int kSharedBytes = kStageBytes + Config::kWarps * kStages * PageItem::kBytes;
-    /// Every how many pages a warp sees one, and the first that it sees.
-    static constexpr int kStep = kGroups;
+    /// The warp's group, which sees every kGroups-th page.
     static MOA_DEVICE int offset() { return warpIndex() / 4; }
 
     template <class Params>
     MOA_DEVICE explicit CpAsyncPages(const Params& p)
-        : walker_(p, offset(), kStep),
+        : walker_(p, offset(), kGroups),
           stages_(sharedBase() + offset() * kStages * Cache::kPageBytes),
           items_(sharedBase() + kStageBytes + warpIndex() * kStages * PageItem::kBytes) {
 #pragma unroll

@@ -39,6 +39,8 @@ class FmaAttend {
     using Piece = std::conditional_t<kColumns == 4, Vec8, Vec16>;
     static constexpr int kPieceColumns = sizeof(Piece) / 2;
     static constexpr int kPieces = kColumns / kPieceColumns;
+    static constexpr int kLaneKeys = kValueLanes / 2;  ///< that a lane multiplies by their values
+    static_assert(kKeyLanes <= kValueLanes && kValueLanes <= 32);
     static_assert((kKeyChunks == 1 || kKeyChunks == 2) && (kPieces == 1 || kPieces == 2), "a lane has whole chunks, half a row apart");
 
     /// Probabilities stay below 2^8 times those of the maximum, as on tensor cores.
@@ -63,17 +65,15 @@ public:
         scale2_ = p.scale * Cache::keyScale(p, segment.kvHead) * kLog2e;
         maximum_ = kNegativeInfinity;
         sum_ = 0.0f;
-#pragma unroll
-        for (int head = 0; head < Config::kMaxGroup; ++head) {
-#pragma unroll
-            for (int n = 0; n < kColumns; ++n) output_[head][n] = 0.0f;
-        }
     }
 
-    /// The 16 keys from `row` of the page at `stage` on: scores, mask, softmax, O += P V.
+    /// The 16 keys from `row` of the page at `stage` on: scores, mask, softmax, O += P V. Values are read before the softmax, since no load moves
+    /// across its branches by itself.
     MOA_DEVICE void attend(SharedAddress stage, const PageItem& item, int row) {
         float scores[kScores];
         multiplyKeys(scores, stage, row);
+        Piece values[kLaneKeys][kPieces];
+        readValues(values, stage + Cache::kHalfBytes, row);
         forbid(scores, item, row);
         raiseMaximum(scores);
         const float base = finiteMaximum(maximum_) * scale2_;
@@ -82,12 +82,13 @@ public:
             scores[i] = exp2Approx(scores[i] * scale2_ - base);
             sum_ += scores[i];
         }
-        addValues(scores, stage + Cache::kHalfBytes, row);
+        addValues(scores, values);
     }
 
-    /// Writes the state of every head of the group: at `area` + head * `stride` bytes its output, then the maximum and the sum.
+    /// Writes the state of every head of the group: at `area` + head * `stride` bytes its output, then the maximum and the sum. It is empty then: the
+    /// compiler does not know that `open` comes next, and would keep it in registers while the block merges.
     template <class Params>
-    MOA_DEVICE void store(const Params& p, const DecodeSegment& segment, SharedAddress area, int stride) const {
+    MOA_DEVICE void store(const Params& p, const DecodeSegment& segment, SharedAddress area, int stride) {
         const float valueScale = Cache::valueScale(p, Config::kvHeads(p), segment.kvHead);
 #pragma unroll
         for (int head = 0; head < Config::kMaxGroup; ++head) {
@@ -99,16 +100,35 @@ public:
         // The maximum counts in units of p.scale, as everything behind a segment does.
         const Vec8 scalars = {{floatBits(maximum_ * Cache::keyScale(p, segment.kvHead)), floatBits(total)}};
         if (laneIndex() < Config::groupSize(p)) storeShared(area + laneIndex() * stride + kHeadDim * 4, scalars);
+        clear();
     }
 
 private:
+    MOA_DEVICE void clear() {
+#pragma unroll
+        for (int head = 0; head < kHeads; ++head) {
+#pragma unroll
+            for (int d = 0; d < kKeyChunks * 8; ++d) query_[head][d] = 0.0f;
+        }
+#pragma unroll
+        for (int head = 0; head < Config::kMaxGroup; ++head) {
+#pragma unroll
+            for (int n = 0; n < kColumns; ++n) output_[head][n] = 0.0f;
+        }
+    }
+
     static MOA_DEVICE int ownHead() { return laneIndex() & (kHeads - 1); }
 
     /// Lane bits that choose among the rows of a set, in the place of the bits of a number of 0 to kLaneRows - 1.
     static MOA_DEVICE int swapOf(int lane) { return (lane & (kKeyLanes - 1) & ~(kPeers - 1)) >> 1; }
 
-    /// Row `i` of a lane, among the warp's 16. Lanes that read the same chunk are 8 rows apart at most, others at once read other banks.
+    /// Row `i` of a lane, among the warp's 16. Eight neighbours read eight chunks, of rows that differ in bits 2 and 3 at most. Bit 2 is lane bit 1 and
+    /// moves a chunk by bit 2, so that the eight still lie in different banks.
     static MOA_DEVICE int rowOf(int lane, int i) { return lane / kKeyLanes + kKeySets * (i ^ swapOf(lane)); }
+
+    /// From a row's address to that of the row `rows` further: two rows that differ in the bits of `rows` alone, of which the first has none. Of an
+    /// address but one exclusive or is computed, while sums of whole offsets would be kept in registers.
+    static MOA_DEVICE SharedAddress further(SharedAddress address, int rows) { return (address ^ Cache::chunkOffset(rows & 7, 0)) + Cache::chunkOffset(rows & 8, 0); }
 
     /// A lane's parts of the queries. Of lane i, number n is of head n ^ (i % kHeads): what it adds up for its neighbours has the same number as
     /// what they add up for it.
@@ -140,7 +160,10 @@ private:
                 unpack(query_[n], halves[n][0], 0);
                 unpack(query_[n], halves[n][1], 8);
             } else {
-                unpack(query_[n], part == chunk ? halves[n][0] : halves[n][1], 0);
+                Vec16 own;
+#pragma unroll
+                for (int word = 0; word < 4; ++word) own.w[word] = part == chunk ? halves[n][0].w[word] : halves[n][1].w[word];
+                unpack(query_[n], own, 0);
             }
         }
     }
@@ -156,14 +179,18 @@ private:
 
     /// Scores of the lane's head: number i is that of key row + rowOf(lane, i).
     MOA_DEVICE void multiplyKeys(float (&scores)[kScores], SharedAddress stage, int row) const {
-        const int part = laneIndex() & (kKeyLanes - 1);
+        const int lane = opaque(laneIndex());
+        const int firstRow = rowOf(lane, 0);
+        const SharedAddress first = stage + Cache::chunkOffset(row + firstRow, lane & (kKeyLanes - 1));
+        const SharedAddress others = (firstRow & 8) == 0 ? further(first, 8) : first - Cache::chunkOffset(8, 0);
         float sums[kLaneRows];
 #pragma unroll
         for (int i = 0; i < kLaneRows; ++i) {
+            const SharedAddress address = further((kKeySets * i & 8) == 0 ? first : others, kKeySets * i & 7);
             float key[kKeyChunks * 8];
 #pragma unroll
             for (int piece = 0; piece < kKeyChunks; ++piece) {
-                unpack(key, loadShared<Vec16>(stage + Cache::chunkOffset(row + rowOf(laneIndex(), i), part + piece * kKeyLanes)), piece * 8);
+                unpack(key, loadShared<Vec16>(address + Cache::chunkOffset(0, piece * kKeyLanes)), piece * 8);
             }
             float products[kHeads] = {};
 #pragma unroll
@@ -228,29 +255,35 @@ private:
         }
     }
 
-    /// O += P V. A lane takes the keys whose probabilities lie in the lanes that share its rows.
-    MOA_DEVICE void addValues(const float (&probabilities)[kScores], SharedAddress values, int row) {
-        const int part = laneIndex() & (kValueLanes - 1);
-        const int firstLane = laneIndex() - part;
+    /// A lane's columns of its keys, those whose probabilities lie in the lanes that share its rows: number n is row n % kScores of the peers
+    /// n / kScores of these.
+    static MOA_DEVICE void readValues(Piece (&pieces)[kLaneKeys][kPieces], SharedAddress values, int row) {
+        const int lane = opaque(laneIndex());
+        const int part = lane & (kValueLanes - 1);
+        const int chunk = kPieceColumns == 8 ? part : part / 2;
+        const int within = kPieceColumns == 8 ? 0 : part % 2 * static_cast<int>(sizeof(Piece));
+        const SharedAddress first = values + Cache::chunkOffset(row + rowOf(lane - part, 0), chunk) + within;
 #pragma unroll
-        for (int peers = 0; peers < kValueLanes / kPeers; ++peers) {
-            const int source = firstLane + peers * kPeers;
+        for (int n = 0; n < kLaneKeys; ++n) {
+            const SharedAddress address = further(first, rowOf(n / kScores * kPeers, n % kScores));
 #pragma unroll
-            for (int i = 0; i < kScores; ++i) {
-                const int key = row + rowOf(source, i);
-                float value[kColumns];
+            for (int piece = 0; piece < kPieces; ++piece) pieces[n][piece] = loadShared<Piece>(address + Cache::chunkOffset(0, piece * kValueLanes));
+        }
+    }
+
+    /// O += P V.
+    MOA_DEVICE void addValues(const float (&probabilities)[kScores], const Piece (&pieces)[kLaneKeys][kPieces]) {
+        const int firstLane = laneIndex() & ~(kValueLanes - 1);
 #pragma unroll
-                for (int piece = 0; piece < kPieces; ++piece) {
-                    const int chunk = kPieceColumns == 8 ? part + piece * kValueLanes : part / 2;
-                    const int within = kPieceColumns == 8 ? 0 : part % 2 * static_cast<int>(sizeof(Piece));
-                    unpack(value, loadShared<Piece>(values + Cache::chunkOffset(key, chunk) + within), piece * kPieceColumns);
-                }
+        for (int n = 0; n < kLaneKeys; ++n) {
+            float value[kColumns];
 #pragma unroll
-                for (int head = 0; head < Config::kMaxGroup; ++head) {
-                    const float probability = shuffle(probabilities[i], source + head);
+            for (int piece = 0; piece < kPieces; ++piece) unpack(value, pieces[n][piece], piece * kPieceColumns);
 #pragma unroll
-                    for (int n = 0; n < kColumns; ++n) output_[head][n] += probability * value[n];
-                }
+            for (int head = 0; head < Config::kMaxGroup; ++head) {
+                const float probability = shuffle(probabilities[n % kScores], firstLane + n / kScores * kPeers + head);
+#pragma unroll
+                for (int column = 0; column < kColumns; ++column) output_[head][column] += probability * value[column];
             }
         }
     }
@@ -307,8 +340,8 @@ private:
         }
     }
 
-    float query_[kHeads][kKeyChunks * 8];
-    float output_[Config::kMaxGroup][kColumns];
+    float query_[kHeads][kKeyChunks * 8] = {};
+    float output_[Config::kMaxGroup][kColumns] = {};
     float maximum_;
     float sum_;
     float scale2_;

@@ -5,6 +5,7 @@
 #include <moa/decode/newToken.cuh>
 #include <moa/primitives/mma.cuh>
 #include <moa/primitives/movmatrix.cuh>
+#include <type_traits>
 
 namespace moa {
 
@@ -14,6 +15,8 @@ template <class Config, class Mask>
 class MmaAttend {
     using Element = typename Config::Element;
     using Cache = typename Config::Cache;
+    using Operand = typename Cache::Operand;  ///< what is multiplied: the session's type, or fp16
+    static constexpr bool kNarrow = !std::is_same_v<Element, Operand>;
     static constexpr int kHeadDim = Config::kHeadDim;
     static constexpr int kHeadTiles = Config::kHeadTiles;
     static constexpr int kSteps = kHeadDim / 16;        ///< of K Q^T
@@ -36,6 +39,7 @@ public:
     MOA_DEVICE void open(const Params& p, const DecodeSegment& segment, int length) {
         loadQueries<Config>(queries_, p, segment, length - 1);
         scale2_ = p.scale * Cache::keyScale(p, segment.kvHead) * kLog2e;
+        if constexpr (kNarrow) narrowQueries();
 #pragma unroll
         for (int tile = 0; tile < kHeadTiles; ++tile) {
 #pragma unroll
@@ -62,17 +66,18 @@ public:
         raiseMaximum(scores);
 #pragma unroll
         for (int tile = 0; tile < kHeadTiles; ++tile) {
-            const float base[2] = {finiteMaximum(maximum_[tile][0]) * scale2_, finiteMaximum(maximum_[tile][1]) * scale2_};
+            const float scale2[2] = {scaleOf(tile, 0), scaleOf(tile, 1)};
+            const float base[2] = {finiteMaximum(maximum_[tile][0]) * scale2[0], finiteMaximum(maximum_[tile][1]) * scale2[1]};
 #pragma unroll
             for (int e = 0; e < 4; ++e) {
-                scores[tile][e] = exp2Approx(scores[tile][e] * scale2_ - base[e & 1]);
+                scores[tile][e] = exp2Approx(scores[tile][e] * scale2[e & 1] - base[e & 1]);
                 sum_[tile][e & 1] += scores[tile][e];
             }
             // From the accumulators' place to that of a B fragment, keys along k.
-            const uint32_t low = transposeMatrix(packPair<Element>(scores[tile][0], scores[tile][1]));
-            const uint32_t high = transposeMatrix(packPair<Element>(scores[tile][2], scores[tile][3]));
+            const uint32_t low = transposeMatrix(packPair<Operand>(scores[tile][0], scores[tile][1]));
+            const uint32_t high = transposeMatrix(packPair<Operand>(scores[tile][2], scores[tile][3]));
 #pragma unroll
-            for (int j = 0; j < kOutputTiles; ++j) mma16816<Element>(output_[tile][j], values[j], low, high);
+            for (int j = 0; j < kOutputTiles; ++j) mma16816<Operand>(output_[tile][j], values[j], low, high);
         }
     }
 
@@ -80,8 +85,6 @@ public:
     template <class Params>
     MOA_DEVICE void store(const Params& p, const DecodeSegment& segment, SharedAddress area, int stride) const {
         const float valueScale = Cache::valueScale(p, Config::kvHeads(p), segment.kvHead);
-        // The maximum counts in units of p.scale, as everything behind a segment does.
-        const float keyScale = Cache::keyScale(p, segment.kvHead);
 #pragma unroll
         for (int tile = 0; tile < kHeadTiles; ++tile) {
 #pragma unroll
@@ -94,12 +97,57 @@ public:
                 for (int j = 0; j < kOutputTiles; ++j) {
                     Cache::storeOutput(row, j, output_[tile][j][head] * valueScale, output_[tile][j][2 + head] * valueScale);
                 }
-                if (laneIndex() < 4) storeShared(row + kHeadDim * 4, Vec8{{floatBits(maximum_[tile][head] * keyScale), floatBits(total)}});
+                if (laneIndex() < 4) storeShared(row + kHeadDim * 4, Vec8{{floatBits(maximumOf(p, segment, tile, head)), floatBits(total)}});
             }
         }
     }
 
 private:
+    /// What a score of a head is multiplied by, for base 2.
+    MOA_DEVICE float scaleOf(int tile, int head) const {
+        if constexpr (kNarrow) return scale2_ * power_[tile][head];
+        return scale2_;
+    }
+
+    /// The maximum in units of p.scale, as everything behind a segment counts it.
+    template <class Params>
+    MOA_DEVICE float maximumOf(const Params& p, const DecodeSegment& segment, int tile, int head) const {
+        const float maximum = maximum_[tile][head] * Cache::keyScale(p, segment.kvHead);
+        if constexpr (kNarrow) return maximum * power_[tile][head];
+        return maximum;
+    }
+
+    /// Queries in bf16 become fp16: each head is divided by a power of two that makes its largest element 1 or more but less than 2, so that only
+    /// what is 2^-24 of that and less is lost, far below its rounding to bf16.
+    MOA_DEVICE void narrowQueries() {
+#pragma unroll
+        for (int tile = 0; tile < kHeadTiles; ++tile) {
+            float largest = 0.0f;
+#pragma unroll
+            for (int step = 0; step < kSteps; ++step) {
+#pragma unroll
+                for (int part = 0; part < 2; ++part) {
+                    const uint32_t magnitudes = queries_[tile][step][part] & 0x7fff7fffu;
+                    largest = larger(largest, larger(unpackLow<Element>(magnitudes), unpackHigh<Element>(magnitudes)));
+                }
+            }
+            largest = quadMaximum(largest);
+            const float power = largest >= 1e-30f && largest <= 1e30f ? bitsToFloat(floatBits(largest) & 0x7f800000u) : 1.0f;
+            const float inverse = 1.0f / power;
+#pragma unroll
+            for (int step = 0; step < kSteps; ++step) {
+#pragma unroll
+                for (int part = 0; part < 2; ++part) {
+                    uint32_t& pair = queries_[tile][step][part];
+                    pair = packPair<Operand>(unpackLow<Element>(pair) * inverse, unpackHigh<Element>(pair) * inverse);
+                }
+            }
+            // A lane has the queries of head lane / 4 and the scores of heads 2 (lane % 4) and + 1.
+#pragma unroll
+            for (int head = 0; head < 2; ++head) power_[tile][head] = shuffle(power, (2 * (laneIndex() & 3) + head) * 4);
+        }
+    }
+
     MOA_DEVICE void multiplyKeys(float (&scores)[kHeadTiles][4], SharedAddress stage, int row) const {
         uint32_t keys[kSteps][4];
         Cache::keyFragments(keys, stage, row);
@@ -107,7 +155,7 @@ private:
 #pragma unroll
         for (int step = 0; step < kSteps; ++step) {
 #pragma unroll
-            for (int tile = 0; tile < kHeadTiles; ++tile) mma16816<Element>(sums[step % kChains][tile], keys[step], queries_[tile][step][0], queries_[tile][step][1]);
+            for (int tile = 0; tile < kHeadTiles; ++tile) mma16816<Operand>(sums[step % kChains][tile], keys[step], queries_[tile][step][0], queries_[tile][step][1]);
         }
 #pragma unroll
         for (int tile = 0; tile < kHeadTiles; ++tile) {
@@ -138,7 +186,7 @@ private:
 #pragma unroll
             for (int head = 0; head < 2; ++head) {
                 largest[tile][head] = larger(scores[tile][head], scores[tile][head + 2]);
-                passed = passed || (largest[tile][head] - maximum_[tile][head]) * scale2_ > kLazyLog2;
+                passed = passed || (largest[tile][head] - maximum_[tile][head]) * scaleOf(tile, head) > kLazyLog2;
             }
         }
         if (!warpAny(passed)) return;
@@ -148,7 +196,7 @@ private:
 #pragma unroll
             for (int head = 0; head < 2; ++head) {
                 const float raised = larger(maximum_[tile][head], columnMaximum(largest[tile][head]));
-                correction[head] = exp2Approx(maximum_[tile][head] * scale2_ - finiteMaximum(raised) * scale2_);
+                correction[head] = exp2Approx((maximum_[tile][head] - finiteMaximum(raised)) * scaleOf(tile, head));
                 maximum_[tile][head] = raised;
                 sum_[tile][head] *= correction[head];
             }
@@ -165,6 +213,7 @@ private:
     float maximum_[kHeadTiles][2];
     float sum_[kHeadTiles][2];
     float scale2_;
+    float power_[kHeadTiles][2];  ///< what queries were divided by; used where they are narrowed
     GroupMask<Config, Mask> mask_;
 };
 

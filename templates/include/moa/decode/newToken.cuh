@@ -86,6 +86,8 @@ public:
         ring_ = reinterpret_cast<unsigned char*>(p.pool) + static_cast<int64_t>(number_) * Cache::kPageBytes + (isValue ? Cache::kHalfBytes : 0);
     }
 
+    MOA_DEVICE bool isIn(int page) const { return page == page_; }
+
     /// Puts the token into its ring, and into the copy of page `page` at `stage`, if it belongs there: not before that has landed, so that no
     /// copy reads what is being written. The lanes meet before they read it.
     MOA_DEVICE bool patch(SharedAddress stage, int page) const {

@@ -32,10 +32,10 @@ struct PageItem {
     static constexpr int kBytes = 64;
     static constexpr int kOffset = sizeof(DecodeSegment);  ///< of these four words, behind the segment's
 
-    static constexpr int kFirst = 1;  ///< of its segment
-    static constexpr int kLast = 2;   ///< of its segment
-    static constexpr int kFinal = 4;  ///< the last of the last segment
-    static constexpr int kEmpty = 8;  ///< no page at all: the segment has none in use yet
+    static constexpr int kFirst = 1;  ///< its group's first of the segment
+    static constexpr int kLast = 2;   ///< its group's last of the segment
+    static constexpr int kFinal = 4;  ///< its group's last of all
+    static constexpr int kEmpty = 8;  ///< no page at all: every group gets as many items of a segment, and one at least
 
     MOA_DEVICE bool is(int flag) const { return (flags & flag) != 0; }
 };
@@ -57,13 +57,14 @@ MOA_DEVICE DecodeSegment loadSegment(SharedAddress entry) {
 }
 
 /// Walks the pages of a block's segments, as a warp: lane i holds word i of the present segment, and the numbers of 64 pages ahead are
-/// spread over the lanes, so that neither is waited for page by page. A segment gives one item at least.
+/// spread over the lanes, so that neither is waited for page by page. Groups of warps take pages in turn, and every group gets an item of every
+/// segment, so that it knows where the segment begins and ends.
 template <class Config>
 class PageWalker {
     static constexpr int kWords = sizeof(DecodeSegment) / 4;
 
 public:
-    /// Every `step`-th page of each segment, from its page `offset` on.
+    /// Every `step`-th item of each segment, from item `offset` on: all of them, or those of one group.
     template <class Params>
     MOA_DEVICE PageWalker(const Params& p, int offset, int step) : offset_(offset), step_(step) {
         word_ = loadWord(p, blockIndex());
@@ -80,8 +81,8 @@ public:
     /// Writes the present item for those who compute it.
     MOA_DEVICE void writeItem(SharedAddress entry) const {
         const int lane = laneIndex();
-        const bool last = page_ + step_ >= pageEnd_;
-        const int flags = (first_ ? PageItem::kFirst : 0) | (last ? PageItem::kLast : 0) | (last && next_ < 0 ? PageItem::kFinal : 0) |
+        const bool last = page_ + Config::kGroups >= itemEnd_;
+        const int flags = (page_ < firstEnd_ ? PageItem::kFirst : 0) | (last ? PageItem::kLast : 0) | (last && next_ < 0 ? PageItem::kFinal : 0) |
                           (empty() ? PageItem::kEmpty : 0);
         int word = word_;
         if (lane == kWords) word = page_;
@@ -94,8 +95,7 @@ public:
     template <class Params>
     MOA_DEVICE void advance(const Params& p) {
         page_ += step_;
-        if (page_ < pageEnd_) {
-            first_ = false;
+        if (page_ < itemEnd_) {
             if (page_ - base_ >= 32) {
                 base_ += 32;
                 numbers_ = ahead_;
@@ -138,7 +138,8 @@ private:
         if (next_ >= 0) nextWord_ = loadWord(p, next_);
         page_ = begin + offset_;
         pageEnd_ = minimum(segmentEnd_, Config::rings(p).pagesInUse(length_, window_));
-        first_ = true;
+        firstEnd_ = begin + Config::kGroups;
+        itemEnd_ = begin + maximum(1, ceilDivide(pageEnd_ - begin, Config::kGroups)) * Config::kGroups;
         setRows(p);
     }
 
@@ -161,8 +162,9 @@ private:
     int length_;
     int page_;
     int pageEnd_;
+    int firstEnd_;
+    int itemEnd_;
     int rows_;
-    bool first_;
     bool done_ = false;
 };
 

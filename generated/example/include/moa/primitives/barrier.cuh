@@ -1,4 +1,4 @@
-// Barriers of a block and of a warp.
+// Barriers of a block, of some of its warps, and of one warp.
 #pragma once
 #include <moa/primitives/kernel.cuh>
 
@@ -6,6 +6,9 @@ namespace moa {
 
 /// All threads of the block meet; memory is visible among them (PTX bar.sync).
 MOA_DEVICE void blockBarrier() { __syncthreads(); }
+/// `threads` threads of the block meet, whole warps of it, at one line of the source and at one of 15 barriers: `id` is 1 to 15. Memory is
+/// visible among them (PTX bar.sync a, b).
+MOA_DEVICE void namedBarrier(int id, int threads) { asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory"); }
 /// All 32 lanes of the warp meet; memory is visible among them (PTX bar.warp.sync).
 MOA_DEVICE void warpBarrier() { __syncwarp(); }
 

@@ -47,10 +47,12 @@ MOA_DEVICE void storeGlobal(T* address, const T& value) {
     *address = value;
 }
 
-/// Orders this thread's earlier writes before its later ones, for all threads of the GPU (PTX fence.acq_rel.gpu).
-MOA_DEVICE void deviceFence() { __threadfence(); }
-
-/// Returns the old value and stores old == limit ? 0 : old + 1 (PTX atom.inc): a counter that resets itself.
-MOA_DEVICE uint32_t atomicIncrementWrap(uint32_t* counter, uint32_t limit) { return atomicInc(counter, limit); }
+/// Returns the old value and stores old >= limit ? 0 : old + 1: a counter that resets itself. What this thread wrote before, and what others wrote
+/// and showed it at a barrier, is visible to those who increment later and what comes after in them (PTX atom.acq_rel.gpu.inc).
+MOA_DEVICE uint32_t atomicIncrementWrap(uint32_t* counter, uint32_t limit) {
+    uint32_t old;
+    asm volatile("atom.acq_rel.gpu.global.inc.u32 %0, [%1], %2;" : "=r"(old) : "l"(__cvta_generic_to_global(counter)), "r"(limit) : "memory");
+    return old;
+}
 
 }  // namespace moa

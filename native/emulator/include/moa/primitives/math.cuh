@@ -23,6 +23,9 @@ MOA_PRIMITIVE float exp2Approx(float x) {
 /// ln x (PTX lg2.approx times ln 2).
 MOA_PRIMITIVE float logNatural(float x) { return __builtin_logf(x); }
 
+/// a b + c, rounded once (PTX fma.rn.f32).
+MOA_PRIMITIVE float multiplyAdd(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+
 /// a / b; as on the GPU, 0 for a finite `a` where |b| > 2^126 (PTX div.approx.f32).
 MOA_PRIMITIVE float fastDivide(float a, float b) { return __builtin_fabsf(b) > 0x1p126f ? a * 0.0f : a / b; }
 
@@ -60,6 +63,16 @@ MOA_PRIMITIVE uint32_t permuteBytes(uint32_t word, uint32_t selector) {
     return result;
 }
 
+/// The two lower bytes of `bytes`, E4M3, as a pair of fp16, exactly (PTX cvt.rn.f16x2.e4m3x2).
+MOA_PRIMITIVE uint32_t decodeE4m3(uint32_t bytes) {
+    const auto decoded = [](uint32_t code) -> uint32_t {
+        const uint32_t sign = (code & 0x80u) << 8;
+        if ((code & 0x7fu) == 0x7fu) return sign | 0x7fffu;
+        return sign | emulator::floatToHalf(emulator::halfToFloat(static_cast<uint16_t>((code & 0x7fu) << 7)) * 256.0f);
+    };
+    return decoded(bytes & 0xffu) | decoded(bytes >> 8 & 0xffu) << 16;
+}
+
 /// Two floats as one pair of elements, each rounded as by `packOne`; `low` in the lower 16 bits.
 template <class Element>
 MOA_PRIMITIVE uint32_t packPair(float low, float high) {
@@ -72,11 +85,6 @@ MOA_PRIMITIVE float unpackLow(uint32_t pair) {
 template <class Element>
 MOA_PRIMITIVE float unpackHigh(uint32_t pair) {
     return unpackOne<Element>(static_cast<uint16_t>(pair >> 16));
-}
-
-/// Products of two pairs of bfloat16, rounded to nearest even; denormals count (PTX fma.rn.bf16x2).
-MOA_PRIMITIVE uint32_t multiplyPairs(uint32_t a, uint32_t b) {
-    return packPair<Bfloat16>(unpackLow<Bfloat16>(a) * unpackLow<Bfloat16>(b), unpackHigh<Bfloat16>(a) * unpackHigh<Bfloat16>(b));
 }
 
 }  // namespace moa

@@ -85,10 +85,6 @@ MOA_PRIMITIVE void storeGlobal(T* address, const T& value, emulator::Site site =
     std::memcpy(static_cast<void*>(address), static_cast<const void*>(&value), sizeof(T));
 }
 
-/// Orders this thread's earlier writes before its later ones, for all threads of the GPU (PTX fence.acq_rel.gpu). Nothing to do here:
-/// threads run one at a time and their plain writes are seen at once.
-MOA_PRIMITIVE void deviceFence() {}
-
 /// Returns the old value and stores old >= limit ? 0 : old + 1 (PTX atom.inc): a counter that resets itself. All ones after a finding.
 MOA_PRIMITIVE uint32_t atomicIncrementWrap(uint32_t* counter, uint32_t limit, emulator::Site site = emulator::Site::current()) {
     emulator::Engine& engine = emulator::engine();

@@ -1,0 +1,104 @@
+// What forbids keys in the pages of one segment: rows that hold no token, and where heads of the group have windows shorter than the ring,
+// tokens too old for them.
+#pragma once
+#include <moa/decode/segment.cuh>
+#include <moa/softmax.cuh>
+#include <moa/tiles.cuh>
+
+namespace moa {
+
+/// Where old tokens lie in a ring.
+template <class Config>
+class RingAges {
+public:
+    template <class Params>
+    MOA_DEVICE void open(const Params& p, const DecodeSegment& segment, int length) {
+        const RingGeometry rings = Config::rings(p);
+        length_ = length;
+        ringWindow_ = segment.window;
+        sinkPages_ = rings.sinkPages();
+        newestSlot_ = length > rings.sink ? rings.windowSlot(length - 1, segment.window) : 0;
+        shortest_ = segment.window;
+        for (int member = 0; member < Config::groupSize(p); ++member) shortest_ = minimum(shortest_, windowOf(p, segment, member));
+    }
+
+    /// The window of a head of the group; of what is none, the ring's.
+    template <class Params>
+    static MOA_DEVICE int windowOf(const Params& p, const DecodeSegment& segment, int member) {
+        return member < Config::groupSize(p) ? loadGlobal(p.windows + segment.kvHead * Config::groupSize(p) + member) : segment.window;
+    }
+
+    /// Ages fall along a page, but for the one with the newest token, behind which the oldest follow.
+    MOA_DEVICE bool mayHoldOldTokens(int page) const {
+        if (page < sinkPages_) return false;
+        const int slot = (page - sinkPages_) * kPageTokens;
+        const bool holdsNewest = slot <= newestSlot_ && newestSlot_ < slot + kPageTokens;
+        return holdsNewest || RingGeometry::ageOf(slot, newestSlot_, ringWindow_) >= shortest_;
+    }
+
+    /// Positions of the newest token, and of the one in a row of a page behind the sink.
+    MOA_DEVICE int newest() const { return length_ - 1; }
+    MOA_DEVICE int positionOf(int page, int row) const {
+        return length_ - 1 - RingGeometry::ageOf((page - sinkPages_) * kPageTokens + row, newestSlot_, ringWindow_);
+    }
+
+private:
+    int length_ = 0;
+    int ringWindow_ = 0;
+    int sinkPages_ = 0;
+    int newestSlot_ = 0;
+    int shortest_ = 0;
+};
+
+template <class Config, class Mask>
+class GroupMask {
+    /// Heads whose scores a lane holds.
+    static constexpr int kLaneHeads = 2 * Config::kHeadTiles;
+    static MOA_DEVICE int memberOf(int head) { return head / 2 * 8 + 2 * (laneIndex() & 3) + head % 2; }
+
+public:
+    template <class Params>
+    MOA_DEVICE void open(const Params& p, const DecodeSegment& segment, int length) {
+        if constexpr (Config::kAgeMask) {
+            ages_.open(p, segment, length);
+#pragma unroll
+            for (int head = 0; head < kLaneHeads; ++head) window_[head] = ages_.windowOf(p, segment, memberOf(head));
+        }
+    }
+
+    /// Scores of forbidden keys become -inf: `scores` are those of 16 keys from `row` of the page on with the group's heads, as accumulators
+    /// of m16n8k16, 8 heads a tile.
+    MOA_DEVICE void apply(float (&scores)[Config::kHeadTiles][4], const PageItem& item, int row) const {
+        const int row0 = row + (laneIndex() >> 2);
+        if (item.rows < kPageTokens) {
+#pragma unroll
+            for (int tile = 0; tile < Config::kHeadTiles; ++tile) {
+#pragma unroll
+                for (int e = 0; e < 4; ++e) {
+                    if (row0 + (e >> 1) * 8 >= item.rows) scores[tile][e] = kNegativeInfinity;
+                }
+            }
+        }
+        if constexpr (Config::kAgeMask) {
+            if (ages_.mayHoldOldTokens(item.page)) applyAge(scores, item.page, row0);
+        }
+    }
+
+private:
+    MOA_DEVICE void applyAge(float (&scores)[Config::kHeadTiles][4], int page, int row0) const {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            const int position = ages_.positionOf(page, row0 + half * 8);
+#pragma unroll
+            for (int head = 0; head < kLaneHeads; ++head) {
+                const Mask mask{window_[head]};
+                if (!allows(mask, ages_.newest(), position)) scores[head / 2][half * 2 + head % 2] = kNegativeInfinity;
+            }
+        }
+    }
+
+    RingAges<Config> ages_;
+    int window_[kLaneHeads] = {};
+};
+
+}  // namespace moa

@@ -1,0 +1,186 @@
+// From the parts of a ring to its output: the states of a block's warps become a segment's, and where a ring is cut into several segments, the
+// block that finishes last adds their partial results in the order of the splits, so the result does not depend on timing.
+#pragma once
+#include <type_traits>
+
+#include <moa/decode/segment.cuh>
+#include <moa/primitives/barrier.cuh>
+#include <moa/softmax.cuh>
+
+namespace moa {
+
+template <class Config>
+class Merge {
+    using Element = typename Config::Element;
+    static constexpr int kHeadDim = Config::kHeadDim;
+    static constexpr int kWarps = Config::kWarps;
+    static constexpr int kThreads = kWarps * 32;
+    static constexpr int kStateFloats = kHeadDim + 4;  ///< of one query head in a partial result: O, the maximum, the sum; rows of 16 bytes
+    static constexpr int kRowFloats = kHeadDim + 4;    ///< in shared memory: two rows are 8 banks apart, so that the four lanes that write a column of heads do not conflict
+    /// Of partial results, a lane reads so many columns of so many heads and splits at once: one latency for most rings.
+    static constexpr int kLaneColumns = kHeadDim / 32;
+    using Columns = std::conditional_t<kLaneColumns == 2, Vec8, Vec16>;
+    static_assert(kLaneColumns == 2 || kLaneColumns == 4, "a lane reads 8 or 16 bytes");
+    static constexpr int kMembers = Config::kMaxGroup < 4 ? Config::kMaxGroup : 4;
+    static constexpr int kSplits = 4;
+
+public:
+    static constexpr int kRowBytes = kRowFloats * 4;
+    static constexpr int kBytes = kWarps * Config::kMaxGroup * kRowBytes;
+    /// Floats of one partial result.
+    static constexpr int kPartialFloats = Config::kMaxGroup * kStateFloats;
+
+    /// All computing warps have written their states to `area`, warp after warp, kMaxGroup rows each, and call this.
+    template <class Params>
+    static MOA_DEVICE void run(const Params& p, const DecodeSegment& segment, SharedAddress area) {
+        meet();
+        if (segment.splits == 1) {
+            combine(p, area, [&](const Sum& sum, int member, int column) { writeOut(sum, p, segment, member, column); });
+        } else {
+            float* partial = p.partials + static_cast<int64_t>(segment.firstPartial + segment.split) * kPartialFloats;
+            combine(p, area, [&](const Sum& sum, int member, int column) { writePartial(sum, partial + member * kStateFloats, column); });
+            if (finishesRing(p, segment, area)) {
+                gather(p, segment, area);
+                meet();
+                combine(p, area, [&](const Sum& sum, int member, int column) { writeOut(sum, p, segment, member, column); });
+            }
+        }
+        meet();  // the area is free for the next segment
+    }
+
+private:
+    /// Two columns of one row, gathered from parts with their own maxima.
+    struct Sum {
+        float largest = kNegativeInfinity;
+        float total = 0.0f;
+        float first = 0.0f;
+        float second = 0.0f;
+    };
+
+    /// The computing threads meet.
+    static MOA_DEVICE void meet() {
+        if constexpr (Config::kProducer) {
+            namedBarrier(1, kThreads);
+        } else {
+            blockBarrier();
+        }
+    }
+
+    static MOA_DEVICE float weightOf(float maximum, float largest, float scale2) { return exp2Approx(maximum * scale2 - finiteMaximum(largest) * scale2); }
+
+    /// Adds the states of the warps, in their order, and gives each pair of columns to `emit`.
+    template <class Params, class Emit>
+    static MOA_DEVICE void combine(const Params& p, SharedAddress area, const Emit& emit) {
+        const float scale2 = p.scale * kLog2e;
+        for (int index = threadIndex(); index < Config::groupSize(p) * (kHeadDim / 2); index += kThreads) {
+            const int member = index / (kHeadDim / 2);
+            const int column = index % (kHeadDim / 2) * 2;
+            const SharedAddress row = area + member * kRowBytes;
+            Sum sum;
+            Vec8 scalars[kWarps];
+#pragma unroll
+            for (int part = 0; part < kWarps; ++part) {
+                scalars[part] = loadShared<Vec8>(row + part * Config::kMaxGroup * kRowBytes + kHeadDim * 4);
+                sum.largest = larger(sum.largest, bitsToFloat(scalars[part].w[0]));
+            }
+#pragma unroll
+            for (int part = 0; part < kWarps; ++part) {
+                const Vec8 columns = loadShared<Vec8>(row + part * Config::kMaxGroup * kRowBytes + column * 4);
+                const float weight = weightOf(bitsToFloat(scalars[part].w[0]), sum.largest, scale2);
+                sum.total += bitsToFloat(scalars[part].w[1]) * weight;
+                sum.first += bitsToFloat(columns.w[0]) * weight;
+                sum.second += bitsToFloat(columns.w[1]) * weight;
+            }
+            emit(sum, member, column);
+        }
+    }
+
+    static MOA_DEVICE void writePartial(const Sum& sum, float* row, int column) {
+        storeGlobal(reinterpret_cast<Vec8*>(row + column), Vec8{{floatBits(sum.first), floatBits(sum.second)}});
+        if (column == 0) storeGlobal(reinterpret_cast<Vec8*>(row + kHeadDim), Vec8{{floatBits(sum.largest), floatBits(sum.total)}});
+    }
+
+    /// Counts the segment as finished; true for the last of its ring, which sees the partial results of all.
+    template <class Params>
+    static MOA_DEVICE bool finishesRing(const Params& p, const DecodeSegment& segment, SharedAddress area) {
+        const uint32_t last = static_cast<uint32_t>(segment.splits - 1);
+        meet();
+        if (threadIndex() == 0) storeShared(area, atomicIncrementWrap(p.tickets + 1 + segment.ticket, last));
+        meet();
+        const bool finished = loadShared<uint32_t>(area) == last;
+        if (finished) meet();  // `area` has been read
+        return finished;
+    }
+
+    /// Each warp adds every kWarps-th partial result of the ring, in their order, and leaves the sum in `area` as its state.
+    template <class Params>
+    static MOA_DEVICE void gather(const Params& p, const DecodeSegment& segment, SharedAddress area) {
+        const float scale2 = p.scale * kLog2e;
+        const int warp = warpIndex();
+        const int column = laneIndex() * kLaneColumns;
+        const float* partials = p.partials + static_cast<int64_t>(segment.firstPartial) * kPartialFloats;
+        for (int firstMember = 0; firstMember < Config::groupSize(p); firstMember += kMembers) {
+            float largest[kMembers];
+            float total[kMembers] = {};
+            float columns[kMembers][kLaneColumns] = {};
+#pragma unroll
+            for (int m = 0; m < kMembers; ++m) largest[m] = kNegativeInfinity;
+            for (int first = warp; first < segment.splits; first += kSplits * kWarps) {
+                Vec8 scalars[kMembers][kSplits];
+                Columns parts[kMembers][kSplits];
+#pragma unroll
+                for (int m = 0; m < kMembers; ++m) {
+#pragma unroll
+                    for (int i = 0; i < kSplits; ++i) {
+                        scalars[m][i] = Vec8{{floatBits(kNegativeInfinity), 0u}};
+                        parts[m][i] = Columns{};
+                        const int split = first + i * kWarps;
+                        if (split < segment.splits && firstMember + m < Config::groupSize(p)) {
+                            const float* from = partials + static_cast<int64_t>(split) * kPartialFloats + (firstMember + m) * kStateFloats;
+                            scalars[m][i] = loadGlobal(reinterpret_cast<const Vec8*>(from + kHeadDim));
+                            parts[m][i] = loadGlobal(reinterpret_cast<const Columns*>(from + column));
+                        }
+                    }
+                }
+#pragma unroll
+                for (int m = 0; m < kMembers; ++m) {
+                    float raised = largest[m];
+#pragma unroll
+                    for (int i = 0; i < kSplits; ++i) raised = larger(raised, bitsToFloat(scalars[m][i].w[0]));
+                    const float correction = weightOf(largest[m], raised, scale2);
+                    largest[m] = raised;
+                    total[m] *= correction;
+#pragma unroll
+                    for (int c = 0; c < kLaneColumns; ++c) columns[m][c] *= correction;
+#pragma unroll
+                    for (int i = 0; i < kSplits; ++i) {
+                        const float weight = weightOf(bitsToFloat(scalars[m][i].w[0]), raised, scale2);
+                        total[m] += bitsToFloat(scalars[m][i].w[1]) * weight;
+#pragma unroll
+                        for (int c = 0; c < kLaneColumns; ++c) columns[m][c] += bitsToFloat(parts[m][i].w[c]) * weight;
+                    }
+                }
+            }
+#pragma unroll
+            for (int m = 0; m < kMembers; ++m) {
+                if (firstMember + m >= Config::groupSize(p)) continue;
+                const SharedAddress row = area + (warp * Config::kMaxGroup + firstMember + m) * kRowBytes;
+                Columns words;
+#pragma unroll
+                for (int c = 0; c < kLaneColumns; ++c) words.w[c] = floatBits(columns[m][c]);
+                storeShared(row + column * 4, words);
+                if (laneIndex() == 0) storeShared(row + kHeadDim * 4, Vec8{{floatBits(largest[m]), floatBits(total[m])}});
+            }
+        }
+    }
+
+    template <class Params>
+    static MOA_DEVICE void writeOut(const Sum& sum, const Params& p, const DecodeSegment& segment, int member, int column) {
+        const int64_t row = static_cast<int64_t>(segment.slot) * Config::queryHeads(p) + segment.kvHead * Config::groupSize(p) + member;
+        const float inverse = sum.total > 0.0f ? 1.0f / sum.total : 0.0f;
+        storeGlobal(reinterpret_cast<uint32_t*>(p.out + row * kHeadDim + column), packPair<Element>(sum.first * inverse, sum.second * inverse));
+        if (p.lse != nullptr && column == 0) storeGlobal(p.lse + row, logSumExp(sum.largest, sum.total, p.scale));
+    }
+};
+
+}  // namespace moa

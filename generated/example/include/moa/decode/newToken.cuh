@@ -1,0 +1,118 @@
+// The new token of a sequence: its query heads for the scores, its key and value for the ring. With RoPE (arXiv 2104.09864) both are
+// rotated on the way; the caller's tensors stay as they are.
+#pragma once
+#include <moa/decode/segment.cuh>
+#include <moa/primitives/math.cuh>
+#include <moa/rotate.cuh>
+
+namespace moa {
+
+/// The group's query heads as B fragments of m16n8k16, 8 heads a tile; columns without a head are zero. The elements
+/// `Cache::column(step, part)` and + 1 lie in queries[tile][step][part], so that the pairs of RoPE, headDim / 2 apart, lie in one lane.
+template <class Config, class Params>
+MOA_DEVICE void loadQueries(uint32_t (&queries)[Config::kHeadTiles][Config::kHeadDim / 16][2], const Params& p, const DecodeSegment& segment, int position) {
+    using Cache = typename Config::Cache;
+    constexpr int kSteps = Config::kHeadDim / 16;
+    const int64_t firstHead = static_cast<int64_t>(segment.slot) * Config::queryHeads(p) + segment.kvHead * Config::groupSize(p);
+#pragma unroll
+    for (int tile = 0; tile < Config::kHeadTiles; ++tile) {
+        const int member = tile * 8 + (laneIndex() >> 2);
+        const uint16_t* source = p.q + (firstHead + member) * Config::kHeadDim;
+#pragma unroll
+        for (int step = 0; step < kSteps; ++step) {
+#pragma unroll
+            for (int part = 0; part < 2; ++part) {
+                queries[tile][step][part] = member < Config::groupSize(p) ? loadGlobal(reinterpret_cast<const uint32_t*>(source + Cache::column(step, part))) : 0u;
+            }
+        }
+    }
+    if constexpr (Config::kRope) {
+        const float* table = p.cosSin + static_cast<int64_t>(position) * Config::kHeadDim;
+#pragma unroll
+        for (int step = 0; step < kSteps / 2; ++step) {
+#pragma unroll
+            for (int part = 0; part < 2; ++part) {
+                const Vec16 angles = loadGlobal(reinterpret_cast<const Vec16*>(table + 2 * Cache::column(step, part)));
+#pragma unroll
+                for (int tile = 0; tile < Config::kHeadTiles; ++tile) {
+                    rotatePairs<typename Config::Element>(queries[tile][step][part], queries[tile][step + kSteps / 2][part], angles);
+                }
+            }
+        }
+    }
+}
+
+/// The new key and value of a segment that holds the newest page: written into the ring, and over the stale row of the page's copy in shared
+/// memory. One warp does it, the one that computes the row.
+template <class Config>
+class NewToken {
+    using Element = typename Config::Element;
+    using Cache = typename Config::Cache;
+    using Chunk = typename Cache::Chunk;
+    static constexpr int kHeadDim = Config::kHeadDim;
+    static constexpr int kTaskLanes = kHeadDim / 16;  ///< of the key; as many for the value
+
+public:
+    /// Where the new token lies, from the segment's and the warp's view: row < 0 when it is not this warp's. The warp computes 16 rows from
+    /// `warpRow` on, of every `step`-th page of the segment from its page `offset` on.
+    template <class Params>
+    MOA_DEVICE void place(const Params& p, const DecodeSegment& segment, int length, int warpRow, int offset, int step) {
+        const int slot = Config::rings(p).slotOf(length - 1, segment.window);
+        page_ = slot / kPageTokens;
+        row_ = slot % kPageTokens;
+        const int behind = page_ - segment.pageBegin;
+        if (behind < 0 || page_ >= segment.pageEnd || behind % step != offset || row_ / 16 * 16 != warpRow) {
+            page_ = -1;
+        } else {
+            number_ = loadGlobal(p.pageTable + segment.tableOffset + page_);
+        }
+    }
+
+    /// Reads and rotates the token.
+    template <class Params>
+    MOA_DEVICE void load(const Params& p, const DecodeSegment& segment, int position) {
+        if (page_ < 0 || laneIndex() >= 2 * kTaskLanes) return;
+        const bool isValue = laneIndex() >= kTaskLanes;
+        const int chunk = laneIndex() % kTaskLanes;
+        const int64_t row = static_cast<int64_t>(segment.slot) * Config::kvHeads(p) + segment.kvHead;
+        const Vec16* source = reinterpret_cast<const Vec16*>((isValue ? p.v : p.k) + row * kHeadDim);
+        Vec16 low = loadGlobal(source + chunk);
+        Vec16 high = loadGlobal(source + chunk + kTaskLanes);
+        if constexpr (Config::kRope) {
+            if (!isValue) rotateChunks<Element>(low, high, p.cosSin + static_cast<int64_t>(position) * kHeadDim, chunk);
+        }
+        low_ = Cache::encode(low, p, Config::kvHeads(p), segment.kvHead, isValue);
+        high_ = Cache::encode(high, p, Config::kvHeads(p), segment.kvHead, isValue);
+        ring_ = reinterpret_cast<unsigned char*>(p.pool) + static_cast<int64_t>(number_) * Cache::kPageBytes + (isValue ? Cache::kHalfBytes : 0);
+    }
+
+    MOA_DEVICE bool isIn(int page) const { return page == page_; }
+
+    /// Puts the token into its ring, and into the copy of page `page` at `stage`, if it belongs there: not before that has landed, so that no
+    /// copy reads what is being written. The lanes meet before they read it.
+    MOA_DEVICE bool patch(SharedAddress stage, int page) const {
+        if (page != page_) return false;
+        if (laneIndex() < 2 * kTaskLanes) {
+            const bool isValue = laneIndex() >= kTaskLanes;
+            const int low = laneIndex() % kTaskLanes;
+            const int high = low + kTaskLanes;
+            const SharedAddress to = stage + (isValue ? Cache::kHalfBytes : 0);
+            // Those of the value begin with the other half, so that they do not meet the key's in the same banks.
+            storeShared(to + Cache::chunkOffset(row_, isValue ? high : low), isValue ? high_ : low_);
+            storeShared(to + Cache::chunkOffset(row_, isValue ? low : high), isValue ? low_ : high_);
+            storeGlobal(reinterpret_cast<Chunk*>(ring_ + Cache::chunkOffset(row_, low)), low_);
+            storeGlobal(reinterpret_cast<Chunk*>(ring_ + Cache::chunkOffset(row_, high)), high_);
+        }
+        return true;
+    }
+
+private:
+    int page_ = -1;
+    int row_ = 0;
+    int number_ = 0;  ///< of its page in the pool
+    unsigned char* ring_ = nullptr;  ///< the keys or values of its page
+    Chunk low_ = {};
+    Chunk high_ = {};
+};
+
+}  // namespace moa
