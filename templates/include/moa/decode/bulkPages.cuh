@@ -21,6 +21,7 @@ class BulkPages {
     static constexpr int kInFlight = Config::kInFlight;
     static_assert(kStages % kGroups == 0, "a stage belongs to one group");
     static_assert(kInFlight <= kStages);
+    static constexpr int kItemLanes = PageItem::kBytes / 4;                ///< of the producer, that write an item
     static constexpr int kItems = kStages * Cache::kPageBytes;             ///< offset of the items
     static constexpr int kBarriers = kItems + kStages * PageItem::kBytes;  ///< offset of full[], then empty[]
 
@@ -31,7 +32,7 @@ public:
     static MOA_DEVICE void initialize() {
 #pragma unroll
         for (int stage = 0; stage < kStages; ++stage) {
-            mbarrierInit(full(stage), 1);
+            mbarrierInit(full(stage), kItemLanes);
             mbarrierInit(empty(stage), Config::kWarps / kGroups);
         }
         mbarrierInitFence();
@@ -55,16 +56,12 @@ public:
             mbarrierWait(empty(stage), parity);
             walker.writeItem(item(stage));
             const int number = walker.pageNumber();
-            warpBarrier();
-            if (laneIndex() == 0) {
-                if (walker.empty()) {
-                    mbarrierArrive(full(stage));
-                } else {
-                    mbarrierArriveExpect(full(stage), Cache::kPageBytes);
-                    const unsigned char* pool = reinterpret_cast<const unsigned char*>(p.pool);
-                    bulkCopyOnce(sharedBase() + stage * Cache::kPageBytes, pool + static_cast<int64_t>(number) * Cache::kPageBytes, Cache::kPageBytes,
-                                 full(stage));
-                }
+            if (laneIndex() == 0 && !walker.empty()) {
+                mbarrierArriveExpect(full(stage), Cache::kPageBytes);
+                const unsigned char* pool = reinterpret_cast<const unsigned char*>(p.pool);
+                bulkCopyOnce(sharedBase() + stage * Cache::kPageBytes, pool + static_cast<int64_t>(number) * Cache::kPageBytes, Cache::kPageBytes, full(stage));
+            } else if (laneIndex() < kItemLanes) {
+                mbarrierArrive(full(stage));  // for the word of the item that the lane wrote
             }
             walker.advance(p);
             if (++stage == kStages) {

@@ -22,8 +22,6 @@ class MmaAttend {
     static constexpr int kSteps = kHeadDim / 16;        ///< of K Q^T
     static constexpr int kOutputTiles = kHeadDim / 16;  ///< of 16 elements
     static constexpr int kChains = 2;                   ///< of dependent products in K Q^T
-    /// Probabilities stay below 2^8 times those of the maximum: far from the largest fp16, and as exact.
-    static constexpr float kLazyLog2 = 8.0f;
 
 public:
     static constexpr int kRows = 16;  ///< keys of a page that a warp takes
@@ -176,8 +174,8 @@ private:
         return value + shuffleXor(value, 16);
     }
 
-    /// Raises the maxima where a score passes one by so much that its probability could grow large; else what was subtracted so far serves on,
-    /// and nothing need be rescaled (the lazy rescaling of FlashAttention-4).
+    /// Raises the maxima where a score passes one. Mostly none does, and nothing need be rescaled. To let scores pass by a little, as
+    /// FlashAttention-4 does, costs accuracy: the probability of the largest score is then no longer 1, which is exact, but rounded.
     MOA_DEVICE void raiseMaximum(const float (&scores)[kHeadTiles][4]) {
         float largest[kHeadTiles][2];
         bool passed = false;
@@ -186,7 +184,7 @@ private:
 #pragma unroll
             for (int head = 0; head < 2; ++head) {
                 largest[tile][head] = larger(scores[tile][head], scores[tile][head + 2]);
-                passed = passed || (largest[tile][head] - maximum_[tile][head]) * scaleOf(tile, head) > kLazyLog2;
+                passed = passed || largest[tile][head] > maximum_[tile][head];
             }
         }
         if (!warpAny(passed)) return;
