@@ -18,6 +18,7 @@ export interface Job {
   readonly run: (target: Target) => Promise<Tally | void>;
 }
 
+const families = ['mmaSync', 'hopper'] as const;
 const smallShapes = gpuShapes.filter((name) => shapeOf(name).queryHeads <= 16);
 const ropeShapes = ['bf16_d64_4x2', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2'];
 
@@ -39,8 +40,11 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
   return [
     ...planJobs(plans),
     { name: 'tensors past 2^31 elements', run: largeOffsets },
-    caseJob('pool past 2^31 elements', poolPast31Bits),
-    repeated('250 decodes', { decodes: 1, prefill: [700, 64, 129, 1, 300, 500, 0, 999] }),
+    ...families.flatMap((family) => [
+      caseJob(`pool past 2^31 elements, ${family}`, { ...poolPast31Bits, family }),
+      repeated(`250 decodes, ${family}`, { decodes: 1, prefill: [700, 64, 129, 1, 300, 500, 0, 999], family }),
+    ]),
+    repeated('250 decodes, e4m3', { decodes: 1, prefill: [700, 64, 129, 1, 300, 500, 0, 999], family: 'hopper', cacheType: 'e4m3', shape: 'bf16_d64_4x2', rules: [alternating(4, [[0, 1, 2], [128, 0, 1], [0, 1, 1]])] }),
     repeated('250 prefills', { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999] }),
     ...randomCases('prefill', { layers: 2, tiles: 100, bound: 1500 }, count(120), seed),
     ...randomCases('decode', { layers: 2, decodes: 8, tiles: 60, bound: 1500 }, count(120), seed + 1),
@@ -61,7 +65,7 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
 
 const alternating = (heads: number, rules: readonly RuleSpec[]): RuleSpec[] => Array.from({ length: heads }, (_, head) => rules[head % rules.length]!);
 
-function repeated(name: string, part: Pick<Case, 'decodes' | 'prefill'>): Job {
+function repeated(name: string, part: Pick<Case, 'decodes' | 'prefill'> & Partial<Case>): Job {
   const testCase: Case = { shape: 'llama3', rules: [alternating(32, [[0, 1, 2], [128, 0, 1], [0, 1, 1]])], bound: 1024, lane: 'normal', seed: 77, ...part };
   return { name, testCase, run: (target) => relations.repeatsAreEqual(250)(target, testCase) };
 }
@@ -89,13 +93,13 @@ function planJobs(folder: string | undefined): Job[] {
     }
     const { alphas, betas } = JSON.parse(readFileSync(path, 'utf8')) as { alphas: number[][]; betas: number[][] };
     return [3, 17].flatMap((layer) =>
-      (['normal', 'uniform'] as const).map((lane): Job => {
+      (['normal', 'uniform'] as const).flatMap((lane) => families.map((family): Job => {
         const rules = alphas[layer]!.map((alpha, head): RuleSpec => [alpha, Math.round(betas[layer]![head]! * 2 ** 20), 2 ** 20]);
         const different = new Map(rules.map((rule, head) => [rule.join(), head]));
-        return caseJob(`${shape} plan, layer ${layer}, ${lane}`, {
-          shape, rules: [rules], bound: 16384, prefill: [16384 - 4], decodes: 4, lane, seed: layer, sampleRows: 64, sampleHeads: [...new Set([0, ...different.values()])].slice(0, 6), cheapInputs: true,
+        return caseJob(`${shape} plan, layer ${layer}, ${lane}, ${family}`, {
+          shape, rules: [rules], bound: 16384, prefill: [16384 - 4], decodes: 4, lane, family, seed: layer, sampleRows: 64, sampleHeads: [...new Set([0, ...different.values()])].slice(0, 6), cheapInputs: true,
         });
-      }),
+      })),
     );
   });
 }
