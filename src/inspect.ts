@@ -1,6 +1,6 @@
 /** What a plan keeps and costs: the numbers behind `moa-compile inspect`. */
 import { evaluate, printRule, spanOf, windowOf } from './ir/affine.ts';
-import type { HeadModule, LaidOutModule } from './ir/nodes.ts';
+import type { CacheType, HeadModule, LaidOutModule } from './ir/nodes.ts';
 import type { Rule } from './ir/rule.ts';
 import { activePairs } from './mask/sinkWindow.ts';
 import { canonicalizeRules } from './passes/canonicalizeRules.ts';
@@ -43,10 +43,11 @@ export interface PlanFigures {
   readonly lengths: readonly LengthFigures[];
 }
 
-export function inspectPlan(module: HeadModule, lengths: readonly number[]): PlanFigures {
+/** @param cacheType what keys and values are stored as; the bytes are of that, the dense ones too */
+export function inspectPlan(module: HeadModule, lengths: readonly number[], cacheType: CacheType = 'element'): PlanFigures {
   const heads = canonicalizeRules(module);
   const ringed = resolveGqa(heads);
-  const laidOut = layoutKvCache(groupHeads(ringed), { cacheType: 'element' });
+  const laidOut = layoutKvCache(groupHeads(ringed), { cacheType });
   const allRings = ringed.layers.flatMap((layer) => layer.rings);
   return {
     shape: module.shape,

@@ -1,5 +1,6 @@
 import { readPlan } from '../compile.ts';
 import { inspectPlan, type PlanFigures } from '../inspect.ts';
+import type { CacheType } from '../ir/nodes.ts';
 import { stableJson } from '../util/stableJson.ts';
 import { DiagnosticError, DiagnosticList } from '../util/diagnostics.ts';
 import { formatBytes, formatPercent, sayDiagnostics, table, type Output } from './output.ts';
@@ -7,6 +8,7 @@ import { modelFlags, readInputs, type InputOptions } from './readInputs.ts';
 
 export interface InspectOptions extends InputOptions {
   readonly lengths: readonly number[];
+  readonly kvCacheDtype: CacheType;
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
@@ -18,7 +20,7 @@ export async function inspectCommand(planPath: string, options: InspectOptions, 
   const read = plan && readPlan(plan, config, modelFlags(options), diagnostics);
   if (read === undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
   sayDiagnostics(output, diagnostics.toArray(), options.quiet === true);
-  const figures = inspectPlan(read.module, options.lengths);
+  const figures = inspectPlan(read.module, options.lengths, options.kvCacheDtype);
   output.print(options.json === true ? stableJson(figures).trimEnd() : textOf(figures));
 }
 

@@ -81,6 +81,7 @@ function commandLine(run: Run): Command {
   withModelOptions(program.command('inspect <plan>'))
     .description('print what a plan keeps and costs: rules, head groups, GQA loss, densities, bytes')
     .option('--lengths <list>', 'length bounds N in tokens', parseLengths, [4096, 8192, 16384, 32768])
+    .option('--kv-cache-dtype <type>', 'what keys and values are stored as: auto or fp8_e4m3', parseCacheType, 'element')
     .option('--json', 'print as JSON')
     .option('-q, --quiet', 'no warnings and notes')
     .action((plan: string, options: InspectOptions) => run(() => inspectCommand(plan, options, standardOutput(options.quiet === true))));

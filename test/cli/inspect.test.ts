@@ -78,3 +78,8 @@ test('as JSON, and what is assumed is said unless quiet', () => {
   expect(quiet.stdout).toBe(said.stdout);
   expect((JSON.parse(said.stdout) as PlanFigures).lengths.map(({ length }) => length)).toEqual([4096, 8192, 16384, 32768]);
 });
+
+test('a cache in E4M3 has half the bytes', () => {
+  const bytesOf = (...options: string[]): number => (JSON.parse(run(['inspect', tinyPlan, '--lengths', '1024', '--json', ...options]).stdout) as PlanFigures).lengths[0]!.cacheBytes;
+  expect(bytesOf('--kv-cache-dtype', 'fp8_e4m3')).toBe(bytesOf() / 2);
+});

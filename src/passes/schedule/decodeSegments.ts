@@ -36,7 +36,7 @@ interface Segment {
 /**
  * Cuts the pages of all rings, laid end to end, into runs of equal cost, one for each block. A page costs 1 and a segment `schedule.segmentPages`
  * more, since a block that goes from one ring to the next merges one and begins the other meanwhile. The costliest block costs as little as it can, and
- * no other costs more than 1 less, but where it ends with a ring because the next is not worth beginning. A ring that is cut is merged by the block
+ * no other costs more than 1 less, but the last, and one that ends with a ring because the next is not worth beginning. A ring that is cut is merged by the block
  * that finishes it last, in the order of its splits. Made once, for full rings; while rings fill, kernels skip the pages that hold no token yet.
  * @param blocks the most blocks that run at once on the device
  */
