@@ -19,7 +19,7 @@ const cases: Readonly<Record<string, Case>> = {
   'windows that leave tiles out': { ...mixed, lane: 'uniform', rules: [[short, short, [192, 0, 1], short]], prefill: [400], seed: 4, decodes: 2 },
   'equal windows': { ...mixed, lane: 'oneHot', rules: [[short, short, short, short]], prefill: [191, 0], seed: 5, decodes: 70, multiprocessors: 3, compareWhole: false },
   'more pages than stages': { ...mixed, lane: 'oneHot', rules: [[dense, short, dense, half]], prefill: [330, 417], decodes: 2, seed: 8, multiprocessors: 1, compareWhole: false },
-  'a short sink': { ...mixed, shape: 'bf16_d64_2x1_sink4', lane: 'uniform', rules: [[short, [192, 0, 1]]], prefill: [0, 130], decodes: 140, seed: 6, compareWhole: false },
+  'a short sink': { ...mixed, shape: 'bf16_d64_2x1_sink4', lane: 'uniform', rules: [[short, [192, 0, 1]]], prefill: [0, 130], decodes: 140, seed: 6, compareWhole: false, multiprocessors: 1 },
   'headDim 128 with RoPE': { ...mixed, shape: 'bf16_d128_3x1', rules: [[short, half, dense], [short, short, short]], prefill: [70, 131], decodes: 3, rope: true, seed: 7, queryScale: 2 },
 };
 
