@@ -16,12 +16,8 @@ mkdir -p "$OUT"
 OUT=$(cd "$OUT" && pwd)
 steps=${*:-tests sanitize speed peers}
 
-if ! command -v node >"$OUT/node.txt" 2>&1; then
-  mkdir -p "$HOME/.moa-node"
-  xz -dc .gpu/node.xz >"$HOME/.moa-node/node" && chmod +x "$HOME/.moa-node/node"
-  export PATH="$HOME/.moa-node:$PATH"
-fi
-capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
+. bench/lib/node.sh
+command -v node >"$OUT/node.txt"
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader >"$OUT/gpu.txt" 2>&1
 packages=""
 for folder in generated/*/; do

@@ -1,4 +1,5 @@
 import type { Architecture, KernelFamily } from './arch.ts';
+import { withoutSuffix } from './spelling.ts';
 
 const KiB = 1024;
 
@@ -42,7 +43,7 @@ export function findArchitecture(name: string): Architecture | undefined {
  * suffix, as in `sm_90a`, on its own version alone.
  */
 export function runsOn({ name, computeCapability: [major, minor] }: Architecture, [deviceMajor, deviceMinor]: readonly [number, number]): boolean {
-  return major === deviceMajor && (name.endsWith('a') ? minor === deviceMinor : minor <= deviceMinor);
+  return major === deviceMajor && (name === withoutSuffix(name) ? minor <= deviceMinor : minor === deviceMinor);
 }
 
 /** Of the architectures that a GPU runs, by name, the one it runs best: of its newest version, with its own instructions. */

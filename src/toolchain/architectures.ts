@@ -35,19 +35,22 @@ export async function parseArchitectures(specs: readonly string[], options: Arch
   const usable = supported.filter(({ name }) => nvccArchitectures?.includes(withoutSuffix(name)) !== false).map(({ name }) => name);
   const choices = `choose from: ${usable.join(', ')}`;
 
+  const addUsable = (name: string, ptx: boolean): void => {
+    if (usable.includes(name)) add(name, ptx);
+    else problems.push(toolchainError('MOA4012', `this nvcc cannot compile for ${name}`, `${choices}; or install a newer CUDA toolkit`));
+  };
+
   for (const text of given) {
     const spelling = readArchitectureSpelling(text);
     switch (spelling.kind) {
       case 'exact':
         if (findArchitecture(spelling.name) === undefined) problems.push(toolchainError('MOA4011', `the kernels do not support ${spelling.name}`, choices));
-        else if (!usable.includes(spelling.name)) problems.push(toolchainError('MOA4012', `this nvcc cannot compile for ${spelling.name}`, `${choices}; or install a newer CUDA toolkit`));
-        else add(spelling.name, spelling.ptx);
+        else addUsable(spelling.name, spelling.ptx);
         break;
       case 'suffixed':
         // Code for one chip has no PTX that others could run.
         if (findArchitecture(spelling.name) === undefined || spelling.ptx) problems.push(suffixedProblem(spelling, choices));
-        else if (!usable.includes(spelling.name)) problems.push(toolchainError('MOA4012', `this nvcc cannot compile for ${spelling.name}`, `${choices}; or install a newer CUDA toolkit`));
-        else add(spelling.name, false);
+        else addUsable(spelling.name, false);
         break;
       case 'native': {
         const found = await nativeNames(options.native, usable, problems, choices);
