@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in one call: property tests, sanitizer, speeds and peers. Results go to $OUT as JSON and logs; a short
-# table comes last.
+# What needs a GPU, in one call: property tests, sanitizer and speeds. Results go to $OUT as JSON and logs; a short table comes last. Peers are measured by
+# bench/prefill and bench/decode.
 #
-#     OUT=results bench/gpu.sh [tests] [sanitize] [speed] [peers] [counters]
+#     OUT=results bench/gpu.sh [tests] [sanitize] [speed] [counters]
 #
 # It wants what can be made on a machine without a GPU: dist/, dist-bench/ (npm run build:bench), build/Release/moa.node, packages with
 # cubins under generated/, .gpu/tests (node scripts/bundle-gpu-tests.mjs), published plans in .gpu/plans, and node: on the PATH, or
@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 OUT=${OUT:-bench/out}
 mkdir -p "$OUT"
 OUT=$(cd "$OUT" && pwd)
-steps=${*:-tests sanitize speed peers}
+steps=${*:-tests sanitize speed}
 
 . bench/lib/node.sh
 command -v node >"$OUT/node.txt"
@@ -48,7 +48,7 @@ sanitize() {
   build_tests
   : >"$OUT/sanitize.log"
   for tool in memcheck racecheck synccheck; do
-    for kind in invariant 'prefill ' 'decode ' RoPE capture; do
+    for kind in invariant 'prefill ' 'chunks ' 'decode ' RoPE capture; do
       MOA_PROPERTY_RUNS=0.1 timeout 120 compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 3 \
         node .gpu/tests/gpu-tests.mjs run .gpu/tests/packages --only "$kind" >"$OUT/sanitize-one.log" 2>&1
       echo "$tool, $kind: exit $?, $(grep -h 'SUMMARY' "$OUT/sanitize-one.log" | sed 's/=* *//' | head -n 1), $(grep -ho '[0-9]* cases, [0-9]* failed' "$OUT/sanitize-one.log")" >>"$OUT/sanitize.log"
@@ -64,16 +64,15 @@ for step in $steps; do
     tests) run_tests ;;
     sanitize) sanitize ;;
     speed) node dist-bench/speed.js "$OUT/speed.json" $packages >"$OUT/speed.log" 2>&1 ;;
-    peers) python3 bench/peers.py "$OUT/peers.json" >"$OUT/peers.log" 2>&1 ;;
     counters) ncu --clock-control none --set full -k regex:moa_ -c 6 -o "$OUT/counters" node dist-bench/speed.js "$OUT/ncu-speed.json" $packages >"$OUT/counters.log" 2>&1 ;;
     *) echo "unknown step $step" >&2; exit 2 ;;
   esac
   echo "$step: exit $? after $(($(date +%s) - start)) s"
 done
 # Few files to carry home: the logs become one.
-for log in gpu.txt node.txt build.log tests.log sanitize.log sanitize-details.log speed.log peers.log counters.log; do
+for log in gpu.txt node.txt build.log tests.log sanitize.log sanitize-details.log speed.log counters.log; do
   [ -e "$OUT/$log" ] && { echo "== $log"; cat "$OUT/$log"; } >>"$OUT/all.log"
 done
-for log in gpu.txt build.log tests.log sanitize.log speed.log peers.log; do [ -e "$OUT/$log" ] && tail -n 40 "$OUT/$log"; done
+for log in gpu.txt build.log tests.log sanitize.log speed.log; do [ -e "$OUT/$log" ] && tail -n 40 "$OUT/$log"; done
 rm -f "$OUT"/*.txt "$OUT"/[b-z]*.log
 exit 0

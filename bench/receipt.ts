@@ -1,10 +1,10 @@
 /**
  * Turns the results of `bench/gpu.sh` into what is committed: a receipt, which says for each kernel which source ran on the GPU, how exact
- * and how fast; and the table of speeds beside the peers of the same run.
+ * and how fast.
  *
  *     node dist-bench/receipt.js RESULTS name=folder ...
  *
- * Writes `bench/receipts/<gpu>.json` and `bench/results/<gpu>.json`.
+ * Writes `bench/receipts/<gpu>.json`.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -36,15 +36,10 @@ for (const argument of packages) {
   const sources = sourcesOf(folder);
   const { definition } = (await import(pathToFileURL(`${folder}/index.js`).href)) as { definition: PlanDefinition };
   for (const kernel of definition.kernels) {
-    const measured = speeds.rows.filter((row) => row.name === name && row.kind === kernel.role);
+    const measured = speeds.rows.filter((row) => row.name === name && kernel.role.startsWith(row.kind));
     kernels[kernel.name] = { source: sourceHash(sources, kernel.name), measured: measured.map(({ kind: _kind, ...row }) => row) };
   }
 }
 const file = `${speeds.device.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-')}.json`;
-const write = (folder: string, value: unknown): void => {
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, file), `${JSON.stringify(value, null, 1)}\n`);
-};
-const command = 'bench/gpu.sh';
-write('bench/receipts', { device: speeds.device, command, tests, kernels });
-write('bench/results', { device: speeds.device, command, ours: speeds.rows, peers: read('peers.json') });
+mkdirSync('bench/receipts', { recursive: true });
+writeFileSync(join('bench/receipts', file), `${JSON.stringify({ device: speeds.device, command: 'bench/gpu.sh', tests, kernels }, null, 1)}\n`);

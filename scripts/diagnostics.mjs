@@ -45,7 +45,7 @@ const runtimeMeanings = {
   noSuchLayer: 'The session does not serve this layer.',
   badTensor: 'A tensor is too small or not aligned.',
   badCuSeqlens: '`cuSeqlens` is not batch + 1 integers from 0 that never fall.',
-  sequenceHeld: 'Prefill of a sequence that already holds tokens.',
+  sequenceHeld: 'Prefill of a sequence that already holds tokens, with a cache of 8 bits.',
   badOptions: 'An option of a session is not legal.',
   packageFormat: 'The package is of a format that this runtime does not read.',
   packageKernel: 'The package has no kernel for these options.',

@@ -11,6 +11,7 @@ from torch.nn.attention.flex_attention import flex_attention
 
 sys.dont_write_bytecode = True
 from peers import Point, Pool, dense_steps, flex_steps, head_group_steps  # noqa: E402
+from compare import check_device, compare  # noqa: E402 - peers.py puts bench/lib on the path
 
 SINK = 64
 
@@ -61,7 +62,7 @@ def check_dense_like(name, steps_of, allowed_of, point, device, dtype, **options
     q, *caches = pool.taken
     for layer, step in enumerate(steps):
         expected = reference(q.reshape(point.batch, point.heads, point.head_dim), *caches[2 * layer : 2 * layer + 2], allowed_of(point, layer).to(device))
-        compare(f"{name}, layer {layer}", step().reshape(expected.shape), expected, dtype)
+        compare(f"{name}, layer {layer}", step().reshape(expected.shape), expected)
 
 
 def check_head_groups(point, device, dtype):
@@ -78,20 +79,11 @@ def check_head_groups(point, device, dtype):
             heads = [head for head in range(point.heads) if head // point.group in kv_heads]
             assert k.shape == (point.batch, len(kv_heads), span, point.head_dim)
             expected[:, heads] = reference(q[:, heads, 0], k, v, torch.ones(len(heads), span, dtype=torch.bool, device=device))
-        compare(f"a call per head group, layer {layer}", out, expected, dtype)
-
-
-def compare(name, actual, expected, dtype):
-    error = (actual.float() - expected).norm() / expected.norm()
-    limit = 1e-5 if dtype is torch.float32 else 1e-2
-    print(f"{name}: relative error {error:.1e}", flush=True)
-    if not error < limit:
-        sys.exit(f"{name}: more than {limit}")
+        compare(f"a call per head group, layer {layer}", out, expected)
 
 
 def main():
-    device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
-    torch.manual_seed(1)
+    device, dtype = check_device()
     # Without GQA and with it; windows from the smallest to all, of which some are no multiple of a block.
     cases = [
         point_of(2, 4, 4, 64, 1024, [[64, 960, 448, 64], [192, 192, 192, 192]]),

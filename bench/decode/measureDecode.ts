@@ -1,9 +1,9 @@
 /** Time of one decode step of a plan with its rings full, and the bytes of KV pages that it reads. */
 import type { Device, Plan } from 'moa-compile/runtime';
 import { disposeAll, tensors, type Tensors } from '../lib/buffers.ts';
+import { chooseLayersOf } from '../lib/chooseLayers.ts';
 import { fillRings } from '../lib/fillRings.ts';
 import { median, quantile, significant } from '../lib/statistics.ts';
-import { chooseLayersOf } from './chooseLayers.ts';
 import type { Times } from './results.ts';
 
 export interface DecodeCase {

@@ -12,6 +12,7 @@
  */
 import { parseArgs } from 'node:util';
 import { Device } from 'moa-compile/runtime';
+import { numbers, parsePackage } from '../lib/arguments.ts';
 import { disposeAll } from '../lib/buffers.ts';
 import { importPackage } from '../lib/packages.ts';
 import { writeJson } from '../lib/writeJson.ts';
@@ -29,8 +30,6 @@ interface MutableFacts {
   sink: number;
   windows: Record<number, Record<number, readonly number[]>>;
 }
-
-const numbers = (list: string): number[] => list.split(',').map(Number);
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -56,9 +55,7 @@ function add(row: Row): void {
 }
 
 for (const argument of packages) {
-  const match = /^([^=:]+)=([^=:]+):(.+)$/.exec(argument);
-  if (match === null) throw new Error(`'${argument}' is not of the form plan=variant:folder`);
-  const [label, implementation, folder] = match.slice(1) as [string, string, string];
+  const { plan: label, implementation, folder } = parsePackage(argument);
   const module = await importPackage(folder);
   using plan = await module.load(device);
   const { shape, limits } = plan.definition;

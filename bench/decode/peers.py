@@ -16,13 +16,10 @@ than four, divided by the calls. None includes an append. TB/s count the bytes t
 KV heads. A peer that fails at a point says why in its row. Each has a limit of time, the points that matter most come first, and the others
 are counted as left out.
 """
-import argparse
-import json
 import math
 import os
 import statistics
 import sys
-import time
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +28,8 @@ from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from torch_timing import first_line, graph_times, read_tbps, write_json  # noqa: E402
+from peer_run import new_results, parse_options, run_peers  # noqa: E402
+from torch_timing import graph_times, read_tbps  # noqa: E402
 
 BYTES_OF_REPLAY = 1 << 30
 REPLAYS = 15
@@ -75,6 +73,10 @@ class Point:
         # [kv head][query head of its group]
         group = self.heads // self.kv_heads
         self.windows = [[windows[str(layer)][head * group : (head + 1) * group] for head in range(self.kv_heads)] for layer in self.layers]
+
+    @property
+    def key(self):
+        return {"tokens": self.tokens, "batch": self.batch}
 
     @property
     def group(self):
@@ -227,46 +229,14 @@ def points_of(ours):
 
 
 def main():
-    parser = argparse.ArgumentParser(usage="peers.py OUT.json decode-ours.json [--seconds PEER=SECONDS,...] [--only PEER,...]")
-    parser.add_argument("out")
-    parser.add_argument("ours")
-    parser.add_argument("--seconds", default="")
-    parser.add_argument("--only", default=",".join(PEERS))
-    options = parser.parse_args()
-    limits = {name: peer[3] for name, peer in PEERS.items()}
-    limits |= {name: float(seconds) for name, seconds in (pair.split("=") for pair in options.seconds.split(",") if pair)}
-    with open(options.ours) as file:
-        points = sorted(points_of(json.load(file)), key=lambda point: point.order)
-    results = {
-        "device": torch.cuda.get_device_name(),
-        "torch": torch.__version__,
-        "cudnn": torch.backends.cudnn.version(),
-        "readTbps": read_tbps(),
-        "leftOut": {},
-        "rows": [],
-    }
+    options = parse_options("decode", {name: peer[3] for name, peer in PEERS.items()})
+    points = sorted(points_of(options.ours), key=lambda point: point.order)
+    results = new_results(readTbps=read_tbps())
     torch.cuda.empty_cache()
     needed = max((max(point.dense_layers, len(point.layers)) * point.dense_bytes for point in points), default=0) + BYTES_OF_REPLAY
     pool = Pool(min(needed, int(0.7 * torch.cuda.mem_get_info()[0])) // 2)
     print(results["device"], "torch", results["torch"], "read", round(results["readTbps"], 2), "TB/s", flush=True)
-    for peer in options.only.split(","):
-        end = time.monotonic() + limits[peer]
-        for point in points:
-            row = {"plan": point.plan, "implementation": peer, "tokens": point.tokens, "batch": point.batch}
-            if time.monotonic() > end:
-                results["leftOut"][peer] = results["leftOut"].get(peer, 0) + 1
-                continue
-            try:
-                row |= measure(peer, point, pool)
-            except Exception as error:  # noqa: BLE001 - any failure of a peer is its result
-                row |= {"error": first_line(error)}
-            finally:
-                torch.cuda.empty_cache()
-            results["rows"].append(row)
-            write_json(options.out, results)
-            value = row.get("error") or f'{row["us"]:8.1f} us  {row["tbps"]:.2f} TB/s'
-            print(f'{row["plan"]:14} {peer:12} N={row["tokens"]:<6} batch={row["batch"]:<3} {value}', flush=True)
-        write_json(options.out, results)
+    run_peers(options, results, lambda peer: points, lambda peer, point: measure(peer, point, pool), lambda row: f'{row["us"]:8.1f} us  {row["tbps"]:.2f} TB/s')
 
 
 if __name__ == "__main__":

@@ -6,22 +6,21 @@
  * Reads `decode-ours.json` and, where it is there, `decode-peers.json`. Writes `decode.json`, which is what is committed, and
  * `decode-<plan>.svg`; prints tables for the README.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { implementationsOf } from '../lib/implementations.ts';
+import { readRun } from '../lib/readRun.ts';
 import { significant } from '../lib/statistics.ts';
 import { writeJson } from '../lib/writeJson.ts';
 import { renderSvg } from '../plot/svg.ts';
 import { planFigure } from './figures.ts';
 import { fitLine } from './fit.ts';
-import { implementationsOf, inOrder, isMeasured, type OursFile, type PeersFile, type Row } from './results.ts';
+import { inOrder, isMeasured, type OursFile, type PeersFile, type Row } from './results.ts';
 import { fitTable, speedTable, type FitOf } from './tables.ts';
 
 const [folder] = process.argv.slice(2);
 if (folder === undefined) throw new Error('usage: report FOLDER');
-const read = <File>(name: string): File => JSON.parse(readFileSync(join(folder, name), 'utf8')) as File;
-const ours = read<OursFile>('decode-ours.json');
-const peers = existsSync(join(folder, 'decode-peers.json')) ? read<PeersFile>('decode-peers.json') : undefined;
-if (peers !== undefined && peers.device !== ours.device) throw new Error(`ours ran on ${ours.device}, the peers on ${peers.device}`);
+const { ours, peers } = readRun<OursFile, PeersFile>(folder, 'decode');
 
 const rows: readonly Row[] = inOrder([...ours.rows, ...(peers?.rows ?? [])]);
 const measured = rows.filter(isMeasured);

@@ -1,4 +1,5 @@
 /** The files of the decode benchmark: what ours.ts and peers.py write, and what report.ts makes of them. */
+import { sortRows, type ComparedRow } from '../lib/implementations.ts';
 
 /** Of one layer: medians and percentiles of replays of a CUDA graph, over the layers in it. */
 export interface Times {
@@ -10,10 +11,7 @@ export interface Times {
   readonly tbps: number;
 }
 
-export interface Point {
-  readonly plan: string;
-  /** The variant of ours, or the peer. */
-  readonly implementation: string;
+export interface Point extends ComparedRow {
   /** N. */
   readonly tokens: number;
   readonly batch: number;
@@ -63,34 +61,5 @@ export interface PeersFile {
   readonly rows: readonly Row[];
 }
 
-/** Peers by the name in results: their titles, and whether they read dense caches. */
-export const peers = {
-  flash: { title: 'FlashAttention-2, dense', dense: true },
-  cudnn: { title: 'cuDNN, dense', dense: true },
-  flex: { title: 'FlexAttention', dense: false },
-  'heads-flash': { title: 'per head group, FlashAttention-2', dense: false },
-  'heads-cudnn': { title: 'per head group, cuDNN', dense: false },
-} as const satisfies Readonly<Record<string, { readonly title: string; readonly dense: boolean }>>;
-
-/** Plans in the order of the run; of each ours first; then by N and batch. */
-export function inOrder<Some extends Row>(rows: readonly Some[]): Some[] {
-  const plans = namesOf(rows, (row) => row.plan);
-  const implementations = implementationsOf(rows);
-  const keys = (row: Row): number[] => [plans.indexOf(row.plan), implementations.indexOf(row.implementation), row.tokens, row.batch];
-  return [...rows].sort((a, b) => {
-    const [left, right] = [keys(a), keys(b)];
-    const at = left.findIndex((key, index) => key !== right[index]);
-    return at < 0 ? 0 : left[at]! - right[at]!;
-  });
-}
-
-/** Ours in the order of the run, then the peers in that of the table above. */
-export function implementationsOf(rows: readonly Row[]): string[] {
-  const names = namesOf(rows, (row) => row.implementation);
-  return [...names.filter((name) => !isPeer(name)), ...Object.keys(peers).filter((name) => names.includes(name))];
-}
-
-export const namesOf = (rows: readonly Row[], name: (row: Row) => string): string[] => [...new Set(rows.map(name))];
-
-export const isPeer = (implementation: string): implementation is keyof typeof peers => Object.hasOwn(peers, implementation);
-export const titleOf = (implementation: string): string => (isPeer(implementation) ? peers[implementation].title : `ours, ${implementation}`);
+/** By plan and implementation, then by N and batch. */
+export const inOrder = <Some extends Row>(rows: readonly Some[]): Some[] => sortRows(rows, ({ tokens, batch }) => [tokens, batch]);

@@ -1,15 +1,12 @@
 /** The tables of a decode run as Markdown. */
+import { implementationsOf, namesOf, titleOf } from '../lib/implementations.ts';
+import { signed, table } from '../lib/markdown.ts';
 import type { Fit } from './fit.ts';
-import { implementationsOf, isMeasured, namesOf, titleOf, type Row } from './results.ts';
+import { isMeasured, type Row } from './results.ts';
 
 export interface FitOf extends Fit {
   readonly plan: string;
   readonly implementation: string;
-}
-
-function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  return [line(header), `|${header.map(() => '---').join('|')}|`, ...rows.map(line)].join('\n');
 }
 
 /** Microseconds a layer (TB/s) of every implementation, for one N and some batches. A dash where nothing was measured. */
@@ -39,5 +36,3 @@ export function fitTable(fits: readonly FitOf[]): string {
     ]),
   );
 }
-
-const signed = (value: number): string => `${value > 0 ? '+' : ''}${value.toFixed(1)}`;

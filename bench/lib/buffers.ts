@@ -1,16 +1,30 @@
 /** Buffers of random numbers: bandwidth and power depend on what moves, so nothing is measured on zeros. */
-import type { Device, DeviceBuffer, PlanDefinition } from 'moa-compile/runtime';
+import { encodeElements, type Device, type DeviceBuffer, type PlanDefinition, type Session } from 'moa-compile/runtime';
 
-const blockBytes = 4 << 20;
+export type ElementType = Session['elementType'];
 
-/** `bytes` of random 16-bit floats of magnitude 0.5 to 1 in bf16: a block of 4 MiB, repeated. */
-export function randomBuffer(device: Device, bytes: number): DeviceBuffer {
-  const block = new Uint16Array(Math.min(bytes, blockBytes) / 2);
-  let state = 12345;
-  for (let n = 0; n < block.length; n += 1) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    block[n] = ((state >>> 31) << 15) | 0x3f00 | ((state >>> 20) & 0x7f);
+const blockElements = 2 << 20;
+const blocks = new Map<string, Uint16Array>();
+
+/** A block of numbers of a normal distribution (the peers' come from `torch.randn`), made once for each type and seed. */
+function randomBlock(type: ElementType, seed: number): Uint16Array {
+  const key = `${type} ${seed}`;
+  let block = blocks.get(key);
+  if (block === undefined) {
+    let state = seed;
+    const uniform = (): number => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return (state + 1) / 2 ** 32;
+    };
+    const values = Float32Array.from({ length: blockElements }, () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform()));
+    blocks.set(key, (block = encodeElements(type, values)));
   }
+  return block;
+}
+
+/** `bytes` of random 16-bit floats: a block of 4 MiB, repeated. Different seeds give different numbers. */
+export function randomBuffer(device: Device, bytes: number, type: ElementType, seed: number): DeviceBuffer {
+  const block = randomBlock(type, seed).subarray(0, bytes / 2);
   const buffer = device.alloc(bytes).write(block);
   // Doubles what is there, so that a large buffer costs one copy from the host.
   for (let done = block.byteLength; done < bytes; done *= 2) {
@@ -28,10 +42,15 @@ export interface Tensors {
 }
 
 /** q, k, v and out of one layer for `tokens` tokens. */
-export function tensors(device: Device, { shape }: PlanDefinition, tokens: number): Tensors {
+export function tensors(device: Device, { shape }: PlanDefinition, tokens: number, type: ElementType = 'bf16'): Tensors {
   const queryBytes = tokens * shape.queryHeads * shape.headDim * 2;
   const keyBytes = tokens * shape.kvHeads * shape.headDim * 2;
-  return { q: randomBuffer(device, queryBytes), k: randomBuffer(device, keyBytes), v: randomBuffer(device, keyBytes), out: device.alloc(queryBytes) };
+  return {
+    q: randomBuffer(device, queryBytes, type, 1),
+    k: randomBuffer(device, keyBytes, type, 2),
+    v: randomBuffer(device, keyBytes, type, 3),
+    out: device.alloc(queryBytes),
+  };
 }
 
 export function disposeAll({ q, k, v, out }: Tensors): void {

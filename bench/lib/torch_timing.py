@@ -1,7 +1,9 @@
 """Timing of torch on a GPU, and results as JSON."""
 import json
+import math
 import os
 import statistics
+import time
 
 import torch
 
@@ -36,6 +38,38 @@ def graph_times(run, repeats=20, warmup=3):
     times = replay_ms(graph.replay, repeats, warmup)
     graph.reset()
     return times
+
+
+def rested_ms(call, sample_ms=40, samples=5, graphs=True):
+    """
+    Milliseconds of `call`: the median of samples of about `sample_ms` each, CUDA graphs of several calls where they can be captured. A GPU at work lowers its
+    clock to stay within its power, so each sample begins after as long a rest: bench/lib/restedTimes.ts does the same.
+    """
+    for _ in range(2):
+        call()
+    once = replay_ms(call, 1, 1)[0]
+    calls = max(1, min(8, math.ceil(2 / once))) if graphs else 1
+    replays = max(1, round(sample_ms / (once * calls)))
+    run, graph = call, None
+    if graphs:
+        graph = torch.cuda.CUDAGraph()
+        torch.cuda.synchronize()
+        with torch.cuda.graph(graph):
+            for _ in range(calls):
+                call()
+        run = graph.replay
+
+    def sample():
+        for _ in range(replays):
+            run()
+
+    times = []
+    for _ in range(samples):
+        time.sleep(max(once * calls * replays, sample_ms) / 1000)
+        times += replay_ms(sample, 1, 0)
+    if graph is not None:
+        graph.reset()
+    return statistics.median(times) / (calls * replays)
 
 
 def read_tbps():

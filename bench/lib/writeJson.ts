@@ -1,7 +1,7 @@
 import { renameSync, writeFileSync } from 'node:fs';
 
 /** A value that is printed in one line up to this width, so that a row of a table is a line of the file. */
-const width = 240;
+const width = 300;
 
 /** JSON for files that people compare: small values on one line, the others one entry a line. */
 export function printJson(value: unknown, indent = ''): string {

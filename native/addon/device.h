@@ -3,6 +3,7 @@
 // Ownership: the addon keeps a device alive longer than every object made by it, so objects may hold a plain reference to it.
 // Arguments are checked before they come here: offsets lie inside the memory, and memory and kernels belong to this device.
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -26,6 +27,20 @@ struct DeviceProperties {
     uint64_t l2Bytes = 0;
     uint64_t sharedBytesPerBlock = 0;
 };
+
+/// A row-major matrix of 2-byte elements in device memory, which kernels copy in boxes of `boxRows` x `kBoxColumns`.
+struct Matrix {
+    uint64_t address = 0;
+    uint64_t rows = 0;
+    uint64_t columns = 0;
+    uint32_t boxRows = 0;
+    uint64_t rowBytes() const { return columns * 2; }
+    uint64_t bytes() const { return rows * rowBytes(); }
+};
+/// 128 bytes: the widest row of a box that the 128-byte swizzle takes.
+inline constexpr uint32_t kBoxColumns = 64;
+/// A parameter of kernels: what `CUtensorMap` is on a GPU.
+using TensorMap = std::array<uint8_t, 128>;
 
 struct KernelAttributes {
     int registers = 0;
@@ -87,6 +102,8 @@ public:
     virtual void read(const Memory& from, uint64_t offset, Bytes into) = 0;
     virtual void fill(Memory& memory, uint64_t offset, uint64_t bytes, uint8_t value) = 0;
     virtual void copy(Memory& to, uint64_t toOffset, const Memory& from, uint64_t fromOffset, uint64_t bytes) = 0;
+    /// No work of the device, so allowed in a capture.
+    virtual TensorMap tensorMap(const Matrix& matrix) = 0;
 
     virtual std::shared_ptr<Module> loadModule(ConstBytes image) = 0;
     virtual std::shared_ptr<Module> loadLibrary(const std::string& path) = 0;

@@ -10,7 +10,7 @@
 
 namespace moa::emulator {
 
-inline constexpr uint32_t kAbiVersion = 2;
+inline constexpr uint32_t kAbiVersion = 3;
 
 /// One live device allocation. The array in a launch is sorted by `begin`; allocations do not touch each other.
 struct Allocation {
@@ -43,10 +43,25 @@ struct Counters {
     uint64_t bulkCopyBytes;
     uint64_t mbarrierWaits;      ///< per warp
     uint64_t namedBarriers;      ///< meetings
+    uint64_t wgmma;              ///< warp-wide products of a warpgroup: four for each of its products
+};
+
+inline constexpr uint64_t kTensorMapMagic = 0x4d4f412d544d4150;  // "MOA-TMAP"
+
+/// What a tensor map's 128 bytes begin with on the emulator: a matrix of 2-byte elements, copied in boxes of `boxRows` x 64 columns.
+struct TensorMapImage {
+    uint64_t magic;     ///< kTensorMapMagic
+    uint64_t address;   ///< of the first element, a multiple of 16
+    uint64_t rows;
+    uint64_t columns;
+    uint64_t rowBytes;  ///< from one row to the next, a multiple of 16
+    uint32_t boxRows;   ///< 1 to 256
+    uint32_t reserved;
 };
 
 /// A finding. `kind` is one of: out-of-bounds, misaligned, bank-conflict, divergence, deadlock, shared-out-of-bounds, pending-copy;
-/// of barriers in shared memory and bulk copies: mbarrier, transaction, in-flight, proxy, named-barrier;
+/// of barriers in shared memory, bulk and tensor copies: mbarrier, transaction, in-flight, proxy, named-barrier, tensor-map;
+/// of a warpgroup: wgmma, pending-wgmma, warpgroup, registers;
 /// of programmatic launches: early-read, early-write, early-launch, never-waited.
 struct Finding {
     char kind[32];

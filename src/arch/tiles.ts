@@ -3,13 +3,24 @@ import type { Architecture, KernelFamily } from './arch.ts';
 
 /**
  * Tile shapes, per head dimension, with what chose them. `selectTiles` fits the stages of decode to an
- * architecture's shared memory.
+ * architecture's shared memory. Keys of prefill come in pages of 64.
  */
 export interface PrefillTile {
   readonly rows: number;
-  readonly columns: number;
   readonly warps: number;
   readonly minBlocksPerSm: number;
+}
+
+export interface WgmmaPrefillTile {
+  /** Warpgroups that compute, of 64 rows each. */
+  readonly groups: number;
+  /** Tiles of two pages of keys, and as many of values. */
+  readonly stages: number;
+  /** Whether queries have room in registers: a third of what the tensor cores read from shared memory is saved. */
+  readonly holdsQueries: boolean;
+  /** Registers of a thread: of 64 K, those of the producer's warpgroup and of the others. */
+  readonly producerRegisters: number;
+  readonly computeRegisters: number;
 }
 
 export interface DecodeTile {
@@ -33,8 +44,17 @@ export interface DecodeTile {
  * 64 columns: 128 columns spill on compute capability 9.0 (ptxas 13.0: 72 bytes).
  */
 export const prefillTiles: Readonly<Record<number, PrefillTile>> = Object.freeze({
-  64: { rows: 128, columns: 64, warps: 4, minBlocksPerSm: 2 },
-  128: { rows: 128, columns: 64, warps: 4, minBlocksPerSm: 2 },
+  64: { rows: 128, warps: 4, minBlocksPerSm: 2 },
+  128: { rows: 128, warps: 4, minBlocksPerSm: 2 },
+});
+
+/**
+ * FlashAttention-3's shapes (hopper/tile_size.h): 128 rows for headDim 128, where S, O and P take 160 registers of a thread; 192 for headDim 64. The
+ * producer needs more than 24 registers for its way through the mask.
+ */
+export const wgmmaPrefillTiles: Readonly<Record<number, WgmmaPrefillTile>> = Object.freeze({
+  64: { groups: 3, stages: 6, holdsQueries: false, producerRegisters: 32, computeRegisters: 160 },
+  128: { groups: 2, stages: 3, holdsQueries: true, producerRegisters: 40, computeRegisters: 232 },
 });
 
 /** The tile of decode on an architecture. */

@@ -59,7 +59,7 @@ function commandLine(run: Run): Command {
     .option('--emit <kinds>', `what to write: ${emitKinds.join(', ')}`, parseEmit, [...emitKinds])
     .option('--no-rope', 'leave out the kernels that rotate (RoPE)')
     .option('--kv-cache-dtype <type>', 'what keys and values are stored as: auto (the element type) or fp8_e4m3 (with a scale for each head)', parseCacheType, 'element')
-    .option('--ablate <list>', 'for measurements, decode without what is usual: unspecialised, tensor-cores or cuda-cores', parseAblations)
+    .option('--ablate <list>', 'for measurements, kernels without what is usual: unspecialised; of decode tensor-cores or cuda-cores', parseAblations)
     .option('--print-ir-after <pass>', 'print the IR after a pass, or after all', parsePass)
     .option('--stop-after <pass>', 'stop after a pass and print the IR', parseStopAfter)
     .option('--check', 'compare the folder with what would be written, but for machine code; exit 1 if it differs')

@@ -15,7 +15,6 @@ interface SharedContext {
   readonly headDim: number;
   readonly queryHeads: number;
   readonly kvHeads: number;
-  readonly groupSize: number;
   readonly sink: number;
   readonly threads: number;
   readonly minBlocksPerSm: number;
@@ -34,9 +33,19 @@ interface CacheContext {
 
 export interface PrefillContext extends SharedContext, MaskContext {
   readonly rows: number;
-  readonly columns: number;
   readonly warps: number;
   readonly itemBytes: number;
+  readonly shape: Readonly<Record<'groupSize' | 'queryHeads' | 'sink', string>>;
+}
+
+export interface WgmmaPrefillContext extends SharedContext, MaskContext {
+  readonly groups: number;
+  readonly stages: number;
+  readonly holdsQueries: boolean;
+  readonly producerRegisters: number;
+  readonly computeRegisters: number;
+  readonly itemBytes: number;
+  readonly shape: PrefillContext['shape'];
 }
 
 export interface DecodeContext extends SharedContext, MaskContext, CacheContext {
@@ -65,14 +74,18 @@ export interface AppendContext extends SharedContext, CacheContext {
   readonly ropeText: string;
 }
 
-export type KernelContext = PrefillContext | DecodeContext | AppendContext;
+export type KernelContext = PrefillContext | WgmmaPrefillContext | DecodeContext | AppendContext;
 
 export function kernelContext(kernel: KernelNode, mask: MaskShape): KernelContext {
   const shared = sharedContext(kernel);
   switch (kernel.role) {
     case 'prefill': {
-      const { rows, columns, warps } = kernel;
-      return { ...shared, ...maskContext(mask), rows, columns, warps, itemBytes: prefillItemWords * 4 };
+      const { rows, warps } = kernel;
+      return { ...shared, ...maskContext(mask), rows, warps, itemBytes: prefillItemWords * 4, shape: shapeOf(kernel) };
+    }
+    case 'prefillWgmma': {
+      const { groups, stages, holdsQueries, producerRegisters, computeRegisters } = kernel;
+      return { ...shared, ...maskContext(mask), groups, stages, holdsQueries, producerRegisters, computeRegisters, itemBytes: prefillItemWords * 4, shape: shapeOf(kernel) };
     }
     case 'decode':
       return {
@@ -81,7 +94,7 @@ export function kernelContext(kernel: KernelNode, mask: MaskShape): KernelContex
         stages: kernel.stages,
         maxGroup: maxGroup(kernel),
         headTiles: Math.ceil(maxGroup(kernel) / 8),
-        shape: kernel.specialised ? compiledShape(kernel) : { groupSize: 'p.groupSize', queryHeads: 'p.queryHeads', kvHeads: 'p.kvHeads', sink: 'p.sink' },
+        shape: { ...shapeOf(kernel), kvHeads: kernel.specialised ? String(kernel.kvHeads) : 'p.kvHeads' },
         ...cacheContext(kernel),
         attendClass: kernel.compute === 'tensorCores' ? 'MmaAttend' : 'FmaAttend',
         attendHeader: kernel.compute === 'tensorCores' ? 'mmaAttend' : 'fmaAttend',
@@ -112,12 +125,11 @@ export function partialFloats(kernel: DecodeKernel): number {
 /** The largest group that a kernel takes: its own, or what unspecialised kernels are made for. */
 const maxGroup = ({ specialised, groupSize }: DecodeKernel): number => (specialised ? groupSize : 16);
 
-const compiledShape = ({ groupSize, queryHeads, kvHeads, sink }: DecodeKernel): DecodeContext['shape'] => ({
-  groupSize: String(groupSize),
-  queryHeads: String(queryHeads),
-  kvHeads: String(kvHeads),
-  sink: String(sink),
-});
+/** What of the model's shape is compiled in, or the fields of the launch that hold it. */
+function shapeOf({ specialised, groupSize, queryHeads, sink }: Exclude<KernelNode, AppendKernel>): PrefillContext['shape'] {
+  if (!specialised) return { groupSize: 'p.groupSize', queryHeads: 'p.queryHeads', sink: 'p.sink' };
+  return { groupSize: String(groupSize), queryHeads: String(queryHeads), sink: String(sink) };
+}
 
 function cacheContext({ cacheType, elementType, headDim }: DecodeKernel | AppendKernel): CacheContext {
   const element = elementOf(elementType);
@@ -129,7 +141,7 @@ function cacheContext({ cacheType, elementType, headDim }: DecodeKernel | Append
 const elementOf = (elementType: ElementType): 'Bfloat16' | 'Half' => (elementType === 'bf16' ? 'Bfloat16' : 'Half');
 
 function sharedContext(kernel: KernelNode): SharedContext {
-  const { name, elementType, headDim, queryHeads, kvHeads, groupSize, sink, threads, minBlocksPerSm, sharedBytes } = kernel;
+  const { name, elementType, headDim, queryHeads, kvHeads, sink, threads, minBlocksPerSm, sharedBytes } = kernel;
   const struct = paramStruct(kernel.role);
   const declarations = struct.fields.map(({ cType, name: field }) => `${cType} ${field};`);
   const width = Math.max(...declarations.map((declaration) => declaration.length));
@@ -140,7 +152,6 @@ function sharedContext(kernel: KernelNode): SharedContext {
     headDim,
     queryHeads,
     kvHeads,
-    groupSize,
     sink,
     threads,
     minBlocksPerSm,

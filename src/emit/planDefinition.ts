@@ -51,13 +51,19 @@ function kernelDefinition(kernel: KernelNode): KernelDefinition {
     elementType,
     threads,
     sharedBytes,
-    rope: kernel.role !== 'prefill' && kernel.rope,
+    rope: 'rope' in kernel && kernel.rope,
     partialFloats: kernel.role === 'decode' ? partialFloats(kernel) : 0,
-    blocksPerSm: kernel.role === 'decode' ? kernel.blocksPerSm : 0,
+    blocksPerSm: blocksPerSm(kernel),
+    rows: 'rows' in kernel ? kernel.rows : 0,
     architectures,
     layers,
     source: kernelSourcePath(name),
   };
+}
+
+function blocksPerSm(kernel: KernelNode): number {
+  if (kernel.role === 'append') return 0;
+  return kernel.role === 'decode' ? kernel.blocksPerSm : kernel.minBlocksPerSm;
 }
 
 /** Numbers values by their text, in the order of first use. */

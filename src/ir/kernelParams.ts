@@ -5,7 +5,7 @@
 import type { KernelRole } from './nodes.ts';
 import { assertNever } from '../util/invariant.ts';
 
-export type FieldType = 'pointer' | 'int32' | 'float32';
+export type FieldType = 'pointer' | 'int32' | 'float32' | 'tensorMap';
 
 export interface ParamField {
   readonly name: string;
@@ -23,7 +23,7 @@ export interface PlacedField extends ParamField {
 
 export interface ParamStruct {
   readonly fields: readonly PlacedField[];
-  /** Bytes, a multiple of 8. */
+  /** Bytes, a multiple of the largest alignment of a field. */
   readonly bytes: number;
 }
 
@@ -31,21 +31,41 @@ const pointer = (name: string, cType: string, comment: string): ParamField => ({
 const int32 = (name: string, comment: string): ParamField => ({ name, type: 'int32', cType: 'int', comment });
 const float32 = (name: string, comment: string): ParamField => ({ name, type: 'float32', cType: 'float', comment });
 
+const tensorMap = (name: string, comment: string): ParamField => ({ name, type: 'tensorMap', cType: 'moa::TensorMap', comment });
+
+/** What both prefill kernels take besides queries, keys and values. */
+const prefillFields: readonly ParamField[] = [
+  pointer('out', 'uint16_t*', '[tokens][queryHeads][headDim]'),
+  pointer('lse', 'float*', '[tokens][queryHeads] natural log, or null'),
+  pointer('items', 'const moa::PrefillItem*', 'in the order in which they are taken'),
+  pointer('pool', 'const uint16_t*', '[pages] K page, V page; read for sequences that held tokens before'),
+  pointer('pageTable', 'const int*', 'page numbers, ring after ring'),
+  float32('scale', 'multiplies q.k'),
+  int32('groupSize', 'query heads of a KV head; used by kernels that are not specialised, as are the next two'),
+  int32('queryHeads', 'of the model'),
+  int32('sink', 'tokens'),
+];
+
 const fieldsOfRole: Readonly<Record<KernelRole, readonly ParamField[]>> = {
   prefill: [
     pointer('q', 'const uint16_t*', '[tokens][queryHeads][headDim]'),
     pointer('k', 'const uint16_t*', '[tokens][kvHeads][headDim]'),
     pointer('v', 'const uint16_t*', '[tokens][kvHeads][headDim]'),
-    pointer('out', 'uint16_t*', '[tokens][queryHeads][headDim]'),
-    pointer('lse', 'float*', '[tokens][queryHeads] natural log, or null'),
-    pointer('items', 'const moa::PrefillItem*', '[blocks] longest first'),
-    float32('scale', 'multiplies q.k'),
+    ...prefillFields,
+  ],
+  prefillWgmma: [
+    tensorMap('queryMap', '[tokens][queryHeads * headDim], boxes of 64 x 64'),
+    tensorMap('keyMap', '[tokens][kvHeads * headDim], boxes of 64 x 64'),
+    tensorMap('valueMap', '[tokens][kvHeads * headDim], boxes of 64 x 64'),
+    ...prefillFields,
+    int32('itemCount', 'work items'),
+    pointer('ticket', 'uint32_t*', 'counter of items taken beyond the first of each block, 0 between launches'),
   ],
   append: [
     pointer('q', 'uint16_t*', '[tokens][queryHeads][headDim], rotated in place; unused without RoPE'),
     pointer('k', 'uint16_t*', '[tokens][kvHeads][headDim], rotated in place with RoPE'),
     pointer('v', 'uint16_t*', '[tokens][kvHeads][headDim]'),
-    pointer('pool', 'uint16_t*', '[pages] K page, V page'),
+    pointer('pool', 'uint16_t*', '[pages] K page, V page; null: rotate only'),
     pointer('pageTable', 'const int*', 'page numbers, ring after ring'),
     pointer('rings', 'const moa::Ring*', '[slots][kvHeads] of this layer'),
     pointer('lengths', 'int*', '[slots] tokens in the cache of this layer; advanced at the end'),
@@ -85,21 +105,25 @@ const fieldsOfRole: Readonly<Record<KernelRole, readonly ParamField[]>> = {
 export function paramStruct(role: KernelRole): ParamStruct {
   let offset = 0;
   const fields = fieldsOfRole[role].map((field): PlacedField => {
-    const size = fieldBytes(field.type);
-    const placed = { ...field, offset: Math.ceil(offset / size) * size };
+    const { size, alignment } = fieldLayout(field.type);
+    const placed = { ...field, offset: Math.ceil(offset / alignment) * alignment };
     offset = placed.offset + size;
     return placed;
   });
-  return { fields, bytes: Math.ceil(offset / 8) * 8 };
+  const alignment = Math.max(8, ...fields.map(({ type }) => fieldLayout(type).alignment));
+  return { fields, bytes: Math.ceil(offset / alignment) * alignment };
 }
 
-function fieldBytes(type: FieldType): number {
+/** Bytes of a field, and what its offset is a multiple of. */
+export function fieldLayout(type: FieldType): { readonly size: number; readonly alignment: number } {
   switch (type) {
     case 'pointer':
-      return 8;
+      return { size: 8, alignment: 8 };
     case 'int32':
     case 'float32':
-      return 4;
+      return { size: 4, alignment: 4 };
+    case 'tensorMap':
+      return { size: 128, alignment: 64 };
     default:
       return assertNever(type);
   }

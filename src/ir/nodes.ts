@@ -160,13 +160,32 @@ interface KernelFacts {
   readonly layers: readonly number[];
 }
 
+/** Prefill with `mma.sync`: a block an item of work. */
 export interface PrefillKernel extends KernelFacts {
   readonly role: 'prefill';
-  /** Query rows of a block. */
+  /** Query rows of an item. */
   readonly rows: number;
-  /** Keys of a tile. */
-  readonly columns: number;
   readonly warps: number;
+  /** Whether the model's shape is compiled in; otherwise it comes with each launch. */
+  readonly specialised: boolean;
+}
+
+/** Prefill with `wgmma`: blocks that stay, a producer warp each, and take items until none is left. */
+export interface WgmmaPrefillKernel extends KernelFacts {
+  readonly role: 'prefillWgmma';
+  /** Query rows of an item: 64 for each group. */
+  readonly rows: number;
+  /** Warpgroups that compute. */
+  readonly groups: number;
+  /** Tiles of keys, and as many of values, in flight or in use. */
+  readonly stages: number;
+  /** Whether a warp keeps its queries in registers; otherwise the tensor cores read them from shared memory at each step. */
+  readonly holdsQueries: boolean;
+  /** Registers of a thread of the producer's warpgroup, and of those that compute. */
+  readonly producerRegisters: number;
+  readonly computeRegisters: number;
+  /** As of `PrefillKernel`. */
+  readonly specialised: boolean;
 }
 
 export interface DecodeKernel extends KernelFacts {
@@ -195,7 +214,7 @@ export interface AppendKernel extends KernelFacts {
   readonly rope: boolean;
 }
 
-export type KernelNode = PrefillKernel | DecodeKernel | AppendKernel;
+export type KernelNode = PrefillKernel | WgmmaPrefillKernel | DecodeKernel | AppendKernel;
 export type KernelRole = KernelNode['role'];
 
 export interface KernelModule extends PlanFacts {
@@ -209,10 +228,10 @@ export interface KernelModule extends PlanFacts {
 
 export interface PrefillSchedule {
   readonly kind: 'prefillSchedule';
-  /** Query rows of a work item. */
-  readonly rows: number;
-  /** Keys of a tile: the unit of cost. */
-  readonly columns: number;
+  /** Heads are worked on together whose keys and values fit so large a part of the L2 cache. */
+  readonly cacheShare: number;
+  /** Items by their cost under the plan; otherwise by the position of their rows alone, the last rows of all heads first. */
+  readonly byCost: boolean;
 }
 
 export interface DecodeSchedule {

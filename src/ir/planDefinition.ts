@@ -4,7 +4,7 @@ import type { CacheLayout, DecodeSchedule, ElementType, KernelRole, ModelShape, 
 import type { Rule, SpanLimits } from './rule.ts';
 
 /** Changes when the runtime can no longer load older packages. */
-export const definitionFormat = 2;
+export const definitionFormat = 3;
 
 export interface RingGroupDefinition {
   /** KV heads whose rings are equal, rising. */
@@ -34,8 +34,10 @@ export interface KernelDefinition {
   readonly rope: boolean;
   /** Decode: floats of one partial result. Otherwise 0. */
   readonly partialFloats: number;
-  /** Decode: blocks of a launch on one multiprocessor. Otherwise 0. */
+  /** Decode and prefill: blocks of a launch that run at once on one multiprocessor. Otherwise 0. */
   readonly blocksPerSm: number;
+  /** Prefill: query rows of a work item. Otherwise 0. */
+  readonly rows: number;
   readonly architectures: readonly string[];
   readonly layers: readonly number[];
   /** Path of the source in the package. */

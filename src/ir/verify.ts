@@ -104,8 +104,8 @@ function verifyKernels(module: KernelModule | ScheduledModule): void {
   if (module.kind === 'scheduledModule') {
     invariant(new Set(module.kernels.map((kernel) => kernel.name)).size === module.kernels.length, 'kernel names are unique');
     for (let layer = 0; layer < module.shape.layers; layer += 1) {
-      for (const role of ['prefill', 'decode', 'append'] as const) {
-        invariant(module.kernels.some((kernel) => kernel.role === role && kernel.layers.includes(layer)), `layer ${layer} has a ${role} kernel`);
+      for (const roles of [['prefill', 'prefillWgmma'], ['decode'], ['append']] as const) {
+        invariant(module.kernels.some((kernel) => (roles as readonly string[]).includes(kernel.role) && kernel.layers.includes(layer)), `layer ${layer} has a ${roles[0]} kernel`);
       }
     }
   }

@@ -31,15 +31,16 @@ export function classifyTiles(shape: MaskShape, firstRow: number, lastRow: numbe
   return tiles;
 }
 
-/** How many tiles `classifyTiles` lists, without the list: the cost of a work item. */
-export function countTiles(shape: MaskShape, firstRow: number, lastRow: number, columns: number, window: number): number {
+/** How many tiles `classifyTiles` lists, without the list: the cost of a work item. Tiles count from key `origin` on; keys before it do not count. */
+export function countTiles(shape: MaskShape, firstRow: number, lastRow: number, columns: number, window: number, origin = 0): number {
   const first = keysOfRow(shape, firstRow, window);
   const last = keysOfRow(shape, lastRow, window);
+  const from = (key: number): number => Math.max(0, key - origin);
   let count = 0;
   let limit = Infinity;
   for (let n = shape.intervals.length - 1; n >= 0; n -= 1) {
-    const begin = Math.floor(first[n]!.begin / columns);
-    count += Math.max(0, Math.min(limit, Math.ceil(last[n]!.end / columns)) - begin);
+    const begin = Math.floor(from(first[n]!.begin) / columns);
+    count += Math.max(0, Math.min(limit, Math.ceil(from(last[n]!.end) / columns)) - begin);
     limit = Math.min(limit, begin);
   }
   return count;

@@ -2,7 +2,7 @@ import type { Architecture } from '../arch/arch.ts';
 import type { CacheType, ElementType, Module } from '../ir/nodes.ts';
 import type { MaskShape } from '../mask/mask.ts';
 
-/** What may be left out of decode kernels, to measure what it buys. */
+/** What may be left out of kernels, to measure what it buys. */
 export type Ablation = 'unspecialised' | 'tensor-cores' | 'cuda-cores';
 
 /** What passes may know besides the module: options of this compilation, fixed before the first pass. */
@@ -14,7 +14,7 @@ export interface PassContext {
   readonly rope: boolean;
   readonly cacheType: CacheType;
   /**
-   * `unspecialised`: no shape compiled in, and no balanced schedule. The others: that unit, where the tables choose the other; CUDA cores only with
+   * `unspecialised`: no shape compiled in, no balanced schedule of decode, and prefill's items in no order of cost. The others, of decode: that unit, where the tables choose the other; CUDA cores only with
    * 16-bit caches and groups up to 8.
    */
   readonly ablations: readonly Ablation[];

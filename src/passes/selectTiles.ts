@@ -4,13 +4,13 @@
  *
  *     layer 0: ring group {A, B} age mask: 0 1
  *   becomes, for bf16 and one architecture,
- *     kernels append, decode (4 stages, age mask), both with RoPE too, prefill (128 x 64, 4 warps); each for layer 0
+ *     kernels append, decode (4 stages, age mask), both with RoPE too, prefill (128 rows, 4 warps); each for layer 0
  *
  * Invariant: every layer has one prefill, the decode and the append kernels for each element type and architecture; no block asks
  * for more shared memory than its architecture has.
  */
 import type { Architecture } from '../arch/arch.ts';
-import { decodeCompute, decodeTile, prefillTiles, type DecodeTile } from '../arch/tiles.ts';
+import { decodeCompute, decodeTile, prefillTiles, wgmmaPrefillTiles, type DecodeTile } from '../arch/tiles.ts';
 import type { CacheLayout, CacheType, DecodeCompute, ElementType, KernelModule, KernelNode, LaidOutModule } from '../ir/nodes.ts';
 import { invariant } from '../util/invariant.ts';
 import type { PassContext } from './pass.ts';
@@ -20,11 +20,12 @@ export function selectTiles(module: LaidOutModule, context: PassContext): Kernel
     const ageMask = layer.ringGroups.some(({ group }) => group.ageMask);
     return context.elementTypes.flatMap((elementType) =>
       context.architectures.flatMap((architecture) => {
+        const specialised = !context.ablations.includes('unspecialised');
         const facts = kernelFacts(module, elementType, architecture, index);
         const choice = decodeChoice(facts, context, architecture, ageMask);
         return [
           ...(context.rope ? [false, true] : [false]).flatMap((rope) => [appendKernel(facts, module.layout, rope), decodeKernel(facts, module.layout, choice, rope)]),
-          prefillKernel(facts),
+          architecture.family === 'hopper' ? wgmmaPrefillKernel(facts, specialised) : prefillKernel(facts, specialised),
         ];
       }),
     );
@@ -53,22 +54,53 @@ function headsName({ headDim, queryHeads, kvHeads, elementType, sink }: Facts): 
   return `${elementType}_d${headDim}_h${queryHeads}_kv${kvHeads}_sink${sink}`;
 }
 
-function prefillKernel(facts: Facts): KernelNode {
+function prefillKernel(facts: Facts, specialised: boolean): KernelNode {
   const tile = prefillTiles[facts.headDim];
   invariant(tile !== undefined, `there are prefill tiles for headDim ${facts.headDim}`);
-  const { rows, columns, warps, minBlocksPerSm } = tile;
+  const { rows, warps, minBlocksPerSm } = tile;
   return {
     ...facts,
     role: 'prefill',
-    name: `moa_prefill_${headsName(facts)}_m${rows}_n${columns}`,
+    name: `moa_prefill_${headsName(facts)}_m${rows}${specialised ? '' : '_any'}`,
     threads: warps * 32,
     minBlocksPerSm,
-    sharedBytes: (rows + 2 * columns) * facts.headDim * 2,
+    sharedBytes: (rows + 2 * pageTokens) * facts.headDim * 2 + itemBytes + walkBytes,
     rows,
-    columns,
     warps,
+    specialised,
   };
 }
+
+function wgmmaPrefillKernel(facts: Facts, specialised: boolean): KernelNode {
+  const tile = wgmmaPrefillTiles[facts.headDim];
+  invariant(tile !== undefined, `there are prefill tiles for headDim ${facts.headDim}`);
+  const { groups, stages, holdsQueries, producerRegisters, computeRegisters } = tile;
+  const rows = 64 * groups;
+  const tiles = (rows + 2 * stages * 2 * pageTokens) * facts.headDim * 2;
+  const barriers = 4 * stages + 3 + 2 * 2;
+  return {
+    ...facts,
+    role: 'prefillWgmma',
+    name: `moa_prefill_${headsName(facts)}_m${rows}_s${stages}_wgmma${specialised ? '' : '_any'}`,
+    threads: (groups + 1) * 128,
+    minBlocksPerSm: 1,
+    // Queries, keys and values, two items, what is known of each stage, barriers.
+    sharedBytes: Math.ceil((tiles + 2 * itemBytes + 16 * stages + 8 * barriers) / 16) * 16,
+    rows,
+    groups,
+    stages,
+    holdsQueries,
+    producerRegisters,
+    computeRegisters,
+    specialised,
+  };
+}
+
+const pageTokens = 64;
+/** A `PrefillItem`. */
+const itemBytes = 32;
+/** What a block of prefill keeps of its way through the pages (templates/include/moa/prefill/mmaPrefill.cuh). */
+const walkBytes = 64;
 
 interface DecodeChoice {
   readonly architecture: Architecture;
@@ -165,9 +197,9 @@ function fitDecodeTile(wanted: DecodeTile, shape: DecodeShape, architecture: Arc
 /** Shared memory of a decode block (templates/include/moa/decode): pages, what is known of them, barriers, and the states of the warps. */
 function decodeSharedBytes({ stages, groups }: DecodeTile, { producer, groupSize, headDim, pageBytes }: DecodeShape): number {
   const warps = groups * 4;
-  const itemBytes = 64;
+  const decodeItemBytes = 64;
   const mergeBytes = warps * groupSize * (headDim + 4) * 4;
-  const pipelineBytes = producer ? stages * (pageBytes + itemBytes) + Math.ceil((2 * stages * 8) / 16) * 16 : groups * stages * pageBytes + warps * stages * itemBytes;
+  const pipelineBytes = producer ? stages * (pageBytes + decodeItemBytes) + Math.ceil((2 * stages * 8) / 16) * 16 : groups * stages * pageBytes + warps * stages * decodeItemBytes;
   return pipelineBytes + mergeBytes;
 }
 

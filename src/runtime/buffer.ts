@@ -2,6 +2,16 @@ import { Lifetime, type DeviceLink } from './lifetime.ts';
 import type { BufferHandle } from './native.ts';
 import { fromNative, RuntimeError, usedAfterDispose } from './runtimeError.ts';
 
+/** A row-major matrix of 2-byte elements, and the part of it that one instruction copies. */
+export interface TensorMapShape {
+  /** 1 to 2^32 - 1. */
+  readonly rows: number;
+  /** A multiple of 64; a row begins `2 * columns` bytes after the one before it. */
+  readonly columns: number;
+  /** Rows of a box, 1 to 256; a box is 64 columns wide. */
+  readonly boxRows: number;
+}
+
 /**
  * Bytes in a device's memory. A buffer from `Device.alloc` owns them until `dispose`; one from `slice` is a view that keeps its
  * parent reachable and frees nothing. Offsets and sizes are in bytes.
@@ -103,6 +113,18 @@ export class DeviceBuffer implements Disposable {
     this.#live();
     this.#checkRange('slice', byteOffset, bytes);
     return new DeviceBuffer(this.#memory, this.#offset + byteOffset, bytes, true);
+  }
+
+  /** For `Device.tensorMap`. @internal */
+  tensorMap(link: DeviceLink, { rows, columns, boxRows }: TensorMapShape): Uint8Array<ArrayBuffer> {
+    const handle = this.#live();
+    if (this.#memory.link !== link) throw new RuntimeError('badArgument', 'tensorMap: the buffer belongs to another device');
+    this.#checkRange('tensorMap', 0, rows * columns * 2);
+    try {
+      return link.addon.tensorMap(handle, this.#offset, rows, columns, boxRows);
+    } catch (error) {
+      throw fromNative(error);
+    }
   }
 
   /** Idempotent. Frees the memory once the device has finished with it; of a view only the view ends. */

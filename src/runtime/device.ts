@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { bytesOf, DeviceBuffer } from './buffer.ts';
+import { bytesOf, DeviceBuffer, type TensorMapShape } from './buffer.ts';
 import { Event } from './event.ts';
 import { Graph } from './graph.ts';
 import { Module } from './kernel.ts';
@@ -83,6 +83,10 @@ export class Device implements Disposable {
     return this.properties.memoryBytes;
   }
 
+  get l2Bytes(): number {
+    return this.properties.l2Bytes;
+  }
+
   /** The most dynamic shared memory a block may ask for. */
   get sharedBytesPerBlock(): number {
     return this.properties.sharedBytesPerBlock;
@@ -115,6 +119,20 @@ export class Device implements Disposable {
     }
   }
 
+  /**
+   * The 128 bytes that describe to a kernel the matrix at the start of `buffer` (a slice, for one that begins elsewhere), for PTX
+   * `cp.async.bulk.tensor`: 2-byte elements, 128-byte swizzle, zeros outside of the matrix. They belong into `LaunchConfig.params` at a multiple
+   * of 64 bytes, and hold the buffer's address: it must outlive every launch and graph that uses them. No work of the device, so possible in
+   * `capture` too. On a GPU a `CUtensorMap`, made by `cuTensorMapEncodeTiled`.
+   *
+   * Throws MOA6007 for a shape out of its range, a matrix that the buffer does not hold or that is not 16-byte aligned, MOA6004 for a buffer of
+   * another device, MOA6001 where the driver is older than CUDA 12.0.
+   */
+  tensorMap(buffer: DeviceBuffer, shape: TensorMapShape): Uint8Array<ArrayBuffer> {
+    this.#live();
+    return buffer.tensorMap(this.#link, shape);
+  }
+
   /** GPU only: a module from the bytes of a cubin or fatbin. */
   loadCubin(image: Uint8Array): Module {
     this.#live();
@@ -141,7 +159,7 @@ export class Device implements Disposable {
   }
 
   /**
-   * Records the launches of `record` in a graph instead of running them. Only launches and allocations are possible in it. When
+   * Records the launches of `record` in a graph instead of running them. Only launches, allocations and tensor maps are possible in it. When
    * `record` throws, the recording is dropped and the error passed on.
    */
   capture(record: () => void): Graph {

@@ -1,4 +1,4 @@
-export { DeviceBuffer } from './buffer.ts';
+export { DeviceBuffer, type TensorMapShape } from './buffer.ts';
 export { Device, type DeviceOptions, type DeviceSpec } from './device.ts';
 export { decodeElements, encodeElements, roundToElement } from './elements.ts';
 export { Event } from './event.ts';

@@ -62,6 +62,8 @@ export interface EmulatorCounters {
   mbarrierWaits: number;
   /** Meetings. */
   namedBarriers: number;
+  /** Products of a warp: four for each of a warpgroup. */
+  wgmma: number;
 }
 
 /** What the emulator found in a launch. The error's `findings` lists the first 64. */
@@ -93,6 +95,12 @@ export interface NativeAddon {
   read(buffer: BufferHandle, offset: number, into: Uint8Array): void;
   fill(buffer: BufferHandle, offset: number, bytes: number, value: number): void;
   copy(to: BufferHandle, toOffset: number, from: BufferHandle, fromOffset: number, bytes: number): void;
+  /**
+   * 128 bytes for kernel parameters: the row-major matrix of 2-byte elements `[rows][columns]` at `offset`, copied in boxes of `boxRows` x 64
+   * columns with the 128-byte swizzle. `columns` is a multiple of 64, `boxRows` 1 to 256, the address a multiple of 16. CUDA: a `CUtensorMap`
+   * (`cuTensorMapEncodeTiled`, `MOA_DRIVER_TOO_OLD` before CUDA 12.0); emulator: a `TensorMapImage` of `native/emulator/abi.h`.
+   */
+  tensorMap(buffer: BufferHandle, offset: number, rows: number, columns: number, boxRows: number): Uint8Array<ArrayBuffer>;
 
   /** CUDA: the bytes of a cubin or fatbin. */
   loadModule(device: DeviceHandle, image: Uint8Array): ModuleHandle;
@@ -108,7 +116,7 @@ export interface NativeAddon {
   launch(kernel: KernelHandle, grid: number, threads: number, sharedBytes: number, params: Uint8Array, programmatic?: boolean): void;
   synchronize(device: DeviceHandle): void;
 
-  /** Until the capture ends only `launch` and `allocate` work; the rest throws `MOA_CAPTURE`. */
+  /** Until the capture ends only `launch`, `allocate` and `tensorMap` work; the rest throws `MOA_CAPTURE`. */
   beginCapture(device: DeviceHandle): void;
   endCapture(device: DeviceHandle): GraphHandle;
   /** Forgets what was captured. Does nothing where no capture is in progress. */

@@ -2,8 +2,11 @@ import { paramStruct } from '../ir/kernelParams.ts';
 import type { KernelRole } from '../ir/nodes.ts';
 import { assertNever, invariant } from '../util/invariant.ts';
 
-/** The bytes of a kernel's parameter struct: pointers as bigint (0n is null), the rest as numbers. Every field must be given. */
-export function packParams(role: KernelRole, values: Readonly<Record<string, bigint | number>>): Uint8Array {
+/** The value of a field: a pointer as bigint (0n is null), a tensor map as the device made it, the rest as numbers. */
+export type ParamValue = bigint | number | Uint8Array;
+
+/** The bytes of a kernel's parameter struct. Every field must be given. */
+export function packParams(role: KernelRole, values: Readonly<Record<string, ParamValue>>): Uint8Array {
   const struct = paramStruct(role);
   const bytes = new Uint8Array(struct.bytes);
   const view = new DataView(bytes.buffer);
@@ -12,13 +15,16 @@ export function packParams(role: KernelRole, values: Readonly<Record<string, big
     invariant(value !== undefined, `parameter ${name} of ${role} is given`);
     switch (type) {
       case 'pointer':
-        view.setBigUint64(offset, BigInt(value), true);
+        view.setBigUint64(offset, value as bigint, true);
         break;
       case 'int32':
         view.setInt32(offset, Number(value), true);
         break;
       case 'float32':
         view.setFloat32(offset, Number(value), true);
+        break;
+      case 'tensorMap':
+        bytes.set(value as Uint8Array, offset);
         break;
       default:
         assertNever(type);

@@ -7,8 +7,9 @@ import type { PlanDefinition } from '../ir/planDefinition.ts';
 import { ranges } from '../ir/print.ts';
 import type { Device } from './device.ts';
 import type { Graph } from './graph.ts';
-import { packParams } from './packParams.ts';
-import { PrefillLists } from './prefillLists.ts';
+import type { DeviceBuffer } from './buffer.ts';
+import { packParams, type ParamValue } from './packParams.ts';
+import { cutPrefill, PrefillLists, type SequenceLengths } from './prefillLists.ts';
 import { readRing, type CachedTokens } from './readRing.ts';
 import { SessionBuffers, type FoundKernel, type KernelLookup, type LayerState } from './sessionBuffers.ts';
 import { checkCuSeqlens, checkTensor, sessionError } from './sessionChecks.ts';
@@ -68,35 +69,85 @@ export class Session implements Disposable {
   }
 
   /**
-   * Attends all tokens of `batch` new sequences and puts their keys and values into the cache of `layer`. Sequences may have different lengths,
-   * also none. Throws when a sequence already holds tokens in this layer, or would not fit the length bound.
+   * Attends the new tokens of all sequences, and puts their keys and values into the cache of `layer`. Sequences may have different lengths, also none.
+   * One that holds tokens goes on behind them: its new tokens attend those and each other, so a prompt may come in chunks of any length. Throws
+   * when a sequence would not fit the length bound.
    */
   prefill(layer: number, tensors: PrefillTensors): void {
+    const { state, lengths } = this.#newTokens(layer, tensors);
+    const { cuSeqlens } = lengths;
+    const tokens = cuSeqlens[this.batch]!;
+    if (tokens === 0) return;
+    this.#lastWritten = layer;
+    const sequences = this.#prefillLists.sequences(lengths).address;
+    if (isContinued(lengths)) {
+      // New tokens may take the place of those that they attend, so they are written last; RoPE turns them first.
+      if (state.append !== state.appendRotated) this.#append(state, state.append, tensors, tokens, sequences, 0n);
+      this.#attend(state, tensors, lengths);
+      this.#append(state, state.appendRotated, tensors, tokens, sequences, this.#buffers.pool.address);
+    } else {
+      this.#append(state, state.append, tensors, tokens, sequences, this.#buffers.pool.address);
+      this.#attend(state, tensors, lengths);
+    }
+    for (let slot = 0; slot < this.batch; slot += 1) state.lengths[slot]! += cuSeqlens[slot + 1]! - cuSeqlens[slot]!;
+  }
+
+  /**
+   * Prefill's attention alone: the cache stays as it is, and nothing is rotated. For benchmarks.
+   * @internal
+   */
+  attend(layer: number, tensors: PrefillTensors): void {
+    const { state, lengths } = this.#newTokens(layer, tensors);
+    if (lengths.cuSeqlens[this.batch]! > 0) this.#attend(state, tensors, lengths);
+  }
+
+  /**
+   * Pairs of query and key that `attend` computes: whole pages, for whole blocks of rows. For benchmarks.
+   * @internal
+   */
+  computedPairs(layer: number, cuSeqlens: ArrayLike<number>): number {
+    const { layout, lengths, prefill } = this.#layer(layer);
+    const { pages } = cutPrefill(this.#plan, { cuSeqlens, cached: lengths }, layout, prefill.definition, this.device);
+    return pages * this.#plan.layout.pageTokens * prefill.definition.rows;
+  }
+
+  /** The layer and the lengths of a prefill, when the call is legal. */
+  #newTokens(layer: number, tensors: PrefillTensors): { readonly state: LayerState; readonly lengths: { readonly cuSeqlens: Int32Array; readonly cached: Int32Array } } {
     const state = this.#layer(layer);
     const cuSeqlens = checkCuSeqlens(tensors.cuSeqlens, this.batch, this.lengthBound);
-    const tokens = cuSeqlens[this.batch]!;
-    this.#checkTensors(tensors, tokens);
-    for (let slot = 0; slot < this.batch; slot += 1) {
-      if (state.lengths[slot]! > 0 && cuSeqlens[slot + 1]! > cuSeqlens[slot]!) {
-        throw sessionError('sequenceHeld', `sequence ${slot} already holds ${state.lengths[slot]} tokens in layer ${layer}`);
-      }
+    this.#checkTensors(tensors, cuSeqlens[this.batch]!);
+    for (let slot = 0; slot < this.batch; slot += 1) this.#checkSequence(layer, slot, cuSeqlens[slot + 1]! - cuSeqlens[slot]!);
+    const lengths = { cuSeqlens, cached: state.lengths.slice() };
+    if (this.#plan.layout.cacheType !== 'element' && isContinued(lengths)) {
+      throw sessionError('sequenceHeld', `a sequence already holds tokens in layer ${layer}, in a cache of 8 bits, which prefill does not read`);
     }
     if (this.#captured !== undefined) throw sessionError('capture', 'prefill builds its work list on the host and cannot be captured');
-    if (tokens === 0) return;
+    return { state, lengths };
+  }
 
-    this.#lastWritten = layer;
-    this.#append(state, tensors, tokens, this.#prefillLists.sequences(cuSeqlens).address);
-    const items = this.#prefillLists.items(cuSeqlens, state.layout.windows);
-    launch(state.prefill, items.count, {
-      q: tensors.q.address,
-      k: tensors.k.address,
-      v: tensors.v.address,
+  #attend(state: LayerState, tensors: PrefillTensors, lengths: SequenceLengths): void {
+    const { definition } = state.prefill;
+    const { queryHeads, kvHeads, headDim } = this.#plan.shape;
+    const items = this.#prefillLists.items(lengths, state.layout, definition);
+    const values = {
       out: tensors.out.address,
       lse: tensors.lse?.address ?? 0n,
       items: items.buffer.address,
+      pool: this.#buffers.pool.address,
+      pageTable: this.#pageTableOf(state),
       scale: this.#scale,
-    });
-    for (let slot = 0; slot < this.batch; slot += 1) state.lengths[slot]! += cuSeqlens[slot + 1]! - cuSeqlens[slot]!;
+      groupSize: queryHeads / kvHeads,
+      queryHeads,
+      sink: this.#plan.limits.sink,
+    };
+    if (definition.role === 'prefillWgmma') {
+      const mapOf = (buffer: DeviceBuffer, heads: number): Uint8Array =>
+        this.device.tensorMap(buffer, { rows: lengths.cuSeqlens[this.batch]!, columns: heads * headDim, boxRows: this.#plan.layout.pageTokens });
+      const maps = { queryMap: mapOf(tensors.q, queryHeads), keyMap: mapOf(tensors.k, kvHeads), valueMap: mapOf(tensors.v, kvHeads) };
+      launch(state.prefill, Math.min(items.count, this.device.multiprocessors), { ...maps, ...values, itemCount: items.count, ticket: this.#buffers.tickets.address });
+    } else {
+      launch(state.prefill, items.count, { q: tensors.q.address, k: tensors.k.address, v: tensors.v.address, ...values });
+    }
   }
 
   /** Appends one token to every sequence in the cache of `layer`, then attends: the new token attends itself. May be captured. */
@@ -206,17 +257,18 @@ export class Session implements Disposable {
     this.dispose();
   }
 
-  #append(state: LayerState, tensors: DecodeTensors, tokens: number, cuSeqlens: bigint): void {
-    const { rope, threads } = state.append.definition;
+  /** `pool`: where pages lie; 0n: nothing is written, only turned by RoPE. */
+  #append(state: LayerState, append: FoundKernel, tensors: DecodeTensors, tokens: number, cuSeqlens: bigint, pool: bigint): void {
+    const { rope, threads } = append.definition;
     const { headDim, queryHeads, kvHeads } = this.#plan.shape;
     const tasks = 2 * kvHeads + (rope ? queryHeads : 0);
     const blocks = Math.ceil((tokens * tasks * (headDim / 16)) / threads);
-    const { pool, tickets, cosSin } = this.#buffers;
-    launch(state.append, Math.min(blocks, this.device.multiprocessors * appendBlocksPerMultiprocessor), {
+    const { tickets, cosSin } = this.#buffers;
+    launch(append, Math.min(blocks, this.device.multiprocessors * appendBlocksPerMultiprocessor), {
       q: tensors.q.address,
       k: tensors.k.address,
       v: tensors.v.address,
-      pool: pool.address,
+      pool,
       pageTable: this.#pageTableOf(state),
       rings: state.rings.address,
       lengths: this.#lengthsOf(state),
@@ -243,12 +295,13 @@ export class Session implements Disposable {
   }
 
   #checkRoom(layer: number, tokens: number): void {
+    for (let slot = 0; slot < this.batch; slot += 1) this.#checkSequence(layer, slot, tokens);
+  }
+
+  #checkSequence(layer: number, slot: number, tokens: number): void {
     const { lengths } = this.#layer(layer);
-    for (let slot = 0; slot < this.batch; slot += 1) {
-      if (lengths[slot]! + tokens > this.lengthBound) {
-        throw sessionError('sequenceFull', `sequence ${slot} holds ${lengths[slot]} of at most ${this.lengthBound} tokens in layer ${layer}; ${tokens} more do not fit`);
-      }
-    }
+    if (lengths[slot]! + tokens <= this.lengthBound) return;
+    throw sessionError('sequenceFull', `sequence ${slot} holds ${lengths[slot]} of at most ${this.lengthBound} tokens in layer ${layer}; ${tokens} more do not fit`);
   }
 
   #advance(layer: number, tokens: number): void {
@@ -280,7 +333,10 @@ export class Session implements Disposable {
 /** Blocks enough to fill a GPU, few enough that the last one's ticket comes soon. */
 const appendBlocksPerMultiprocessor = 16;
 
-function launch({ kernel, definition }: FoundKernel, grid: number, values: Readonly<Record<string, bigint | number>>): void {
+/** Whether a sequence that holds tokens gets more. */
+const isContinued = ({ cuSeqlens, cached }: SequenceLengths): boolean => Array.from(cached).some((tokens, slot) => tokens > 0 && cuSeqlens[slot + 1]! > cuSeqlens[slot]!);
+
+function launch({ kernel, definition }: FoundKernel, grid: number, values: Readonly<Record<string, ParamValue>>): void {
   const { role, threads, sharedBytes } = definition;
   kernel.launch({ grid, threads, sharedBytes, params: packParams(role, values), programmatic: role === 'decode' });
 }

@@ -1,5 +1,5 @@
 /** A session's memory on the device, filled with all that follows from the plan and the length bound. */
-import type { ElementType } from '../ir/nodes.ts';
+import type { ElementType, KernelRole } from '../ir/nodes.ts';
 import type { KernelDefinition, PlanDefinition } from '../ir/planDefinition.ts';
 import { invariant } from '../util/invariant.ts';
 import type { DeviceBuffer } from './buffer.ts';
@@ -29,7 +29,10 @@ export interface LayerState {
   readonly blocks: number;
   /** Tokens of each sequence in this layer's cache: the host's mirror. */
   readonly lengths: Int32Array;
+  /** Appends, and rotates where the session has RoPE. */
   readonly append: FoundKernel;
+  /** Appends what was rotated before. */
+  readonly appendRotated: FoundKernel;
   readonly decode: FoundKernel;
   readonly prefill: FoundKernel;
 }
@@ -44,7 +47,7 @@ export class SessionBuffers {
   /** Words between layers' lengths: whole sectors of 32 bytes, so that no layer's launch writes where the next one's reads. */
   readonly lengthStride: number;
   readonly partials: DeviceBuffer;
-  /** Counter 0 belongs to append, the others to decode's splits. */
+  /** Counter 0 belongs to whoever runs: append, prefill, decode's lengths; the others to decode's splits. */
   readonly tickets: DeviceBuffer;
   /** `[layer][2][kvHeads]` scales of keys and of values, where the cache has 8 bits. */
   readonly kvScales: DeviceBuffer | undefined;
@@ -62,9 +65,9 @@ export class SessionBuffers {
     let tickets = 0;
     try {
       const layers = layout.layers.map((layer, index): LayerState => {
-        const find = (role: string, rope: boolean): FoundKernel =>
-          kernels((kernel) => kernel.role === role && kernel.elementType === elementType && kernel.rope === rope && kernel.layers.includes(layer.layer));
-        const decode = find('decode', options.rope !== undefined);
+        const find = (roles: readonly KernelRole[], rope: boolean): FoundKernel =>
+          kernels((kernel) => roles.includes(kernel.role) && kernel.elementType === elementType && kernel.rope === rope && kernel.layers.includes(layer.layer));
+        const decode = find(['decode'], options.rope !== undefined);
         const { blocksPerSm, partialFloats } = decode.definition;
         const segments = layerSegments(plan, layer, device.multiprocessors * blocksPerSm);
         partials = Math.max(partials, segments.partials * partialFloats);
@@ -77,9 +80,10 @@ export class SessionBuffers {
           segments: this.#uploadOnce(segments.words),
           blocks: segments.blocks,
           lengths: new Int32Array(options.batch),
-          append: find('append', options.rope !== undefined),
+          append: find(['append'], options.rope !== undefined),
+          appendRotated: find(['append'], false),
           decode,
-          prefill: find('prefill', false),
+          prefill: find(['prefill', 'prefillWgmma'], false),
         };
       });
       this.layers = new Map(layers.map((state) => [state.layout.layer, state]));

@@ -9,7 +9,7 @@ const helpOf = {
   noSuchLayer: 'layers count from 0',
   badTensor: 'pass a contiguous buffer of the shape in the message',
   badCuSeqlens: 'pass batch + 1 integers from 0 that never fall',
-  sequenceHeld: 'prefill takes new sequences: reset the session, or decode the tokens one by one',
+  sequenceHeld: 'with a cache of 8 bits prefill takes new sequences: reset the session, or decode the tokens one by one',
   capture: 'capture decode steps only, one capture at a time',
   badOptions: 'see SessionOptions',
 } as const satisfies Partial<Record<RuntimeErrorName, string>>;

@@ -158,10 +158,12 @@ function largestDifference(found: Float32Array, exact: Float64Array): number {
   return largest;
 }
 
-function causalTiles({ shape, prefill }: PlanDefinition, prompts: readonly number[]): number {
+/** Pages of keys that the causal mask alone would leave to the kernels. */
+function causalTiles({ shape, kernels, layout }: PlanDefinition, prompts: readonly number[]): number {
+  const { rows } = kernels.find((kernel) => kernel.rows > 0)!;
   let tiles = 0;
   for (const prompt of prompts) {
-    for (let row = 0; row < prompt; row += prefill.rows) tiles += Math.ceil(Math.min(row + prefill.rows, prompt) / prefill.columns);
+    for (let row = 0; row < prompt; row += rows) tiles += Math.ceil(Math.min(row + rows, prompt) / layout.pageTokens);
   }
   return tiles * shape.queryHeads * shape.layers;
 }

@@ -1,7 +1,7 @@
 /** The parts of bench/decode that need no GPU: which layers are measured, the fitted line, the order and text of results. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { chooseLayers, chooseLayersOf } from '../../bench/decode/chooseLayers.ts';
+import { chooseLayers, chooseLayersOf } from '../../bench/lib/chooseLayers.ts';
 import { planFigure } from '../../bench/decode/figures.ts';
 import { fitLine } from '../../bench/decode/fit.ts';
 import { inOrder, type MeasuredRow, type Row } from '../../bench/decode/results.ts';

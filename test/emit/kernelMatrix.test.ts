@@ -66,16 +66,17 @@ describe('as text', () => {
       const { headDim, queryHeads, threads, minBlocksPerSm, name } = kernel;
       const has = (line: string): void => expect(text, name).toContain(line);
       has(`kHeadDim = ${headDim};`);
-      if (kernel.role !== 'decode') has(`kQueryHeads = ${queryHeads};`);
+      if (kernel.role === 'append') has(`kQueryHeads = ${queryHeads};`);
+      else has(`queryHeads([[maybe_unused]] const Params& p) { return ${kernel.specialised ? queryHeads : 'p.queryHeads'}; }`);
       has(`using Element = moa::${kernel.elementType === 'bf16' ? 'Bfloat16' : 'Half'};`);
       has(`kSharedBytes == ${kernel.sharedBytes},`);
       if (kernel.role === 'decode') {
         has(`kAgeMask = ${kernel.ageMask};`);
         has(`kProducer = ${kernel.producer};`);
         has(`kThreads == ${threads},`);
-        has(`queryHeads([[maybe_unused]] const Params& p) { return ${kernel.specialised ? queryHeads : 'p.queryHeads'}; }`);
       }
-      if (kernel.role !== 'prefill') has(`kRope = ${kernel.rope};`);
+      if ('rope' in kernel) has(`kRope = ${kernel.rope};`);
+      if (kernel.role === 'prefillWgmma') has(`kGroups = ${kernel.groups};`);
       if (kernel.role !== 'append') has(`return moa::minimum(i + 1, ${kernel.sink});`);
       expect(text.match(/^MOA_KERNEL\(.*$/gm), name).toEqual([`MOA_KERNEL(${name}, Params, ${threads}, ${minBlocksPerSm}) {`]);
       expect(text, name).not.toMatch(/undefined|\[object|NaN|\{\{/);
@@ -97,7 +98,7 @@ describe('as text', () => {
 
 const spec = (role: KernelRole, elementType: ElementType, headDim: 64 | 128, groupSize: number, sink: number, flag = false): readonly [KernelRole, Spec] => [
   role,
-  { elementType, headDim, groupSize, sink, mixed: role === 'decode' && flag, rope: role !== 'prefill' && flag },
+  { elementType, headDim, groupSize, sink, mixed: role === 'decode' && flag, rope: !role.startsWith('prefill') && flag },
 ];
 /** The last is the rotation, and decode's age mask. */
 const dozen = [
@@ -105,6 +106,8 @@ const dozen = [
   spec('prefill', 'fp16', 128, 4, 64),
   spec('prefill', 'bf16', 128, 8, 100),
   spec('prefill', 'fp16', 64, 2, 100),
+  spec('prefillWgmma', 'bf16', 64, 2, 0),
+  spec('prefillWgmma', 'fp16', 128, 4, 64),
   spec('decode', 'fp16', 64, 1, 64),
   spec('decode', 'bf16', 128, 4, 64, true),
   spec('decode', 'fp16', 128, 8, 100, true),
@@ -122,12 +125,12 @@ describe.skipIf(compiler === undefined)("on the emulator's primitives (skipped w
   const includeFolders = ['templates/include', 'native/emulator/include'].map(repositoryPath);
   const furtherInputs = [repositoryPath('native/emulator/abi.h')];
 
-  const emitted = dozen.flatMap(([role, of]) => (role === 'decode' ? ['sm_80', 'sm_90a'] : ['sm_80']).map((name) => [`${role} ${JSON.stringify(of)} for ${name}`, role, of, name] as const));
+  const emitted = dozen.flatMap(([role, of]) => (role === 'decode' ? ['sm_80', 'sm_90a'] : role === 'prefillWgmma' ? ['sm_90a'] : ['sm_80']).map((name) => [`${role} ${JSON.stringify(of)} for ${name}`, role, of, name] as const));
 
   test.each(emitted)('%s compiles', async (_, role, of, name) => {
     const { kernel, text } = emit(of, targetsOf(name).architectures).findLast((emittedKernel) => emittedKernel.kernel.role === role)!;
     if (kernel.role === 'decode') expect(kernel).toMatchObject({ ageMask: of.mixed, producer: name === 'sm_90a' });
-    if (kernel.role !== 'prefill') expect(kernel.rope).toBe(of.rope);
+    if ('rope' in kernel) expect(kernel.rope).toBe(of.rope);
     await buildHostKernel(compiler!, { name: kernel.name, text, includeFolders, furtherInputs }, cache, { variables: process.env });
     expect(cache.warnings).toEqual([]);
   });

@@ -31,8 +31,19 @@ export interface LaunchResult {
   readonly buffers: readonly Buffer[];
 }
 
-/** A parameter: a number of 32 bits, or a pointer to byte `offset` of a buffer. Each is aligned to its size, as C++ does. */
-export type Param = { readonly i32: number } | { readonly buffer: number; readonly offset?: number };
+/** A `TensorMapImage` of `native/emulator/abi.h`, of a matrix that begins at byte `offset` of a buffer. */
+export interface TensorMap {
+  readonly buffer: number;
+  readonly offset: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly rowBytes: number;
+  readonly boxRows: number;
+  readonly magic?: bigint;
+}
+
+/** A parameter: a number of 32 bits, a pointer to byte `offset` of a buffer, or a tensor map. Each is aligned as C++ does. */
+export type Param = { readonly i32: number } | { readonly buffer: number; readonly offset?: number } | { readonly map: TensorMap };
 
 export interface LaunchSpec {
   readonly buffers: readonly Uint8Array[];
@@ -124,21 +135,34 @@ export class Kernel {
   }
 }
 
+const tensorMapBytes = 128;
+const tensorMapMagic = 0x4d4f412d544d4150n;
+
 function packParams(params: readonly Param[]): { params: Buffer; pointers: string[] } {
-  const bytes = Buffer.alloc(params.length * 8);
+  const bytes = Buffer.alloc(params.length * tensorMapBytes + 64);
   const pointers: string[] = [];
   let at = 0;
+  let alignment = 4;
+  const place = (size: number, aligned: number): number => {
+    alignment = Math.max(alignment, aligned);
+    const start = Math.ceil(at / aligned) * aligned;
+    at = start + size;
+    return start;
+  };
   for (const param of params) {
-    if ('buffer' in param) {
-      at = Math.ceil(at / 8) * 8;
-      pointers.push(`pointer ${at} ${param.buffer} ${param.offset ?? 0}`);
-      at += 8;
+    if ('map' in param) {
+      const { buffer, offset, rows, columns, rowBytes, boxRows, magic = tensorMapMagic } = param.map;
+      const start = place(tensorMapBytes, 64);
+      bytes.writeBigUInt64LE(magic, start);
+      pointers.push(`pointer ${start + 8} ${buffer} ${offset}`);
+      [rows, columns, rowBytes].forEach((value, i) => bytes.writeBigUInt64LE(BigInt(value), start + 16 + i * 8));
+      bytes.writeUInt32LE(boxRows, start + 40);
+    } else if ('buffer' in param) {
+      pointers.push(`pointer ${place(8, 8)} ${param.buffer} ${param.offset ?? 0}`);
     } else {
-      bytes.writeInt32LE(param.i32, at);
-      at += 4;
+      bytes.writeInt32LE(param.i32, place(4, 4));
     }
   }
-  const alignment = pointers.length > 0 ? 8 : 4;
   return { params: bytes.subarray(0, Math.ceil(at / alignment) * alignment), pointers };
 }
 

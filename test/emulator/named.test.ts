@@ -22,6 +22,20 @@ test('some warps meet without the others', () => {
   }
 });
 
+test('two groups take turns', () => {
+  for (const result of kernel.launches(spec(11), seeds(50))) {
+    expect(result).toMatchObject({ status: Status.ok, findings: [], counters: { namedBarriers: 12 } });
+    for (let thread = 0; thread < 128; thread += 1) expect(words(result.buffers[0])[thread]).toBe(thread < 64 ? 10 : 11);
+  }
+});
+
+test('those who wait see what those who only arrived wrote', () => {
+  for (const result of kernel.launches(spec(12), seeds(50))) {
+    expect(result).toMatchObject({ status: Status.ok, findings: [], counters: { namedBarriers: 1 } });
+    expect(words(result.buffers[0]).subarray(0, 96)).toEqual(Uint32Array.from({ length: 96 }, (_, i) => i));
+  }
+});
+
 test.each([
   [1, 'named-barrier', /namedBarrier\(1, (64|160)\) while another is at namedBarrier\(1, (64|160)\), .*named\.cu:\d+/],
   [2, 'named-barrier', /namedBarrier\(3, 160\) while another is at namedBarrier\(3, 160\), .*named\.cu:\d+/],
@@ -32,6 +46,10 @@ test.each([
   [7, 'deadlock', /no warp can run: 2 wait here at namedBarrier 5 for 96 threads/],
   [8, 'deadlock', /no warp can run: (2 wait here at namedBarrier 5|3 wait here at blockBarrier)/],
   [9, 'divergence', /namedBarrier with other arguments than lane 0/],
+  [13, 'named-barrier', /namedBarrierArrive\(1, 160\): the warp has arrived before, and 32 of 160 threads have come/],
+  [14, 'named-barrier', /namedBarrier\(1, 160\): the warp has arrived before, and 32 of 160 threads have come/],
+  [15, 'named-barrier', /namedBarrier(Arrive\(1, 64\) while another is at namedBarrier\(1, 160\)|\(1, 160\) while another is at namedBarrierArrive\(1, 64\))/],
+  [16, 'named-barrier', /namedBarrierArrive\(0, 160\): the id is 1 to 15/],
 ])('mode %i ends as a %s, for every seed', (mode, kind, message) => {
   for (const result of kernel.launches(spec(mode), seeds(20))) {
     expect(result.status).toBe(Status.aborted);

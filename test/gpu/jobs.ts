@@ -43,10 +43,13 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
     ...families.flatMap((family) => [
       caseJob(`pool past 2^31 elements, ${family}`, { ...poolPast31Bits, family }),
       repeated(`250 decodes, ${family}`, { decodes: 1, prefill: [700, 64, 129, 1, 300, 500, 0, 999], family }),
+      repeated(`250 prefills, ${family}`, { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], family }),
+      repeated(`250 prefills in chunks, ${family}`, { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], chunk: 256, family }),
     ]),
     repeated('250 decodes, e4m3', { decodes: 1, prefill: [700, 64, 129, 1, 300, 500, 0, 999], family: 'hopper', cacheType: 'e4m3', shape: 'bf16_d64_4x2', rules: [alternating(4, [[0, 1, 2], [128, 0, 1], [0, 1, 1]])] }),
-    repeated('250 prefills', { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999] }),
     ...randomCases('prefill', { layers: 2, tiles: 100, bound: 1500 }, count(120), seed),
+    ...randomCases('chunks', { layers: 2, chunks: true, decodes: 2, compareWhole: true, tiles: 60, bound: 1500 }, count(80), seed + 13),
+    ...randomCases('chunks with RoPE', { shapes: ropeShapes, lanes: ['normal'], rope: true, chunks: true, compareWhole: true, decodes: 2, tiles: 20 }, count(20), seed + 14),
     ...randomCases('decode', { layers: 2, decodes: 8, tiles: 60, bound: 1500 }, count(120), seed + 1),
     ...randomCases('invariant', { compareWhole: true, decodes: 8, tiles: 60 }, count(80), seed + 2),
     ...randomCases('RoPE', { shapes: ropeShapes, lanes: ['normal'], rope: true, compareWhole: true, decodes: 5, tiles: 20 }, count(40), seed + 3),
@@ -97,7 +100,7 @@ function planJobs(folder: string | undefined): Job[] {
         const rules = alphas[layer]!.map((alpha, head): RuleSpec => [alpha, Math.round(betas[layer]![head]! * 2 ** 20), 2 ** 20]);
         const different = new Map(rules.map((rule, head) => [rule.join(), head]));
         return caseJob(`${shape} plan, layer ${layer}, ${lane}, ${family}`, {
-          shape, rules: [rules], bound: 16384, prefill: [16384 - 4], decodes: 4, lane, family, seed: layer, sampleRows: 64, sampleHeads: [...new Set([0, ...different.values()])].slice(0, 6), cheapInputs: true,
+          shape, rules: [rules], bound: 16384, prefill: [16384 - 4], ...(layer === 17 ? { chunk: 5000 } : {}), decodes: 4, lane, family, seed: layer, sampleRows: 64, sampleHeads: [...new Set([0, ...different.values()])].slice(0, 6), cheapInputs: true,
         });
       })),
     );

@@ -2,19 +2,19 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { kernelContext } from '../../src/emit/kernelContext.ts';
 import { renderKernel } from '../../src/emit/templateEngine.ts';
-import { paramStruct } from '../../src/ir/kernelParams.ts';
+import { fieldLayout, paramStruct, type FieldType } from '../../src/ir/kernelParams.ts';
 import type { KernelRole, ScheduledModule } from '../../src/ir/nodes.ts';
 import { pipeline } from '../../src/passes/pipeline.ts';
 import { runPasses } from '../../src/passes/runPasses.ts';
-import { packParams } from '../../src/runtime/packParams.ts';
+import { packParams, type ParamValue } from '../../src/runtime/packParams.ts';
 import { runCxx } from '../cxx.ts';
 import { readCase } from '../passes/readCase.ts';
 
-const roles: readonly KernelRole[] = ['prefill', 'append', 'decode'];
+const roles: readonly KernelRole[] = ['prefill', 'prefillWgmma', 'append', 'decode'];
 
 /** `struct Params` of an emitted kernel, with its assertions. */
 function printedParams(role: KernelRole): string {
-  const { module, context } = readCase('shape layers=1 queryHeads=1 kvHeads=1 headDim=64\nlayer 0: N');
+  const { module, context } = readCase('target architectures=sm_80,sm_90a elementTypes=bf16\nshape layers=1 queryHeads=1 kvHeads=1 headDim=64\nlayer 0: N');
   const kernel = (runPasses(module, pipeline, context) as ScheduledModule).kernels.find((one) => one.role === role)!;
   const text = renderKernel(role, kernelContext(kernel, context.mask));
   return /struct Params \{[\s\S]*?\nstatic_assert\(sizeof\(Params\).*\n/.exec(text)![0];
@@ -26,13 +26,15 @@ const program = `
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-namespace moa { struct PrefillItem; struct Ring; struct DecodeSegment; }
+namespace moa { struct alignas(64) TensorMap { unsigned char bytes[128]; }; struct PrefillItem; struct Ring; struct DecodeSegment; }
 ${roles.map((role) => `namespace ${role} {\n${printedParams(role)}}`).join('\n')}
 
 template <class Value> void show(const char* name, const Value& value) {
-    uint64_t bits = 0;
-    memcpy(&bits, &value, sizeof(value));
-    printf("%s=%llx\\n", name, static_cast<unsigned long long>(bits));
+    uint64_t words[sizeof(value) / 8 + 1] = {};
+    memcpy(words, &value, sizeof(value));
+    printf("%s=", name);
+    for (size_t n = 0; n < (sizeof(value) + 7) / 8; ++n) printf("%s%llx", n == 0 ? "" : " ", static_cast<unsigned long long>(words[n]));
+    printf("\\n");
 }
 
 int main() {
@@ -42,17 +44,19 @@ ${roles.map((role) => `    { ${role}::Params p; if (fread(&p, sizeof(p), 1, stdi
 `;
 
 /** Another value for every field, with bits in all bytes. */
-function valuesOf(role: KernelRole): Record<string, bigint | number> {
+function valuesOf(role: KernelRole): Record<string, ParamValue> {
   return Object.fromEntries(
     paramStruct(role).fields.map(({ name, type }, index) => {
       if (type === 'pointer') return [name, 0xfedc_ba98_7654_3200n + BigInt(index)];
+      if (type === 'tensorMap') return [name, Uint8Array.from({ length: 128 }, (_, n) => 1 + ((n * 7 + index) % 255))];
       return [name, type === 'int32' ? -1 - index * 0x0102_0304 : 1 / Math.sqrt(128) + index];
     }),
   );
 }
 
-function bitsOf(type: string, value: bigint | number): string {
+function bitsOf(type: FieldType, value: ParamValue): string {
   if (typeof value === 'bigint') return value.toString(16);
+  if (typeof value === 'object') return Array.from(new BigUint64Array(value.buffer), (word) => word.toString(16)).join(' ');
   const word = type === 'float32' ? new Uint32Array(Float32Array.of(value).buffer)[0]! : value >>> 0;
   return word.toString(16);
 }
@@ -74,7 +78,8 @@ describe('packParams', () => {
     let next = 0;
     for (const { offset, type } of fields) {
       expect(offset).toBeGreaterThanOrEqual(next);
-      next = offset + (type === 'pointer' ? 8 : 4);
+      expect(offset % fieldLayout(type).alignment).toBe(0);
+      next = offset + fieldLayout(type).size;
     }
     expect(bytes).toBeGreaterThanOrEqual(next);
     expect(bytes % 8).toBe(0);

@@ -41,14 +41,14 @@ test('every layer has each kernel it needs once, for each element type and archi
   fc.assert(
     fc.property(arbitraryModule, arbitraryContext, (input, context) => {
       const { kernels, shape, layers } = runPasses(input, pipeline, context) as ScheduledModule;
-      const variants = (kernel: KernelNode): boolean => kernel.role === 'prefill' || !kernel.rope || context.rope;
+      const variants = (kernel: KernelNode): boolean => !('rope' in kernel) || !kernel.rope || context.rope;
       expect(kernels.every(variants)).toBe(true);
       const roles = (role: string): string[] => (context.rope ? [role, role] : [role]);
       for (let layer = 0; layer < shape.layers; layer += 1) {
         for (const elementType of context.elementTypes) {
           for (const { name, family } of context.architectures) {
             const mine = kernels.filter((kernel) => kernel.layers.includes(layer) && kernel.elementType === elementType && kernel.architectures.includes(name));
-            expect(mine.map(({ role }) => role)).toEqual([...roles('append'), ...roles('decode'), 'prefill']);
+            expect(mine.map(({ role }) => role)).toEqual([...roles('append'), ...roles('decode'), family === 'hopper' ? 'prefillWgmma' : 'prefill']);
             const decodes = mine.filter((kernel): kernel is DecodeKernel => kernel.role === 'decode');
             const specialised = !context.ablations.includes('unspecialised');
             const masked = !specialised || layers[layer]!.ringGroups.some(({ group }) => group.ageMask);

@@ -13,6 +13,8 @@ export interface CaseOptions {
   readonly decodes?: number;
   readonly compareWhole?: boolean;
   readonly rope?: boolean;
+  /** Prompts come in chunks of any size. */
+  readonly chunks?: boolean;
   /** What every case has. */
   readonly with?: Partial<Case>;
   readonly layers?: number;
@@ -53,10 +55,11 @@ export function caseArbitrary(options: CaseOptions = {}): fc.Arbitrary<Case> {
         shufflePages: fc.boolean(),
         multiprocessors: fc.constantFrom(1, 3, 8, 32),
         family: fc.constantFrom<KernelFamily>('mmaSync', 'hopper'),
+        chunk: fc.oneof(fc.constantFrom(1, 63, 64, 65, 128, 200), fc.integer({ min: 17, max: 300 })),
       }),
     )
-    .map(({ picks, ...facts }) => {
-      const base: Case = { ...facts, prefill: [], compareWhole: options.compareWhole ?? false, rope: options.rope ?? false, ...options.with };
+    .map(({ picks, chunk, ...facts }) => {
+      const base: Case = { ...facts, ...(options.chunks === true ? { chunk } : {}), prefill: [], compareWhole: options.compareWhole ?? false, rope: options.rope ?? false, ...options.with };
       return { ...base, prefill: choosePrefill(base, picks, tiles) };
     });
 }

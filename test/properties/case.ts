@@ -15,6 +15,8 @@ export interface Case {
   readonly bound: number;
   /** Tokens of each sequence in the prefill; none may have any. */
   readonly prefill: readonly number[];
+  /** The prefill comes in chunks of at most so many tokens of each sequence; all at once by default. Not with a cache of 8 bits. */
+  readonly chunk?: number;
   /** Decode steps after it. */
   readonly decodes: number;
   readonly lane: Lane;

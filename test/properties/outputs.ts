@@ -2,12 +2,12 @@
 import type { DeviceOptions } from '../../src/runtime/device.ts';
 import { specOf, type Case } from './case.ts';
 import type { Target } from './harness.ts';
-import { makeTokens, openSession, type Tokens } from './runCase.ts';
+import { chunksOf, makeTokens, openSession, type Tokens } from './runCase.ts';
 import { shapeOf } from './shapes.ts';
 import { TensorSet } from './tensors.ts';
 
 export interface Outputs {
-  /** `[layer]`: of the prefill, then of each decode step. */
+  /** `[layer]`: of the prefill or its chunks, then of each decode step. */
   readonly out: readonly (readonly Uint16Array[])[];
   readonly lse: readonly (readonly Float32Array[])[];
 }
@@ -33,9 +33,11 @@ export async function outputsOf(target: Target, testCase: Case, options: OutputO
     lse[layer]!.push(tensors.logSums());
   };
   testCase.rules.forEach((_, layer) => {
-    using tensors = new TensorSet(device, shape, testCase.prefill.map((end, n) => ({ inputs: tokens[layer]![n]!.given, begin: 0, end })));
-    session.prefill(layer, tensors);
-    keep(layer, tensors);
+    for (const chunk of chunksOf(testCase)) {
+      using tensors = new TensorSet(device, shape, chunk.map(([begin, end], n) => ({ inputs: tokens[layer]![n]!.given, begin, end })));
+      session.prefill(layer, tensors);
+      keep(layer, tensors);
+    }
   });
   const stepTensors = (layer: number, step: number): TensorSet =>
     new TensorSet(device, shape, testCase.prefill.map((count, n) => ({ inputs: tokens[layer]![n]!.given, begin: count + step, end: count + step + 1 })));

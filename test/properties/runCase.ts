@@ -42,7 +42,7 @@ export async function runCase(target: Target, testCase: Case): Promise<Tally> {
     const run: Run = { testCase, target, device, session, tokens: makeTokens(testCase), tally: newTally() };
     testCase.rules.forEach((_, layer) => prefillAndCheck(run, layer));
     for (let step = 0; step < testCase.decodes; step += 1) testCase.rules.forEach((_, layer) => decodeAndCheck(run, layer, step));
-    if (testCase.decodes > 0) testCase.rules.forEach((_, layer) => checkCaches(run, session, layer, testCase.decodes));
+    if (testCase.decodes > 0) testCase.rules.forEach((_, layer) => checkCaches(run, session, layer, lengthsAfter(testCase)));
     if (testCase.compareWhole === true) {
       using whole = openSession(plan, testCase, target);
       testCase.rules.forEach((_, layer) => wholeAndCheck(run, whole, layer));
@@ -84,14 +84,28 @@ export function makeTokens(testCase: Case): Tokens[][] {
 function prefillAndCheck(run: Run, layer: number): void {
   const { testCase, device, session, target } = run;
   const counted = target.kind === 'emulator';
-  using tensors = new TensorSet(device, shapeOf(testCase.shape), testCase.prefill.map((end, n) => ({ inputs: run.tokens[layer]![n]!.given, begin: 0, end })));
-  if (counted) device.resetCounters();
-  session.prefill(layer, tensors);
-  if (counted) checkPrefillCounts(device, testCase, layer);
-  takeTurned(run, layer, tensors, (n) => [0, testCase.prefill[n]!]);
-  const [out, lse] = [tensors.values('out'), tensors.logSums()];
-  compare(run, layer, (n) => ({ out, lse, firstRow: tensors.cuSeqlens[n]! }), (n) => sampled(testCase.prefill[n]!, testCase.sampleRows));
-  checkCaches(run, session, layer, 0);
+  for (const chunk of chunksOf(testCase)) {
+    using tensors = new TensorSet(device, shapeOf(testCase.shape), chunk.map(([begin, end], n) => ({ inputs: run.tokens[layer]![n]!.given, begin, end })));
+    if (counted) device.resetCounters();
+    session.prefill(layer, tensors);
+    if (counted) checkPrefillCounts(device, testCase, layer, chunk);
+    takeTurned(run, layer, tensors, (n) => chunk[n]!);
+    const [out, lse] = [tensors.values('out'), tensors.logSums()];
+    const positions = (n: number): number[] => {
+      const [begin, end] = chunk[n]!;
+      return sampled(end - begin, testCase.sampleRows).map((row) => begin + row);
+    };
+    compare(run, layer, (n) => ({ out, lse, firstRow: tensors.cuSeqlens[n]! - chunk[n]![0] }), positions);
+    checkCaches(run, session, layer, chunk.map(([, end]) => end));
+  }
+}
+
+/** The chunks that a case's prompts come in: of each sequence the first and the end of its tokens. */
+export function chunksOf({ prefill, chunk }: Pick<Case, 'prefill' | 'chunk'>): (readonly [number, number])[][] {
+  const most = chunk ?? Infinity;
+  const count = Math.max(1, ...prefill.map((length) => Math.ceil(length / most)));
+  const at = (length: number, n: number): number => (n === 0 ? 0 : Math.min(length, n * most));
+  return range(0, count).map((n) => prefill.map((length) => [at(length, n), at(length, n + 1)] as const));
 }
 
 /** Output of decode step `step`: position `prefill[n] + step` of every sequence. */
@@ -118,7 +132,7 @@ function wholeAndCheck(run: Run, whole: Session, layer: number): void {
   const [out, lse] = [tensors.values('out'), tensors.logSums()];
   if (testCase.rope === true) checkSameTurn(run, layer, tensors);
   compare(run, layer, (n) => ({ out, lse, firstRow: tensors.cuSeqlens[n]! }), (n) => range(testCase.prefill[n]!, ends[n]!));
-  checkCaches(run, whole, layer, testCase.decodes);
+  checkCaches(run, whole, layer, ends);
 }
 
 function compare(run: Run, layer: number, foundOf: (n: number) => FoundRows, positionsOf: (n: number) => readonly number[], attendedOf = (inputs: SequenceInputs) => inputs): void {
@@ -152,13 +166,16 @@ function keysOf({ lane, rope, shape }: Case, inputs: SequenceInputs): Float32Arr
   return keys;
 }
 
-export function checkCaches({ testCase, tokens }: Run, session: Session, layer: number, steps: number): void {
+const lengthsAfter = ({ prefill, decodes }: Case): number[] => prefill.map((count) => count + decodes);
+
+/** The cache of a layer whose sequences have these lengths. */
+export function checkCaches({ testCase, tokens }: Run, session: Session, layer: number, lengths: readonly number[]): void {
   const shape = shapeOf(testCase.shape);
   const masks = masksOf(testCase, layer);
   const groupSize = shape.queryHeads / shape.kvHeads;
   const kvHeads = testCase.sampleHeads === undefined ? range(0, shape.kvHeads) : [...new Set(testCase.sampleHeads.map((head) => Math.floor(head / groupSize)))];
-  testCase.prefill.forEach((count, n) => {
-    for (const kvHead of kvHeads) checkCache(session, testCase, layer, n, kvHead, ringMask(masks, groupSize, kvHead), tokens[layer]![n]!.attended, count + steps);
+  lengths.forEach((length, n) => {
+    for (const kvHead of kvHeads) checkCache(session, testCase, layer, n, kvHead, ringMask(masks, groupSize, kvHead), tokens[layer]![n]!.attended, length);
   });
 }
 

@@ -62,17 +62,29 @@ describe('a session', () => {
     }
   });
 
-  test('prefills new sequences only; reset makes them new', () => {
-    using session = plan.createSession({ batch: 2, lengthBound: 130 });
+  test('goes on behind what sequences hold, up to its length bound; reset forgets it', () => {
+    using session = plan.createSession({ batch: 2, lengthBound: 4 });
+    using first = prefillTensors([0, 3]);
+    using both = prefillTensors([2, 1]);
+    session.prefill(0, first);
+    session.prefill(0, both);
+    expect([...session.lengths(0)]).toEqual([2, 4]);
+    expect(() => session.prefill(0, both)).toThrow(code('MOA6101'));
+    session.prefill(0, { ...fields(both), cuSeqlens: [0, 2, 2] });
+    expect([...session.lengths(0)]).toEqual([4, 4]);
+    session.reset();
+    session.prefill(0, both);
+    expect([...session.lengths(0)]).toEqual([2, 1]);
+  });
+
+  test('with a cache of 8 bits prefills new sequences only', async () => {
+    using plan8 = await target.load(device, { shape: testCase.shape, rules: testCase.rules, rope: false, cacheType: 'e4m3' });
+    using session = plan8.createSession({ batch: 2, lengthBound: 130 });
     using first = prefillTensors([0, 3]);
     using both = prefillTensors([2, 1]);
     session.prefill(0, first);
     expect(() => session.prefill(0, both)).toThrow(code('MOA6105'));
-    session.prefill(0, { ...fields(both), cuSeqlens: [0, 2, 2] });
-    expect([...session.lengths(0)]).toEqual([2, 3]);
-    session.reset();
-    session.prefill(0, both);
-    expect([...session.lengths(0)]).toEqual([2, 1]);
+    expect([...session.lengths(0)]).toEqual([0, 3]);
   });
 
   test('refuses to capture a prefill, and a launch that does not fit', () => {

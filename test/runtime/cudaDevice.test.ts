@@ -240,6 +240,7 @@ test('no driver function fails unnoticed', () => {
     cuFuncGetAttribute: () => module.kernel('fill'),
     cuFuncSetAttribute: () => kernel.launch(launch),
     cuOccupancyMaxActiveBlocksPerMultiprocessor: () => kernel.occupancy(128, 0),
+    cuTensorMapEncodeTiled: () => device.tensorMap(device.alloc(128), { rows: 1, columns: 64, boxRows: 1 }),
     cuLaunchKernel: () => kernel.launch(launch),
     cuLaunchKernelEx: () => kernel.launch({ ...launch, programmatic: true }),
     cuStreamBeginCapture: () => device.capture(() => {}),

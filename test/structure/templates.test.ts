@@ -10,7 +10,7 @@ import { runPasses } from '../../src/passes/runPasses.ts';
 import { readCase } from '../passes/readCase.ts';
 import { filesBelow, root } from './sources.ts';
 
-const roles: readonly KernelRole[] = ['prefill', 'append', 'decode'];
+const roles: readonly KernelRole[] = ['prefill', 'prefillWgmma', 'append', 'decode'];
 const { module, context } = readCase('target architectures=sm_80,sm_90a elementTypes=bf16,fp16 rope=true\nshape layers=2 queryHeads=2 kvHeads=1 headDim=64\nlayer 0: N | 256\nlayer 1: N | N');
 const { kernels } = runPasses(module, pipeline, context) as ScheduledModule;
 const contextsOf = (role: KernelRole): KernelContext[] => kernels.filter((kernel) => kernel.role === role).map((kernel) => kernelContext(kernel, context.mask));

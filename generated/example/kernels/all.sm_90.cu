@@ -6,4 +6,4 @@
 #include "moa_decode_fp16_d64_h4_kv2_sink64_s3x2_age.cu"
 #include "moa_decode_fp16_d64_h4_kv2_sink64_s3x2_age_rope.cu"
 #include "moa_decode_fp16_d64_h4_kv2_sink64_s3x2_rope.cu"
-#include "moa_prefill_fp16_d64_h4_kv2_sink64_m128_n64.cu"
+#include "moa_prefill_fp16_d64_h4_kv2_sink64_m128.cu"

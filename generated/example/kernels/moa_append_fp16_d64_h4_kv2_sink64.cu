@@ -14,7 +14,7 @@ struct Params {
     uint16_t* q;             ///< [tokens][queryHeads][headDim], rotated in place; unused without RoPE
     uint16_t* k;             ///< [tokens][kvHeads][headDim], rotated in place with RoPE
     uint16_t* v;             ///< [tokens][kvHeads][headDim]
-    uint16_t* pool;          ///< [pages] K page, V page
+    uint16_t* pool;          ///< [pages] K page, V page; null: rotate only
     const int* pageTable;    ///< page numbers, ring after ring
     const moa::Ring* rings;  ///< [slots][kvHeads] of this layer
     int* lengths;            ///< [slots] tokens in the cache of this layer; advanced at the end

@@ -1,5 +1,6 @@
 #include "addon/cuda/cudaDevice.h"
 
+#include <bit>
 #include <cstring>
 
 #include "addon/cuda/cudaErrors.h"
@@ -172,6 +173,22 @@ void CudaDevice::copy(Memory& to, uint64_t toOffset, const Memory& from, uint64_
     check(driver_->cuMemcpyDtoDAsync(to.address + toOffset, from.address + fromOffset, bytes, stream_), "cuMemcpyDtoDAsync");
 }
 
+TensorMap CudaDevice::tensorMap(const Matrix& matrix) {
+    const Current current(*this);
+    if (driver_->cuTensorMapEncodeTiled == nullptr)
+        throw Failure("MOA_DRIVER_TOO_OLD",
+                      "tensorMap: the NVIDIA driver has no cuTensorMapEncodeTiled; CUDA 12.0 or newer is needed: update the NVIDIA driver");
+    const uint64_t dimensions[] = {matrix.columns, matrix.rows}, strides[] = {matrix.rowBytes()};
+    const uint32_t box[] = {kBoxColumns, matrix.boxRows}, elementStrides[] = {1, 1};
+    CUtensorMap encoded = {};
+    // Elements are copied as they are, so their type is only a size. What lies outside of the matrix is zeros.
+    check(driver_->cuTensorMapEncodeTiled(&encoded, CU_TENSOR_MAP_DATA_TYPE_UINT16, 2, reinterpret_cast<void*>(matrix.address), dimensions,
+                                          strides, box, elementStrides, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                                          CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE),
+          "cuTensorMapEncodeTiled");
+    return std::bit_cast<TensorMap>(encoded);
+}
+
 std::shared_ptr<Module> CudaDevice::loadModule(ConstBytes image) { return std::make_shared<CudaModule>(*this, image); }
 std::shared_ptr<Module> CudaDevice::loadLibrary(const std::string&) { emulatorOnly("loadLibrary"); }
 
@@ -193,7 +210,7 @@ void CudaDevice::launch(Kernel& base, const LaunchShape& shape, ConstBytes param
     // The driver reads as many bytes as the kernel declares. Where it could not tell us how many (before 12.4), zeros up to the
     // old limit follow ours, so a mismatch is a wrong result in the kernel and never a read outside our memory.
     constexpr size_t oldLimit = 4096;
-    alignas(16) std::array<uint8_t, kMostParamBytes> copy;
+    alignas(64) std::array<uint8_t, kMostParamBytes> copy;  // as a struct with tensor maps is
     if (!params.empty()) std::memcpy(copy.data(), params.data(), params.size());
     if (params.size() < oldLimit) std::memset(copy.data() + params.size(), 0, oldLimit - params.size());
     void* pointers[] = {copy.data()};

@@ -21,6 +21,7 @@ public:
     void read(const Memory& from, uint64_t offset, Bytes into) override;
     void fill(Memory& memory, uint64_t offset, uint64_t bytes, uint8_t value) override;
     void copy(Memory& to, uint64_t toOffset, const Memory& from, uint64_t fromOffset, uint64_t bytes) override;
+    TensorMap tensorMap(const Matrix& matrix) override;
     std::shared_ptr<Module> loadModule(ConstBytes image) override;
     std::shared_ptr<Module> loadLibrary(const std::string& path) override;
     int occupancy(Kernel& kernel, uint32_t threads, uint32_t sharedBytes) override;

@@ -35,6 +35,7 @@ const char* resolve(void* handle, Driver& driver) {
 #undef MOA_RESOLVE
     driver.cuFuncGetParamInfo = reinterpret_cast<decltype(driver.cuFuncGetParamInfo)>(dlsym(handle, "cuFuncGetParamInfo"));
     driver.cuLaunchKernelEx = reinterpret_cast<decltype(driver.cuLaunchKernelEx)>(dlsym(handle, "cuLaunchKernelEx"));
+    driver.cuTensorMapEncodeTiled = reinterpret_cast<decltype(driver.cuTensorMapEncodeTiled)>(dlsym(handle, "cuTensorMapEncodeTiled"));
     return nullptr;
 }
 

@@ -66,6 +66,11 @@ struct Driver {
     /// From CUDA 11.8 on; null in older drivers.
     CUresult (*cuLaunchKernelEx)(const CUlaunchConfig* config, CUfunction function, void** params, void** extra) = nullptr;
 
+    /// From CUDA 12.0 on; null in older drivers. The map is 64-byte aligned; sizes and strides begin with the fastest dimension.
+    CUresult (*cuTensorMapEncodeTiled)(CUtensorMap* map, int dataType, uint32_t rank, void* address, const uint64_t* dimensions,
+                                       const uint64_t* strides, const uint32_t* box, const uint32_t* elementStrides, int interleave,
+                                       int swizzle, int l2Promotion, int outOfBoundsFill) = nullptr;
+
     /// 12040 for CUDA 12.4.
     int version = 0;
     int deviceCount = 0;

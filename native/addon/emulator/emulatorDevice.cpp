@@ -111,6 +111,14 @@ void EmulatorDevice::copy(Memory& to, uint64_t toOffset, const Memory& from, uin
                  bytes);
 }
 
+TensorMap EmulatorDevice::tensorMap(const Matrix& matrix) {
+    const TensorMapImage image{kTensorMapMagic, matrix.address, matrix.rows, matrix.columns, matrix.rowBytes(), matrix.boxRows, 0};
+    TensorMap map = {};
+    static_assert(sizeof image <= sizeof map);
+    std::memcpy(map.data(), &image, sizeof image);
+    return map;
+}
+
 std::shared_ptr<Module> EmulatorDevice::loadModule(ConstBytes) {
     throw Failure("MOA_CUDA_ONLY", "loadModule: the emulator runs kernel libraries (loadLibrary), not cubins");
 }
@@ -123,7 +131,7 @@ void EmulatorDevice::launch(Kernel& base, const LaunchShape& shape, ConstBytes p
         throw OutOfRange("kernel '" + kernel.name + "' asks for " + std::to_string(shape.sharedBytes) +
                          " bytes of shared memory; a block may have " + std::to_string(kSharedBytes));
     Recorded launch{kernel.name, kernel.entry, kernel.module, shape, {}, params.size()};
-    launch.params.resize(params.size() / sizeof(std::max_align_t) + 1);
+    launch.params.resize(params.size() / sizeof(ParamsBlock) + 1);
     if (!params.empty()) std::memcpy(launch.params.data(), params.data(), params.size());
     if (capturing()) {
         recording_.push_back(std::move(launch));

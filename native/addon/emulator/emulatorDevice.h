@@ -29,6 +29,7 @@ public:
     void read(const Memory& from, uint64_t offset, Bytes into) override;
     void fill(Memory& memory, uint64_t offset, uint64_t bytes, uint8_t value) override;
     void copy(Memory& to, uint64_t toOffset, const Memory& from, uint64_t fromOffset, uint64_t bytes) override;
+    TensorMap tensorMap(const Matrix& matrix) override;
     std::shared_ptr<Module> loadModule(ConstBytes image) override;
     std::shared_ptr<Module> loadLibrary(const std::string& path) override;
     int occupancy(Kernel& kernel, uint32_t threads, uint32_t sharedBytes) override;
@@ -46,13 +47,17 @@ public:
     /// For a buffer that is freed.
     void forget(const GuardedMemory& memory);
 
+    /// Parameter structs with tensor maps are 64-byte aligned.
+    struct alignas(64) ParamsBlock {
+        uint8_t bytes[64];
+    };
     /// A launch as a graph keeps it.
     struct Recorded {
         std::string name;
         EntryPoint entry = nullptr;
         std::shared_ptr<Module> library;
         LaunchShape shape;
-        std::vector<std::max_align_t> params;  // aligned as any struct may ask
+        std::vector<ParamsBlock> params;
         uint64_t paramsBytes = 0;
     };
 

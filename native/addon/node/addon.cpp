@@ -75,14 +75,15 @@ Addon::Addon(Napi::Env env, Napi::Object exports)
       events_(HandleKind::event, instance_) {
 #define MOA_EXPORT(name) InstanceMethod<&Addon::guarded<Entry<&Addon::name, #name>{}>>(#name, napi_enumerable)
     DefineAddon(exports,
-                {MOA_EXPORT(cudaStatus),  MOA_EXPORT(setCudaLibrary), MOA_EXPORT(openCuda),      MOA_EXPORT(openEmulator),
-                 MOA_EXPORT(properties),  MOA_EXPORT(closeDevice),    MOA_EXPORT(allocate),      MOA_EXPORT(freeBuffer),
-                 MOA_EXPORT(address),     MOA_EXPORT(write),          MOA_EXPORT(read),          MOA_EXPORT(fill),
-                 MOA_EXPORT(copy),        MOA_EXPORT(loadModule),     MOA_EXPORT(loadLibrary),   MOA_EXPORT(unloadModule),
-                 MOA_EXPORT(kernel),      MOA_EXPORT(attributes),     MOA_EXPORT(occupancy),     MOA_EXPORT(launch),
-                 MOA_EXPORT(synchronize), MOA_EXPORT(beginCapture),   MOA_EXPORT(endCapture),    MOA_EXPORT(abortCapture),
-                 MOA_EXPORT(launchGraph), MOA_EXPORT(freeGraph),      MOA_EXPORT(recordEvent),   MOA_EXPORT(elapsedMilliseconds),
-                 MOA_EXPORT(freeEvent),   MOA_EXPORT(counters),       MOA_EXPORT(resetCounters), MOA_EXPORT(setSeed)});
+                {MOA_EXPORT(cudaStatus),          MOA_EXPORT(setCudaLibrary), MOA_EXPORT(openCuda),     MOA_EXPORT(openEmulator),
+                 MOA_EXPORT(properties),          MOA_EXPORT(closeDevice),    MOA_EXPORT(allocate),     MOA_EXPORT(freeBuffer),
+                 MOA_EXPORT(address),             MOA_EXPORT(write),          MOA_EXPORT(read),         MOA_EXPORT(fill),
+                 MOA_EXPORT(copy),                MOA_EXPORT(tensorMap),      MOA_EXPORT(loadModule),   MOA_EXPORT(loadLibrary),
+                 MOA_EXPORT(unloadModule),        MOA_EXPORT(kernel),         MOA_EXPORT(attributes),   MOA_EXPORT(occupancy),
+                 MOA_EXPORT(launch),              MOA_EXPORT(synchronize),    MOA_EXPORT(beginCapture), MOA_EXPORT(endCapture),
+                 MOA_EXPORT(abortCapture),        MOA_EXPORT(launchGraph),    MOA_EXPORT(freeGraph),    MOA_EXPORT(recordEvent),
+                 MOA_EXPORT(elapsedMilliseconds), MOA_EXPORT(freeEvent),      MOA_EXPORT(counters),     MOA_EXPORT(resetCounters),
+                 MOA_EXPORT(setSeed)});
 #undef MOA_EXPORT
     // When a worker ends, its devices go at once: the instance itself may be collected later.
     env.AddCleanupHook([](Addon* addon) { addon->closeAll(); }, this);

@@ -40,6 +40,7 @@ private:
     Napi::Value read(Args);
     Napi::Value fill(Args);
     Napi::Value copy(Args);
+    Napi::Value tensorMap(Args);
     Napi::Value loadModule(Args);
     Napi::Value loadLibrary(Args);
     Napi::Value unloadModule(Args);

@@ -156,6 +156,7 @@ Napi::Value Addon::counters(Args args) {
     set("bulkCopyBytes", counters.bulkCopyBytes);
     set("mbarrierWaits", counters.mbarrierWaits);
     set("namedBarriers", counters.namedBarriers);
+    set("wgmma", counters.wgmma);
     return result;
 }
 

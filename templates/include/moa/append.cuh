@@ -4,7 +4,8 @@
 //   threads : headDim / 16 for a task; a thread holds chunk c and its RoPE partner chunk c + headDim / 16
 //   lengths : the block that finishes last adds the new tokens, when all others have read the old lengths
 //
-// A token that would be overwritten by a later token of the same launch is not written at all.
+// A token that would be overwritten by a later token of the same launch is not written at all. Without a pool nothing is written: keys and queries are
+// rotated, and that is all.
 #pragma once
 #include <moa/page.cuh>
 #include <moa/primitives/barrier.cuh>
@@ -39,7 +40,7 @@ public:
             const int64_t row = index / kTaskThreads;
             writeRow(p, static_cast<int>(row / kTasks), static_cast<int>(row % kTasks), chunk);
         }
-        advanceLengths(p);
+        if (p.pool != nullptr) advanceLengths(p);
     }
 
 private:
@@ -71,7 +72,7 @@ private:
                                            int newLength, int chunk) {
         const Vec8 ringWords = loadGlobal(reinterpret_cast<const Vec8*>(p.rings) + slot * kKvHeads + head);
         const int window = static_cast<int>(ringWords.w[1]);
-        const bool kept = position < Config::kSink || position >= newLength - window;
+        const bool kept = p.pool != nullptr && (position < Config::kSink || position >= newLength - window);
         const bool rotated = Config::kRope && !isValue;
         if (!kept && !rotated) return;
 

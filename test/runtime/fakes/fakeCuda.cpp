@@ -197,7 +197,7 @@ API cuModuleLoadDataEx(void** module, const void* image, unsigned options, int* 
             if (names[i] == 5) std::snprintf(static_cast<char*>(values[i]), reinterpret_cast<uintptr_t>(values[i + 1]), "no code for this device");
         return 209;
     }
-    *module = new Module{{{"fill", {"fill", 16}}, {"echo", {"echo", 64}}, {"trap", {"trap", 8}}}};
+    *module = new Module{{{"fill", {"fill", 16}}, {"echo", {"echo", 64}}, {"echoMaps", {"echo", 640}}, {"trap", {"trap", 8}}}};
     return 0;
 }
 API cuModuleUnload(void* module) { ENTER("cuModuleUnload"); delete static_cast<Module*>(module); return 0; }
@@ -239,6 +239,7 @@ static int launchKernel(void* function, const unsigned* grid, const unsigned* bl
     if (grid[0] == 0 || grid[1] != 1 || grid[2] != 1 || block[0] == 0 || block[1] != 1 || block[2] != 1) return 1;
     if (extra || shared > static_cast<unsigned>(kernel.dynamicShared)) return 1;
     const auto* bytes = static_cast<const uint8_t*>(params[0]);
+    if (reinterpret_cast<uintptr_t>(bytes) % 64 != 0) return 1;  // stricter than a driver
     return add(static_cast<Stream*>(stream), [name = kernel.name, copy = std::vector<uint8_t>(bytes, bytes + kernel.paramBytes)] { runKernel(name, copy); });
 }
 API cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void* stream, void** params, void** extra) {
@@ -255,6 +256,19 @@ API cuLaunchKernelEx(const void* config, void* function, void** params, void** e
     if (c.count != 1 || c.attributes[0] != 6 || c.attributes[2] != 1) return 1;
     if (control("computeMajor", 9) < 9) return 1;
     return launchKernel(function, c.grid, c.block, c.shared, c.stream, params, extra);
+}
+#endif
+#ifndef OLD_DRIVER
+// The map is the arguments, each as 8 bytes.
+API cuTensorMapEncodeTiled(void* map, int type, uint32_t rank, void* address, const uint64_t* dimensions, const uint64_t* strides, const uint32_t* box,
+                           const uint32_t* elementStrides, int interleave, int swizzle, int l2Promotion, int fill) {
+    ENTER("cuTensorMapEncodeTiled");
+    if (reinterpret_cast<uintptr_t>(map) % 64 != 0 || rank != 2) return 1;
+    const auto number = [](int value) { return static_cast<uint64_t>(value); };
+    const uint64_t words[16] = {number(type), reinterpret_cast<uint64_t>(address), dimensions[0], dimensions[1], strides[0], box[0], box[1], elementStrides[0],
+                                elementStrides[1], number(interleave), number(swizzle), number(l2Promotion), number(fill)};
+    std::memcpy(map, words, sizeof words);
+    return 0;
 }
 #endif
 API cuStreamBeginCapture_v2(void* stream, int mode) {

@@ -27,6 +27,7 @@ void report(Launch* launch, const char* kind, const char* message) {
 int32_t checked(Launch* launch, size_t paramsBytes) {
     if (launch->abiVersion != kAbiVersion) return kWrongAbi;
     if (launch->paramsBytes != paramsBytes) return kWrongParamsBytes;
+    if (reinterpret_cast<uintptr_t>(launch->params) % 64 != 0) report(launch, "misaligned", "the parameters are not 64-byte aligned");
     if (launch->blockThreads % 32 != 0) return kBadShape;
     launch->counters->blocks += launch->gridSize;
     return kOk;

@@ -7,13 +7,16 @@
 namespace moa {
 
 /// The tiles of `kColumns` keys that hold an allowed pair for query rows first .. last, from the last tile to the first:
-/// beginning at the diagonal, the softmax maximum is finite early. `for (int t = s.last(); t >= 0; t = s.before(t))`.
+/// beginning at the diagonal, the softmax maximum is finite early. `for (int t = s.last(); t >= 0; t = s.before(t))`. Tiles count from key
+/// `origin` on; keys before it are not visited.
 template <class Mask, int kColumns>
 class TileSequence {
     static constexpr int kTop = Mask::kIntervals - 1;
 
 public:
-    MOA_DEVICE TileSequence(const Mask& mask, int firstRow, int lastRow) { add<kTop>(mask, firstRow, lastRow, lastRow / kColumns + 1); }
+    MOA_DEVICE TileSequence(const Mask& mask, int firstRow, int lastRow, int origin = 0) {
+        add<kTop>(mask, firstRow, lastRow, origin, (lastRow - origin) / kColumns + 1);
+    }
 
     /// The first tile to visit: the one with the largest keys.
     MOA_DEVICE int last() const { return end_[kTop] - 1; }
@@ -31,10 +34,10 @@ public:
 
 private:
     template <int kInterval>
-    MOA_DEVICE void add(const Mask& mask, int firstRow, int lastRow, int limit) {
-        begin_[kInterval] = mask.template begin<kInterval>(firstRow) / kColumns;
-        end_[kInterval] = minimum(limit, ceilDivide(mask.template end<kInterval>(lastRow), kColumns));
-        if constexpr (kInterval > 0) add<kInterval - 1>(mask, firstRow, lastRow, minimum(limit, begin_[kInterval]));
+    MOA_DEVICE void add(const Mask& mask, int firstRow, int lastRow, int origin, int limit) {
+        begin_[kInterval] = maximum(0, mask.template begin<kInterval>(firstRow) - origin) / kColumns;
+        end_[kInterval] = minimum(limit, ceilDivide(maximum(0, mask.template end<kInterval>(lastRow) - origin), kColumns));
+        if constexpr (kInterval > 0) add<kInterval - 1>(mask, firstRow, lastRow, origin, minimum(limit, begin_[kInterval]));
     }
 
     int begin_[Mask::kIntervals];
@@ -51,32 +54,6 @@ MOA_DEVICE bool allows(const Mask& mask, int i, int j) {
         return here || allows<Mask, kInterval - 1>(mask, i, j);
     }
 }
-
-/// The mask of one row, relative to a key: constants are compared with bounds, one comparison each.
-template <class Mask>
-class RowBounds {
-public:
-    MOA_DEVICE RowBounds(const Mask& mask, int i, int key) { set<0>(mask, i, key); }
-
-    /// Whether the row attends the key at position key + offset.
-    MOA_DEVICE bool allows(int offset) const {
-        bool allowed = false;
-#pragma unroll
-        for (int interval = 0; interval < Mask::kIntervals; ++interval) allowed = allowed || (begin_[interval] <= offset && offset < end_[interval]);
-        return allowed;
-    }
-
-private:
-    template <int kInterval>
-    MOA_DEVICE void set(const Mask& mask, int i, int key) {
-        begin_[kInterval] = mask.template begin<kInterval>(i) - key;
-        end_[kInterval] = mask.template end<kInterval>(i) - key;
-        if constexpr (kInterval + 1 < Mask::kIntervals) set<kInterval + 1>(mask, i, key);
-    }
-
-    int begin_[Mask::kIntervals];
-    int end_[Mask::kIntervals];
-};
 
 /// Whether rows first .. last attend every key of [begin, end): such a tile needs no mask.
 template <class Mask, int kInterval = Mask::kIntervals - 1>

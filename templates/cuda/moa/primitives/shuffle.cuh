@@ -6,6 +6,7 @@ namespace moa {
 
 /// The value of lane (own lane ^ mask).
 MOA_DEVICE float shuffleXor(float value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
+MOA_DEVICE uint32_t shuffleXor(uint32_t value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
 /// The value of `lane`; T has 4 bytes.
 template <class T>
 MOA_DEVICE T shuffle(T value, int lane) {

@@ -55,4 +55,11 @@ MOA_DEVICE uint32_t atomicIncrementWrap(uint32_t* counter, uint32_t limit) {
     return old;
 }
 
+/// The same of a counter that orders nothing else (PTX atom.relaxed.gpu.inc).
+MOA_DEVICE uint32_t atomicIncrementWrapRelaxed(uint32_t* counter, uint32_t limit) {
+    uint32_t old;
+    asm volatile("atom.relaxed.gpu.global.inc.u32 %0, [%1], %2;" : "=r"(old) : "l"(__cvta_generic_to_global(counter)), "r"(limit) : "memory");
+    return old;
+}
+
 }  // namespace moa

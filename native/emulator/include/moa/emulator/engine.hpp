@@ -3,11 +3,12 @@
 #include <moa/emulator/list.hpp>
 #include <moa/emulator/random.hpp>
 #include <moa/emulator/stackPool.hpp>
+#include <moa/emulator/wgmmaState.hpp>
 
 namespace moa::emulator {
 
 struct Lane;
-struct Warp;
+struct NamedArray;
 
 /// Something that all lanes of a warp do together: `execute` runs once, when the last lane has arrived.
 struct Operation {
@@ -52,11 +53,19 @@ struct Mbarrier {
     bool fenced;
 };
 
-/// A bulk copy in flight (bulkCopies.hpp).
+/// A part of a matrix in global memory that a tensor copy copies (tensorBox.hpp).
+struct TensorBox {
+    const std::byte* matrix;
+    uint64_t rows, columns, rowBytes;  ///< of the matrix
+    int64_t row, column;               ///< of the first element, which may lie outside
+};
+
+/// A bulk copy or a tensor copy in flight (bulkCopies.hpp).
 struct BulkCopy {
     std::byte* to;
-    const std::byte* from;
-    std::byte* held;  ///< the source as it was at issue, or null
+    const std::byte* from;  ///< null: a tensor copy, of `box`
+    TensorBox box;
+    std::byte* held;  ///< what is to land, as it was at issue, or null
     uint32_t bytes;
     uint32_t begin, end;  ///< what has not landed yet
     uint32_t barrier;     ///< its index
@@ -64,9 +73,13 @@ struct BulkCopy {
 };
 
 struct NamedBarrier {
-    Site site;
+    Site site;       ///< where the first warp came
+    Site otherSite;  ///< where one came that waits elsewhere than the first that does
+    uint32_t otherWarp;
     uint32_t threads;
-    uint32_t warps;  ///< a bit for each that waits
+    uint32_t waiting;  ///< a bit for each warp that waits
+    uint32_t arrived;  ///< and for each that came and went on
+    bool differs;
 };
 
 /// Why a warp cannot run. `woken`: it could not, for an mbarrier, and has not run since.
@@ -97,6 +110,16 @@ union WarpInput {
         uint32_t value[kLanes];
         uint32_t from[kLanes];
     } exchange;
+    struct {
+        float* d[kLanes];
+        const uint32_t* fragments[kLanes];
+        uint64_t a[kLanes], b[kLanes];  ///< descriptors
+        uint32_t accumulate[kLanes];
+    } product;
+    struct {
+        uint32_t pending, count;
+        const NamedArray* arrays;  ///< lane 0's
+    } wait;
 };
 
 /// What they take from it. Apart from the input, because a lane may bring its next input before another took its last result.
@@ -125,18 +148,22 @@ struct MOA_HIDDEN Warp {
     Blocked blocked;
     uint32_t awaited;     ///< what blocks it: an index into `mbarriers`, or the id of a named barrier
     uint32_t parity;
+    WarpProducts products;
+    uint32_t registers;   ///< of a thread, once it has called for a number of them; 0 before
+    Site registersSite;
 };
 
 struct MOA_HIDDEN Engine {
     static constexpr uint32_t kOrders = 16;
     static constexpr uint32_t kNamedBarriers = 16;
+    static constexpr uint32_t kNotDrawn = ~0u;
 
     // The launch.
     Launch* launch;
     void (*body)(const void*);
     const void* params;
     Counters counters;
-    List<Site> reportedSites[2];  ///< kinds reported once a site: bank conflicts, pending copies
+    List<Site> reportedSites[2];  ///< kinds reported once a site: bank conflicts, what is pending
     bool aborted;
 
     // The block.
@@ -170,6 +197,7 @@ struct MOA_HIDDEN Engine {
     List<Mbarrier> mbarriers;
     List<BulkCopy> bulkCopies;
     uint32_t bulkAtIssue, bulkWhenIdle;  ///< how many bulk copies of 16 land at once, and how many only when no warp can run
+    uint32_t lateProducts;  ///< how many products of 16 wait (wgmma.hpp), or `kNotDrawn`
 
     // What outlives a launch, so that the next need not make it.
     Fiber scheduler;

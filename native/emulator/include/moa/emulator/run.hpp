@@ -39,8 +39,9 @@ MOA_ENGINE void prepareBlock(Engine& engine, uint32_t block) {
     engine.exitedWarps = 0;
     engine.barrierWarps = 0;
     engine.meetings = 0;
-    for (NamedBarrier& barrier : engine.named) barrier.warps = 0;
+    for (NamedBarrier& barrier : engine.named) barrier.waiting = barrier.arrived = 0;
     engine.tracking = false;
+    engine.lateProducts = Engine::kNotDrawn;
     engine.mbarriers.clear();
     dropBulkCopies(engine);
     engine.sharedBase = 1024 * (1 + engine.random.below(16));
@@ -56,6 +57,8 @@ MOA_ENGINE void prepareBlock(Engine& engine, uint32_t block) {
         warp.waited = launch.programmatic == 0;
         warp.laneWaited = false;
         warp.blocked = Blocked::no;
+        warp.products.clear();
+        warp.registers = 0;
     }
     for (uint32_t i = 0; i < launch.blockThreads; ++i) {
         Lane& lane = engine.lanes[i];

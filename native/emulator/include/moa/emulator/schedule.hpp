@@ -3,6 +3,7 @@
 #pragma once
 #include <moa/emulator/asyncCopies.hpp>
 #include <moa/emulator/bulkCopies.hpp>
+#include <moa/emulator/warpgroups.hpp>
 
 namespace moa::emulator {
 
@@ -157,35 +158,6 @@ MOA_ENGINE void requireEqualArguments(Engine& engine, Warp& warp) {
     }
 }
 
-/// A whole warp has arrived at one of the block's named barriers. As at the block barrier, those who meet are at one line of the source.
-MOA_ENGINE void executeNamedBarrier(Engine& engine, Warp& warp) {
-    requireEqualArguments(engine, warp);
-    const uint32_t id = warp.input.exchange.value[0], threads = warp.input.exchange.from[0], thread = warp.index * kLanes;
-    if (id == 0 || id >= Engine::kNamedBarriers || threads == 0 || threads % kLanes != 0 || threads > engine.warpCount * kLanes) {
-        report(engine, "named-barrier", warp.site, thread,
-               "namedBarrier(%d, %d): the id is 1 to %u, the threads are whole warps of the block's %u threads", static_cast<int>(id),
-               static_cast<int>(threads), Engine::kNamedBarriers - 1, engine.warpCount * kLanes);
-        abortLaunch(engine);
-    }
-    NamedBarrier& barrier = engine.named[id];
-    if (barrier.warps == 0) {
-        barrier.site = warp.site;
-        barrier.threads = threads;
-    } else if (barrier.threads != threads || !sameSite(barrier.site, warp.site)) {
-        report(engine, "named-barrier", warp.site, thread, "the warp is at namedBarrier(%u, %u) while another is at namedBarrier(%u, %u), %s:%u",
-               id, threads, id, barrier.threads, barrier.site.file_name(), barrier.site.line());
-        abortLaunch(engine);
-    }
-    block(engine, warp, Blocked::namedBarrier, id);
-    barrier.warps |= 1u << warp.index;
-    if (static_cast<uint32_t>(__builtin_popcount(barrier.warps)) * kLanes < threads) return;
-    ++engine.counters.namedBarriers;
-    ++engine.meetings;
-    release(engine, barrier.warps);
-    barrier.warps = 0;
-}
-static constexpr Operation kNamedBarrier{"namedBarrier", executeNamedBarrier};
-
 /// A whole warp waits for a phase of an mbarrier.
 MOA_ENGINE void executeMbarrierWait(Engine& engine, Warp& warp) {
     requireEqualArguments(engine, warp);
@@ -218,6 +190,8 @@ MOA_PRIMITIVE void arriveWith(const Operation& operation, uint32_t first, uint32
 MOA_ENGINE void checkEndOfBlock(Engine& engine) {
     checkMbarriersAtEnd(engine);
     dropBulkCopies(engine);
+    checkSameProducts(engine);
+    checkRegisters(engine);
     if (engine.launch->programmatic == 0) return;
     for (uint32_t i = 0; i < engine.warpCount; ++i)
         if (engine.warps[i].laneWaited) return;
@@ -239,6 +213,7 @@ MOA_ENGINE void checkEndOfBlock(Engine& engine) {
     }
     if (++warp.exited == kLanes) {
         if (warp.accesses != 0) countAccesses(engine, warp);
+        checkNoPendingProduct(engine, warp);
         engine.runnable &= ~(1u << warp.index);
         ++engine.exitedWarps;
         if (engine.barrierWarps != 0) {

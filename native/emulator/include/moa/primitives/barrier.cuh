@@ -1,6 +1,7 @@
 // Barriers. A thread that exits does not count as arrived.
 #pragma once
 #include <moa/emulator/exchange.hpp>
+#include <moa/emulator/namedBarriers.hpp>
 #include <moa/primitives/kernel.cuh>
 
 namespace moa {
@@ -14,6 +15,12 @@ MOA_PRIMITIVE void blockBarrier(emulator::Site site = emulator::Site::current())
 /// visible among them (PTX bar.sync a, b).
 MOA_PRIMITIVE void namedBarrier(int id, int threads, emulator::Site site = emulator::Site::current()) {
     emulator::arriveWith(emulator::kNamedBarrier, static_cast<uint32_t>(id), static_cast<uint32_t>(threads), site);
+}
+
+/// The same for threads that need not wait: they count as arrived, and go on (PTX bar.arrive a, b). Those who wait see what they wrote before. It may
+/// stand at another line than where they wait.
+MOA_PRIMITIVE void namedBarrierArrive(int id, int threads, emulator::Site site = emulator::Site::current()) {
+    emulator::arriveWith(emulator::kNamedBarrierArrive, static_cast<uint32_t>(id), static_cast<uint32_t>(threads), site);
 }
 
 /// All 32 lanes of the warp meet; memory is visible among them (PTX bar.warp.sync).

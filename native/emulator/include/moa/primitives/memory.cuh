@@ -97,4 +97,9 @@ MOA_PRIMITIVE uint32_t atomicIncrementWrap(uint32_t* counter, uint32_t limit, em
     return old;
 }
 
+/// The same of a counter that orders nothing else.
+MOA_PRIMITIVE uint32_t atomicIncrementWrapRelaxed(uint32_t* counter, uint32_t limit, emulator::Site site = emulator::Site::current()) {
+    return atomicIncrementWrap(counter, limit, site);
+}
+
 }  // namespace moa

@@ -11,6 +11,10 @@ MOA_PRIMITIVE float shuffleXor(float value, int mask, emulator::Site site = emul
     return std::bit_cast<float>(emulator::exchange(emulator::kShuffle, std::bit_cast<uint32_t>(value), from, site));
 }
 
+MOA_PRIMITIVE uint32_t shuffleXor(uint32_t value, int mask, emulator::Site site = emulator::Site::current()) {
+    return emulator::exchange(emulator::kShuffle, value, emulator::engine().running->lane ^ static_cast<uint32_t>(mask), site);
+}
+
 /// The value of lane `lane % 32`; T has 4 bytes (PTX shfl.sync.idx).
 template <class T>
 MOA_PRIMITIVE T shuffle(T value, int lane, emulator::Site site = emulator::Site::current()) {

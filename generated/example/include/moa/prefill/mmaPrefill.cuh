@@ -1,39 +1,27 @@
-// Prefill attention for sm_80: FlashAttention-2's loop (arXiv 2307.08691) over the tiles that a head's mask leaves.
+// Prefill attention for sm_80: FlashAttention-2's loop (arXiv 2307.08691) over the pages that a head's mask leaves.
 //
 //   block        = one work item: kRows query rows of one head of one sequence; a warp owns kRows / kWarps of them
-//   each tile    : wait K, start V, S = Q K^T, mask, softmax, wait V, start the next K, O += P V
+//   each page    : wait K, start V, S = Q K^T, mask, softmax, wait V, start the next K, O += P V
 //                  (the next K starts when S has shrunk to P: before, there are no registers for its addresses)
-//   order        : from the diagonal to the left, then the sink, so that the row maximum is finite early
-//   shared memory: Q [kRows], K [kColumns], V [kColumns], each as swizzled 64-column blocks; Q's room takes O at the end
+//   order        : that of KeyPages; one thread walks it, in shared memory, so that it takes no registers of the others
+//   shared memory: Q [kRows], K [64], V [64], each as swizzled 64-column blocks; Q's room takes O at the end; the walk
 #pragma once
-#include <moa/page.cuh>
+#include <moa/prefill/keyPages.cuh>
 #include <moa/primitives/barrier.cuh>
 #include <moa/primitives/count.cuh>
 #include <moa/primitives/cpAsync.cuh>
 #include <moa/primitives/ldmatrix.cuh>
 #include <moa/primitives/mma.cuh>
-#include <moa/primitives/thread.cuh>
 #include <moa/softmax.cuh>
-#include <moa/tiles.cuh>
 
 namespace moa {
 
-/// What one block does. Built by the schedule, longest first (src/passes/schedule).
-struct alignas(16) PrefillItem {
-    int firstToken;  ///< row of the sequence's first token in q, k, v and out
-    int length;      ///< tokens of the sequence
-    int queryBlock;  ///< rows kRows * queryBlock .. + kRows - 1
-    int head;        ///< query head
-    int window;      ///< the head's window in tokens
-    int reserved[3];
-};
-
 template <class Config, class Mask>
-class Prefill {
+class MmaPrefill {
     using Element = typename Config::Element;
     static constexpr int kHeadDim = Config::kHeadDim;
     static constexpr int kRows = Config::kRows;
-    static constexpr int kColumns = Config::kColumns;
+    static constexpr int kColumns = kPageTokens;
     static constexpr int kWarps = Config::kWarps;
     static constexpr int kThreads = kWarps * 32;
     static constexpr int kChunks = kHeadDim / kChunkElements;
@@ -41,31 +29,22 @@ class Prefill {
     static constexpr int kColumnTiles = kColumns / 8;          ///< 8-key tiles of S
     static constexpr int kOutputTiles = kHeadDim / 8;          ///< 8-column tiles of O
     static constexpr int kLaneRows = kRowTiles * 2;            ///< rows a lane has a part of
-    static constexpr int kQueryStride = Config::kQueryHeads * kHeadDim;                      ///< elements between tokens
-    static constexpr int kKeyStride = Config::kQueryHeads / Config::kGroupSize * kHeadDim;
     static_assert(kRows == kWarps * kRowTiles * 16, "a warp owns whole 16-row tiles");
-    static_assert(kColumns % 16 == 0, "P V takes 16 keys a step");
 
 public:
     static constexpr int kQueryBytes = kRows * kHeadDim * 2;
     static constexpr int kKeyBytes = kColumns * kHeadDim * 2;
-    static constexpr int kSharedBytes = kQueryBytes + 2 * kKeyBytes;
+    static constexpr int kWalk = kQueryBytes + 2 * kKeyBytes;  ///< offset of the item, then of the walk, then of the page that it came to
+    static constexpr int kWalkWords = static_cast<int>(sizeof(KeyPages<Mask>)) / 4;
+    static constexpr int kSharedBytes = kWalk + (static_cast<int>(sizeof(PrefillItem)) + 4 * kWalkWords + 8 + 15) / 16 * 16;
 
     template <class Params>
     static MOA_DEVICE void run(const Params& p) {
-        const PrefillItem item = loadItem(p);
-        const int length = item.length;
-        const int firstRow = item.queryBlock * kRows;
-        const int lastRow = minimum(firstRow + kRows, length) - 1;
-        const Mask mask{item.window};
-        const TileSequence<Mask, kColumns> tiles(mask, firstRow, lastRow);
-
-        const uint16_t* q = p.q + static_cast<int64_t>(item.firstToken) * kQueryStride + item.head * kHeadDim;
-        const int64_t keyOffset = static_cast<int64_t>(item.firstToken) * kKeyStride + item.head / Config::kGroupSize * kHeadDim;
-
         const SharedAddress sharedQ = sharedBase();
         const SharedAddress sharedK = sharedQ + kQueryBytes;
         const SharedAddress sharedV = sharedK + kKeyBytes;
+        if (threadIndex() == 0) begin(p);
+        blockBarrier();
 
         float output[kRowTiles][kOutputTiles][4];
         float maximum[kLaneRows];
@@ -77,31 +56,33 @@ public:
             sum[row] = 0.0f;
         }
 
-        int tile = tiles.last();
-        loadTile<kRows, kQueryStride>(sharedQ, q, firstRow, length);
-        loadTile<kColumns, kKeyStride>(sharedK, p.k + keyOffset, tile * kColumns, length);
+        Place place = loadPlace();
+        loadQueries(p, sharedQ);
+        loadPage<false>(p, sharedK, place.page);
         cpAsyncCommit();
 
 #pragma unroll 1
-        while (tile >= 0) {
-            const int firstKey = tile * kColumns;
+        while (place.page.exists()) {
             cpAsyncWait<0>();
             blockBarrier();  // K has landed, and all warps are done with V
-            loadTile<kColumns, kKeyStride>(sharedV, p.v + keyOffset, firstKey, length);
+            loadPage<true>(p, sharedV, place.page);
             cpAsyncCommit();
-            if (threadIndex() == 0) count(Counter::tile);
+            if (threadIndex() == 0) {
+                count(Counter::tile);
+                walk(p);
+            }
 
             float scores[kRowTiles][kColumnTiles][4];
             multiplyKeys(scores, sharedQ, sharedK);
-            if (!allowsAll(mask, firstRow, lastRow, firstKey, firstKey + kColumns)) applyMask(scores, mask, firstRow, firstKey);
+            if (place.masked) applyMask(p, scores, place.page);
 
             uint32_t probabilities[kRowTiles][kColumns / 16][4];
             updateSoftmax(probabilities, scores, output, maximum, sum, p.scale * kLog2e);
 
             cpAsyncWait<0>();
-            blockBarrier();  // V has landed, and all warps are done with K
-            tile = tiles.before(tile);
-            if (tile >= 0) loadTile<kColumns, kKeyStride>(sharedK, p.k + keyOffset, tile * kColumns, length);
+            blockBarrier();  // V has landed, all warps are done with K, and the walk has come to the next page
+            place = loadPlace();
+            if (place.page.exists()) loadPage<false>(p, sharedK, place.page);
             cpAsyncCommit();
 
             multiplyValues(output, probabilities, sharedV);
@@ -112,13 +93,66 @@ public:
     }
 
 private:
+    /// Elements between tokens of q and out, of k and v.
     template <class Params>
-    static MOA_DEVICE PrefillItem loadItem(const Params& p) {
-        const Vec16* words = reinterpret_cast<const Vec16*>(p.items + blockIndex());
-        const Vec16 head = loadGlobal(words);
-        const Vec16 tail = loadGlobal(words + 1);
-        return PrefillItem{static_cast<int>(head.w[0]), static_cast<int>(head.w[1]), static_cast<int>(head.w[2]),
-                           static_cast<int>(head.w[3]), static_cast<int>(tail.w[0]), {}};
+    static MOA_DEVICE int queryStride(const Params& p) {
+        return Config::queryHeads(p) * kHeadDim;
+    }
+    template <class Params>
+    static MOA_DEVICE int keyStride(const Params& p) {
+        return Config::queryHeads(p) / Config::groupSize(p) * kHeadDim;
+    }
+
+    /// Where the walk stands.
+    struct Place {
+        KeyPage page;
+        int masked;
+    };
+
+    static MOA_DEVICE PrefillItem item() {
+        const SharedAddress at = sharedBase() + kWalk;
+        return PrefillItem{loadShared<int>(at), loadShared<int>(at + 4), loadShared<int>(at + 8), loadShared<int>(at + 12),
+                           loadShared<int>(at + 16), loadShared<int>(at + 20), loadShared<int>(at + 24), loadShared<int>(at + 28)};
+    }
+    static MOA_DEVICE SharedAddress walkSlot() { return sharedBase() + kWalk + static_cast<int>(sizeof(PrefillItem)); }
+    static MOA_DEVICE SharedAddress placeSlot() { return walkSlot() + 4 * kWalkWords; }
+
+    static MOA_DEVICE Place loadPlace() { return Place{KeyPage{loadShared<int>(placeSlot())}, loadShared<int>(placeSlot() + 4)}; }
+
+    /// By one thread: takes the item, and walks to its first page.
+    template <class Params>
+    static MOA_DEVICE void begin(const Params& p) {
+        const PrefillItem item = loadPrefillItem(p.items, blockIndex());
+        const int words[8] = {item.firstToken, item.length, item.queryBlock, item.head, item.window, item.cached, item.tableOffset, item.ringWindow};
+#pragma unroll
+        for (int word = 0; word < 8; ++word) storeShared(sharedBase() + kWalk + 4 * word, words[word]);
+        const int firstRow = item.queryBlock * kRows;
+        advance(p, KeyPages<Mask>(Mask{item.window}, Config::rings(p), item, firstRow, minimum(firstRow + kRows, item.length) - 1), item);
+    }
+
+    /// By one thread: to the next page.
+    template <class Params>
+    static MOA_DEVICE void walk(const Params& p) {
+        WalkWords words;
+#pragma unroll
+        for (int word = 0; word < kWalkWords; ++word) words.words[word] = loadShared<int>(walkSlot() + 4 * word);
+        advance(p, __builtin_bit_cast(KeyPages<Mask>, words), item());
+    }
+
+    struct WalkWords {
+        int words[kWalkWords];
+    };
+
+    template <class Params>
+    static MOA_DEVICE void advance(const Params& p, KeyPages<Mask> pages, const PrefillItem& item) {
+        const KeyPage page = pages.next();
+        const int firstRow = item.queryBlock * kRows;
+        const PageShare share = shareOfPage(Mask{item.window}, pages.ring(Config::rings(p), item), item, page, firstRow, minimum(firstRow + kRows, item.length) - 1);
+        storeShared(placeSlot(), page.code);
+        storeShared(placeSlot() + 4, static_cast<int>(share != kWholePage));
+        const WalkWords words = __builtin_bit_cast(WalkWords, pages);
+#pragma unroll
+        for (int word = 0; word < kWalkWords; ++word) storeShared(walkSlot() + 4 * word, words.words[word]);
     }
 
     static MOA_DEVICE void clear(float (&tile)[kRowTiles][kOutputTiles][4]) {
@@ -132,25 +166,51 @@ private:
         }
     }
 
+    template <class Params>
+    static MOA_DEVICE void loadQueries(const Params& p, SharedAddress to) {
+        const PrefillItem item = MmaPrefill::item();
+        loadRows<kRows>(to, p.q + static_cast<int64_t>(item.firstToken) * queryStride(p) + item.head * kHeadDim, queryStride(p), item.queryBlock * kRows, item.length);
+    }
+
+    /// Starts the copy of a page of keys or of values.
+    template <bool kValues, class Params>
+    static MOA_DEVICE void loadPage(const Params& p, SharedAddress to, KeyPage page) {
+        const PrefillItem item = MmaPrefill::item();
+        if (page.isRing()) {
+            const int number = loadGlobal(p.pageTable + item.tableOffset + page.ringPage());
+            const uint16_t* from = p.pool + static_cast<int64_t>(number) * Page<kHeadDim>::kElements + (kValues ? Page<kHeadDim>::kHalfElements : 0);
+            const int rows = Config::rings(p).rowsInUse(page.ringPage(), item.cached, item.ringWindow);
+            // It lies there as it is wanted here; rows without a token become zeros.
+#pragma unroll 1
+            for (int chunk = threadIndex(); chunk < kKeyBytes / kChunkBytes; chunk += kThreads) {
+                cpAsync16(to + chunk * kChunkBytes, from + chunk * kChunkElements, chunk / (kBlockRowBytes / kChunkBytes) % kPageTokens < rows);
+            }
+        } else {
+            const uint16_t* tokens = kValues ? p.v : p.k;
+            loadRows<kColumns>(to, tokens + static_cast<int64_t>(item.firstToken) * keyStride(p) + item.head / Config::groupSize(p) * kHeadDim, keyStride(p),
+                               page.code * kColumns, item.length);
+        }
+    }
+
     /// Starts the copy of rows firstRow .. + kTileRows - 1 of one head; rows from `length` on are zeros, not read.
-    template <int kTileRows, int kStride>
-    static MOA_DEVICE void loadTile(SharedAddress to, const uint16_t* from, int firstRow, int length) {
+    template <int kTileRows>
+    static MOA_DEVICE void loadRows(SharedAddress to, const uint16_t* from, int stride, int firstRow, int length) {
         constexpr int kRowsPerStep = kThreads / kChunks;
         static_assert(kThreads % kChunks == 0 && kTileRows % kRowsPerStep == 0, "the block copies whole rows a step");
         const int thread = opaque(threadIndex());  // its addresses are cheap to make and dear to keep
         const int chunk = thread % kChunks;
         const int row0 = thread / kChunks;
-        const uint16_t* source = from + static_cast<int64_t>(firstRow + row0) * kStride + chunk * kChunkElements;
+        const uint16_t* source = from + static_cast<int64_t>(firstRow + row0) * stride + chunk * kChunkElements;
         if (firstRow + kTileRows <= length) {
 #pragma unroll
             for (int step = 0; step < kTileRows / kRowsPerStep; ++step) {
-                cpAsync16(to + swizzledOffset<kTileRows>(row0 + step * kRowsPerStep, chunk), source + step * kRowsPerStep * kStride);
+                cpAsync16(to + swizzledOffset<kTileRows>(row0 + step * kRowsPerStep, chunk), source + step * kRowsPerStep * stride);
             }
         } else {
             // Only the last tile of a sequence: not unrolled, so that its predicates take no registers.
 #pragma unroll 1
             for (int row = row0; row < kTileRows; row += kRowsPerStep) {
-                cpAsync16(to + swizzledOffset<kTileRows>(row, chunk), source + (row - row0) * kStride, firstRow + row < length);
+                cpAsync16(to + swizzledOffset<kTileRows>(row, chunk), source + (row - row0) * stride, firstRow + row < length);
             }
         }
     }
@@ -188,14 +248,14 @@ private:
         }
     }
 
-    /// Scores of pairs the mask forbids become -inf. Only boundary tiles come here.
-    static MOA_DEVICE void applyMask(float (&scores)[kRowTiles][kColumnTiles][4], const Mask& mask, int firstRow, int firstKey) {
-        // Opaque, so that the bounds of the lane's rows are not kept in registers through the unmasked tiles.
-        const int row0 = opaque(firstRow) + warpIndex() * kRowTiles * 16 + (laneIndex() >> 2);
-        const int key0 = firstKey + 2 * (laneIndex() & 3);
+    /// Scores of pairs the mask forbids become -inf. Only pages with some come here.
+    template <class Params>
+    static MOA_DEVICE void applyMask(const Params& p, float (&scores)[kRowTiles][kColumnTiles][4], KeyPage page) {
+        const PrefillItem item = MmaPrefill::item();
+        const int row0 = item.queryBlock * kRows + warpIndex() * kRowTiles * 16 + (laneIndex() >> 2);
 #pragma unroll
         for (int row = 0; row < kLaneRows; ++row) {
-            const RowBounds<Mask> bounds(mask, row0 + row * 8, key0);
+            const PageRow bounds = rowOfPage(Mask{item.window}, Config::rings(p), item, page, row0 + row * 8).from(2 * (laneIndex() & 3));
 #pragma unroll
             for (int j = 0; j < kColumnTiles; ++j) {
 #pragma unroll
@@ -206,12 +266,14 @@ private:
         }
     }
 
-    /// Scores become probabilities relative to the running maximum; O and the sums are rescaled to it. The accumulators of S
-    /// are the A fragments of P V: no shuffle is needed.
+    /// Scores become probabilities relative to the running maximum; O and the sums are rescaled to it, where it
+    /// grows. The accumulators of S are the A fragments of P V: no shuffle is needed.
     static MOA_DEVICE void updateSoftmax(uint32_t (&probabilities)[kRowTiles][kColumns / 16][4],
                                          const float (&scores)[kRowTiles][kColumnTiles][4],
                                          float (&output)[kRowTiles][kOutputTiles][4], float (&maximum)[kLaneRows],
                                          float (&sum)[kLaneRows], float scale2) {
+        float correction[kLaneRows];
+        bool rescales = false;
 #pragma unroll
         for (int row = 0; row < kLaneRows; ++row) {
             const int i = row >> 1;
@@ -222,21 +284,26 @@ private:
             largest = quadMaximum(largest);
 
             const float base = finiteMaximum(largest) * scale2;
-            const float correction = exp2Approx(maximum[row] * scale2 - base);
+            correction[row] = exp2Approx(maximum[row] * scale2 - base);
+            rescales = rescales || correction[row] != 1.0f;
             maximum[row] = largest;
-            float rowSum = sum[row] * correction;
+            float rowSum = sum[row] * correction[row];
 #pragma unroll
             for (int j = 0; j < kColumnTiles; ++j) {
-                const float first = exp2Approx(scores[i][j][2 * half] * scale2 - base);
-                const float second = exp2Approx(scores[i][j][2 * half + 1] * scale2 - base);
+                const float first = exp2Approx(multiplyAdd(scores[i][j][2 * half], scale2, -base));
+                const float second = exp2Approx(multiplyAdd(scores[i][j][2 * half + 1], scale2, -base));
                 rowSum += first + second;
                 probabilities[i][j / 2][half + (j & 1) * 2] = packPair<Element>(first, second);
             }
             sum[row] = rowSum;
+        }
+        if (!warpAny(rescales)) return;
+#pragma unroll
+        for (int row = 0; row < kLaneRows; ++row) {
 #pragma unroll
             for (int j = 0; j < kOutputTiles; ++j) {
-                output[i][j][2 * half] *= correction;
-                output[i][j][2 * half + 1] *= correction;
+                output[row >> 1][j][2 * (row & 1)] *= correction[row];
+                output[row >> 1][j][2 * (row & 1) + 1] *= correction[row];
             }
         }
     }
@@ -283,14 +350,14 @@ private:
         }
         warpBarrier();
 
-        const PrefillItem item = loadItem(p);  // again: the loop has no registers to keep it in
+        const PrefillItem item = MmaPrefill::item();
         const int firstRow = item.queryBlock * kRows + warpRow;
         if (p.lse != nullptr && (lane & 3) == 0) {
 #pragma unroll
             for (int row = 0; row < kLaneRows; ++row) {
                 const int position = firstRow + row * 8 + (lane >> 2);
                 if (position < item.length) {
-                    storeGlobal(p.lse + (static_cast<int64_t>(item.firstToken) + position) * Config::kQueryHeads + item.head,
+                    storeGlobal(p.lse + (static_cast<int64_t>(item.firstToken) + position) * Config::queryHeads(p) + item.head,
                                 logSumExp(maximum[row], sum[row], p.scale));
                 }
             }
@@ -301,7 +368,7 @@ private:
         for (int row = lane / kChunks; row < kRowTiles * 16; row += kRowsPerStep) {
             const int position = firstRow + row;
             if (position < item.length) {
-                storeGlobal(reinterpret_cast<Vec16*>(p.out + (static_cast<int64_t>(item.firstToken) + position) * kQueryStride +
+                storeGlobal(reinterpret_cast<Vec16*>(p.out + (static_cast<int64_t>(item.firstToken) + position) * queryStride(p) +
                                                      item.head * kHeadDim + chunk * kChunkElements),
                             loadShared<Vec16>(sharedO + swizzledOffset<kRows>(warpRow + row, chunk)));
             }

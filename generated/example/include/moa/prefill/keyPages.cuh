@@ -1,0 +1,164 @@
+// Which pages of 64 keys a block of query rows visits, and which of their keys each row attends. One sequence for all who need it: those who copy pages
+// and those who compute.
+//
+// Keys are the new tokens, page by page from the diagonal to the left, and behind them, where the sequence held tokens before, the pages of its ring:
+// window pages from the newest token back, then sink pages. So the softmax maximum is finite early.
+#pragma once
+#include <moa/prefill/items.cuh>
+#include <moa/tiles.cuh>
+
+namespace moa {
+
+/// A page of keys, as one number: page n of the new tokens is n, page n of the ring -2 - n.
+struct KeyPage {
+    int code;
+
+    static constexpr int kNone = -1;
+    MOA_DEVICE bool exists() const { return code != kNone; }
+    MOA_DEVICE bool isRing() const { return code < kNone; }
+    MOA_DEVICE int ringPage() const { return -2 - code; }
+    static MOA_DEVICE KeyPage ofRing(int page) { return KeyPage{-2 - page}; }
+};
+
+/// The tokens that a ring holds when a sequence has `cached` tokens, more than none.
+struct RingTokens {
+    RingGeometry geometry;
+    int cached;
+    int window;
+    int newest;  ///< window slot of the newest token; of none when nothing lies behind the sink
+
+    static MOA_DEVICE RingTokens of(RingGeometry geometry, const PrefillItem& item) {
+        return RingTokens{geometry, item.cached, item.ringWindow, geometry.windowSlot(item.cached - 1, item.ringWindow)};
+    }
+
+    /// Tokens behind the sink that are still there.
+    MOA_DEVICE int held() const { return maximum(0, minimum(cached - geometry.sink, window)); }
+    MOA_DEVICE int windowPages() const { return ceilDivide(window, kPageTokens); }
+    /// Of them the newest ones, so many, are attended by row `row` of the new tokens, of a head with this window.
+    MOA_DEVICE int attendedBy(int row, int headWindow) const { return minimum(held(), headWindow - 1 - row); }
+};
+
+template <class Mask>
+class KeyPages {
+public:
+    /// For rows `firstRow` .. `lastRow` of the item's new tokens.
+    MOA_DEVICE KeyPages(const Mask& mask, RingGeometry geometry, const PrefillItem& item, int firstRow, int lastRow)
+        : tiles_(mask, item.cached + firstRow, item.cached + lastRow, item.cached), tile_(tiles_.last()) {
+        if (item.cached == 0) return;
+        const RingTokens ring = RingTokens::of(geometry, item);
+        newest_ = ring.newest;
+        sinkPages_ = ceilDivide(minimum(item.cached, geometry.sink), kPageTokens);
+        // The oldest token that a row attends lies so many slots behind the newest one.
+        const int age = ring.attendedBy(firstRow, item.window) - 1;
+        if (age < 0) return;
+        int oldest = newest_ - age;
+        if (oldest < 0) oldest += item.ringWindow;
+        pages_ = ring.windowPages();
+        page_ = newest_ / kPageTokens;
+        const int behind = page_ - oldest / kPageTokens;
+        left_ = minimum(pages_, (behind < 0 || oldest > newest_ ? behind + pages_ : behind) + 1);
+        firstWindowPage_ = geometry.sinkPages();
+    }
+
+    /// The next page, or none.
+    MOA_DEVICE KeyPage next() {
+        if (tile_ >= 0) {
+            const KeyPage page{tile_};
+            tile_ = tiles_.before(tile_);
+            return page;
+        }
+        if (left_ > 0) {
+            const KeyPage page = KeyPage::ofRing(firstWindowPage_ + page_);
+            page_ = page_ == 0 ? pages_ - 1 : page_ - 1;
+            --left_;
+            return page;
+        }
+        if (sinkPages_ > 0) return KeyPage::ofRing(--sinkPages_);
+        return KeyPage{KeyPage::kNone};
+    }
+
+    /// The ring that it walks, for questions about its pages.
+    MOA_DEVICE RingTokens ring(RingGeometry geometry, const PrefillItem& item) const { return RingTokens{geometry, item.cached, item.ringWindow, newest_}; }
+
+    MOA_DEVICE bool done() const { return tile_ < 0 && left_ <= 0 && sinkPages_ <= 0; }
+
+private:
+    TileSequence<Mask, kPageTokens> tiles_;
+    int tile_;
+    int left_ = 0;  ///< window pages of the ring
+    int page_ = 0;
+    int pages_ = 0;
+    int firstWindowPage_ = 0;
+    int sinkPages_ = 0;
+    int newest_ = 0;  ///< slot of the ring
+};
+
+/// Which keys of a page a row attends: a bit each. A constant key is one test of a bit.
+struct PageRow {
+    uint64_t bits;
+
+    /// Keys begin .. end - 1 of the page; either may lie outside of it.
+    static MOA_DEVICE PageRow ofRange(int begin, int end) {
+        const int first = minimum(maximum(begin, 0), kPageTokens);
+        const int count = minimum(end, kPageTokens) - first;
+        return PageRow{count <= 0 ? 0 : ~uint64_t{0} >> (kPageTokens - count) << first};
+    }
+
+    MOA_DEVICE PageRow operator|(const PageRow& other) const { return PageRow{bits | other.bits}; }
+    MOA_DEVICE bool allows(int key) const { return (bits >> key & 1) != 0; }
+    /// The same, counted from key `by` on.
+    MOA_DEVICE PageRow from(int by) const { return PageRow{bits >> by}; }
+};
+
+/// Of the page of new tokens whose first key is at position `key`.
+template <class Mask, int kInterval = Mask::kIntervals - 1>
+MOA_DEVICE PageRow rowOfNewPage(const Mask& mask, int position, int key) {
+    const PageRow here = PageRow::ofRange(mask.template begin<kInterval>(position) - key, mask.template end<kInterval>(position) - key);
+    if constexpr (kInterval == 0) {
+        return here;
+    } else {
+        return here | rowOfNewPage<Mask, kInterval - 1>(mask, position, key);
+    }
+}
+
+/// What row `row` of the item's new tokens attends of a page.
+template <class Mask>
+MOA_DEVICE PageRow rowOfPage(const Mask& mask, RingGeometry geometry, const PrefillItem& item, KeyPage page, int row) {
+    if (!page.exists()) return PageRow{0};
+    if (!page.isRing()) return rowOfNewPage(mask, item.cached + row, item.cached + page.code * kPageTokens);
+    const int sinkPages = geometry.sinkPages();
+    if (page.ringPage() < sinkPages) return PageRow::ofRange(0, minimum(item.cached, geometry.sink) - page.ringPage() * kPageTokens);
+    const RingTokens ring = RingTokens::of(geometry, item);
+    // Those slots from the newest back, around the end of the ring.
+    const int allowed = ring.attendedBy(row, item.window);
+    const int slot = (page.ringPage() - sinkPages) * kPageTokens;
+    const int newest = ring.newest - slot;
+    const int oldestBehind = newest + item.ringWindow - allowed + 1;
+    return PageRow::ofRange(newest - allowed + 1, newest + 1) | PageRow::ofRange(maximum(oldestBehind, newest + 1), item.ringWindow - slot);
+}
+
+/// How much of a page rows `first` .. `last` attend.
+enum PageShare : int {
+    kWholePage = 0,   ///< all keys, each row
+    kUpToRow = 1,     ///< each row all keys up to its own position: the page lies on the diagonal
+    kPartOfPage = 2,  ///< what rowOfPage says
+};
+
+template <class Mask>
+MOA_DEVICE PageShare shareOfPage(const Mask& mask, const RingTokens& ring, const PrefillItem& item, KeyPage page, int first, int last) {
+    if (!page.exists()) return kPartOfPage;
+    if (!page.isRing()) {
+        const int key = item.cached + page.code * kPageTokens;
+        if (allowsAll(mask, item.cached + first, item.cached + last, key, key + kPageTokens)) return kWholePage;
+        return mask.template begin<Mask::kIntervals - 1>(item.cached + last) <= key ? kUpToRow : kPartOfPage;
+    }
+    const int sinkPages = ring.geometry.sinkPages();
+    if (page.ringPage() < sinkPages) return minimum(item.cached, ring.geometry.sink) >= (page.ringPage() + 1) * kPageTokens ? kWholePage : kPartOfPage;
+    // The last row attends the fewest tokens. Of the page's slots the first holds the oldest token, unless the newest one lies between them.
+    const int slot = (page.ringPage() - sinkPages) * kPageTokens;
+    const int age = RingGeometry::ageOf(slot, ring.newest, ring.window);
+    const bool inOrder = slot + kPageTokens <= ring.window && (ring.newest < slot || ring.newest >= slot + kPageTokens - 1);
+    return inOrder && age < ring.attendedBy(last, item.window) ? kWholePage : kPartOfPage;
+}
+
+}  // namespace moa

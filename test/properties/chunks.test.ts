@@ -1,0 +1,24 @@
+/** Prompts in chunks: outputs, counts and cache are those of the oracle, and what one call gives. */
+import { describe, test } from 'vitest';
+import { caseArbitrary } from './arbitraries.ts';
+import { Suite, timeout } from './suite.ts';
+
+describe('prefill in chunks', () => {
+  const suite = new Suite('chunks');
+
+  test('is prefill at once', { timeout }, async () => {
+    await suite.check(caseArbitrary({ chunks: true, compareWhole: true, decodes: 3, tiles: 14, layers: 2 }), 40);
+  });
+
+  test('with RoPE', { timeout }, async () => {
+    await suite.check(caseArbitrary({ chunks: true, compareWhole: true, rope: true, decodes: 2, shapes: ['bf16_d64_4x2', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2'], lanes: ['normal'], tiles: 8 }), 10);
+  });
+
+  test('chunks longer and shorter than windows, rings that have gone round', { timeout }, async () => {
+    for (const family of ['mmaSync', 'hopper'] as const) {
+      for (const [chunk, shape] of [[40, 'bf16_d64_2x1'], [64, 'bf16_d64_2x1_sink4'], [130, 'bf16_d64_2x2_sink0'], [333, 'fp16_d128_2x1_sink100'], [500, 'bf16_d64_2x1']] as const) {
+        await suite.run({ shape, rules: [[[192, 0, 1], [320, 0, 1]]], bound: 1000, prefill: [700, 0, 81], chunk, decodes: 1, lane: 'normal', seed: chunk, family, compareWhole: true });
+      }
+    }
+  });
+});
