@@ -39,8 +39,8 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
   const count = (usual: number): number => Math.max(1, Math.round(usual * scale));
   return [
     ...planJobs(plans),
-    { name: 'tensors past 2^31 elements', run: largeOffsets },
     ...families.flatMap((family) => [
+      { name: `tensors past 2^31 elements, ${family}`, run: (target: Target) => largeOffsets(target, family) },
       caseJob(`pool past 2^31 elements, ${family}`, { ...poolPast31Bits, family }),
       repeated(`250 decodes, ${family}`, { decodes: 1, prefill: [700, 64, 129, 1, 300, 500, 0, 999], family }),
       repeated(`250 prefills, ${family}`, { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], family }),

@@ -17,11 +17,11 @@ const testCase: Case = { shape: 'vicuna', rules: [range(0, 32).map((head) => [12
 /** bf16 0x3c3c. */
 const constantByte = 0x3c;
 
-export async function largeOffsets(target: Target): Promise<Tally> {
+export async function largeOffsets(target: Target, family: Case['family']): Promise<Tally> {
   const shape = shapeOf(testCase.shape);
   const { elementType, headDim, queryHeads } = shape;
   const device = await target.device();
-  using plan = await target.load(device, { shape: testCase.shape, rules: testCase.rules, rope: false });
+  using plan = await target.load(device, { shape: testCase.shape, rules: testCase.rules, rope: false, family });
   using session = plan.createSession({ batch: testCase.prefill.length, lengthBound: testCase.bound });
   const row = queryHeads * headDim;
   const cuSeqlens = [0];

@@ -53,8 +53,9 @@ interface Unit {
 
 /**
  * The work items of one prefill launch, in the order in which they are taken: in sections whose keys and values stay in the L2 cache, and which are no
- * longer than it takes to keep every block busy, so that memory is read all the time; the dearest heads first; in a section the dearest item first. The cheapest items of all, enough to keep every block busy while one works on the dearest, come last: so
- * all blocks end at about the same time, whatever the sections are.
+ * longer than it takes to keep every block busy, so that memory is read all the time; the dearest heads first; in a section the dearest item first.
+ * The cheapest items of all, enough to keep every block busy while one works on the dearest, come last: so all blocks end at about the same time,
+ * whatever the sections are.
  */
 export function prefillItems(cut: PrefillCut, mask: MaskShape, batch: PrefillBatch): PrefillItems {
   const units = unitsOf(cut, mask, batch);
