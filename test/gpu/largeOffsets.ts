@@ -17,7 +17,7 @@ const testCase: Case = { shape: 'vicuna', rules: [range(0, 32).map((head) => [12
 /** bf16 0x3c3c. */
 const constantByte = 0x3c;
 
-export async function largeOffsets(target: Target, family: Case['family']): Promise<Tally> {
+export async function largeOffsets(target: Target, family: NonNullable<Case['family']>): Promise<Tally> {
   const shape = shapeOf(testCase.shape);
   const { elementType, headDim, queryHeads } = shape;
   const device = await target.device();
