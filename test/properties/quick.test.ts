@@ -2,8 +2,9 @@
 import { describe, test } from 'vitest';
 import type { Case } from './case.ts';
 import * as relations from './metamorphic.ts';
-import { outputsOf } from './outputs.ts';
+import { firstDifference, outputsOf } from './outputs.ts';
 import type { RuleSpec } from './plans.ts';
+import { makeTokens } from './runCase.ts';
 import { Suite, target, timeout } from './suite.ts';
 
 const dense: RuleSpec = [0, 1, 1];
@@ -30,9 +31,23 @@ const bulkCases: Readonly<Record<string, Case>> = {
   'two layers with RoPE in bulk': { ...mixed, ...bulk, shape: 'bf16_d64_4x2', rules: [[dense, half, short, dense], [short, short, short, short]], prefill: [70, 131], decodes: 3, rope: true, seed: 11 },
 };
 
+const middling: RuleSpec = [192, 0, 1];
+const long: RuleSpec = [320, 0, 1];
+const chunked = { ...mixed, rules: [[short, long, middling, short]], decodes: 1 } as const;
+const chunkCases: Readonly<Record<string, Case>> = {
+  'chunks, of rings that have gone round': { ...chunked, prefill: [81, 0, 400], chunk: 50, seed: 12 },
+  'chunks in bulk, of rings that have gone round': { ...chunked, family: 'hopper', prefill: [400, 0, 81], chunk: 45, seed: 13 },
+  'chunks of whole pages in bulk, one-hot': { ...chunked, family: 'hopper', lane: 'oneHot', prefill: [419, 129], chunk: 128, seed: 14, multiprocessors: 1 },
+  'chunks with RoPE': { ...chunked, shape: 'bf16_d128_3x1', rules: [[short, long, dense], [short, short, short]], prefill: [131, 270], chunk: 100, rope: true, seed: 15 },
+  'chunks of headDim 128 in bulk, with RoPE': { ...chunked, family: 'hopper', shape: 'bf16_d128_3x1', rules: [[short, middling, dense]], prefill: [370, 131], chunk: 193, rope: true, seed: 16, multiprocessors: 2 },
+  'chunks with a short sink': { ...chunked, shape: 'bf16_d64_2x1_sink4', rules: [[short, middling]], prefill: [300, 3], chunk: 70, seed: 17 },
+  'chunks with a short sink in bulk': { ...chunked, family: 'hopper', shape: 'bf16_d64_2x1_sink4', rules: [[short, middling]], prefill: [300, 3], chunk: 210, seed: 18 },
+  'chunks without a sink in bulk': { ...chunked, family: 'hopper', shape: 'bf16_d64_2x2_sink0', rules: [[short, middling]], prefill: [200, 3], chunk: 63, seed: 19 },
+};
+
 describe('quick', () => {
   const suite = new Suite('quick');
-  test.each(Object.entries({ ...cases, ...bulkCases }))('%s', { timeout }, async (_, testCase) => void (await suite.run(testCase)));
+  test.each(Object.entries({ ...cases, ...bulkCases, ...chunkCases }))('%s', { timeout }, async (_, testCase) => void (await suite.run(testCase)));
 
   test('timing does not matter', { timeout }, async () => {
     await relations.seedsDoNotMatter(target, { ...mixed, decodes: 4, multiprocessors: 32, prefill: [200, 3, 129, 1] });
@@ -43,6 +58,20 @@ describe('quick', () => {
   test('capture is eager, and prefill batch invariant', { timeout }, async () => {
     await relations.captureIsEager(target, mixed);
     await relations.prefillIsBatchInvariant(target, mixed);
+  });
+
+  test('infinite values stay with their sequence', { timeout }, async () => {
+    for (const family of ['mmaSync', 'hopper'] as const) {
+      // Of one page, of two, and of one that is the last of three.
+      for (const length of [30, 100, 130]) {
+        const testCase: Case = { ...mixed, family, prefill: [length, 70], decodes: 0 };
+        const tokens = makeTokens(testCase);
+        const bad = tokens.map(([first, second]) => [first!, { ...second!, given: { ...second!.given, v: second!.given.v.map(() => Infinity) } }]);
+        const [clean, found] = [await outputsOf(target, testCase, { tokens }), await outputsOf(target, testCase, { tokens: bad })];
+        const count = length * 4 * 64;
+        firstDifference(`${family}, ${length} tokens`, clean.out[0]![0]!.subarray(0, count), found.out[0]![0]!.subarray(0, count));
+      }
+    }
   });
 
   test('no bank conflicts', { timeout }, async () => {
