@@ -53,6 +53,8 @@ describe('quick', () => {
     await relations.seedsDoNotMatter(target, { ...mixed, decodes: 4, multiprocessors: 32, prefill: [200, 3, 129, 1] });
     // Rings in five splits: the sum of two does not depend on their order.
     await relations.seedsDoNotMatter(target, { ...mixed, bound: 700, rules: [[dense, dense, dense, dense]], decodes: 4, multiprocessors: 32, prefill: [640] });
+    // Few stages: the producer is soon where others still read.
+    await relations.seedsDoNotMatter(target, { ...chunkCases['chunks of headDim 128 in bulk, with RoPE']!, decodes: 0 });
   });
 
   test('capture is eager, and prefill batch invariant', { timeout }, async () => {
