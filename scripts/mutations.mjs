@@ -16,7 +16,7 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 const wanted = process.argv.slice(2);
 const chosen = mutations.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
 
-/** The tests take a quarter of a minute. */
+/** The tests take half a minute, more when other work runs. */
 const hangsAfterMs = 200_000;
 
 const copy = mkdtempSync(join(tmpdir(), 'moa-mutations-'));
