@@ -1,5 +1,5 @@
 /** The files of the decode benchmark: what ours.ts and peers.py write, and what report.ts makes of them. */
-import { sortRows, type ComparedRow } from '../lib/implementations.ts';
+import { sortRows, type ComparedRow, type PlanFacts } from '../lib/implementations.ts';
 
 /** Of one layer: medians and percentiles of replays of a CUDA graph, over the layers in it. */
 export interface Times {
@@ -30,17 +30,6 @@ export interface MeasuredRow extends Point, Times {
 export type Row = MeasuredRow | FailedRow;
 
 export const isMeasured = (row: Row): row is MeasuredRow => !('error' in row);
-
-/** What the peers need to know of a plan. */
-export interface PlanFacts {
-  readonly layers: number;
-  readonly queryHeads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-  readonly sink: number;
-  /** The window of each query head, by N and layer: of the layers that were measured. */
-  readonly windows: Readonly<Record<number, Readonly<Record<number, readonly number[]>>>>;
-}
 
 /** `decode-ours.json`. */
 export interface OursFile {

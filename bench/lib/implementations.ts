@@ -18,6 +18,17 @@ export interface ComparedRow {
   readonly implementation: string;
 }
 
+/** What the peers need to know of a plan. */
+export interface PlanFacts {
+  readonly layers: number;
+  readonly queryHeads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly sink: number;
+  /** The window of each query head, by N and layer: of the layers that peers are measured for. */
+  readonly windows: Readonly<Record<number, Readonly<Record<number, readonly number[]>>>>;
+}
+
 export const isPeer = (implementation: string): implementation is keyof typeof peers => Object.hasOwn(peers, implementation);
 export const titleOf = (implementation: string): string => (isPeer(implementation) ? peers[implementation] : `ours, ${implementation}`);
 

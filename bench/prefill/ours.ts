@@ -14,10 +14,11 @@ import { parseArgs } from 'node:util';
 import { Device, type Plan } from 'moa-compile/runtime';
 import { numbers, parsePackage } from '../lib/arguments.ts';
 import { disposeAll, tensors, type ElementType, type Tensors } from '../lib/buffers.ts';
+import type { PlanFacts } from '../lib/implementations.ts';
 import { importPackage } from '../lib/packages.ts';
 import { writeJson } from '../lib/writeJson.ts';
 import { measurePrefill } from './measurePrefill.ts';
-import { isMeasured, type OursFile, type PlanFacts, type Row } from './results.ts';
+import { isMeasured, type OursFile, type Row } from './results.ts';
 import { moreScenarios, oneSequence, type Scenario } from './scenarios.ts';
 
 const { values, positionals } = parseArgs({

@@ -1,5 +1,5 @@
 /** The files of the prefill benchmark: what ours.ts and peers.py write, and what report.ts makes of them. */
-import { sortRows, type ComparedRow } from '../lib/implementations.ts';
+import { sortRows, type ComparedRow, type PlanFacts } from '../lib/implementations.ts';
 import type { ElementType } from '../lib/buffers.ts';
 import type { Scenario, ScenarioName } from './scenarios.ts';
 
@@ -43,17 +43,6 @@ export const isMeasured = (row: Row): row is MeasuredRow => !('error' in row);
 
 /** Whether a row belongs to the sweep over N, of which lines are fitted and figures made. */
 export const inSweep = ({ scenario, dtype }: Point): boolean => scenario === 'one' && dtype === 'bf16';
-
-/** What the peers need to know of a plan. */
-export interface PlanFacts {
-  readonly layers: number;
-  readonly queryHeads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-  readonly sink: number;
-  /** The window of each query head, by N of the session and layer: of a few layers that stand for the plan. */
-  readonly windows: Readonly<Record<number, Readonly<Record<number, readonly number[]>>>>;
-}
 
 /** `prefill-ours.json`. */
 export interface OursFile {

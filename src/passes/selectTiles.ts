@@ -14,18 +14,18 @@ import { decodeCompute, decodeTile, prefillTiles, wgmmaPrefillTiles, type Decode
 import type { CacheLayout, CacheType, DecodeCompute, ElementType, KernelModule, KernelNode, LaidOutModule } from '../ir/nodes.ts';
 import { invariant } from '../util/invariant.ts';
 import type { PassContext } from './pass.ts';
+import { prefillItemWords } from './schedule/prefillItems.ts';
 
 export function selectTiles(module: LaidOutModule, context: PassContext): KernelModule {
   const kernels = module.layers.flatMap((layer, index) => {
     const ageMask = layer.ringGroups.some(({ group }) => group.ageMask);
     return context.elementTypes.flatMap((elementType) =>
       context.architectures.flatMap((architecture) => {
-        const specialised = !context.ablations.includes('unspecialised');
         const facts = kernelFacts(module, elementType, architecture, index);
         const choice = decodeChoice(facts, context, architecture, ageMask);
         return [
           ...(context.rope ? [false, true] : [false]).flatMap((rope) => [appendKernel(facts, module.layout, rope), decodeKernel(facts, module.layout, choice, rope)]),
-          architecture.family === 'hopper' ? wgmmaPrefillKernel(facts, specialised) : prefillKernel(facts, specialised),
+          (architecture.family === 'hopper' ? wgmmaPrefillKernel : prefillKernel)(facts, module.layout, choice),
         ];
       }),
     );
@@ -54,7 +54,7 @@ function headsName({ headDim, queryHeads, kvHeads, elementType, sink }: Facts): 
   return `${elementType}_d${headDim}_h${queryHeads}_kv${kvHeads}_sink${sink}`;
 }
 
-function prefillKernel(facts: Facts, specialised: boolean): KernelNode {
+function prefillKernel(facts: Facts, { pageTokens }: CacheLayout, { specialised }: Pick<DecodeChoice, 'specialised'>): KernelNode {
   const tile = prefillTiles[facts.headDim];
   invariant(tile !== undefined, `there are prefill tiles for headDim ${facts.headDim}`);
   const { rows, warps, minBlocksPerSm } = tile;
@@ -71,7 +71,7 @@ function prefillKernel(facts: Facts, specialised: boolean): KernelNode {
   };
 }
 
-function wgmmaPrefillKernel(facts: Facts, specialised: boolean): KernelNode {
+function wgmmaPrefillKernel(facts: Facts, { pageTokens }: CacheLayout, { specialised }: Pick<DecodeChoice, 'specialised'>): KernelNode {
   const tile = wgmmaPrefillTiles[facts.headDim];
   invariant(tile !== undefined, `there are prefill tiles for headDim ${facts.headDim}`);
   const { groups, stages, holdsQueries, producerRegisters, computeRegisters } = tile;
@@ -96,9 +96,7 @@ function wgmmaPrefillKernel(facts: Facts, specialised: boolean): KernelNode {
   };
 }
 
-const pageTokens = 64;
-/** A `PrefillItem`. */
-const itemBytes = 32;
+const itemBytes = prefillItemWords * 4;
 /** What a block of prefill keeps of its way through the pages (templates/include/moa/prefill/mmaPrefill.cuh). */
 const walkBytes = 64;
 
@@ -197,9 +195,9 @@ function fitDecodeTile(wanted: DecodeTile, shape: DecodeShape, architecture: Arc
 /** Shared memory of a decode block (templates/include/moa/decode): pages, what is known of them, barriers, and the states of the warps. */
 function decodeSharedBytes({ stages, groups }: DecodeTile, { producer, groupSize, headDim, pageBytes }: DecodeShape): number {
   const warps = groups * 4;
-  const decodeItemBytes = 64;
+  const pageItemBytes = 64;
   const mergeBytes = warps * groupSize * (headDim + 4) * 4;
-  const pipelineBytes = producer ? stages * (pageBytes + decodeItemBytes) + Math.ceil((2 * stages * 8) / 16) * 16 : groups * stages * pageBytes + warps * stages * decodeItemBytes;
+  const pipelineBytes = producer ? stages * (pageBytes + pageItemBytes) + Math.ceil((2 * stages * 8) / 16) * 16 : groups * stages * pageBytes + warps * stages * pageItemBytes;
   return pipelineBytes + mergeBytes;
 }
 

@@ -17,39 +17,34 @@ export interface SequenceLengths {
   readonly cached: ArrayLike<number>;
 }
 
-export class PrefillLists {
+/** Whether a sequence that holds tokens gets more. */
+export const isContinued = ({ cuSeqlens, cached }: SequenceLengths): boolean => Array.from(cached).some((tokens, slot) => tokens > 0 && cuSeqlens[slot + 1]! > cuSeqlens[slot]!);
+
+/** The lists of one shape of batch. */
+export class BatchLists {
+  /** `cuSeqlens` on the device. */
+  readonly cuSeqlens: DeviceBuffer;
   readonly #device: Device;
   readonly #plan: PlanDefinition;
-  #key: string | undefined;
-  #cuSeqlens: DeviceBuffer | undefined;
-  /** By the windows of the layer. */
+  readonly #lengths: SequenceLengths;
+  /** By the kernel and the layer that they are for. */
   readonly #items = new Map<string, ItemList>();
 
-  constructor(device: Device, plan: PlanDefinition) {
+  constructor(device: Device, plan: PlanDefinition, lengths: SequenceLengths) {
     this.#device = device;
     this.#plan = plan;
+    this.#lengths = lengths;
+    this.cuSeqlens = device.upload(Int32Array.from(lengths.cuSeqlens));
   }
 
-  /** `cuSeqlens` on the device. */
-  sequences(lengths: SequenceLengths): DeviceBuffer {
-    const key = `${Array.from(lengths.cuSeqlens).join()};${Array.from(lengths.cached).join()}`;
-    if (this.#key !== key || this.#cuSeqlens === undefined) {
-      this.dispose();
-      this.#cuSeqlens = this.#device.upload(Int32Array.from(lengths.cuSeqlens));
-      this.#key = key;
-    }
-    return this.#cuSeqlens;
-  }
-
-  /** The work items of a layer for a kernel, for these sequences. */
-  items(lengths: SequenceLengths, layout: Pick<LayerLayout, 'rings' | 'windows'>, kernel: PrefillKernelFacts): ItemList {
-    this.sequences(lengths);
-    // Items name rings only where sequences hold tokens.
-    const rings = Array.from(lengths.cached).some((tokens) => tokens > 0) ? layout.rings : [];
+  /** The work items of a layer for a kernel. */
+  items(layout: Pick<LayerLayout, 'rings' | 'windows'>, kernel: PrefillKernelFacts): ItemList {
+    // Rings are read only where a sequence goes on.
+    const rings = isContinued(this.#lengths) ? layout.rings : [];
     const key = `${kernel.rows};${layout.windows.join()};${rings.join()}`;
     let list = this.#items.get(key);
     if (list === undefined) {
-      const built = cutPrefill(this.#plan, lengths, layout, kernel, this.#device);
+      const built = cutPrefill(this.#plan, this.#lengths, layout, kernel, this.#device);
       list = { buffer: this.#device.upload(built.words), count: built.count };
       this.#items.set(key, list);
     }
@@ -57,11 +52,34 @@ export class PrefillLists {
   }
 
   dispose(): void {
-    this.#cuSeqlens?.dispose();
+    this.cuSeqlens.dispose();
     this.#items.forEach(({ buffer }) => buffer.dispose());
-    this.#items.clear();
-    this.#cuSeqlens = undefined;
-    this.#key = undefined;
+  }
+}
+
+export class PrefillLists {
+  readonly #device: Device;
+  readonly #plan: PlanDefinition;
+  #last: { readonly key: string; readonly lists: BatchLists } | undefined;
+
+  constructor(device: Device, plan: PlanDefinition) {
+    this.#device = device;
+    this.#plan = plan;
+  }
+
+  /** Of these sequences; they end the lists of others. */
+  of(lengths: SequenceLengths): BatchLists {
+    const key = `${Array.from(lengths.cuSeqlens).join()};${Array.from(lengths.cached).join()}`;
+    if (this.#last?.key !== key) {
+      this.dispose();
+      this.#last = { key, lists: new BatchLists(this.#device, this.#plan, lengths) };
+    }
+    return this.#last!.lists;
+  }
+
+  dispose(): void {
+    this.#last?.lists.dispose();
+    this.#last = undefined;
   }
 }
 

@@ -9,7 +9,7 @@ import type { Device } from './device.ts';
 import type { Graph } from './graph.ts';
 import type { DeviceBuffer } from './buffer.ts';
 import { packParams, type ParamValue } from './packParams.ts';
-import { cutPrefill, PrefillLists, type SequenceLengths } from './prefillLists.ts';
+import { cutPrefill, isContinued, PrefillLists, type BatchLists, type SequenceLengths } from './prefillLists.ts';
 import { readRing, type CachedTokens } from './readRing.ts';
 import { SessionBuffers, type FoundKernel, type KernelLookup, type LayerState } from './sessionBuffers.ts';
 import { checkCuSeqlens, checkTensor, sessionError } from './sessionChecks.ts';
@@ -79,15 +79,16 @@ export class Session implements Disposable {
     const tokens = cuSeqlens[this.batch]!;
     if (tokens === 0) return;
     this.#lastWritten = layer;
-    const sequences = this.#prefillLists.sequences(lengths).address;
+    const lists = this.#prefillLists.of(lengths);
+    const sequences = lists.cuSeqlens.address;
     if (isContinued(lengths)) {
       // New tokens may take the place of those that they attend, so they are written last; RoPE turns them first.
       if (state.append !== state.appendRotated) this.#append(state, state.append, tensors, tokens, sequences, 0n);
-      this.#attend(state, tensors, lengths);
+      this.#attend(state, tensors, tokens, lists);
       this.#append(state, state.appendRotated, tensors, tokens, sequences, this.#buffers.pool.address);
     } else {
       this.#append(state, state.append, tensors, tokens, sequences, this.#buffers.pool.address);
-      this.#attend(state, tensors, lengths);
+      this.#attend(state, tensors, tokens, lists);
     }
     for (let slot = 0; slot < this.batch; slot += 1) state.lengths[slot]! += cuSeqlens[slot + 1]! - cuSeqlens[slot]!;
   }
@@ -98,7 +99,8 @@ export class Session implements Disposable {
    */
   attend(layer: number, tensors: PrefillTensors): void {
     const { state, lengths } = this.#newTokens(layer, tensors);
-    if (lengths.cuSeqlens[this.batch]! > 0) this.#attend(state, tensors, lengths);
+    const tokens = lengths.cuSeqlens[this.batch]!;
+    if (tokens > 0) this.#attend(state, tensors, tokens, this.#prefillLists.of(lengths));
   }
 
   /**
@@ -112,7 +114,7 @@ export class Session implements Disposable {
   }
 
   /** The layer and the lengths of a prefill, when the call is legal. */
-  #newTokens(layer: number, tensors: PrefillTensors): { readonly state: LayerState; readonly lengths: { readonly cuSeqlens: Int32Array; readonly cached: Int32Array } } {
+  #newTokens(layer: number, tensors: PrefillTensors): { readonly state: LayerState; readonly lengths: SequenceLengths & { readonly cuSeqlens: Int32Array } } {
     const state = this.#layer(layer);
     const cuSeqlens = checkCuSeqlens(tensors.cuSeqlens, this.batch, this.lengthBound);
     this.#checkTensors(tensors, cuSeqlens[this.batch]!);
@@ -125,10 +127,10 @@ export class Session implements Disposable {
     return { state, lengths };
   }
 
-  #attend(state: LayerState, tensors: PrefillTensors, lengths: SequenceLengths): void {
+  #attend(state: LayerState, tensors: PrefillTensors, tokens: number, lists: BatchLists): void {
     const { definition } = state.prefill;
     const { queryHeads, kvHeads, headDim } = this.#plan.shape;
-    const items = this.#prefillLists.items(lengths, state.layout, definition);
+    const items = lists.items(state.layout, definition);
     const values = {
       out: tensors.out.address,
       lse: tensors.lse?.address ?? 0n,
@@ -142,9 +144,9 @@ export class Session implements Disposable {
     };
     if (definition.role === 'prefillWgmma') {
       const mapOf = (buffer: DeviceBuffer, heads: number): Uint8Array =>
-        this.device.tensorMap(buffer, { rows: lengths.cuSeqlens[this.batch]!, columns: heads * headDim, boxRows: this.#plan.layout.pageTokens });
+        this.device.tensorMap(buffer, { rows: tokens, columns: heads * headDim, boxRows: this.#plan.layout.pageTokens });
       const maps = { queryMap: mapOf(tensors.q, queryHeads), keyMap: mapOf(tensors.k, kvHeads), valueMap: mapOf(tensors.v, kvHeads) };
-      launch(state.prefill, Math.min(items.count, this.device.multiprocessors), { ...maps, ...values, itemCount: items.count, ticket: this.#buffers.tickets.address });
+      launch(state.prefill, Math.min(items.count, definition.blocksPerSm * this.device.multiprocessors), { ...maps, ...values, itemCount: items.count, ticket: this.#buffers.tickets.address });
     } else {
       launch(state.prefill, items.count, { q: tensors.q.address, k: tensors.k.address, v: tensors.v.address, ...values });
     }
@@ -332,9 +334,6 @@ export class Session implements Disposable {
 
 /** Blocks enough to fill a GPU, few enough that the last one's ticket comes soon. */
 const appendBlocksPerMultiprocessor = 16;
-
-/** Whether a sequence that holds tokens gets more. */
-const isContinued = ({ cuSeqlens, cached }: SequenceLengths): boolean => Array.from(cached).some((tokens, slot) => tokens > 0 && cuSeqlens[slot + 1]! > cuSeqlens[slot]!);
 
 function launch({ kernel, definition }: FoundKernel, grid: number, values: Readonly<Record<string, ParamValue>>): void {
   const { role, threads, sharedBytes } = definition;

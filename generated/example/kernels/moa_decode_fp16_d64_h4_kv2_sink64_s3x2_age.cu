@@ -92,10 +92,10 @@ struct Config {
     static constexpr bool kAgeMask = true;
     static constexpr bool kRope = false;
 
-    static MOA_DEVICE constexpr int groupSize([[maybe_unused]] const Params& p) { return 2; }
     static MOA_DEVICE constexpr int queryHeads([[maybe_unused]] const Params& p) { return 4; }
-    static MOA_DEVICE constexpr int kvHeads([[maybe_unused]] const Params& p) { return 2; }
+    static MOA_DEVICE constexpr int groupSize([[maybe_unused]] const Params& p) { return 2; }
     static MOA_DEVICE constexpr moa::RingGeometry rings([[maybe_unused]] const Params& p) { return moa::RingGeometry{ 64 }; }
+    static MOA_DEVICE constexpr int kvHeads([[maybe_unused]] const Params& p) { return 2; }
 };
 
 using Kernel = moa::Decode<Config, moa::MmaAttend<Config, Mask>, moa::CpAsyncPages<Config>>;

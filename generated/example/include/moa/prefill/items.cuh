@@ -16,15 +16,17 @@ struct alignas(16) PrefillItem {
     int ringWindow;   ///< slots behind the ring's sink
 
     static constexpr int kWords = 8;
+
+    static MOA_DEVICE PrefillItem of(const Vec16& head, const Vec16& tail) {
+        return PrefillItem{static_cast<int>(head.w[0]), static_cast<int>(head.w[1]), static_cast<int>(head.w[2]), static_cast<int>(head.w[3]),
+                           static_cast<int>(tail.w[0]), static_cast<int>(tail.w[1]), static_cast<int>(tail.w[2]), static_cast<int>(tail.w[3])};
+    }
 };
 
-/// The item in the four-byte words at `words`, of global memory.
+/// Item `index` of a list in global memory.
 MOA_DEVICE PrefillItem loadPrefillItem(const PrefillItem* items, int index) {
     const Vec16* words = reinterpret_cast<const Vec16*>(items + index);
-    const Vec16 head = loadGlobal(words);
-    const Vec16 tail = loadGlobal(words + 1);
-    return PrefillItem{static_cast<int>(head.w[0]), static_cast<int>(head.w[1]), static_cast<int>(head.w[2]), static_cast<int>(head.w[3]),
-                       static_cast<int>(tail.w[0]), static_cast<int>(tail.w[1]), static_cast<int>(tail.w[2]), static_cast<int>(tail.w[3])};
+    return PrefillItem::of(loadGlobal(words), loadGlobal(words + 1));
 }
 
 }  // namespace moa
