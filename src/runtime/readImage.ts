@@ -12,7 +12,9 @@ export async function readImage(folder: URL, path: string): Promise<Uint8Array> 
       throw damaged(`${name} of the package cannot be read`, error);
     }
   };
-  const [image, manifest] = await Promise.all([read(path), read('manifest.json')]);
+  // One after the other, so that of two files that are missing the same one is always named.
+  const image = await read(path);
+  const manifest = await read('manifest.json');
   const wanted = hashInManifest(manifest.toString('utf8'), path);
   const found = createHash('sha256').update(image).digest('hex');
   if (wanted !== found) throw damaged(`${path} is not the file that the package's manifest lists`);
