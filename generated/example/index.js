@@ -4,7 +4,7 @@ import { Plan } from 'moa-compile/runtime';
 
 /** What was compiled: shape, rules, rings, kernels. */
 export const definition = {
-    format: 3,
+    format: 4,
     shape: { layers: 2, queryHeads: 4, kvHeads: 2, headDim: 64 },
     limits: { sink: 64, page: 64, minSpan: 128 },
     mask: 'sinkWindow',
@@ -203,7 +203,7 @@ export const definition = {
             source: 'kernels/moa_prefill_fp16_d64_h4_kv2_sink64_m128.cu',
         },
     ],
-    prefill: { kind: 'prefillSchedule', cacheShare: 0.6, byCost: true },
+    prefill: { kind: 'prefillSchedule', cacheShare: 0.6, splitPages: 48, splitShare: 0.5, byCost: true },
     decode: { kind: 'decodeSchedule', minPages: 2, segmentPages: 6, balanced: true },
     cubins: {},
 };

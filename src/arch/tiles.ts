@@ -14,7 +14,7 @@ export interface PrefillTile {
 export interface WgmmaPrefillTile {
   /** Warpgroups that compute, of 64 rows each. */
   readonly groups: number;
-  /** Tiles of two pages of keys, and as many of values. */
+  /** Tiles of two pages of keys, and as many of values; of keys one more where queries are held in registers, which pass through it. */
   readonly stages: number;
   /** Whether queries have room in registers: a third of what the tensor cores read from shared memory is saved. */
   readonly holdsQueries: boolean;
@@ -53,7 +53,7 @@ export const prefillTiles: Readonly<Record<number, PrefillTile>> = Object.freeze
  * producer needs more than 24 registers for its way through the mask.
  */
 export const wgmmaPrefillTiles: Readonly<Record<number, WgmmaPrefillTile>> = Object.freeze({
-  64: { groups: 3, stages: 6, holdsQueries: false, producerRegisters: 32, computeRegisters: 160 },
+  64: { groups: 3, stages: 5, holdsQueries: false, producerRegisters: 32, computeRegisters: 160 },
   128: { groups: 2, stages: 3, holdsQueries: true, producerRegisters: 40, computeRegisters: 232 },
 });
 

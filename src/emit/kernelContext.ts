@@ -1,6 +1,6 @@
 /** What the templates may name: one flat record per kernel. Templates choose and place; everything is computed here. */
 import { paramStruct } from '../ir/kernelParams.ts';
-import type { AppendKernel, DecodeKernel, ElementType, KernelNode } from '../ir/nodes.ts';
+import type { AppendKernel, DecodeKernel, ElementType, KernelNode, WgmmaPrefillKernel } from '../ir/nodes.ts';
 import type { MaskShape } from '../mask/mask.ts';
 import { decodeSegmentWords } from '../passes/schedule/decodeSegments.ts';
 import { prefillItemWords } from '../passes/schedule/prefillItems.ts';
@@ -44,6 +44,7 @@ export interface WgmmaPrefillContext extends SharedContext, MaskContext {
   readonly holdsQueries: boolean;
   readonly producerRegisters: number;
   readonly computeRegisters: number;
+  readonly partialFloats: number;
   readonly itemBytes: number;
   readonly shape: PrefillContext['shape'];
 }
@@ -85,7 +86,7 @@ export function kernelContext(kernel: KernelNode, mask: MaskShape): KernelContex
     }
     case 'prefillWgmma': {
       const { groups, stages, holdsQueries, producerRegisters, computeRegisters } = kernel;
-      return { ...shared, ...maskContext(mask), groups, stages, holdsQueries, producerRegisters, computeRegisters, itemBytes: prefillItemWords * 4, shape: shapeOf(kernel) };
+      return { ...shared, ...maskContext(mask), groups, stages, holdsQueries, producerRegisters, computeRegisters, partialFloats: partialFloats(kernel), itemBytes: prefillItemWords * 4, shape: shapeOf(kernel) };
     }
     case 'decode':
       return {
@@ -117,9 +118,12 @@ export function kernelContext(kernel: KernelNode, mask: MaskShape): KernelContex
   }
 }
 
-/** Floats of the partial result of one split: for each query head of the group its output, maximum and sum, in rows of 16 bytes. */
-export function partialFloats(kernel: DecodeKernel): number {
-  return maxGroup(kernel) * (kernel.headDim + 4);
+/**
+ * Floats of the partial result of one split: for each row its output, maximum and sum. Of decode a row is a query head of the group, and has 16 bytes
+ * for maximum and sum.
+ */
+export function partialFloats(kernel: DecodeKernel | WgmmaPrefillKernel): number {
+  return kernel.role === 'decode' ? maxGroup(kernel) * (kernel.headDim + 4) : kernel.rows * (kernel.headDim + 2);
 }
 
 /** The largest group that a kernel takes: its own, or what unspecialised kernels are made for. */

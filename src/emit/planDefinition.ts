@@ -52,7 +52,7 @@ function kernelDefinition(kernel: KernelNode): KernelDefinition {
     threads,
     sharedBytes,
     rope: 'rope' in kernel && kernel.rope,
-    partialFloats: kernel.role === 'decode' ? partialFloats(kernel) : 0,
+    partialFloats: kernel.role === 'decode' || kernel.role === 'prefillWgmma' ? partialFloats(kernel) : 0,
     blocksPerSm: blocksPerSm(kernel),
     rows: 'rows' in kernel ? kernel.rows : 0,
     architectures,

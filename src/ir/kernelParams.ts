@@ -60,6 +60,8 @@ const fieldsOfRole: Readonly<Record<KernelRole, readonly ParamField[]>> = {
     ...prefillFields,
     int32('itemCount', 'work items'),
     pointer('ticket', 'uint32_t*', 'counter of items taken beyond the first of each block, 0 between launches'),
+    pointer('partials', 'float*', '[parts] results of items whose keys are cut in two, or null'),
+    pointer('partTickets', 'uint32_t*', '[parts / 2][warps] counters of finished parts, 0 between launches'),
   ],
   append: [
     pointer('q', 'uint16_t*', '[tokens][queryHeads][headDim], rotated in place; unused without RoPE'),

@@ -230,6 +230,9 @@ export interface PrefillSchedule {
   readonly kind: 'prefillSchedule';
   /** Heads are worked on together whose keys and values fit so large a part of the L2 cache. */
   readonly cacheShare: number;
+  /** An item of more pages than this, and than so large a part of what a block has to do for its sequence, is cut in two by its keys. */
+  readonly splitPages: number;
+  readonly splitShare: number;
   /** Items by their cost under the plan; otherwise by the position of their rows alone, the last rows of all heads first. */
   readonly byCost: boolean;
 }

@@ -4,7 +4,7 @@ import type { CacheLayout, DecodeSchedule, ElementType, KernelRole, ModelShape, 
 import type { Rule, SpanLimits } from './rule.ts';
 
 /** Changes when the runtime can no longer load older packages. */
-export const definitionFormat = 3;
+export const definitionFormat = 4;
 
 export interface RingGroupDefinition {
   /** KV heads whose rings are equal, rising. */
@@ -32,7 +32,7 @@ export interface KernelDefinition {
   readonly sharedBytes: number;
   /** Append and decode: rotates. Otherwise false. */
   readonly rope: boolean;
-  /** Decode: floats of one partial result. Otherwise 0. */
+  /** Decode, and prefill where items may be cut in two: floats of one partial result. Otherwise 0. */
   readonly partialFloats: number;
   /** Decode and prefill: blocks of a launch that run at once on one multiprocessor. Otherwise 0. */
   readonly blocksPerSm: number;

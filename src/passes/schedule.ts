@@ -4,7 +4,8 @@
  *
  *     kernels prefill (128 rows), decode
  *   becomes
- *     the same, and: prefill items in sections of 0.6 of the L2 cache, costed in pages of keys; decode blocks of at least 2 pages
+ *     the same, and: prefill items in sections of 0.6 of the L2 cache, costed in pages of keys, cut in two when they have over 48 pages and half of
+ *     what a block has to do for a sequence; decode blocks of at least 2 pages
  *
  * Invariant: none beyond those before; rows of an item are the kernels' own.
  */
@@ -26,11 +27,18 @@ const segmentBytes = 96 * 1024;
  */
 const cacheShare = 0.6;
 
+/**
+ * When an item of prefill is cut in two by its keys: where it is this part of what a block has to do for its sequence, so that its length shows at the
+ * end, and long enough to pay for another beginning, end and partial result (docs/kernels/prefill.md).
+ */
+const splitShare = 0.5;
+const splitPages = 48;
+
 export function schedule(module: KernelModule, { ablations }: Pick<PassContext, 'ablations'>): ScheduledModule {
   return {
     ...module,
     kind: 'scheduledModule',
-    prefill: { kind: 'prefillSchedule', cacheShare, byCost: !ablations.includes('unspecialised') },
+    prefill: { kind: 'prefillSchedule', cacheShare, splitPages, splitShare, byCost: !ablations.includes('unspecialised') },
     decode: { kind: 'decodeSchedule', minPages, segmentPages: Math.round(segmentBytes / module.layout.pageBytes), balanced: !ablations.includes('unspecialised') },
   };
 }

@@ -76,16 +76,19 @@ function wgmmaPrefillKernel(facts: Facts, { pageTokens }: CacheLayout, { special
   invariant(tile !== undefined, `there are prefill tiles for headDim ${facts.headDim}`);
   const { groups, stages, holdsQueries, producerRegisters, computeRegisters } = tile;
   const rows = 64 * groups;
-  const tiles = (rows + 2 * stages * 2 * pageTokens) * facts.headDim * 2;
-  const barriers = 4 * stages + 3 + 2 * 2;
+  // Queries in registers pass through one more stage of keys; others have two places.
+  const [keyStages, queryStages] = holdsQueries ? [stages + 1, 0] : [stages, 2];
+  const tiles = (queryStages * rows + (keyStages + stages) * 2 * pageTokens) * facts.headDim * 2;
+  const items = 4;
+  const barriers = 2 * (keyStages + stages + queryStages) + items + 1;
   return {
     ...facts,
     role: 'prefillWgmma',
     name: `moa_prefill_${headsName(facts)}_m${rows}_s${stages}_wgmma${specialised ? '' : '_any'}`,
     threads: (groups + 1) * 128,
     minBlocksPerSm: 1,
-    // Queries, keys and values, two items, what is known of each stage, barriers.
-    sharedBytes: Math.ceil((tiles + 2 * itemBytes + 16 * stages + 8 * barriers) / 16) * 16,
+    // Queries, keys and values, items, what is known of each stage of keys, barriers.
+    sharedBytes: Math.ceil((tiles + items * itemBytes + 16 * keyStages + 8 * barriers) / 16) * 16,
     rows,
     groups,
     stages,
@@ -98,7 +101,7 @@ function wgmmaPrefillKernel(facts: Facts, { pageTokens }: CacheLayout, { special
 
 const itemBytes = prefillItemWords * 4;
 /** What a block of prefill keeps of its way through the pages (templates/include/moa/prefill/mmaPrefill.cuh). */
-const walkBytes = 64;
+const walkBytes = 48;
 
 interface DecodeChoice {
   readonly architecture: Architecture;

@@ -9,6 +9,8 @@ import type { LayerLayout } from './sessionLayout.ts';
 interface ItemList {
   readonly buffer: DeviceBuffer;
   readonly count: number;
+  /** Items that are one of two parts. */
+  readonly parts: number;
 }
 
 /** The sequences of a call: their new tokens, and the tokens that they hold. */
@@ -45,7 +47,7 @@ export class BatchLists {
     let list = this.#items.get(key);
     if (list === undefined) {
       const built = cutPrefill(this.#plan, this.#lengths, layout, kernel, this.#device);
-      list = { buffer: this.#device.upload(built.words), count: built.count };
+      list = { buffer: this.#device.upload(built.words), count: built.count, parts: built.parts };
       this.#items.set(key, list);
     }
     return list;
@@ -57,7 +59,42 @@ export class BatchLists {
   }
 }
 
+/** Room for the partial results of items that are cut in two. Launches use it one after the other. */
+export class PartRoom {
+  readonly #device: Device;
+  #partials: DeviceBuffer | undefined;
+  #tickets: DeviceBuffer | undefined;
+
+  constructor(device: Device) {
+    this.#device = device;
+  }
+
+  /** Addresses of room for so many parts of a kernel: of results, and of a counter for each warp and pair of parts. 0 for no parts. */
+  of(parts: number, { partialFloats, threads }: Pick<KernelDefinition, 'partialFloats' | 'threads'>): { readonly partials: bigint; readonly partTickets: bigint } {
+    if (parts === 0) return { partials: 0n, partTickets: 0n };
+    const [bytes, tickets] = [parts * partialFloats * 4, (parts / 2) * (threads / 32)];
+    if (this.#partials === undefined || this.#partials.bytes < bytes) {
+      this.#partials?.dispose();
+      this.#partials = undefined;
+      this.#partials = this.#device.alloc(bytes);
+    }
+    if (this.#tickets === undefined || this.#tickets.bytes < tickets * 4) {
+      this.#tickets?.dispose();
+      this.#tickets = undefined;
+      this.#tickets = this.#device.upload(new Uint32Array(tickets));
+    }
+    return { partials: this.#partials.address, partTickets: this.#tickets.address };
+  }
+
+  dispose(): void {
+    this.#partials?.dispose();
+    this.#tickets?.dispose();
+    this.#partials = this.#tickets = undefined;
+  }
+}
+
 export class PrefillLists {
+  readonly parts: PartRoom;
   readonly #device: Device;
   readonly #plan: PlanDefinition;
   #last: { readonly key: string; readonly lists: BatchLists } | undefined;
@@ -65,32 +102,38 @@ export class PrefillLists {
   constructor(device: Device, plan: PlanDefinition) {
     this.#device = device;
     this.#plan = plan;
+    this.parts = new PartRoom(device);
   }
 
   /** Of these sequences; they end the lists of others. */
   of(lengths: SequenceLengths): BatchLists {
     const key = `${Array.from(lengths.cuSeqlens).join()};${Array.from(lengths.cached).join()}`;
     if (this.#last?.key !== key) {
-      this.dispose();
+      this.#endLists();
       this.#last = { key, lists: new BatchLists(this.#device, this.#plan, lengths) };
     }
     return this.#last!.lists;
   }
 
   dispose(): void {
+    this.#endLists();
+    this.parts.dispose();
+  }
+
+  #endLists(): void {
     this.#last?.lists.dispose();
     this.#last = undefined;
   }
 }
 
-type PrefillKernelFacts = Pick<KernelDefinition, 'rows' | 'blocksPerSm'>;
+type PrefillKernelFacts = Pick<KernelDefinition, 'rows' | 'blocksPerSm' | 'partialFloats'>;
 
 /** The work items of a launch on a GPU with so many multiprocessors and bytes of L2 cache. */
 export function cutPrefill(
   plan: PlanDefinition,
   { cuSeqlens, cached }: SequenceLengths,
   { rings, windows }: Pick<LayerLayout, 'rings' | 'windows'>,
-  { rows, blocksPerSm }: PrefillKernelFacts,
+  { rows, blocksPerSm, partialFloats }: PrefillKernelFacts,
   { l2Bytes, multiprocessors }: Pick<Device, 'l2Bytes' | 'multiprocessors'>,
 ): PrefillItems {
   const { shape, limits, layout, prefill } = plan;
@@ -102,6 +145,8 @@ export function cutPrefill(
     sectionBytes: prefill.cacheShare * l2Bytes,
     blocks: blocksPerSm * multiprocessors,
     byCost: prefill.byCost,
+    splitPages: partialFloats > 0 ? prefill.splitPages : Infinity,
+    splitShare: prefill.splitShare,
   };
   return prefillItems(cut, maskShapes[plan.mask]!(limits.sink), { cuSeqlens, cached, rings, kvHeads: shape.kvHeads, windows });
 }

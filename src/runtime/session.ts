@@ -146,7 +146,9 @@ export class Session implements Disposable {
       const mapOf = (buffer: DeviceBuffer, heads: number): Uint8Array =>
         this.device.tensorMap(buffer, { rows: tokens, columns: heads * headDim, boxRows: this.#plan.layout.pageTokens });
       const maps = { queryMap: mapOf(tensors.q, queryHeads), keyMap: mapOf(tensors.k, kvHeads), valueMap: mapOf(tensors.v, kvHeads) };
-      launch(state.prefill, Math.min(items.count, definition.blocksPerSm * this.device.multiprocessors), { ...maps, ...values, itemCount: items.count, ticket: this.#buffers.tickets.address });
+      const blocks = Math.min(items.count, definition.blocksPerSm * this.device.multiprocessors);
+      const parts = this.#prefillLists.parts.of(items.parts, definition);
+      launch(state.prefill, blocks, { ...maps, ...values, ...parts, itemCount: items.count, ticket: this.#buffers.tickets.address });
     } else {
       launch(state.prefill, items.count, { q: tensors.q.address, k: tensors.k.address, v: tensors.v.address, ...values });
     }

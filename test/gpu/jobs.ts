@@ -46,6 +46,11 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
       repeated(`250 prefills, ${family}`, { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], family }),
       repeated(`250 prefills in chunks, ${family}`, { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], chunk: 256, family }),
     ]),
+    repeated('250 prefills in chunks, cut in two', { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], chunk: 256, family: 'hopper', splitPages: 2 }),
+    repeated('250 prefills of headDim 64, cut in two', {
+      ...{ decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], family: 'hopper', splitPages: 3 },
+      ...{ shape: 'bf16_d64_4x2', rules: [alternating(4, [[0, 1, 2], [128, 0, 1], [0, 1, 1]])] },
+    }),
     repeated('250 decodes, e4m3', { decodes: 1, prefill: [700, 64, 129, 1, 300, 500, 0, 999], family: 'hopper', cacheType: 'e4m3', shape: 'bf16_d64_4x2', rules: [alternating(4, [[0, 1, 2], [128, 0, 1], [0, 1, 1]])] }),
     ...randomCases('prefill', { layers: 2, tiles: 100, bound: 1500 }, count(120), seed),
     ...randomCases('chunks', { layers: 2, chunks: true, decodes: 2, compareWhole: true, tiles: 60, bound: 1500 }, count(80), seed + 13),

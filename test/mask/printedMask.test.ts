@@ -49,7 +49,8 @@ void tiles(const Mask& mask, int sink) {
         for (int last = first; last < first + 6; ++last) {
             printf("tiles %d %d %d %d %d:", sink, mask.window, kColumns, first, last);
             const moa::TileSequence<Mask, kColumns> sequence(mask, first, last);
-            for (int t = sequence.last(); t >= 0; t = sequence.before(t)) {
+            for (int n = 0; n < sequence.count(); ++n) {
+                const int t = sequence.at(n);
                 printf(" %d%s", t, moa::allowsAll(mask, first, last, t * kColumns, (t + 1) * kColumns) ? "*" : "");
             }
             printf("\\n");

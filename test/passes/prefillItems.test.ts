@@ -6,7 +6,7 @@ import { countKeyPages } from '../../src/passes/schedule/keyPages.ts';
 import { prefillItems, prefillItemWords, type PrefillBatch, type PrefillCut } from '../../src/passes/schedule/prefillItems.ts';
 import { attends } from '../oracle/mask.ts';
 
-const cutOf = (part: Partial<PrefillCut>): PrefillCut => ({ rows: 4, sink: 0, page: 2, sectionBytes: Infinity, tokenBytes: 1, blocks: 1000, byCost: true, ...part });
+const cutOf = (part: Partial<PrefillCut>): PrefillCut => ({ rows: 4, sink: 0, page: 2, sectionBytes: Infinity, tokenBytes: 1, blocks: 1000, byCost: true, splitPages: Infinity, splitShare: 0, ...part });
 
 /** A batch whose rings have the window of the first head, one after the other in the page table. */
 function batchOf(lengths: readonly number[], windows: readonly number[], cached = lengths.map(() => 0)): PrefillBatch {
@@ -60,12 +60,18 @@ function countUpTo(values: readonly number[], wanted: number): number {
 
 function check(cut: PrefillCut, lengths: readonly number[], windows: readonly number[], cached: readonly number[]): void {
   const batch = batchOf(lengths, windows, [...cached]);
-  const { words, count, pages } = prefillItems(cut, sinkWindow(cut.sink), batch);
+  const { words, count, parts, pages } = prefillItems(cut, sinkWindow(cut.sink), batch);
   const expected = lengths.flatMap((length, sequence) =>
     windows.flatMap((window, head) =>
-      Array.from({ length: Math.ceil(length / cut.rows) }, (_, block) => [batch.cuSeqlens[sequence], length, block, head, window, cached[sequence], 100 * sequence + head, window].join()),
+      Array.from({ length: Math.ceil(length / cut.rows) }, (_, block) => {
+        const tokens = cached[sequence]!;
+        const visited = brutePages(cut.sink, cut.page, window, tokens, window, block * cut.rows, Math.min((block + 1) * cut.rows, length) - 1);
+        const newest = tokens > cut.sink ? (tokens - 1 - cut.sink) % window : 0;
+        return [batch.cuSeqlens[sequence], length, block, head, window, tokens, 100 * sequence + head, window, 0, visited, -1, newest].join();
+      }),
     ),
   );
+  expect(parts).toBe(0);
   const items = Array.from({ length: count }, (_, index) => [...words.subarray(index * prefillItemWords, (index + 1) * prefillItemWords)]);
   expect(words.length).toBe(count * prefillItemWords);
   expect(items.map((item) => item.join()).toSorted()).toEqual(expected.toSorted());
@@ -118,9 +124,60 @@ test('a section holds no more heads than keep every block busy', () => {
   expect(items.slice(0, 6).map(({ block }) => block)).toEqual([7, 6, 5, 4, 3, 2]);
 });
 
+describe('cut in two', () => {
+  const itemsOf = ({ words, count }: { readonly words: Int32Array; readonly count: number }): number[][] =>
+    Array.from({ length: count }, (_, index) => [...words.subarray(index * prefillItemWords, (index + 1) * prefillItemWords)]);
+  const rowsOf = (item: readonly number[]): string => [...item.slice(0, 8), item[11]].join();
+
+  test('the pages of rows go to one item, or to two: whole tiles first', () => {
+    const batches = fc.record({
+      facts: fc.record({ rows: fc.constantFrom(2, 4), page: fc.constantFrom(1, 2), sink: fc.nat(6), blocks: fc.constantFrom(1, 7, 1000), splitPages: fc.nat(9), splitShare: fc.constantFrom(0, 0.2, 1) }),
+      lengths: fc.array(fc.nat(40), { minLength: 1, maxLength: 3 }),
+      windows: fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 3 }),
+      held: fc.nat(30),
+    });
+    fc.assert(
+      fc.property(batches, ({ facts, lengths, windows, held }) => {
+        const [cut, batch] = [cutOf(facts), batchOf(lengths, windows, lengths.map((_, n) => (n % 2) * held))];
+        const whole = itemsOf(prefillItems({ ...cut, splitPages: Infinity }, sinkWindow(cut.sink), batch));
+        const built = prefillItems(cut, sinkWindow(cut.sink), batch);
+        const items = itemsOf(built);
+        const partsOf = (item: readonly number[]): number[][] => items.filter((other) => rowsOf(other) === rowsOf(item)).toSorted((a, b) => a[8]! - b[8]!);
+        expect(new Set(items.map(rowsOf)).size).toBe(whole.length);
+        for (const item of whole) {
+          const pages = item[9]!;
+          const ofSequence = whole.filter(([first, length]) => first === item[0] && length === item[1]).reduce((sum, other) => sum + other[9]!, 0);
+          const parts = partsOf(item);
+          if (pages <= Math.max(2, cut.splitPages, (cut.splitShare * ofSequence) / cut.blocks)) {
+            expect(parts).toEqual([item]);
+          } else {
+            const first = 2 * Math.ceil(pages / 4);
+            expect(parts.map((part) => part.slice(8, 10))).toEqual([[0, first], [first, pages - first]]);
+            expect(parts[1]![10]).toBe(parts[0]![10]! + 1);
+          }
+        }
+        const numbers = items.map((item) => item[10]!).filter((part) => part >= 0);
+        expect(numbers.toSorted((a, b) => a - b)).toEqual(Array.from({ length: built.parts }, (_, part) => part));
+        expect(built.pages).toBe(whole.reduce((sum, item) => sum + item[9]!, 0));
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test('where one sequence is cut does not depend on the others', () => {
+    const cut = cutOf({ rows: 4, page: 2, blocks: 4, splitPages: 3, splitShare: 0.5 });
+    const cutsOf = (lengths: number[]): string[] => itemsOf(prefillItems(cut, sinkWindow(0), batchOf(lengths, [32, 9]))).filter((item) => item[0] === 0 && item[1] === 32).map((item) => [item[2], item[3], item[8], item[9]].join()).toSorted();
+    expect(cutsOf([32, 200, 3])).toEqual(cutsOf([32]));
+  });
+
+  test('not without costs', () => {
+    expect(prefillItems(cutOf({ rows: 4, page: 2, byCost: false, splitPages: 3 }), sinkWindow(0), batchOf([32], [32])).parts).toBe(0);
+  });
+});
+
 test('no sequences, and only empty ones, give no items', () => {
   for (const lengths of [[], [0], [0, 0]]) {
-    expect(prefillItems(cutOf({ rows: 128, page: 64, sink: 64 }), sinkWindow(64), batchOf(lengths, [64, 128]))).toEqual({ words: new Int32Array(), count: 0, pages: 0 });
+    expect(prefillItems(cutOf({ rows: 128, page: 64, sink: 64 }), sinkWindow(64), batchOf(lengths, [64, 128]))).toEqual({ words: new Int32Array(), count: 0, parts: 0, pages: 0 });
   }
 });
 

@@ -55,11 +55,12 @@ export function caseArbitrary(options: CaseOptions = {}): fc.Arbitrary<Case> {
         shufflePages: fc.boolean(),
         multiprocessors: fc.constantFrom(1, 3, 8, 32),
         family: fc.constantFrom<KernelFamily>('mmaSync', 'hopper'),
+        splitPages: fc.constantFrom(0, 2, 3, 5, Infinity),
         chunk: fc.oneof(fc.constantFrom(1, 63, 64, 65, 128, 200), fc.integer({ min: 17, max: 300 })),
       }),
     )
-    .map(({ picks, chunk, ...facts }) => {
-      const base: Case = { ...facts, ...(options.chunks === true ? { chunk } : {}), prefill: [], compareWhole: options.compareWhole ?? false, rope: options.rope ?? false, ...options.with };
+    .map(({ picks, chunk, splitPages, ...facts }) => {
+      const base: Case = { ...facts, ...(splitPages === Infinity ? {} : { splitPages }), ...(options.chunks === true ? { chunk } : {}), prefill: [], compareWhole: options.compareWhole ?? false, rope: options.rope ?? false, ...options.with };
       return { ...base, prefill: choosePrefill(base, picks, tiles) };
     });
 }

@@ -28,6 +28,8 @@ export interface Case {
   readonly family?: KernelFamily;
   /** Of keys and values; the element type by default. With `e4m3` only the normal lane, and no `compareWhole`. */
   readonly cacheType?: CacheType;
+  /** Items of prefill with more pages of keys than this are cut in two, where the kernel can; those of the schedule by default. */
+  readonly splitPages?: number;
   /** What decode goes without. */
   readonly ablations?: readonly Ablation[];
   /** Pages are taken from the pool in a random order. */
@@ -47,8 +49,16 @@ export interface Case {
 export const ropeTheta = 10000;
 
 /** The plan of a case. */
-export function specOf({ shape, rules, rope, family, cacheType, ablations }: Case): PlanSpec {
-  return { shape, rules, rope: rope ?? false, family: family ?? 'mmaSync', cacheType: cacheType ?? 'element', ablations: ablations ?? [] };
+export function specOf({ shape, rules, rope, family, cacheType, ablations, splitPages }: Case): PlanSpec {
+  return {
+    shape,
+    rules,
+    rope: rope ?? false,
+    family: family ?? 'mmaSync',
+    cacheType: cacheType ?? 'element',
+    ablations: ablations ?? [],
+    ...(splitPages === undefined ? {} : { splitPages }),
+  };
 }
 
 /** The mask of each head of a layer. */

@@ -13,9 +13,9 @@ const itemRows = (family: KernelFamily, headDim: number): number => (family === 
 interface Visited {
   /** Of new tokens, numbered from the first new token on. */
   readonly own: readonly number[];
-  /** Of the ring, and its rows that hold a token. */
-  readonly ring: number;
-  readonly ringRows: number;
+  /** Of the ring. */
+  readonly sink: readonly number[];
+  readonly window: readonly number[];
 }
 
 const visitedCache = new Map<string, Visited>();
@@ -25,20 +25,57 @@ function visitedPages(mask: OracleMask, first: number, last: number, cached: num
   const cacheKey = `${mask.sink} ${mask.window} ${first} ${last} ${cached} ${ringWindow}`;
   const known = visitedCache.get(cacheKey);
   if (known !== undefined) return known;
-  const [own, sinkPages, windowPages] = [new Set<number>(), new Set<number>(), new Set<number>()];
+  const [own, sink, window] = [new Set<number>(), new Set<number>(), new Set<number>()];
   for (let i = first; i <= last; i += 1) {
     for (let j = 0; j <= i; j += 1) {
       if (!attends(mask, i, j)) continue;
       if (j >= cached) own.add(Math.floor((j - cached) / pageTokens));
-      else if (j < mask.sink) sinkPages.add(Math.floor(j / pageTokens));
-      else windowPages.add(Math.floor(((j - mask.sink) % ringWindow) / pageTokens));
+      else if (j < mask.sink) sink.add(Math.floor(j / pageTokens));
+      else window.add(Math.floor(((j - mask.sink) % ringWindow) / pageTokens));
     }
   }
-  const held = Math.min(cached - mask.sink, ringWindow);
-  const rowsOf = (pages: Set<number>, slots: number): number => [...pages].reduce((sum, page) => sum + Math.min(pageTokens, slots - page * pageTokens), 0);
-  const visited = { own: [...own], ring: sinkPages.size + windowPages.size, ringRows: rowsOf(sinkPages, Math.min(cached, mask.sink)) + rowsOf(windowPages, held) };
+  const visited = { own: [...own], sink: [...sink], window: [...window] };
   visitedCache.set(cacheKey, visited);
   return visited;
+}
+
+/** Rows of ring pages that hold a token. */
+const ringRows = (pages: readonly number[], slots: number): number => pages.reduce((sum, page) => sum + Math.min(pageTokens, slots - page * pageTokens), 0);
+
+/** The names of pages in the order in which they are visited: from the diagonal back, the ring from its newest token back, the sink. */
+function inOrder({ own, sink, window }: Visited, mask: OracleMask, cached: number, ringWindow: number): string[] {
+  const newest = Math.floor(((cached - 1 - mask.sink) % ringWindow) / pageTokens);
+  const ringPages = Math.ceil(ringWindow / pageTokens);
+  const behind = (page: number): number => (newest - page + ringPages) % ringPages;
+  const falling = (a: number, b: number): number => b - a;
+  return [
+    ...own.toSorted(falling).map((page) => `new ${page}`),
+    ...window.toSorted((a, b) => behind(a) - behind(b)).map((page) => `window ${page}`),
+    ...sink.toSorted(falling).map((page) => `sink ${page}`),
+  ];
+}
+
+interface Products {
+  /** Of 64 rows with a tile of two pages, and with one page: S, and O. */
+  readonly wide: number;
+  readonly narrow: number;
+  /** Pages copied, twice where one stands in for two. */
+  readonly pages: number;
+}
+
+/** Of an item, or of a part of one, that visits `pages`; for each of its groups of 64 rows with a row the pages that it attends. */
+function productsOf(pages: readonly string[], groups: readonly ReadonlySet<string>[], skips: boolean): Products {
+  const steps = Array.from({ length: Math.ceil(pages.length / 2) }, (_, n) => pages.slice(2 * n, 2 * n + 2));
+  // Three groups leave out steps without a key for them; a group without any computes the last.
+  const computed = groups.map((attended) => {
+    const own = steps.map((_, n) => n).filter((n) => !skips || steps[n]!.some((page) => attended.has(page)));
+    return own.length > 0 ? own : [steps.length - 1];
+  });
+  // One page is half a tile, but where a group begins with it.
+  const isNarrow = (n: number): boolean => steps[n]!.length === 1 && computed.every(([first]) => first !== n);
+  const all = computed.flat();
+  const narrow = all.filter(isNarrow).length;
+  return { wide: all.length - narrow, narrow, pages: pages.length + (pages.length % 2 === 1 && !isNarrow(steps.length - 1) ? 1 : 0) };
 }
 
 function expectEqual(what: string, found: number, expected: number): void {
@@ -52,24 +89,36 @@ export function checkPrefillCounts(device: Device, testCase: Case, layer: number
   const masks = masksOf(testCase, layer);
   const groupSize = queryHeads / kvHeads;
   const rows = itemRows(family, headDim);
-  let [items, pages, pairs, singles, copiedPages, copiedRows, zeroRows, tokens, kept] = [0, 0, 0, 0, 0, 0, 0, 0, 0];
+  const longest = family === 'hopper' ? Math.max(2, testCase.splitPages ?? Infinity) : Infinity;
+  let [items, pages, wide, narrow, copiedPages, parts, copiedRows, zeroRows, tokens, kept] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+  /** Items in which a group of 64 rows has one. */
+  const itemsOfGroup = Array.from({ length: rows / 64 }, () => 0);
   for (const [begin, end] of chunk) {
     tokens += end - begin;
     masks.forEach((mask, head) => {
       const ringWindow = ringMask(masks, groupSize, Math.floor(head / groupSize)).window;
       for (let first = begin; first < end; first += rows) {
         const last = Math.min(first + rows, end) - 1;
-        const { own, ring, ringRows } = visitedPages(mask, first, last, begin, ringWindow);
-        const visited = own.length + ring;
-        items += 1;
-        pages += visited;
-        // A tile has two pages. An item's first one is whole, its last one may be half.
-        pairs += visited === 1 ? 1 : Math.floor(visited / 2);
-        singles += visited === 1 ? 0 : visited % 2;
-        copiedPages += visited === 1 ? 2 : visited;
-        const live = own.map((page) => Math.min((page + 1) * pageTokens, end - begin) - page * pageTokens).reduce((a, b) => a + b, 0);
-        copiedRows += last - first + 1 + 2 * (live + ringRows);
-        zeroRows += rows - (last - first + 1) + 2 * ((own.length + ring) * pageTokens - live - ringRows);
+        const visited = visitedPages(mask, first, last, begin, ringWindow);
+        const order = inOrder(visited, mask, begin, ringWindow);
+        const groups = Array.from({ length: Math.ceil((last + 1 - first) / 64) }, (_, n) =>
+          new Set(inOrder(visitedPages(mask, first + 64 * n, Math.min(first + 64 * n + 63, last), begin, ringWindow), mask, begin, ringWindow)),
+        );
+        const cut = order.length > longest ? 2 * Math.ceil(order.length / 4) : order.length;
+        for (const part of [order.slice(0, cut), order.slice(cut)].filter(({ length }) => length > 0)) {
+          const products = productsOf(part, groups, rows > 128);
+          items += 1;
+          wide += products.wide;
+          narrow += products.narrow;
+          copiedPages += products.pages;
+          groups.forEach((_, n) => (itemsOfGroup[n]! += 1));
+        }
+        if (cut < order.length) parts += 2 * groups.length;
+        pages += order.length;
+        const live = visited.own.map((page) => Math.min((page + 1) * pageTokens, end - begin) - page * pageTokens).reduce((a, b) => a + b, 0)
+          + ringRows(visited.sink, Math.min(begin, mask.sink)) + ringRows(visited.window, Math.min(begin - mask.sink, ringWindow));
+        copiedRows += last - first + 1 + 2 * live;
+        zeroRows += rows - (last - first + 1) + 2 * (order.length * pageTokens - live);
       }
     });
     for (let kvHead = 0; kvHead < kvHeads; kvHead += 1) {
@@ -82,9 +131,17 @@ export function checkPrefillCounts(device: Device, testCase: Case, layer: number
   if (family === 'hopper') {
     expectEqual('bytes that prefill copied in bulk', counters.bulkCopyBytes, (items * rows + 2 * copiedPages * pageTokens) * rowBytes);
     expectEqual('bytes that prefill copied otherwise', counters.asyncCopyBytes, 0);
-    // Of each warp: S over headDim, O over the keys of a tile; and in each block one S more, when there is no further item.
+    // Of each of four warps: S over headDim, O over the keys of a tile. One S more where a group comes to an item without a row for it, or to the end:
+    // how often that is depends on which block takes which item, but where all items are alike.
+    const computed = 4 * ((wide + narrow) * (headDim / 16) + wide * 8 + narrow * 4);
     const blocks = Math.min(items, device.multiprocessors);
-    expectEqual('products of warpgroups of prefill', counters.wgmma, (rows / 16) * ((pairs + singles + blocks) * (headDim / 16) + pairs * 8 + singles * 4));
+    const least = itemsOfGroup.map((own) => (own === items ? blocks : Math.min(own, 1)));
+    const most = itemsOfGroup.map((own) => (own === items ? blocks : own));
+    const more = (counters.wgmma - computed) / (4 * (headDim / 16));
+    const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+    if (more < sum(least) || more > sum(most)) {
+      throw new Error(`products of warpgroups of prefill: ${counters.wgmma} counted, ${computed} and ${sum(least)} to ${sum(most)} more S are needed, not ${more}`);
+    }
   } else {
     expectEqual('bytes that prefill copied to shared memory', counters.asyncCopyBytes, copiedRows * rowBytes);
     expectEqual('zero fills of prefill', counters.zeroFills, (zeroRows * rowBytes) / 16);
@@ -92,7 +149,7 @@ export function checkPrefillCounts(device: Device, testCase: Case, layer: number
     expectEqual('matrix products of prefill', counters.mma, pages * 2 * (rows / 16) * (pageTokens / 8) * (headDim / 16));
   }
   const rotated = testCase.rope === true ? tokens * (queryHeads + kvHeads) * rowBytes : 0;
-  const results = tokens * queryHeads * (rowBytes + 4);
+  const results = tokens * queryHeads * (rowBytes + 4) + parts * 64 * (headDim + 2) * 4;
   expectEqual('bytes stored by append and prefill', counters.globalStoreBytes, (kept * 2 * rowBytes) / (testCase.cacheType === 'e4m3' ? 2 : 1) + rotated + results + (tokens > 0 ? chunk.length * 4 : 0));
   if (family === 'mmaSync' && items > counters.blocks) throw new Error(`${counters.blocks} blocks ran for ${items} blocks of rows`);
 }

@@ -25,6 +25,8 @@ export interface PlanSpec {
   readonly family?: KernelFamily;
   readonly cacheType?: CacheType;
   readonly ablations?: readonly Ablation[];
+  /** Items of prefill with more pages than this are cut in two. */
+  readonly splitPages?: number;
 }
 
 export interface CompiledSpec {
@@ -54,7 +56,9 @@ export function compileSpec(spec: PlanSpec): CompiledSpec {
   };
   const context = { architectures: [architecture], elementTypes: [elementType], rope: spec.rope, cacheType: spec.cacheType ?? 'element', ablations: spec.ablations ?? [], mask } as const;
   const scheduled = runPasses(module, pipeline, context) as ScheduledModule;
-  return { definition: planDefinition(scheduled, mask, {}), kernels: scheduled.kernels, mask };
+  const definition = planDefinition(scheduled, mask, {});
+  const prefill = spec.splitPages === undefined ? definition.prefill : { ...definition.prefill, splitPages: spec.splitPages, splitShare: 0 };
+  return { definition: { ...definition, prefill }, kernels: scheduled.kernels, mask };
 }
 
 function lowestTerms(spec: RuleSpec): OracleRule {

@@ -42,6 +42,8 @@ const chunkCases: Readonly<Record<string, Case>> = {
   'chunks of headDim 128 in bulk, with RoPE': { ...chunked, family: 'hopper', shape: 'bf16_d128_3x1', rules: [[short, middling, dense]], prefill: [370, 131], chunk: 193, rope: true, seed: 16, multiprocessors: 2 },
   'chunks with a short sink': { ...chunked, shape: 'bf16_d64_2x1_sink4', rules: [[short, middling]], prefill: [300, 3], chunk: 70, seed: 17 },
   'chunks with a short sink in bulk': { ...chunked, family: 'hopper', shape: 'bf16_d64_2x1_sink4', rules: [[short, middling]], prefill: [300, 3], chunk: 210, seed: 18 },
+  'chunks in bulk, cut in two': { ...chunked, family: 'hopper', prefill: [400, 65, 20], chunk: 100, seed: 20, splitPages: 0 },
+  'chunks of headDim 128 in bulk, cut in two, one-hot': { ...chunked, family: 'hopper', lane: 'oneHot', shape: 'bf16_d128_3x1', rules: [[short, middling, dense]], prefill: [370, 131], chunk: 193, seed: 21, splitPages: 3, multiprocessors: 2 },
   'chunks without a sink in bulk': { ...chunked, family: 'hopper', shape: 'bf16_d64_2x2_sink0', rules: [[short, middling]], prefill: [200, 3], chunk: 63, seed: 19 },
 };
 
@@ -55,6 +57,8 @@ describe('quick', () => {
     await relations.seedsDoNotMatter(target, { ...mixed, bound: 700, rules: [[dense, dense, dense, dense]], decodes: 4, multiprocessors: 32, prefill: [640] });
     // Few stages: the producer is soon where others still read.
     await relations.seedsDoNotMatter(target, { ...chunkCases['chunks of headDim 128 in bulk, with RoPE']!, decodes: 0 });
+    // Which of two parts is the last to end.
+    await relations.seedsDoNotMatter(target, { ...chunkCases['chunks of headDim 128 in bulk, cut in two, one-hot']!, lane: 'normal', decodes: 0, multiprocessors: 8 });
   });
 
   test('capture is eager, and prefill batch invariant', { timeout }, async () => {

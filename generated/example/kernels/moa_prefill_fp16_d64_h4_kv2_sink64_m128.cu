@@ -71,7 +71,7 @@ struct Config {
 
 using Kernel = moa::MmaPrefill<Config, Mask>;
 static_assert(Kernel::kSharedBytes == 32864, "selectTiles and the kernel agree on shared memory");
-static_assert(sizeof(moa::PrefillItem) == 32, "the schedule writes items of 32 bytes");
+static_assert(sizeof(moa::PrefillItem) == 48, "the schedule writes items of 48 bytes");
 
 MOA_KERNEL(moa_prefill_fp16_d64_h4_kv2_sink64_m128, Params, 128, 2) {
     Kernel::run(p);

@@ -7,8 +7,7 @@
 namespace moa {
 
 /// The tiles of `kColumns` keys that hold an allowed pair for query rows first .. last, from the last tile to the first:
-/// beginning at the diagonal, the softmax maximum is finite early. `for (int t = s.last(); t >= 0; t = s.before(t))`. Tiles count from key
-/// `origin` on; keys before it are not visited.
+/// beginning at the diagonal, the softmax maximum is finite early. Tiles count from key `origin` on; keys before it are not visited.
 template <class Mask, int kColumns>
 class TileSequence {
     static constexpr int kTop = Mask::kIntervals - 1;
@@ -18,21 +17,27 @@ public:
         add<kTop>(mask, firstRow, lastRow, origin, (lastRow - origin) / kColumns + 1);
     }
 
-    /// The first tile to visit: the one with the largest keys.
-    MOA_DEVICE int last() const { return end_[kTop] - 1; }
-
-    /// The tile to visit after `tile`, or -1.
-    MOA_DEVICE int before(int tile) const {
-        --tile;
-        if (tile >= begin_[kTop]) return tile;
+    /// How many tiles there are.
+    MOA_DEVICE int count() const {
+        int tiles = 0;
 #pragma unroll
-        for (int interval = kTop - 1; interval >= 0; --interval) {
-            if (tile >= begin_[interval]) return minimum(tile, end_[interval] - 1);
+        for (int interval = 0; interval <= kTop; ++interval) tiles += size(interval);
+        return tiles;
+    }
+
+    /// Tile n of them; n is less than count().
+    MOA_DEVICE int at(int n) const {
+#pragma unroll
+        for (int interval = kTop; interval > 0; --interval) {
+            if (n < size(interval)) return end_[interval] - 1 - n;
+            n -= size(interval);
         }
-        return -1;
+        return end_[0] - 1 - n;
     }
 
 private:
+    MOA_DEVICE int size(int interval) const { return maximum(0, end_[interval] - begin_[interval]); }
+
     template <int kInterval>
     MOA_DEVICE void add(const Mask& mask, int firstRow, int lastRow, int origin, int limit) {
         begin_[kInterval] = maximum(0, mask.template begin<kInterval>(firstRow) - origin) / kColumns;
@@ -52,6 +57,17 @@ MOA_DEVICE bool allows(const Mask& mask, int i, int j) {
         return here;
     } else {
         return here || allows<Mask, kInterval - 1>(mask, i, j);
+    }
+}
+
+/// Whether a row of first .. last attends a key of [begin, end), or might: no for tiles that hold no allowed pair.
+template <class Mask, int kInterval = Mask::kIntervals - 1>
+MOA_DEVICE bool allowsAny(const Mask& mask, int first, int last, int begin, int end) {
+    const bool here = mask.template begin<kInterval>(first) < end && begin < mask.template end<kInterval>(last);
+    if constexpr (kInterval == 0) {
+        return here;
+    } else {
+        return here || allowsAny<Mask, kInterval - 1>(mask, first, last, begin, end);
     }
 }
 

@@ -14,19 +14,34 @@ struct alignas(16) PrefillItem {
     int cached;       ///< tokens in the ring
     int tableOffset;  ///< of the ring's first page in the page table
     int ringWindow;   ///< slots behind the ring's sink
+    int firstPage;    ///< of the pages that its rows visit (KeyPages), those from this one on
+    int pages;        ///< so many
+    int part;         ///< none, or the number of its partial result: item part ^ 1 visits the other pages of these rows
+    int newest;       ///< window slot of the newest cached token; where one lies behind the sink
 
-    static constexpr int kWords = 8;
+    static constexpr int kWords = 12;
+    static constexpr int kWhole = -1;
 
-    static MOA_DEVICE PrefillItem of(const Vec16& head, const Vec16& tail) {
-        return PrefillItem{static_cast<int>(head.w[0]), static_cast<int>(head.w[1]), static_cast<int>(head.w[2]), static_cast<int>(head.w[3]),
-                           static_cast<int>(tail.w[0]), static_cast<int>(tail.w[1]), static_cast<int>(tail.w[2]), static_cast<int>(tail.w[3])};
+    MOA_DEVICE bool isPart() const { return part != kWhole; }
+
+    /// `word(i)` is its word i.
+    template <class Word>
+    static MOA_DEVICE PrefillItem of(const Word& word) {
+        return PrefillItem{word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7), word(8), word(9), word(10), word(11)};
+    }
+
+    /// Read by `load(i)`, its 16 bytes i.
+    template <class Load>
+    static MOA_DEVICE PrefillItem ofVectors(const Load& load) {
+        const Vec16 vectors[kWords / 4] = {load(0), load(1), load(2)};
+        return of([&](int i) { return static_cast<int>(vectors[i / 4].w[i % 4]); });
     }
 };
 
 /// Item `index` of a list in global memory.
 MOA_DEVICE PrefillItem loadPrefillItem(const PrefillItem* items, int index) {
     const Vec16* words = reinterpret_cast<const Vec16*>(items + index);
-    return PrefillItem::of(loadGlobal(words), loadGlobal(words + 1));
+    return PrefillItem::ofVectors([&](int i) { return loadGlobal(words + i); });
 }
 
 }  // namespace moa

@@ -2,6 +2,7 @@
 #pragma once
 #include <moa/prefill/wgmmaRoom.cuh>
 #include <moa/primitives/barrier.cuh>
+#include <moa/primitives/bulkCopy.cuh>
 #include <moa/primitives/count.cuh>
 #include <moa/primitives/ldmatrix.cuh>
 #include <moa/primitives/wgmma.cuh>
@@ -15,17 +16,17 @@ class WgmmaCompute : WgmmaRoom<Config> {
     using Room = WgmmaRoom<Config>;
     using Step = PrefillStep;
     static constexpr bool kHoldsQueries = Config::kHoldsQueries;
-    using Room::kHeadDim, Room::kGroups, Room::kStages, Room::kRows, Room::kColumns, Room::kChunks, Room::kItems, Room::kPageBlockBytes,
-          Room::kQueryBlockBytes, Room::kKeyBlockBytes, Room::fullKey, Room::emptyKey, Room::fullValue, Room::emptyValue,
-          Room::fullQuery, Room::emptyQuery, Room::fullItem, Room::emptyItem, Room::keys, Room::values, Room::itemSlot,
-          Room::stepSlot;
+    using Room::kHeadDim, Room::kGroups, Room::kStages, Room::kKeyStages, Room::kQueryStages, Room::kComputeWarps, Room::kRows, Room::kColumns, Room::kChunks,
+          Room::kItems, Room::kSkipsSteps, Room::kPageBlockBytes, Room::kQueryBlockBytes, Room::kKeyBlockBytes, Room::fullKey, Room::emptyKey, Room::fullValue, Room::emptyValue,
+          Room::fullQuery, Room::emptyQuery, Room::emptyItem, Room::keys, Room::values, Room::itemSlot, Room::stepSlot, Room::loadItem;
+    static constexpr int kTurnThreads = 256;  ///< of a group and the one before it
 
     /// The warp's 16 rows of Q, as the A fragments of Q K^T, where registers have room: then they are read from shared memory once an item.
     struct Queries {
         uint32_t fragments[kHoldsQueries ? kHeadDim / 16 : 1][4];
 
-        MOA_DEVICE void load() {
-            const SwizzledRow<kRows> row(sharedBase() ^ ((laneIndex() >> 4) * kChunkBytes), warpIndex() * 16 + (laneIndex() & 15));
+        MOA_DEVICE void load(SharedAddress from) {
+            const SwizzledRow<kRows> row(from ^ ((laneIndex() >> 4) * kChunkBytes), warpIndex() * 16 + (laneIndex() & 15));
 #pragma unroll
             for (int i = 0; i < kHeadDim / 16; ++i) ldmatrixX4(fragments[i], row.at(2 * i, 0));
         }
@@ -38,16 +39,32 @@ class WgmmaCompute : WgmmaRoom<Config> {
     };
 
     struct Turns {
-        Turn<kStages> key;
+        Turn<kKeyStages> key;
         Turn<kStages> value;
+        Turn<kStages> pendingValue;  ///< where steps are skipped: there `value` is behind it
+
+        /// The values that the present probabilities are for.
+        MOA_DEVICE const Turn<kStages>& pending() const { return kSkipsSteps ? pendingValue : value; }
+        Turn<kHoldsQueries ? 1 : kQueryStages> query;
         Turn<kItems> item;
-        uint32_t queryParity = 0;
+    };
+
+    enum class Next {
+        item,     ///< which has rows of this group
+        nothing,  ///< for this group; it has to pass by the item
+        end,
+    };
+
+    /// What comes next, and the stage (of keys, where queries are held in registers) that has its queries.
+    struct Taken {
+        Next next;
+        int stage;
     };
 
 public:
     template <class Params>
     static MOA_DEVICE void compute(const Params& p, int group) {
-        if (group == kGroups - 1) namedBarrierArrive(turnOf(0), 256);  // group 0 begins
+        if (group == kGroups - 1) namedBarrierArrive(turnOf(0), kTurnThreads);  // group 0 begins
         Turns turns;
         float output[kHeadDim / 2];
         float scores[kColumns / 2];
@@ -57,119 +74,221 @@ public:
 
         Queries queries;
         Step step;
-        // An item's first S is computed together with the last O += P V of the item before.
-        bool more = takeItem(queries, step, turns);
-        wgmmaFence();
-        multiplyKeys<kColumns>(scores, queries, group, turns.key.index);
-        wgmmaCommit();
-        wgmmaWait<0>(scores);
-#pragma unroll 1
-        while (more) {
-            const int slot = turns.item.index;
-            const SharedAddress item = itemSlot(slot);
-            releaseKeys(turns, step);
-            maskScores<kColumns>(p, scores, item, step, group);
-            softmax.maximum[0] = softmax.maximum[1] = kNegativeInfinity;
-            softmax.sum[0] = softmax.sum[1] = 0.0f;
-            float correction[2];
-            updateSoftmax<kColumns>(scores, softmax, correction);
-            packProbabilities<kColumns>(probabilities, scores);
-#pragma unroll
-            for (int i = 0; i < kHeadDim / 2; ++i) output[i] = 0.0f;
-
-            bool narrow = false;
-#pragma unroll 1
-            while (!step.isLast() && !narrow) {
-                mbarrierWait(fullKey(turns.key.index), turns.key.parity);
-                step = loadStep(turns.key.index);
-                narrow = !step.second.exists();
-                if (narrow) {
-                    float half[kPageTokens / 2];
-                    advance<kPageTokens>(p, half, probabilities, output, softmax, item, step, queries, group, turns);
-                } else {
-                    advance<kColumns>(p, scores, probabilities, output, softmax, item, step, queries, group, turns);
-                }
+        for (;;) {
+            Taken taken = takeItem(queries, step, group, turns);
+            if (taken.next == Next::end) break;
+            if (taken.next == Next::nothing) {
+                passItem(group, turns);
+                continue;
             }
-            turns.item.advance();
-            mbarrierWait(fullValue(turns.value.index), turns.value.parity);
-            if (narrow) {
-                more = endItem<kPageTokens>(p, slot, output, scores, probabilities, softmax, queries, step, group, turns);
-            } else {
-                more = endItem<kColumns>(p, slot, output, scores, probabilities, softmax, queries, step, group, turns);
+            if constexpr (kHoldsQueries) release(emptyKey(taken.stage));
+            wgmmaFence();
+            multiplyKeys<kColumns>(scores, queries, queriesOf(group, taken.stage), keys(turns.key.index()));
+            wgmmaCommit();
+            wgmmaWait<0>(scores);
+            // From here on an item's first S is computed together with the last O += P V of the item before.
+#pragma unroll 1
+            while (taken.next == Next::item) {
+                const int slot = turns.item.index();
+                const SharedAddress item = itemSlot(slot);
+                releaseKeys(turns);
+                softmax.maximum[0] = softmax.maximum[1] = kNegativeInfinity;
+                softmax.sum[0] = softmax.sum[1] = 0.0f;
+#pragma unroll
+                for (int i = 0; i < kHeadDim / 2; ++i) output[i] = 0.0f;
+
+#pragma unroll 1
+                for (bool first = true;; first = false) {
+                    absorb<kColumns>(p, scores, probabilities, output, softmax, item, step, first, group, turns);
+                    if (!takeStep(step, group, turns)) break;
+                    if (step.fillsTile()) {
+                        multiply<kColumns>(scores, probabilities, output, queries, group, taken.stage, turns);
+                    } else {
+                        float half[kPageTokens / 2];
+                        multiply<kPageTokens>(half, probabilities, output, queries, group, taken.stage, turns);
+                        absorb<kPageTokens>(p, half, probabilities, output, softmax, item, step, false, group, turns);
+                        break;
+                    }
+                }
+                turns.item.advance();
+                mbarrierWait(fullValue(turns.pending().index()), turns.pending().parity());
+                if (step.fillsTile()) {
+                    wgmmaFence();
+                    multiplyValues<kColumns>(output, probabilities, turns.pending().index());
+                    wgmmaCommit();
+                } else {
+                    wgmmaFence();
+                    multiplyValues<kPageTokens>(output, probabilities, turns.pending().index());
+                    wgmmaCommit();
+                }
+                taken = endItem(p, slot, output, scores, softmax, queries, step, group, taken.stage, turns);
             }
         }
     }
 
 private:
-    /// Waits for the next item, and for what its first S is made of. False when there is none.
-    static MOA_DEVICE bool takeItem(Queries& queries, Step& step, Turns& turns) {
-        mbarrierWait(fullItem(turns.item.index), turns.item.parity);
-        if (loadShared<int>(itemSlot(turns.item.index) + 4) == 0) return false;
-        mbarrierWait(fullKey(turns.key.index), turns.key.parity);
-        step = loadStep(turns.key.index);
-        mbarrierWait(fullQuery(), turns.queryParity);
-        turns.queryParity ^= 1;
+    /// Waits for the next item, for its queries, and for the keys of its first step with a key for this group. Queries in registers leave their stage with
+    /// the caller.
+    static MOA_DEVICE Taken takeItem(Queries& queries, Step& step, int group, Turns& turns) {
+        mbarrierWait(fullKey(turns.key.index()), turns.key.parity());
+        if (readStep(turns.key.index()).isEnd()) return Taken{Next::end, turns.key.index()};
+        const SharedAddress item = itemSlot(turns.item.index());
+        if (loadShared<int>(item + 8) * kRows + 64 * group >= loadShared<int>(item + 4)) return Taken{Next::nothing, turns.key.index()};
+        int stage;
         if constexpr (kHoldsQueries) {
-            queries.load();
-            release(emptyQuery());
+            stage = turns.key.index();
+            queries.load(keys(stage));
+            turns.key.advance();
+            mbarrierWait(fullKey(turns.key.index()), turns.key.parity());
+        } else {
+            stage = turns.query.index();
+            mbarrierWait(fullQuery(stage), turns.query.parity());
+            turns.query.advance();
         }
-        return true;
+        step = loadStep(turns.key.index());
+        while (kSkipsSteps && step.skips(group) && !step.isLast()) {
+            passStep(turns);
+            mbarrierWait(fullKey(turns.key.index()), turns.key.parity());
+            step = loadStep(turns.key.index());
+            passTurn(group);
+        }
+        return Taken{Next::item, stage};
+    }
+
+    /// An item without rows of this group.
+    static MOA_DEVICE void passItem(int group, Turns& turns) {
+        if constexpr (kHoldsQueries) {
+            releaseKeys(turns);
+        } else {
+            mbarrierWait(fullQuery(turns.query.index()), turns.query.parity());
+            release(emptyQuery(turns.query.index()));
+            turns.query.advance();
+        }
+        for (bool first = true, last = false; !last; first = false) {
+            mbarrierWait(fullKey(turns.key.index()), turns.key.parity());
+            last = loadStep(turns.key.index()).isLast();
+            if (!first) passTurn(group);
+            passStep(turns);
+        }
+        release(emptyItem(turns.item.index()));
+        turns.item.advance();
+    }
+
+    /// A step whose keys have landed, and that this group does not compute. Its values are waited for: who releases a stage has seen it full.
+    static MOA_DEVICE void passStep(Turns& turns) {
+        releaseKeys(turns);
+        mbarrierWait(fullValue(turns.value.index()), turns.value.parity());
+        release(emptyValue(turns.value.index()));
+        turns.value.advance();
+    }
+
+    static MOA_DEVICE void passTurn(int group) {
+        namedBarrier(turnOf(group), kTurnThreads);
+        namedBarrierArrive(turnOf(group + 1 == kGroups ? 0 : group + 1), kTurnThreads);
     }
 
     /// O += P V of the item's last step, of kWidth keys, and the first S of the next item; then the item's results go out. Where there is no next item, S is
-    /// of what lies there, and nobody looks at it: a product under a condition would keep the compiler from leaving any of them in flight.
-    template <int kWidth, class Params>
-    static MOA_DEVICE bool endItem(const Params& p, int slot, float (&output)[kHeadDim / 2], float (&scores)[kColumns / 2], const uint32_t (&probabilities)[kColumns / 16][4],
-                                   Softmax& softmax, Queries& queries, Step& step, int group, Turns& turns) {
+    /// of values that are still held, and nobody looks at it: a product under a condition would keep the compiler from leaving any of them in flight.
+    template <class Params>
+    static MOA_DEVICE Taken endItem(const Params& p, int slot, float (&output)[kHeadDim / 2], float (&scores)[kColumns / 2], Softmax& softmax, Queries& queries, Step& step,
+                                    int group, int stage, Turns& turns) {
+        const Taken taken = takeItem(queries, step, group, turns);
+        const bool more = taken.next == Next::item;
         wgmmaFence();
-        multiplyValues<kWidth>(output, probabilities, turns.value.index);
-        wgmmaCommit();
-        const bool more = takeItem(queries, step, turns);
-        wgmmaFence();
-        multiplyKeys<kColumns>(scores, queries, group, turns.key.index);
+        const SharedAddress held = values(turns.pending().index());
+        multiplyKeys<kColumns>(scores, queries, more ? queriesOf(group, taken.stage) : held, more ? keys(turns.key.index()) : held);
         wgmmaCommit();
         wgmmaWait<1>(output);
-        release(emptyValue(turns.value.index));
-        turns.value.advance();
-        store(p, loadItem(itemSlot(slot)), output, softmax);
+        if (more) releaseValues(turns);
+        // A warp's 16 rows of queries make room for its results: of the next item, where the present ones are in registers, or of this one.
+        const PrefillItem item = loadItem(itemSlot(slot));
+        if constexpr (kHoldsQueries) {
+            store(p, item, output, softmax, keys(taken.stage));
+            if (more) release(emptyKey(taken.stage));
+        } else {
+            namedBarrier(1 + kGroups + group, 128);  // wgmma of all four warps have read the queries
+            store(p, item, output, softmax, Room::queries(stage));
+            release(emptyQuery(stage));
+        }
         release(emptyItem(slot));
         wgmmaWait<0>(scores);
-        return more;
+        if (!more) releaseValues(turns);
+        return taken;
     }
 
-    /// S(n+1) = Q K^T(n+1) and O += P(n) V(n) together, then P(n+1). kWidth keys are those of step n+1; step n has kColumns.
-    template <int kWidth, class Params>
-    static MOA_DEVICE void advance(const Params& p, float (&scores)[kWidth / 2], uint32_t (&probabilities)[kColumns / 16][4], float (&output)[kHeadDim / 2], Softmax& softmax,
-                                   SharedAddress item, const Step& step, const Queries& queries, int group, Turns& turns) {
-        namedBarrier(turnOf(group), 256);
+    /// Waits for the keys of the item's next step that has some for this group. False when it has none.
+    static MOA_DEVICE bool takeStep(Step& step, int group, Turns& turns) {
+        while (!step.isLast()) {
+            mbarrierWait(fullKey(turns.key.index()), turns.key.parity());
+            step = loadStep(turns.key.index());
+            if (!(kSkipsSteps && step.skips(group))) return true;
+            passTurn(group);
+            passStep(turns);
+            step.flags |= Step::kBegins;  // the probabilities at hand are of a whole tile
+        }
+        return false;
+    }
+
+    /// S(n+1) = Q K^T(n+1) and O += P(n) V(n) begin together; S(n+1) is complete at the end. kWidth keys are those of step n+1; step n has kColumns.
+    template <int kWidth>
+    static MOA_DEVICE void multiply(float (&scores)[kWidth / 2], const uint32_t (&probabilities)[kColumns / 16][4], float (&output)[kHeadDim / 2], const Queries& queries, int group,
+                                    int stage, Turns& turns) {
+        namedBarrier(turnOf(group), kTurnThreads);
         wgmmaFence();
-        multiplyKeys<kWidth>(scores, queries, group, turns.key.index);
+        multiplyKeys<kWidth>(scores, queries, queriesOf(group, stage), keys(turns.key.index()));
         wgmmaCommit();
-        mbarrierWait(fullValue(turns.value.index), turns.value.parity);
+        mbarrierWait(fullValue(turns.pending().index()), turns.pending().parity());
         wgmmaFence();
-        multiplyValues<kColumns>(output, probabilities, turns.value.index);
+        multiplyValues<kColumns>(output, probabilities, turns.pending().index());
         wgmmaCommit();
-        namedBarrierArrive(turnOf(group + 1 == kGroups ? 0 : group + 1), 256);
+        namedBarrierArrive(turnOf(group + 1 == kGroups ? 0 : group + 1), kTurnThreads);
         wgmmaWait<1>(scores);
-        releaseKeys(turns, step);
+        releaseKeys(turns);
+    }
+
+    /// Scores become probabilities, when O has what came before. `first`: the item's first, and no values are under way.
+    template <int kWidth, class Params>
+    static MOA_DEVICE void absorb(const Params& p, float (&scores)[kWidth / 2], uint32_t (&probabilities)[kColumns / 16][4], float (&output)[kHeadDim / 2], Softmax& softmax,
+                                  SharedAddress item, const Step& step, bool first, int group, Turns& turns) {
         maskScores<kWidth>(p, scores, item, step, group);
         float correction[2];
         updateSoftmax<kWidth>(scores, softmax, correction);
-        wgmmaWait<0>(output, scores);
-        release(emptyValue(turns.value.index));
-        turns.value.advance();
-        packProbabilities<kWidth>(probabilities, scores);
+        // The waits stand behind a branch, and what comes before it is computed before: the compiler moves a wait to the front of where it may be.
+        pinRegisters(scores);
         if (warpAny(correction[0] != 1.0f || correction[1] != 1.0f)) {
+            wgmmaWait<0>(output);
 #pragma unroll
             for (int i = 0; i < kHeadDim / 2; ++i) output[i] *= correction[i / 2 % 2];
+        } else {
+            wgmmaWait<0>(output);
+        }
+        if (!first) releaseValues(turns);
+        takeValues(turns);
+        packProbabilities<kWidth>(probabilities, scores);
+    }
+
+    /// The values that come next are those of the probabilities that were just computed.
+    static MOA_DEVICE void takeValues(Turns& turns) {
+        if constexpr (kSkipsSteps) {
+            turns.pendingValue = turns.value;
+            turns.value.advance();
         }
     }
 
-    /// S = Q K^T of the group's 64 rows, in raw units.
+    /// The pending values are done with.
+    static MOA_DEVICE void releaseValues(Turns& turns) {
+        release(emptyValue(turns.pending().index()));
+        if constexpr (!kSkipsSteps) turns.value.advance();
+    }
+
+    /// The group's queries, where they are not in registers.
+    static MOA_DEVICE SharedAddress queriesOf(int group, int stage) { return Room::queries(stage) + group * kPageBlockBytes; }
+
+    /// S = Q K^T of the group's 64 rows, in raw units. `shared`: the queries, where they are not in registers.
     template <int kWidth>
-    static MOA_DEVICE void multiplyKeys(float (&scores)[kWidth / 2], const Queries& queries, int group, int stage) {
-        const uint64_t q = matrixDescriptor(sharedBase() + group * kPageBlockBytes, 16, 8 * kBlockRowBytes);
-        const uint64_t k = matrixDescriptor(keys(stage), 16, 8 * kBlockRowBytes);
+    static MOA_DEVICE void multiplyKeys(float (&scores)[kWidth / 2], const Queries& queries, SharedAddress shared, SharedAddress keys) {
+        const uint64_t q = matrixDescriptor(shared, 16, 8 * kBlockRowBytes);
+        const uint64_t k = matrixDescriptor(keys, 16, 8 * kBlockRowBytes);
 #pragma unroll
         for (int i = 0; i < kHeadDim / 16; ++i) {
             const uint64_t keyStep = advanceDescriptor(k, i / 4 * kKeyBlockBytes + i % 4 * 32);
@@ -196,6 +315,11 @@ private:
         for (int half = 0; half < kWidth / kPageTokens; ++half) {
             const int share = step.share(group, half);
             if (share == kWholePage) continue;
+            if (share == kNoneOfPage) {
+#pragma unroll
+                for (int i = 0; i < kPageTokens / 2; ++i) scores[half * (kPageTokens / 2) + i] = kNegativeInfinity;
+                continue;
+            }
             const PrefillItem item = loadItem(slot);
             const KeyPage page = half == 0 ? step.first : step.second;
             const int firstKey = 2 * (laneIndex() & 3);
@@ -263,70 +387,133 @@ private:
         }
     }
 
-    /// O / sum goes out: a lane has 4 bytes of each chunk of a row, and takes whole chunks in exchange.
+    /// O / sum goes out, by way of the warp's own 16 rows of `room`, a tile of kRows rows: lanes have 4 bytes of a chunk and write whole rows.
     template <class Params>
-    static MOA_DEVICE void store(const Params& p, const PrefillItem& item, const float (&output)[kHeadDim / 2], Softmax& softmax) {
-        const int lane = laneIndex() & 3;
-        const int firstRow = item.queryBlock * kRows + warpIndex() * 16 + (laneIndex() >> 2);
-        const int stride = Config::queryHeads(p) * kHeadDim;  // elements between tokens
+    static MOA_DEVICE void store(const Params& p, const PrefillItem& item, float (&output)[kHeadDim / 2], Softmax& softmax, SharedAddress room) {
+        if (item.isPart()) {
+            if (storePart(p, item, output, softmax)) addParts(p, item, softmax.scale2);
+            return;
+        }
+        // What follows from these is cheap to make and dear to keep.
+        const int lane = opaque(laneIndex());
+        const int warpRow = opaque(warpIndex() * 16);
+        const int firstRow = item.queryBlock * kRows + warpRow;
+        const SwizzledRow<kRows> to(room + 4 * (lane & 3), warpRow + (lane >> 2));
 #pragma unroll
         for (int row = 0; row < 2; ++row) {
             const float sum = quadSum(softmax.sum[row]);
             const float inverse = sum > 0.0f ? fastDivide(1.0f, sum) : 0.0f;
-            const int position = firstRow + 8 * row;
-            const int64_t token = static_cast<int64_t>(item.firstToken) + position;
-            const bool exists = position < item.length;
-            if (p.lse != nullptr && lane == 0 && exists) {
-                storeGlobal(p.lse + token * Config::queryHeads(p) + item.head, logSumExp(softmax.maximum[row], sum, p.scale));
+            const int position = firstRow + (lane >> 2) + 8 * row;
+            if (p.lse != nullptr && (lane & 3) == 0 && position < item.length) {
+                storeGlobal(p.lse + (static_cast<int64_t>(item.firstToken) + position) * Config::queryHeads(p) + item.head, logSumExp(softmax.maximum[row], sum, p.scale));
             }
 #pragma unroll
-            for (int quad = 0; quad < kChunks / 4; ++quad) {
-                Vec16 parts;
+            for (int chunk = 0; chunk < kChunks; ++chunk) {
+                const int at = 4 * chunk + 2 * row;
+                storeShared(to.at(chunk, 8 * row), packPair<Element>(output[at] * inverse, output[at + 1] * inverse));
+            }
+        }
+        warpBarrier();
+        constexpr int kRowsAtOnce = 32 / kChunks;
+        const int chunk = lane % kChunks;
+        const int rows = item.length - firstRow - lane / kChunks;  // from the lane's first row on
+        const SharedAddress from = room + swizzledOffset<kRows>(warpRow + lane / kChunks, chunk);
+        const int stride = Config::queryHeads(p) * kHeadDim;  // elements between tokens
+        uint16_t* out = p.out + (static_cast<int64_t>(item.firstToken) + firstRow + lane / kChunks) * stride + item.head * kHeadDim + chunk * kChunkElements;
 #pragma unroll
-                for (int i = 0; i < 4; ++i) {
-                    const int at = 4 * (4 * quad + i) + 2 * row;
-                    parts.w[i] = packPair<Element>(output[at] * inverse, output[at + 1] * inverse);
+        for (int row = 0; row < 16; row += kRowsAtOnce) {
+            const Vec16 part = loadShared<Vec16>((from ^ ((row & 7) * kChunkBytes)) + row * kBlockRowBytes);
+            if (row < rows) storeGlobal(reinterpret_cast<Vec16*>(out + static_cast<int64_t>(row) * stride), part);
+        }
+        asyncProxyFence();
+    }
+
+    /// Of an item whose keys are cut in two: the warp's rows as they are, O [16][headDim] and then [16] maximum and sum. True when the other part has left
+    /// its own.
+    template <class Params>
+    static MOA_DEVICE bool storePart(const Params& p, const PrefillItem& item, const float (&output)[kHeadDim / 2], const Softmax& softmax) {
+        float* rows = partialOf(p, item.part);
+        const int lane = laneIndex();
+#pragma unroll
+        for (int row = 0; row < 2; ++row) {
+            const float sum = quadSum(softmax.sum[row]);
+            const int r = (lane >> 2) + 8 * row;
+            if ((lane & 3) == 0) storeGlobal(reinterpret_cast<Vec8*>(rows + 16 * kHeadDim + 2 * r), Vec8{{floatBits(softmax.maximum[row]), floatBits(sum)}});
+#pragma unroll
+            for (int chunk = 0; chunk < kChunks; ++chunk) {
+                const int at = 4 * chunk + 2 * row;
+                storeGlobal(reinterpret_cast<Vec8*>(rows + r * kHeadDim + chunk * kChunkElements + 2 * (lane & 3)), Vec8{{floatBits(output[at]), floatBits(output[at + 1])}});
+            }
+        }
+        warpBarrier();
+        uint32_t* ticket = p.partTickets + item.part / 2 * kComputeWarps + warpIndex();
+        uint32_t before = 0;
+        if (lane == 0) before = atomicIncrementWrap(ticket, 1);
+        return shuffle(before, 0) != 0;
+    }
+
+    /// Both parts of the warp's rows, the first one first, become O.
+    template <class Params>
+    static MOA_DEVICE void addParts(const Params& p, const PrefillItem& item, float scale2) {
+        const float* first = partialOf(p, item.part & ~1);
+        const float* second = partialOf(p, item.part | 1);
+        const int firstRow = item.queryBlock * kRows + warpIndex() * 16;
+#pragma unroll 2
+        for (int index = laneIndex(); index < 16 * kChunks; index += 32) {
+            const int row = index / kChunks;
+            const int column = index % kChunks * kChunkElements;
+            const int position = firstRow + row;
+            if (position >= item.length) break;
+            const Vec8 a = loadGlobal(reinterpret_cast<const Vec8*>(first + 16 * kHeadDim + 2 * row));
+            const Vec8 b = loadGlobal(reinterpret_cast<const Vec8*>(second + 16 * kHeadDim + 2 * row));
+            const float largest = larger(bitsToFloat(a.w[0]), bitsToFloat(b.w[0]));
+            const float base = finiteMaximum(largest) * scale2;
+            const float weightA = exp2Approx(bitsToFloat(a.w[0]) * scale2 - base);
+            const float weightB = exp2Approx(bitsToFloat(b.w[0]) * scale2 - base);
+            const float sum = bitsToFloat(a.w[1]) * weightA + bitsToFloat(b.w[1]) * weightB;
+            const float inverse = sum > 0.0f ? fastDivide(1.0f, sum) : 0.0f;
+            Vec16 result;
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {
+                const Vec16 u = loadGlobal(reinterpret_cast<const Vec16*>(first + row * kHeadDim + column) + half);
+                const Vec16 v = loadGlobal(reinterpret_cast<const Vec16*>(second + row * kHeadDim + column) + half);
+#pragma unroll
+                for (int pair = 0; pair < 2; ++pair) {
+                    const auto sumOf = [&](int i) { return (bitsToFloat(u.w[i]) * weightA + bitsToFloat(v.w[i]) * weightB) * inverse; };
+                    result.w[2 * half + pair] = packPair<Element>(sumOf(2 * pair), sumOf(2 * pair + 1));
                 }
-                transposeQuad(parts, lane);
-                if (exists) storeGlobal(reinterpret_cast<Vec16*>(p.out + token * stride + item.head * kHeadDim + (4 * quad + lane) * kChunkElements), parts);
             }
+            const int64_t token = static_cast<int64_t>(item.firstToken) + position;
+            storeGlobal(reinterpret_cast<Vec16*>(p.out + (token * Config::queryHeads(p) + item.head) * kHeadDim + column), result);
+            if (p.lse != nullptr && column == 0) storeGlobal(p.lse + token * Config::queryHeads(p) + item.head, logSumExp(largest, sum, p.scale));
         }
     }
 
-    /// Word i of lane t of a quad becomes word t of lane i.
-    static MOA_DEVICE void transposeQuad(Vec16& parts, int lane) {
-#pragma unroll
-        for (int distance = 1; distance <= 2; distance *= 2) {
-            const bool upper = (lane & distance) != 0;
-#pragma unroll
-            for (int n = 0; n < 2; ++n) {
-                const int low = distance == 1 ? 2 * n : n;
-                uint32_t& first = parts.w[low];
-                uint32_t& second = parts.w[low + distance];
-                const uint32_t received = shuffleXor(upper ? first : second, distance);
-                first = upper ? received : first;
-                second = upper ? second : received;
-            }
-        }
+    /// The warp's rows of a part.
+    template <class Params>
+    static MOA_DEVICE float* partialOf(const Params& p, int part) {
+        return p.partials + (static_cast<int64_t>(part) * kComputeWarps + warpIndex()) * (16 * (kHeadDim + 2));
     }
 
     static MOA_DEVICE int turnOf(int group) { return 1 + group; }
 
-    static MOA_DEVICE PrefillItem loadItem(SharedAddress slot) { return PrefillItem::of(loadShared<Vec16>(slot), loadShared<Vec16>(slot + 16)); }
+    /// What there is to know of a stage that has landed.
+    static MOA_DEVICE Step readStep(int stage) {
+        const Vec16 words = loadShared<Vec16>(stepSlot(stage));
+        return Step{KeyPage{static_cast<int>(words.w[0])}, KeyPage{static_cast<int>(words.w[1])}, static_cast<int>(words.w[2])};
+    }
 
     /// Of the stage whose keys have landed.
     static MOA_DEVICE Step loadStep(int stage) {
-        const Vec16 words = loadShared<Vec16>(stepSlot(stage));
-        const Step step{KeyPage{static_cast<int>(words.w[0])}, KeyPage{static_cast<int>(words.w[1])}, 0, 0, static_cast<int>(words.w[2])};
+        const Step step = readStep(stage);
         if (threadIndex() == 0) count(Counter::tile, step.second.exists() ? 2 : 1);
         return step;
     }
 
-    /// The step's keys are done with, and with the last step's the queries in shared memory are.
-    static MOA_DEVICE void releaseKeys(Turns& turns, const Step& step) {
-        release(emptyKey(turns.key.index));
+    /// The stage's keys are done with.
+    static MOA_DEVICE void releaseKeys(Turns& turns) {
+        release(emptyKey(turns.key.index()));
         turns.key.advance();
-        if (!kHoldsQueries && step.isLast()) release(emptyQuery());
     }
 
     /// The warp is done with what the barrier is for.

@@ -8,9 +8,10 @@
 //   producer   : items, Q, and K and V page by page (tensor copies of new tokens, bulk copies of ring pages), as far ahead as there are stages; it
 //                alone walks the mask, and says of each step which pages it has and what of them needs masking
 //
-//   shared memory: Q [kRows] as swizzled blocks of 64 columns; K, V [kStages][2 pages] the same; items, steps and barriers
-//   barriers     : full (the bytes have landed) and empty (all who read are done) of each stage of K and V, of Q, and of each item; and landed, of
-//                  values that the producer has to complete
+//   shared memory: K, V [kStages][2 pages] as swizzled blocks of 64 columns; Q [kRows] the same, in one more stage of K, or twice; items, steps and
+//                  barriers. A warp's rows of Q, when they have been read, make room for its rows of O.
+//   barriers     : full (the bytes have landed) and empty (all who read are done) of each stage of K, V and Q, empty of each item; and landed, of
+//                  values that the producer has to complete. What a full stage of K is for, and that its item is there, its step says.
 #pragma once
 #include <moa/prefill/wgmmaCompute.cuh>
 #include <moa/prefill/wgmmaProducer.cuh>
@@ -25,6 +26,7 @@ class WgmmaPrefill {
 public:
     static constexpr int kSharedBytes = Room::kSharedBytes;
     static constexpr int kThreads = Room::kThreads;
+    static constexpr int kPartialBytes = Room::kPartialBytes;
 
     template <class Params>
     static MOA_DEVICE void run(const Params& p) {

@@ -9,13 +9,39 @@ namespace moa {
 template <class Config, class Mask>
 class WgmmaProducer : WgmmaRoom<Config> {
     using Room = WgmmaRoom<Config>;
-    using Step = PrefillStep;
-    /// The walk is a step ahead of the copies, so that nobody waits for numbers of pages: where the producer has registers for it.
-    static constexpr bool kWalksAhead = Config::kProducerRegisters >= 40;
-    using Room::kHeadDim, Room::kGroups, Room::kStages, Room::kRows, Room::kColumns, Room::kBlocks, Room::kChunks, Room::kItems,
+    static constexpr bool kHoldsQueries = Config::kHoldsQueries;
+    using Room::kHeadDim, Room::kGroups, Room::kStages, Room::kKeyStages, Room::kQueryStages, Room::kRows, Room::kColumns, Room::kBlocks, Room::kChunks, Room::kItems, Room::kSkipsSteps,
           Room::kPageBlockBytes, Room::kQueryBlockBytes, Room::kKeyBlockBytes, Room::kQueryBytes, Room::fullKey, Room::emptyKey,
-          Room::fullValue, Room::emptyValue, Room::fullQuery, Room::emptyQuery, Room::fullItem, Room::emptyItem, Room::landed, Room::keys,
-          Room::values, Room::itemSlot, Room::stepSlot;
+          Room::fullValue, Room::emptyValue, Room::fullQuery, Room::emptyQuery, Room::emptyItem, Room::landed, Room::keys,
+          Room::values, Room::queries, Room::itemSlot, Room::stepSlot, Room::loadItem;
+    static_assert(PrefillItem::kWords <= 32, "a lane has a word");
+
+    /// A page of the walk, looked up by one lane: 32 at once.
+    struct Found {
+        int code;    ///< of its KeyPage
+        int number;  ///< of the pool's page, where it is one of the ring
+        int facts;   ///< PageShare of each group, 4 bits a group; and rows in use
+        static constexpr int kRowsAt = 16;
+    };
+
+    /// Two pages side by side, and where the pool has them.
+    struct Pages {
+        KeyPage first;
+        KeyPage second;
+        int firstNumber;
+        int secondNumber;
+    };
+
+    /// Of an item, what copies of its keys and values take.
+    struct Place {
+        int firstToken;
+        int column;  ///< of the first element of the head's keys and values
+        int pages;
+        int groups;  ///< that have rows
+    };
+
+    /// From this bit on flags say which groups have begun.
+    static constexpr int kBegunAt = 24;
 
 public:
     /// By one warp. Lane w holds word w of the item; lane 0 starts the copies.
@@ -26,53 +52,58 @@ public:
             prefetchTensorMap(p.keyMap);
             prefetchTensorMap(p.valueMap);
         }
-        Turn<kStages> key;
+        Turn<kKeyStages> key;
         Turn<kStages> value;
+        Turn<kHoldsQueries ? 1 : kQueryStages> query;
         Turn<kItems> slot;
-        uint32_t queryParity = 1;
         uint32_t landedParity = 0;
         // An item is known an item ahead, and its number two.
         int word = loadWord(p, blockIndex());
         uint32_t ticket = takeTicket(p);
         for (;;) {
-            mbarrierWait(emptyItem(slot.index), slot.parity ^ 1);
-            if (laneIndex() < PrefillItem::kWords) {
-                storeShared(itemSlot(slot.index) + 4 * laneIndex(), word);
-                mbarrierArrive(fullItem(slot.index));
-            }
+            mbarrierWait(emptyItem(slot.index()), slot.parity() ^ 1);
+            if (laneIndex() < PrefillItem::kWords) storeShared(itemSlot(slot.index()) + 4 * laneIndex(), word);
+            warpBarrier();  // what comes next through a barrier tells of the item, too
+            const SharedAddress at = itemSlot(slot.index());
             slot.advance();
-            const PrefillItem item{shuffle(word, 0), shuffle(word, 1), shuffle(word, 2), shuffle(word, 3),
-                                   shuffle(word, 4), shuffle(word, 5), shuffle(word, 6), shuffle(word, 7)};
-            if (item.length == 0) break;
+            if (shuffle(word, 1) == 0) break;
             const int next = gridSize() + static_cast<int>(shuffle(ticket, 0));
             word = loadWord(p, next);
             if (next < p.itemCount) ticket = takeTicket(p);
 
-            const int firstRow = item.queryBlock * kRows;
-            KeyPages<Mask> pages(Mask{item.window}, rings(p), item, firstRow, minimum(firstRow + kRows, item.length) - 1);
-            Step step = nextStep(p, pages, item, Step::kFirst);
-            Step ahead = step;
-            if constexpr (kWalksAhead) {
-                if (!step.isLast()) ahead = nextStep(p, pages, item, 0);
-            }
-            copyKeys(p, item, step, key);
-            mbarrierWait(emptyQuery(), queryParity);
-            queryParity ^= 1;
-            if (laneIndex() == 0) copyQueries(p, item);
-
-            // V lags K by a step, as those who compute do.
-            while (!step.isLast()) {
-                const Step before = step;
-                if constexpr (kWalksAhead) {
-                    step = ahead;
-                    if (!step.isLast()) ahead = nextStep(p, pages, item, 0);
-                } else {
-                    step = nextStep(p, pages, item, 0);
+            const Place place = placeOf(p, at);
+            if constexpr (kHoldsQueries) {
+                mbarrierWait(emptyKey(key.index()), key.parity() ^ 1);
+                if (laneIndex() == 0) {
+                    storeShared(stepSlot(key.index()), Vec16{});
+                    copyQueries(p, at, keys(key.index()), fullKey(key.index()));
                 }
-                copyKeys(p, item, step, key);
-                copyValues(p, item, before, value, landedParity);
+                key.advance();
             }
-            copyValues(p, item, step, value, landedParity);
+            int flags = 0;
+#pragma unroll 1
+            for (int from = 0; from < place.pages; from += 32) {
+                const Found found = look(p, at, from);
+                copyKeys(p, place, found, from, flags, key);
+                if (!kHoldsQueries && from == 0) {
+                    mbarrierWait(emptyQuery(query.index()), query.parity() ^ 1);
+                    if (laneIndex() == 0) copyQueries(p, at, queries(query.index()), fullQuery(query.index()));
+                    query.advance();
+                }
+                // V lags K by a step, as those who compute do.
+                int page = from;
+#pragma unroll 1
+                for (; page + 2 < minimum(from + 32, place.pages); page += 2) {
+                    copyKeys(p, place, found, page + 2, flags, key);
+                    copyValues(p, place, found, page, flags, value, landedParity);
+                }
+                copyValues(p, place, found, page, flags, value, landedParity);
+            }
+        }
+        mbarrierWait(emptyKey(key.index()), key.parity() ^ 1);
+        if (laneIndex() == 0) {
+            storeShared(stepSlot(key.index()), Vec16{{0, 0, PrefillStep::kEnd, 0}});
+            mbarrierArrive(fullKey(key.index()));
         }
     }
 
@@ -84,22 +115,43 @@ private:
     }
 
     template <class Params>
-    static MOA_DEVICE Step nextStep(const Params& p, KeyPages<Mask>& pages, const PrefillItem& item, int flags) {
-        Step step;
-        step.first = pages.next();
-        step.second = pages.next();
-        step.firstNumber = step.first.isRing() ? loadGlobal(p.pageTable + item.tableOffset + step.first.ringPage()) : 0;
-        step.secondNumber = step.second.isRing() ? loadGlobal(p.pageTable + item.tableOffset + step.second.ringPage()) : 0;
-        step.flags = flags | (pages.done() ? Step::kLast : 0);
-#pragma unroll
+    static MOA_DEVICE Place placeOf(const Params& p, SharedAddress at) {
+        const PrefillItem item = loadItem(at);
+        return Place{item.firstToken, item.head / Config::groupSize(p) * kHeadDim, item.pages, minimum(kGroups, ceilDivide(item.length - item.queryBlock * kRows, 64))};
+    }
+
+    /// Lane i looks up page `page + i` of the item. The item is read as often as it is asked: it would take a third of the registers.
+    template <class Params>
+    static MOA_DEVICE Found look(const Params& p, SharedAddress at, int page) {
+        const KeyPage found = pageOf(p, loadItem(opaque(at)), page + laneIndex());
+        const PrefillItem item = loadItem(opaque(at));
+        Found result{found.code, 0, 0};
+        int rows = kPageTokens;
+        if (found.isRing()) {
+            result.number = loadGlobal(p.pageTable + item.tableOffset + found.ringPage());
+            rows = rings(p).rowsInUse(found.ringPage(), item.cached, item.ringWindow);
+        } else if (found.exists()) {
+            rows = minimum(kPageTokens, item.length - found.code * kPageTokens);
+        }
+        result.facts = rows << Found::kRowsAt;
+#pragma unroll 1
         for (int group = 0; group < kGroups; ++group) {
             const int row = item.queryBlock * kRows + 64 * group;
-            const Mask mask{item.window};
-            const RingTokens ring = pages.ring(rings(p), item);
-            step.flags |= shareOfPage(mask, ring, item, step.first, row, row + 63) << (4 * group);
-            step.flags |= shareOfPage(mask, ring, item, step.second, row, row + 63) << (4 * group + 2);
+            result.facts |= shareOfPage(Mask{item.window}, RingTokens::of(rings(p), item), item, found, row, row + 63) << (4 * group);
         }
-        return step;
+        return result;
+    }
+
+    template <class Params>
+    static MOA_DEVICE KeyPage pageOf(const Params& p, const PrefillItem& item, int number) {
+        if (number >= item.pages) return KeyPage{KeyPage::kNone};
+        const int firstRow = item.queryBlock * kRows;
+        const KeyPages<Mask> pages(Mask{item.window}, rings(p), item, firstRow, minimum(firstRow + kRows, item.length) - 1);
+        return pages.at(item.firstPage + number);
+    }
+
+    static MOA_DEVICE Pages pagesOf(const Found& found, int lane) {
+        return Pages{KeyPage{shuffle(found.code, lane)}, KeyPage{shuffle(found.code, lane + 1)}, shuffle(found.number, lane), shuffle(found.number, lane + 1)};
     }
 
     /// Lane 0 gets the number of an item behind those that blocks begin with.
@@ -116,56 +168,69 @@ private:
     }
 
     template <class Params>
-    static MOA_DEVICE void copyQueries(const Params& p, const PrefillItem& item) {
-        mbarrierArriveExpect(fullQuery(), kQueryBytes);
+    static MOA_DEVICE void copyQueries(const Params& p, SharedAddress at, SharedAddress to, SharedAddress full) {
+        const PrefillItem item = loadItem(at);
+        mbarrierArriveExpect(full, kQueryBytes);
 #pragma unroll
         for (int block = 0; block < kBlocks; ++block) {
 #pragma unroll
             for (int group = 0; group < kGroups; ++group) {
-                tensorCopy<KeepInCache::first>(sharedBase() + block * kQueryBlockBytes + group * kPageBlockBytes, p.queryMap,
-                                               item.firstToken + item.queryBlock * kRows + 64 * group, item.head * kHeadDim + block * kBlockColumns, fullQuery());
+                tensorCopy<KeepInCache::first>(to + block * kQueryBlockBytes + group * kPageBlockBytes, p.queryMap,
+                                               item.firstToken + item.queryBlock * kRows + 64 * group, item.head * kHeadDim + block * kBlockColumns, full);
             }
         }
     }
 
-    /// The step's keys and what there is to know of it, when the stage is empty.
+    /// The keys of pages `page` and `page + 1` of the item, of which `found` has the 32 that they are among, and what there is to know of the step, when the
+    /// stage is empty. `flags`: those of the step before; of them the groups that have begun are kept.
     template <class Params>
-    static MOA_DEVICE void copyKeys(const Params& p, const PrefillItem& item, const Step& step, Turn<kStages>& turn) {
-        mbarrierWait(emptyKey(turn.index), turn.parity ^ 1);
+    static MOA_DEVICE void copyKeys(const Params& p, const Place& place, const Found& found, int page, int& flags, Turn<kKeyStages>& turn) {
+        const int lane = page % 32;
+        const Pages pages = pagesOf(found, lane);
+        constexpr int kShares = (1 << 4 * kGroups) - 1;
+        const int first = shuffle(found.facts, lane);
+        const int second = shuffle(found.facts, lane + 1);
+        PrefillStep step{pages.first, pages.second, (first & kShares) | (second & kShares) << 2 | (page + 2 >= place.pages ? PrefillStep::kLast : 0)};
+        int begun = flags >> kBegunAt;
+        int here = 0;
+#pragma unroll
+        for (int group = 0; group < kGroups; ++group) {
+            // A group with rows, but without a key in a part of an item, computes the last step: its result is nothing.
+            here |= group < place.groups && (step.isLast() || !(kSkipsSteps && step.skips(group))) ? 1 << group : 0;
+        }
+        if ((here & ~begun) != 0) step.flags |= PrefillStep::kBegins;
+        flags = step.flags | (here | begun) << kBegunAt;
+        mbarrierWait(emptyKey(turn.index()), turn.parity() ^ 1);
         if (laneIndex() == 0) {
-            storeShared(stepSlot(turn.index), Vec16{{static_cast<uint32_t>(step.first.code), static_cast<uint32_t>(step.second.code), static_cast<uint32_t>(step.flags), 0}});
-            copyPages(p, item, step, p.keyMap, 0, keys(turn.index), fullKey(turn.index));
+            storeShared(stepSlot(turn.index()), Vec16{{static_cast<uint32_t>(step.first.code), static_cast<uint32_t>(step.second.code), static_cast<uint32_t>(step.flags), 0}});
+            copyPages(p, place, pages, step.fillsTile(), p.keyMap, 0, keys(turn.index()), fullKey(turn.index()));
         }
         turn.advance();
     }
 
-    /// The step's values. Rows of a page that hold no token of the sequence become zeros: what lies there may be infinite, which a probability of 0 does
-    /// not cancel.
+    /// The values of these pages. Rows of a page that hold no token of the sequence become zeros: what lies there may be infinite, which a probability of
+    /// 0 does not cancel. `flags` are those of the last step whose keys were copied: they matter where one page is a step, which is an item's last.
     template <class Params>
-    static MOA_DEVICE void copyValues(const Params& p, const PrefillItem& item, const Step& step, Turn<kStages>& turn, uint32_t& landedParity) {
-        const SharedAddress to = values(turn.index);
-        mbarrierWait(emptyValue(turn.index), turn.parity ^ 1);
-        const int first = rowsInUse(p, item, step.first);
-        const int second = step.second.exists() ? rowsInUse(p, item, step.second) : first;
+    static MOA_DEVICE void copyValues(const Params& p, const Place& place, const Found& found, int page, int flags, Turn<kStages>& turn, uint32_t& landedParity) {
+        const int lane = page % 32;
+        const Pages pages = pagesOf(found, lane);
+        const bool fillsTile = PrefillStep{pages.first, pages.second, flags}.fillsTile();
+        const SharedAddress to = values(turn.index());
+        const int first = shuffle(found.facts, lane) >> Found::kRowsAt;
+        const int second = pages.second.exists() ? shuffle(found.facts, lane + 1) >> Found::kRowsAt : first;
         const bool whole = minimum(first, second) == kPageTokens;
-        if (laneIndex() == 0) copyPages(p, item, step, p.valueMap, kBlocks * kPageBlockBytes, to, whole ? fullValue(turn.index) : landed());
+        mbarrierWait(emptyValue(turn.index()), turn.parity() ^ 1);
+        if (laneIndex() == 0) copyPages(p, place, pages, fillsTile, p.valueMap, kBlocks * kPageBlockBytes, to, whole ? fullValue(turn.index()) : landed());
         if (!whole) {
             mbarrierWait(landed(), landedParity);
             landedParity ^= 1;
             clearRows(to, first);
-            if (step.fillsTile()) clearRows(to + kPageBlockBytes, second);
+            if (fillsTile) clearRows(to + kPageBlockBytes, second);
             asyncProxyFence();
             warpBarrier();
-            if (laneIndex() == 0) mbarrierArrive(fullValue(turn.index));
+            if (laneIndex() == 0) mbarrierArrive(fullValue(turn.index()));
         }
         turn.advance();
-    }
-
-    /// Rows of a page that hold a token of the sequence: rows 0 .. result - 1.
-    template <class Params>
-    static MOA_DEVICE int rowsInUse(const Params& p, const PrefillItem& item, KeyPage page) {
-        if (page.isRing()) return rings(p).rowsInUse(page.ringPage(), item.cached, item.ringWindow);
-        return minimum(kPageTokens, item.length - page.code * kPageTokens);
     }
 
     static MOA_DEVICE void clearRows(SharedAddress page, int first) {
@@ -176,28 +241,27 @@ private:
     }
 
     template <class Params>
-    static MOA_DEVICE void copyPages(const Params& p, const PrefillItem& item, const Step& step, const TensorMap& map, int ringOffset, SharedAddress to, SharedAddress full) {
-        mbarrierArriveExpect(full, (step.fillsTile() ? 2 : 1) * kBlocks * kPageBlockBytes);
-        copyPage(p, item, step.first, step.firstNumber, map, ringOffset, to, full);
-        if (!step.fillsTile()) return;
-        if (step.second.exists()) {
-            copyPage(p, item, step.second, step.secondNumber, map, ringOffset, to + kPageBlockBytes, full);
+    static MOA_DEVICE void copyPages(const Params& p, const Place& place, const Pages& pages, bool fillsTile, const TensorMap& map, int ringOffset, SharedAddress to, SharedAddress full) {
+        mbarrierArriveExpect(full, (fillsTile ? 2 : 1) * kBlocks * kPageBlockBytes);
+        copyPage(p, place, pages.first, pages.firstNumber, map, ringOffset, to, full);
+        if (!fillsTile) return;
+        if (pages.second.exists()) {
+            copyPage(p, place, pages.second, pages.secondNumber, map, ringOffset, to + kPageBlockBytes, full);
         } else {
-            copyPage(p, item, step.first, step.firstNumber, map, ringOffset, to + kPageBlockBytes, full);
+            copyPage(p, place, pages.first, pages.firstNumber, map, ringOffset, to + kPageBlockBytes, full);
         }
     }
 
     template <class Params>
-    static MOA_DEVICE void copyPage(const Params& p, const PrefillItem& item, KeyPage page, int number, const TensorMap& map, int ringOffset, SharedAddress to, SharedAddress full) {
+    static MOA_DEVICE void copyPage(const Params& p, const Place& place, KeyPage page, int number, const TensorMap& map, int ringOffset, SharedAddress to, SharedAddress full) {
         if (page.isRing()) {
             const unsigned char* from = reinterpret_cast<const unsigned char*>(p.pool) + static_cast<int64_t>(number) * (2 * kBlocks * kPageBlockBytes) + ringOffset;
 #pragma unroll
             for (int block = 0; block < kBlocks; ++block) bulkCopy(to + block * kKeyBlockBytes, from + block * kPageBlockBytes, kPageBlockBytes, full);
         } else {
-            const int column = item.head / Config::groupSize(p) * kHeadDim;
 #pragma unroll
             for (int block = 0; block < kBlocks; ++block) {
-                tensorCopy<KeepInCache::last>(to + block * kKeyBlockBytes, map, item.firstToken + page.code * kPageTokens, column + block * kBlockColumns, full);
+                tensorCopy<KeepInCache::last>(to + block * kKeyBlockBytes, map, place.firstToken + page.code * kPageTokens, place.column + block * kBlockColumns, full);
             }
         }
     }

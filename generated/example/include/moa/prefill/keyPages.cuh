@@ -28,7 +28,7 @@ struct RingTokens {
     int newest;  ///< window slot of the newest token; of none when nothing lies behind the sink
 
     static MOA_DEVICE RingTokens of(RingGeometry geometry, const PrefillItem& item) {
-        return RingTokens{geometry, item.cached, item.ringWindow, geometry.windowSlot(item.cached - 1, item.ringWindow)};
+        return RingTokens{geometry, item.cached, item.ringWindow, item.newest};
     }
 
     /// Tokens behind the sink that are still there.
@@ -43,10 +43,10 @@ class KeyPages {
 public:
     /// For rows `firstRow` .. `lastRow` of the item's new tokens.
     MOA_DEVICE KeyPages(const Mask& mask, RingGeometry geometry, const PrefillItem& item, int firstRow, int lastRow)
-        : tiles_(mask, item.cached + firstRow, item.cached + lastRow, item.cached), tile_(tiles_.last()) {
+        : tiles_(mask, item.cached + firstRow, item.cached + lastRow, item.cached) {
         if (item.cached == 0) return;
         const RingTokens ring = RingTokens::of(geometry, item);
-        newest_ = ring.newest;
+        newest_ = item.newest;
         sinkPages_ = ceilDivide(minimum(item.cached, geometry.sink), kPageTokens);
         // The oldest token that a row attends lies so many slots behind the newest one.
         const int age = ring.attendedBy(firstRow, item.window) - 1;
@@ -54,42 +54,31 @@ public:
         int oldest = newest_ - age;
         if (oldest < 0) oldest += item.ringWindow;
         pages_ = ring.windowPages();
-        page_ = newest_ / kPageTokens;
-        const int behind = page_ - oldest / kPageTokens;
-        left_ = minimum(pages_, (behind < 0 || oldest > newest_ ? behind + pages_ : behind) + 1);
+        const int newestPage = newest_ / kPageTokens;
+        const int behind = newestPage - oldest / kPageTokens;
+        windowPages_ = minimum(pages_, (behind < 0 || oldest > newest_ ? behind + pages_ : behind) + 1);
         firstWindowPage_ = geometry.sinkPages();
     }
 
-    /// The next page, or none.
-    MOA_DEVICE KeyPage next() {
-        if (tile_ >= 0) {
-            const KeyPage page{tile_};
-            tile_ = tiles_.before(tile_);
-            return page;
+    /// Page n of them, or none.
+    MOA_DEVICE KeyPage at(int n) const {
+        const int tiles = tiles_.count();
+        if (n < tiles) return KeyPage{tiles_.at(n)};
+        n -= tiles;
+        if (n < windowPages_) {
+            const int page = newest_ / kPageTokens - n;
+            return KeyPage::ofRing(firstWindowPage_ + (page < 0 ? page + pages_ : page));
         }
-        if (left_ > 0) {
-            const KeyPage page = KeyPage::ofRing(firstWindowPage_ + page_);
-            page_ = page_ == 0 ? pages_ - 1 : page_ - 1;
-            --left_;
-            return page;
-        }
-        if (sinkPages_ > 0) return KeyPage::ofRing(--sinkPages_);
-        return KeyPage{KeyPage::kNone};
+        n -= windowPages_;
+        return n < sinkPages_ ? KeyPage::ofRing(sinkPages_ - 1 - n) : KeyPage{KeyPage::kNone};
     }
-
-    /// The ring that it walks, for questions about its pages.
-    MOA_DEVICE RingTokens ring(RingGeometry geometry, const PrefillItem& item) const { return RingTokens{geometry, item.cached, item.ringWindow, newest_}; }
-
-    MOA_DEVICE bool done() const { return tile_ < 0 && left_ <= 0 && sinkPages_ <= 0; }
 
 private:
     TileSequence<Mask, kPageTokens> tiles_;
-    int tile_;
-    int left_ = 0;  ///< window pages of the ring
-    int page_ = 0;
-    int pages_ = 0;
-    int firstWindowPage_ = 0;
+    int windowPages_ = 0;  ///< that are visited
     int sinkPages_ = 0;
+    int pages_ = 0;  ///< of the ring's window
+    int firstWindowPage_ = 0;
     int newest_ = 0;  ///< slot of the ring
 };
 
@@ -126,9 +115,9 @@ template <class Mask>
 MOA_DEVICE PageRow rowOfPage(const Mask& mask, RingGeometry geometry, const PrefillItem& item, KeyPage page, int row) {
     if (!page.exists()) return PageRow{0};
     if (!page.isRing()) return rowOfNewPage(mask, item.cached + row, item.cached + page.code * kPageTokens);
+    const RingTokens ring = RingTokens::of(geometry, item);
     const int sinkPages = geometry.sinkPages();
     if (page.ringPage() < sinkPages) return PageRow::ofRange(0, minimum(item.cached, geometry.sink) - page.ringPage() * kPageTokens);
-    const RingTokens ring = RingTokens::of(geometry, item);
     // Those slots from the newest back, around the end of the ring.
     const int allowed = ring.attendedBy(row, item.window);
     const int slot = (page.ringPage() - sinkPages) * kPageTokens;
@@ -142,13 +131,15 @@ enum PageShare : int {
     kWholePage = 0,   ///< all keys, each row
     kUpToRow = 1,     ///< each row all keys up to its own position: the page lies on the diagonal
     kPartOfPage = 2,  ///< what rowOfPage says
+    kNoneOfPage = 3,  ///< no key, no row
 };
 
 template <class Mask>
 MOA_DEVICE PageShare shareOfPage(const Mask& mask, const RingTokens& ring, const PrefillItem& item, KeyPage page, int first, int last) {
-    if (!page.exists()) return kPartOfPage;
+    if (!page.exists() || first >= item.length) return kNoneOfPage;
     if (!page.isRing()) {
         const int key = item.cached + page.code * kPageTokens;
+        if (!allowsAny(mask, item.cached + first, item.cached + last, key, key + kPageTokens)) return kNoneOfPage;
         if (allowsAll(mask, item.cached + first, item.cached + last, key, key + kPageTokens)) return kWholePage;
         return mask.template begin<Mask::kIntervals - 1>(item.cached + last) <= key ? kUpToRow : kPartOfPage;
     }
@@ -156,8 +147,12 @@ MOA_DEVICE PageShare shareOfPage(const Mask& mask, const RingTokens& ring, const
     if (page.ringPage() < sinkPages) return minimum(item.cached, ring.geometry.sink) >= (page.ringPage() + 1) * kPageTokens ? kWholePage : kPartOfPage;
     // The last row attends the fewest tokens. Of the page's slots the first holds the oldest token, unless the newest one lies between them.
     const int slot = (page.ringPage() - sinkPages) * kPageTokens;
+    const int end = minimum(slot + kPageTokens, ring.window);
+    const bool holdsNewest = slot <= ring.newest && ring.newest < end;
+    const int youngest = holdsNewest ? 0 : RingGeometry::ageOf(end - 1, ring.newest, ring.window);
+    if (youngest >= ring.attendedBy(first, item.window)) return kNoneOfPage;
     const int age = RingGeometry::ageOf(slot, ring.newest, ring.window);
-    const bool inOrder = slot + kPageTokens <= ring.window && (ring.newest < slot || ring.newest >= slot + kPageTokens - 1);
+    const bool inOrder = end == slot + kPageTokens && (!holdsNewest || ring.newest == end - 1);
     return inOrder && age < ring.attendedBy(last, item.window) ? kWholePage : kPartOfPage;
 }
 

@@ -34,9 +34,9 @@ class MmaPrefill {
 public:
     static constexpr int kQueryBytes = kRows * kHeadDim * 2;
     static constexpr int kKeyBytes = kColumns * kHeadDim * 2;
-    static constexpr int kWalk = kQueryBytes + 2 * kKeyBytes;  ///< offset of the item, then of the walk, then of the page that it came to
+    static constexpr int kWalk = kQueryBytes + 2 * kKeyBytes;  ///< offset of the item, then of its pages, then of the place that the walk came to
     static constexpr int kWalkWords = static_cast<int>(sizeof(KeyPages<Mask>)) / 4;
-    static constexpr int kSharedBytes = kWalk + (static_cast<int>(sizeof(PrefillItem)) + 4 * kWalkWords + 8 + 15) / 16 * 16;
+    static constexpr int kSharedBytes = kWalk + (static_cast<int>(sizeof(PrefillItem)) + 4 * kWalkWords + 12 + 15) / 16 * 16;
 
     template <class Params>
     static MOA_DEVICE void run(const Params& p) {
@@ -107,52 +107,57 @@ private:
     struct Place {
         KeyPage page;
         int masked;
+        int next;  ///< the number of the page after it
     };
 
     static MOA_DEVICE PrefillItem item() {
-        const SharedAddress at = sharedBase() + kWalk;
-        return PrefillItem{loadShared<int>(at), loadShared<int>(at + 4), loadShared<int>(at + 8), loadShared<int>(at + 12),
-                           loadShared<int>(at + 16), loadShared<int>(at + 20), loadShared<int>(at + 24), loadShared<int>(at + 28)};
+        return PrefillItem::of([](int word) { return loadShared<int>(sharedBase() + kWalk + 4 * word); });
     }
     static MOA_DEVICE SharedAddress walkSlot() { return sharedBase() + kWalk + static_cast<int>(sizeof(PrefillItem)); }
     static MOA_DEVICE SharedAddress placeSlot() { return walkSlot() + 4 * kWalkWords; }
 
-    static MOA_DEVICE Place loadPlace() { return Place{KeyPage{loadShared<int>(placeSlot())}, loadShared<int>(placeSlot() + 4)}; }
+    static MOA_DEVICE Place loadPlace() { return Place{KeyPage{loadShared<int>(placeSlot())}, loadShared<int>(placeSlot() + 4), loadShared<int>(placeSlot() + 8)}; }
 
     /// By one thread: takes the item, and walks to its first page.
     template <class Params>
     static MOA_DEVICE void begin(const Params& p) {
         const PrefillItem item = loadPrefillItem(p.items, blockIndex());
-        const int words[8] = {item.firstToken, item.length, item.queryBlock, item.head, item.window, item.cached, item.tableOffset, item.ringWindow};
-#pragma unroll
-        for (int word = 0; word < 8; ++word) storeShared(sharedBase() + kWalk + 4 * word, words[word]);
+        storeWords<PrefillItem::kWords>(sharedBase() + kWalk, item);
         const int firstRow = item.queryBlock * kRows;
-        advance(p, KeyPages<Mask>(Mask{item.window}, Config::rings(p), item, firstRow, minimum(firstRow + kRows, item.length) - 1), item);
+        const KeyPages<Mask> pages(Mask{item.window}, Config::rings(p), item, firstRow, minimum(firstRow + kRows, item.length) - 1);
+        storeWords<kWalkWords>(walkSlot(), pages);
+        advance(p, pages, item, 0);
     }
 
     /// By one thread: to the next page.
     template <class Params>
     static MOA_DEVICE void walk(const Params& p) {
-        WalkWords words;
+        Words<kWalkWords> pages;
 #pragma unroll
-        for (int word = 0; word < kWalkWords; ++word) words.words[word] = loadShared<int>(walkSlot() + 4 * word);
-        advance(p, __builtin_bit_cast(KeyPages<Mask>, words), item());
+        for (int word = 0; word < kWalkWords; ++word) pages.words[word] = loadShared<int>(walkSlot() + 4 * word);
+        advance(p, __builtin_bit_cast(KeyPages<Mask>, pages), item(), loadPlace().next);
     }
 
-    struct WalkWords {
-        int words[kWalkWords];
+    template <int kCount>
+    struct Words {
+        int words[kCount];
     };
 
+    template <int kCount, class Value>
+    static MOA_DEVICE void storeWords(SharedAddress to, const Value& value) {
+        const Words<kCount> words = __builtin_bit_cast(Words<kCount>, value);
+#pragma unroll
+        for (int word = 0; word < kCount; ++word) storeShared(to + 4 * word, words.words[word]);
+    }
+
     template <class Params>
-    static MOA_DEVICE void advance(const Params& p, KeyPages<Mask> pages, const PrefillItem& item) {
-        const KeyPage page = pages.next();
+    static MOA_DEVICE void advance(const Params& p, const KeyPages<Mask>& pages, const PrefillItem& item, int number) {
+        const KeyPage page = pages.at(number);
         const int firstRow = item.queryBlock * kRows;
-        const PageShare share = shareOfPage(Mask{item.window}, pages.ring(Config::rings(p), item), item, page, firstRow, minimum(firstRow + kRows, item.length) - 1);
+        const PageShare share = shareOfPage(Mask{item.window}, RingTokens::of(Config::rings(p), item), item, page, firstRow, minimum(firstRow + kRows, item.length) - 1);
         storeShared(placeSlot(), page.code);
         storeShared(placeSlot() + 4, static_cast<int>(share != kWholePage));
-        const WalkWords words = __builtin_bit_cast(WalkWords, pages);
-#pragma unroll
-        for (int word = 0; word < kWalkWords; ++word) storeShared(walkSlot() + 4 * word, words.words[word]);
+        storeShared(placeSlot() + 8, number + 1);
     }
 
     static MOA_DEVICE void clear(float (&tile)[kRowTiles][kOutputTiles][4]) {
@@ -217,7 +222,7 @@ private:
 
     /// S = Q K^T, in raw units.
     static MOA_DEVICE void multiplyKeys(float (&scores)[kRowTiles][kColumnTiles][4], SharedAddress sharedQ, SharedAddress sharedK) {
-        const int lane = laneIndex();
+        const int lane = opaque(laneIndex());
         const SwizzledRow<kRows> queryRow(sharedQ ^ ((lane >> 4) * kChunkBytes), warpIndex() * kRowTiles * 16 + (lane & 15));
         const SwizzledRow<kColumns> keyRow(sharedK ^ (((lane >> 3) & 1) * kChunkBytes), (lane & 7) + ((lane >> 4) << 3));
 #pragma unroll
@@ -311,7 +316,7 @@ private:
     /// O += P V.
     static MOA_DEVICE void multiplyValues(float (&output)[kRowTiles][kOutputTiles][4],
                                           const uint32_t (&probabilities)[kRowTiles][kColumns / 16][4], SharedAddress sharedV) {
-        const int lane = laneIndex();
+        const int lane = opaque(laneIndex());
         const SwizzledRow<kColumns> valueRow(sharedV ^ ((lane >> 4) * kChunkBytes), lane & 15);
 #pragma unroll
         for (int step = 0; step < kColumns / 16; ++step) {
@@ -332,7 +337,7 @@ private:
     template <class Params>
     static MOA_DEVICE void finish(float (&output)[kRowTiles][kOutputTiles][4], float (&maximum)[kLaneRows], float (&sum)[kLaneRows],
                                   const Params& p, SharedAddress sharedO) {
-        const int lane = laneIndex();
+        const int lane = opaque(laneIndex());
         const int warpRow = warpIndex() * kRowTiles * 16;
         const SwizzledRow<kRows> outputRow(sharedO, warpRow + (lane >> 2));
         warpBarrier();  // all lanes have read Q

@@ -8,31 +8,39 @@ namespace moa {
 
 /// A stage of a ring of buffers, and the parity of the phase it is in.
 template <int kCount>
-struct Turn {
-    int index = 0;
-    uint32_t parity = 0;
+class Turn {
+public:
+    MOA_DEVICE int index() const { return index_; }
+    MOA_DEVICE uint32_t parity() const { return parity_; }
     MOA_DEVICE void advance() {
-        if (++index == kCount) {
-            index = 0;
-            parity ^= 1;
+        if (++index_ == kCount) {
+            index_ = 0;
+            parity_ ^= 1;
         }
     }
+
+private:
+    int index_ = 0;
+    uint32_t parity_ = 0;
 };
 
 /// What there is to know of a step.
 struct PrefillStep {
     KeyPage first;
     KeyPage second;
-    int firstNumber;  ///< of the pool's page, where the first is one of the ring
-    int secondNumber;
-    int flags;  ///< kFirst, kLast, and for each group the PageShare of the first page and of the second, two bits each
+    int flags;  ///< kBegins, kLast, kEnd, and for each group the PageShare of the first page and of the second, two bits each
 
-    static constexpr int kFirst = 1 << 16;
-    static constexpr int kLast = 1 << 17;
-    /// An item's first tile is computed whole: where it has one page, that stands in for the second, so that what is multiplied by 0 is a number.
-    MOA_DEVICE bool fillsTile() const { return second.exists() || (flags & kFirst) != 0; }
+    static constexpr int kBegins = 1 << 16;  ///< a group begins with this step
+    static constexpr int kLast = 1 << 17;    ///< of its item
+    static constexpr int kEnd = 1 << 18;     ///< there is no step and no item any more
+    static constexpr int kSkips = kNoneOfPage | kNoneOfPage << 2;
+    /// A group's first tile is computed whole: where it has one page, that stands in for the second, so that what is multiplied by 0 is a number.
+    MOA_DEVICE bool fillsTile() const { return second.exists() || (flags & kBegins) != 0; }
     MOA_DEVICE bool isLast() const { return (flags & kLast) != 0; }
+    MOA_DEVICE bool isEnd() const { return (flags & kEnd) != 0; }
     MOA_DEVICE int share(int group, int half) const { return flags >> (4 * group + 2 * half) & 3; }
+    /// No row of the group attends any of its keys.
+    MOA_DEVICE bool skips(int group) const { return (flags >> 4 * group & kSkips) == kSkips; }
 };
 
 template <class Config>
@@ -45,9 +53,16 @@ struct WgmmaRoom {
     static constexpr int kComputeWarps = 4 * kGroups;
     static constexpr int kBlocks = kHeadDim / kBlockColumns;
     static constexpr int kChunks = kHeadDim / kChunkElements;
-    static constexpr int kItems = 2;
+    /// Queries that are held in registers pass through a stage of the keys; others have two places of their own.
+    static constexpr int kKeyStages = kStages + (Config::kHoldsQueries ? 1 : 0);
+    static constexpr int kQueryStages = Config::kHoldsQueries ? 0 : 2;
+    /// With three groups a step of 128 keys often has none for one of them; with two it never has, but for an odd last page.
+    static constexpr bool kSkipsSteps = kGroups > 2;
+    static constexpr int kItems = 4;
     static constexpr int kItemBytes = static_cast<int>(sizeof(PrefillItem));
     static constexpr int kStepBytes = 16;
+    /// Of the partial result of a part of an item, in global memory: O, maximum and sum of each row.
+    static constexpr int kPartialBytes = kRows * (kHeadDim + 2) * 4;
     static_assert(kGroups >= 2 && kGroups <= 3, "warpgroups take turns");
 
     // Shared memory, in bytes from its base.
@@ -56,47 +71,55 @@ struct WgmmaRoom {
     static constexpr int kKeyBlockBytes = kColumns * kBlockRowBytes;
     static constexpr int kQueryBytes = kBlocks * kQueryBlockBytes;
     static constexpr int kKeyBytes = kBlocks * kKeyBlockBytes;
-    static constexpr int kKeys = kQueryBytes;
-    static constexpr int kValues = kKeys + kStages * kKeyBytes;
+    static constexpr int kKeys = kQueryStages * kQueryBytes;
+    static constexpr int kValues = kKeys + kKeyStages * kKeyBytes;
     static constexpr int kItemSlots = kValues + kStages * kKeyBytes;
     static constexpr int kSteps = kItemSlots + kItems * kItemBytes;
-    static constexpr int kBarriers = kSteps + kStages * kStepBytes;
-    static constexpr int kBarrierCount = 4 * kStages + 3 + 2 * kItems;
+    static constexpr int kBarriers = kSteps + kKeyStages * kStepBytes;
+    static constexpr int kBarrierCount = 2 * (kKeyStages + kStages + kQueryStages) + kItems + 1;
+    static_assert(!Config::kHoldsQueries || kQueryBytes == kKeyBytes, "queries fit a stage of keys");
 
     static constexpr int kSharedBytes = (kBarriers + 8 * kBarrierCount + 15) / 16 * 16;
     static constexpr int kThreads = (kGroups + 1) * 128;
 
     static MOA_DEVICE SharedAddress barrier(int index) { return sharedBase() + kBarriers + 8 * index; }
     static MOA_DEVICE SharedAddress fullKey(int stage) { return barrier(stage); }
-    static MOA_DEVICE SharedAddress emptyKey(int stage) { return barrier(kStages + stage); }
-    static MOA_DEVICE SharedAddress fullValue(int stage) { return barrier(2 * kStages + stage); }
-    static MOA_DEVICE SharedAddress emptyValue(int stage) { return barrier(3 * kStages + stage); }
-    static MOA_DEVICE SharedAddress fullQuery() { return barrier(4 * kStages); }
-    static MOA_DEVICE SharedAddress emptyQuery() { return barrier(4 * kStages + 1); }
-    static MOA_DEVICE SharedAddress fullItem(int slot) { return barrier(4 * kStages + 2 + slot); }
-    static MOA_DEVICE SharedAddress emptyItem(int slot) { return barrier(4 * kStages + 2 + kItems + slot); }
-    static MOA_DEVICE SharedAddress landed() { return barrier(4 * kStages + 2 + 2 * kItems); }
+    static MOA_DEVICE SharedAddress emptyKey(int stage) { return barrier(kKeyStages + stage); }
+    static MOA_DEVICE SharedAddress fullValue(int stage) { return barrier(2 * kKeyStages + stage); }
+    static MOA_DEVICE SharedAddress emptyValue(int stage) { return barrier(2 * kKeyStages + kStages + stage); }
+    static MOA_DEVICE SharedAddress fullQuery(int stage) { return barrier(2 * (kKeyStages + kStages) + stage); }
+    static MOA_DEVICE SharedAddress emptyQuery(int stage) { return barrier(2 * (kKeyStages + kStages) + kQueryStages + stage); }
+    static MOA_DEVICE SharedAddress emptyItem(int slot) { return barrier(2 * (kKeyStages + kStages + kQueryStages) + slot); }
+    static MOA_DEVICE SharedAddress landed() { return barrier(kBarrierCount - 1); }
+    static MOA_DEVICE SharedAddress queries(int stage) { return sharedBase() + stage * kQueryBytes; }
     static MOA_DEVICE SharedAddress keys(int stage) { return sharedBase() + kKeys + stage * kKeyBytes; }
     static MOA_DEVICE SharedAddress values(int stage) { return sharedBase() + kValues + stage * kKeyBytes; }
     static MOA_DEVICE SharedAddress itemSlot(int slot) { return sharedBase() + kItemSlots + slot * kItemBytes; }
     static MOA_DEVICE SharedAddress stepSlot(int stage) { return sharedBase() + kSteps + stage * kStepBytes; }
 
+    static MOA_DEVICE PrefillItem loadItem(SharedAddress slot) {
+        return PrefillItem::ofVectors([&](int i) { return loadShared<Vec16>(slot + 16 * i); });
+    }
+
     static MOA_DEVICE void initialize() {
 #pragma unroll
-        for (int stage = 0; stage < kStages; ++stage) {
+        for (int stage = 0; stage < kKeyStages; ++stage) {
             mbarrierInit(fullKey(stage), 1);
-            mbarrierInit(fullValue(stage), 1);
             mbarrierInit(emptyKey(stage), kComputeWarps);
+        }
+#pragma unroll
+        for (int stage = 0; stage < kStages; ++stage) {
+            mbarrierInit(fullValue(stage), 1);
             mbarrierInit(emptyValue(stage), kComputeWarps);
         }
-        mbarrierInit(fullQuery(), 1);
-        mbarrierInit(emptyQuery(), kComputeWarps);
-        mbarrierInit(landed(), 1);
 #pragma unroll
-        for (int slot = 0; slot < kItems; ++slot) {
-            mbarrierInit(fullItem(slot), PrefillItem::kWords);
-            mbarrierInit(emptyItem(slot), kComputeWarps);
+        for (int stage = 0; stage < kQueryStages; ++stage) {
+            mbarrierInit(fullQuery(stage), 1);
+            mbarrierInit(emptyQuery(stage), kComputeWarps);
         }
+#pragma unroll
+        for (int slot = 0; slot < kItems; ++slot) mbarrierInit(emptyItem(slot), kComputeWarps);
+        mbarrierInit(landed(), 1);
         mbarrierInitFence();
     }
 };
