@@ -110,6 +110,7 @@ describe('every seed finds', () => {
     ['kUnaligned', 'wgmma', 'unaligned', 'multiples of 16 bytes are possible'],
     ['kOtherDescriptors', 'warpgroup', 'second', 'warps 0 and 2 of one warpgroup issued different products, 2 and 2'],
     ['kFewerProducts', 'warpgroup', 'first', 'warps 0 and 3 of one warpgroup issued different products, 2 and 1'],
+    ['kOtherWait', 'warpgroup', 'otherWait', 'warps 0 and 2 of one warpgroup fenced, committed or waited at different lines'],
     ['kPartOfGroup', 'warpgroup', 'second', 'warps 4 and 5 of one warpgroup issued different products, 2 and 0'],
     ['kLanesDiffer', 'divergence', 'first', 'wgmmaShared with other arguments than lane 0'],
     ['kOtherShape', 'wgmma', 'first', 'on an accumulator that is in flight with another shape'],

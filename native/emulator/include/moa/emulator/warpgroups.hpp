@@ -50,13 +50,18 @@ MOA_ENGINE void checkRegisters(Engine& engine) {
                kBlockRegisters);
 }
 
-/// The four warps of a warpgroup issued the same products, in the same order.
+/// The four warps of a warpgroup issued the same products, in the same order, and came to the same fences, commits and waits.
 MOA_ENGINE void checkSameProducts(Engine& engine) {
     for (uint32_t first = 0; first < engine.warpCount; first += kWarpgroupWarps) {
         const WarpProducts& expected = engine.warps[first].products;
         for (uint32_t i = first; i < first + kWarpgroupWarps; ++i) {
             const uint32_t issued = i < engine.warpCount ? engine.warps[i].products.issued : 0;
-            if (issued == expected.issued && (i >= engine.warpCount || engine.warps[i].products.hash == expected.hash)) continue;
+            if (issued == expected.issued && (i >= engine.warpCount || engine.warps[i].products.hash == expected.hash)) {
+                if (i >= engine.warpCount || engine.warps[i].products.places == expected.places) continue;
+                report(engine, "warpgroup", engine.warps[i].products.place, i * kLanes,
+                       "warps %u and %u of one warpgroup fenced, committed or waited at different lines; the last wait is here", first, i);
+                break;
+            }
             const uint32_t told = issued != 0 ? i : first;
             report(engine, "warpgroup", engine.warps[told].products.site, told * kLanes,
                    "warps %u and %u of one warpgroup issued different products, %u and %u; the last one is here", first, i, expected.issued, issued);

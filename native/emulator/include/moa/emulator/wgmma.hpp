@@ -147,6 +147,7 @@ MOA_ENGINE_CALL void issueProduct(Engine& engine, Warp& warp, uint32_t columns, 
         own.fenced = true;
     }
     ++own.issued;
+    own.comeTo(warp.site);
     own.hash = mixBits(own.hash ^ mixBits(input.b[0] ^ mixBits(input.a[0] + (columns << 4 | element << 3 | static_cast<uint32_t>(form) << 1 | input.accumulate[0]))));
     own.site = warp.site;
 
@@ -198,10 +199,14 @@ MOA_PRIMITIVE void bringFragments(float* d, const uint32_t* a, uint64_t b, bool 
     input.accumulate[lane.lane] = accumulate ? 1 : 0;
 }
 
-MOA_ENGINE void executeWgmmaFence(Engine&, Warp& warp) { warp.products.fenced = true; }
+MOA_ENGINE void executeWgmmaFence(Engine&, Warp& warp) {
+    warp.products.comeTo(warp.site);
+    warp.products.fenced = true;
+}
 static constexpr Operation kWgmmaFence{"wgmmaFence", executeWgmmaFence};
 
 MOA_ENGINE void executeWgmmaCommit(Engine&, Warp& warp) {
+    warp.products.comeTo(warp.site);
     ++warp.products.openBatch;
     warp.products.fenced = false;
 }
@@ -230,6 +235,7 @@ struct NamedArray {
 MOA_ENGINE_CALL void executeWgmmaWait(Engine& engine, Warp& warp) {
     WarpProducts& own = warp.products;
     const auto& input = warp.input.wait;
+    own.comeTo(warp.site);
     own.fenced = false;
     const uint32_t batches = own.openBatch > input.pending ? own.openBatch - input.pending : 0;
     uint32_t end = 0;

@@ -1,6 +1,7 @@
 // What a warp keeps of its products on a warpgroup's tensor cores (wgmma.hpp): those that no wait has covered, and accumulators in flight.
 #pragma once
 #include <moa/emulator/list.hpp>
+#include <moa/emulator/random.hpp>
 
 namespace moa::emulator {
 
@@ -50,13 +51,20 @@ struct MOA_HIDDEN WarpProducts {
     uint32_t issued;     ///< all that there were, and what tells them apart: the four warps of a warpgroup have to agree
     uint64_t hash;
     Site site;           ///< of the last
+    uint64_t places;     ///< the lines of products, fences, commits and waits, which have to agree as well (PTX .aligned)
+    Site place;          ///< the last of these
     bool fenced;         ///< since the last commit or wait
+
+    MOA_ENGINE void comeTo(const Site& at) {
+        places = mixBits(places ^ at.line());
+        place = at;
+    }
 
     void clear() {
         products.clear();
         accumulators.clear();
         done = openBatch = issued = 0;
-        hash = 0;
+        hash = places = 0;
         fenced = false;
     }
 };
