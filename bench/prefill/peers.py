@@ -245,12 +245,12 @@ def measure_flex(point, attend, tuned):
 
 # Name: what measures it, for which points, seconds for all of them.
 PEERS = {
-    "flash": (lambda point: measure_dense(point, SDPBackend.FLASH_ATTENTION), lambda point: point.held == 0 and point.equal, 25),
-    "cudnn": (lambda point: measure_dense(point, SDPBackend.CUDNN_ATTENTION), lambda point: point.held == 0 and point.equal, 25),
+    "flash": (lambda point: measure_dense(point, SDPBackend.FLASH_ATTENTION), lambda point: point.held == 0 and point.equal, 40),
+    "cudnn": (lambda point: measure_dense(point, SDPBackend.CUDNN_ATTENTION), lambda point: point.held == 0 and point.equal, 40),
     "flash-varlen": (lambda point: measure_packed(point, True), lambda point: point.scenario != "one", 10),
     "cudnn-varlen": (lambda point: measure_packed(point, False), lambda point: point.scenario != "one" and point.held == 0, 10),
     # Last: it compiles for each point, and a kernel that fails could end the process.
-    "flex": (None, lambda point: point.scenario in ("one", "chunked") and point.dtype == "bf16", 110),
+    "flex": (None, lambda point: point.scenario in ("one", "chunked") and point.dtype == "bf16", 420),
 }
 
 

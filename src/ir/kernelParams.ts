@@ -103,10 +103,18 @@ const fieldsOfRole: Readonly<Record<KernelRole, readonly ParamField[]>> = {
   ],
 };
 
+const structs = new Map<KernelRole, ParamStruct>();
+
 /** The parameter struct of a kernel's role. */
 export function paramStruct(role: KernelRole): ParamStruct {
+  let struct = structs.get(role);
+  if (struct === undefined) structs.set(role, (struct = placeFields(fieldsOfRole[role])));
+  return struct;
+}
+
+function placeFields(declared: readonly ParamField[]): ParamStruct {
   let offset = 0;
-  const fields = fieldsOfRole[role].map((field): PlacedField => {
+  const fields = declared.map((field): PlacedField => {
     const { size, alignment } = fieldLayout(field.type);
     const placed = { ...field, offset: Math.ceil(offset / alignment) * alignment };
     offset = placed.offset + size;
