@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The prefill benchmark: ours, then the peers at the same points, then one result of both with figures and tables. About 12 minutes on a GPU, most of them for FlexAttention to compile.
+# The prefill benchmark: ours, then the peers at the same points, then one result of both with figures and tables. About 7 minutes on a GPU,
+# half of them for the peers, of which FlexAttention compiles for each point.
 #
 #     bench/prefill/prefill.sh OUT_DIR [plan=variant:folder ...]
 #
