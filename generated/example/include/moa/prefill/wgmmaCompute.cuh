@@ -253,18 +253,21 @@ private:
         maskScores<kWidth>(p, scores, item, step, group);
         float correction[2];
         updateSoftmax<kWidth>(scores, softmax, correction);
-        // The waits stand behind a branch, and what comes before it is computed before: the compiler moves a wait to the front of where it may be.
+        // Behind a branch, the same way for all four warps, and what comes before it is computed before: the compiler moves a wait to the front of where it
+        // may be.
         pinRegisters(scores);
-        if (warpAny(correction[0] != 1.0f || correction[1] != 1.0f)) {
+        if (opaque(first ? 1 : 0) != 0) {
             wgmmaWait<0>(output);
-#pragma unroll
-            for (int i = 0; i < kHeadDim / 2; ++i) output[i] *= correction[i / 2 % 2];
         } else {
             wgmmaWait<0>(output);
+            releaseValues(turns);
         }
-        if (!first) releaseValues(turns);
         takeValues(turns);
         packProbabilities<kWidth>(probabilities, scores);
+        if (warpAny(correction[0] != 1.0f || correction[1] != 1.0f)) {
+#pragma unroll
+            for (int i = 0; i < kHeadDim / 2; ++i) output[i] *= correction[i / 2 % 2];
+        }
     }
 
     /// The values that come next are those of the probabilities that were just computed.
