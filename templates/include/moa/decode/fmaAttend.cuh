@@ -43,7 +43,7 @@ class FmaAttend {
     static_assert(kKeyLanes <= kValueLanes && kValueLanes <= 32);
     static_assert((kKeyChunks == 1 || kKeyChunks == 2) && (kPieces == 1 || kPieces == 2), "a lane has whole chunks, half a row apart");
 
-    /// Probabilities stay below 2^8 times those of the maximum, as on tensor cores.
+    /// A maximum that grows by less than this, in log2, stays: probabilities stay below 2^8.
     static constexpr float kLazyLog2 = 8.0f;
 
 public:
