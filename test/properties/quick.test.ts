@@ -28,6 +28,9 @@ const bulk = { family: 'hopper', compareWhole: false } as const;
 const bulkCases: Readonly<Record<string, Case>> = {
   'mixed rules in bulk': { ...mixed, ...bulk, seed: 9 },
   'more pages than stages in bulk, one-hot': { ...mixed, ...bulk, lane: 'oneHot', rules: [[dense, short, dense, half], [short, short, short, short]], prefill: [330, 417, 200, 199], decodes: 2, seed: 10, multiprocessors: 1 },
+  'over 32 pages in bulk': { ...mixed, ...bulk, shape: 'bf16_d64_2x1', rules: [[dense, short]], bound: 2300, prefill: [2200], decodes: 1, seed: 22, sampleRows: 100 },
+  // Three groups: the last page, alone in its step, is one of the first group's.
+  'windows without a sink in bulk': { ...mixed, ...bulk, shape: 'bf16_d64_2x2_sink0', rules: [[short, [192, 0, 1]]], prefill: [384, 330], decodes: 1, seed: 23 },
   'two layers with RoPE in bulk': { ...mixed, ...bulk, shape: 'bf16_d64_4x2', rules: [[dense, half, short, dense], [short, short, short, short]], prefill: [70, 131], decodes: 3, rope: true, seed: 11 },
 };
 
