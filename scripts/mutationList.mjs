@@ -78,7 +78,7 @@ export const mutations = [
   mutation('tiles: only the sink\'s tiles are counted', tiles, 'for (int interval = 0; interval <= kTop; ++interval) tiles', 'for (int interval = 0; interval < 1; ++interval) tiles'),
   mutation('tiles: a page that later rows alone do not attend any more is none', tiles, 'begin<kInterval>(first) < end && begin', 'begin<kInterval>(last) < end && begin'),
   mutation('key pages: rows of a chunk counted from its first', keyPages, 'tiles_(mask, item.cached + firstRow, item.cached + lastRow, item.cached)', 'tiles_(mask, firstRow, lastRow)'),
-  mutation('key pages: newest slot one too far', items, '(tokens - 1 - cut.sink) % ringWindow', '(tokens - cut.sink) % ringWindow'),
+  mutation('key pages: newest slot one too far', 'src/passes/schedule/keyPages.ts', '(tokens - 1 - sink) % ringWindow', '(tokens - sink) % ringWindow'),
   mutation('key pages: tokens held are not asked', keyPages, 'return minimum(held(), headWindow - 1 - row);', 'return headWindow - 1 - row;'),
   mutation('key pages: a row attends one cached token too many', keyPages, 'headWindow - 1 - row);', 'headWindow - row);'),
   mutation('key pages: a row attends one cached token too few', keyPages, 'headWindow - 1 - row);', 'headWindow - 2 - row);'),

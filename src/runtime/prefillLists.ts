@@ -62,8 +62,7 @@ export class BatchLists {
 /** Room for the partial results of items that are cut in two. Launches use it one after the other. */
 export class PartRoom {
   readonly #device: Device;
-  #partials: DeviceBuffer | undefined;
-  #tickets: DeviceBuffer | undefined;
+  readonly #buffers = new Map<'partials' | 'tickets', DeviceBuffer>();
 
   constructor(device: Device) {
     this.#device = device;
@@ -72,24 +71,25 @@ export class PartRoom {
   /** Addresses of room for so many parts of a kernel: of results, and of a counter for each warp and pair of parts. 0 for no parts. */
   of(parts: number, { partialFloats, threads }: Pick<KernelDefinition, 'partialFloats' | 'threads'>): { readonly partials: bigint; readonly partTickets: bigint } {
     if (parts === 0) return { partials: 0n, partTickets: 0n };
-    const [bytes, tickets] = [parts * partialFloats * 4, (parts / 2) * (threads / 32)];
-    if (this.#partials === undefined || this.#partials.bytes < bytes) {
-      this.#partials?.dispose();
-      this.#partials = undefined;
-      this.#partials = this.#device.alloc(bytes);
-    }
-    if (this.#tickets === undefined || this.#tickets.bytes < tickets * 4) {
-      this.#tickets?.dispose();
-      this.#tickets = undefined;
-      this.#tickets = this.#device.upload(new Uint32Array(tickets));
-    }
-    return { partials: this.#partials.address, partTickets: this.#tickets.address };
+    const partials = this.#atLeast('partials', parts * partialFloats * 4, (bytes) => this.#device.alloc(bytes));
+    const tickets = this.#atLeast('tickets', (parts / 2) * (threads / 32) * 4, (bytes) => this.#device.upload(new Uint32Array(bytes / 4)));
+    return { partials: partials.address, partTickets: tickets.address };
   }
 
   dispose(): void {
-    this.#partials?.dispose();
-    this.#tickets?.dispose();
-    this.#partials = this.#tickets = undefined;
+    this.#buffers.forEach((buffer) => buffer.dispose());
+    this.#buffers.clear();
+  }
+
+  /** The buffer, made anew when it is too small; none is kept when that fails. */
+  #atLeast(name: 'partials' | 'tickets', bytes: number, make: (bytes: number) => DeviceBuffer): DeviceBuffer {
+    const kept = this.#buffers.get(name);
+    if (kept !== undefined && kept.bytes >= bytes) return kept;
+    this.#buffers.delete(name);
+    kept?.dispose();
+    const made = make(bytes);
+    this.#buffers.set(name, made);
+    return made;
   }
 }
 

@@ -24,15 +24,19 @@ export function countKeyPages(shape: MaskShape, { sink, page }: KeyGeometry, win
   return own + ringPages({ sink, page }, window, cached, firstRow);
 }
 
+/** The window slot of the newest token, of a sequence that has one behind the sink. */
+export const newestSlot = ({ sink }: Pick<KeyGeometry, 'sink'>, { tokens, ringWindow }: CachedTokens): number => (tokens - 1 - sink) % ringWindow;
+
 /** Of the ring: the window pages from the newest token back to the oldest that the first row attends, and the sink pages. */
-function ringPages({ sink, page }: KeyGeometry, window: number, { tokens, ringWindow }: CachedTokens, firstRow: number): number {
+function ringPages({ sink, page }: KeyGeometry, window: number, cached: CachedTokens, firstRow: number): number {
+  const { tokens, ringWindow } = cached;
   if (tokens === 0) return 0;
   const sinkPages = Math.ceil(Math.min(tokens, sink) / page);
   const held = Math.max(0, Math.min(tokens - sink, ringWindow));
   const oldestAge = Math.min(held - 1, window - 2 - firstRow);
   if (oldestAge < 0) return sinkPages;
   const pages = Math.ceil(ringWindow / page);
-  const newest = (tokens - 1 - sink) % ringWindow;
+  const newest = newestSlot({ sink }, cached);
   const oldest = newest - oldestAge < 0 ? newest - oldestAge + ringWindow : newest - oldestAge;
   const behind = Math.floor(newest / page) - Math.floor(oldest / page) + (oldest > newest ? pages : 0);
   return sinkPages + Math.min(pages, behind + 1);

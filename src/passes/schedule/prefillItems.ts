@@ -1,5 +1,5 @@
 import type { MaskShape } from '../../mask/mask.ts';
-import { countKeyPages, type KeyGeometry } from './keyPages.ts';
+import { countKeyPages, newestSlot, type KeyGeometry } from './keyPages.ts';
 
 /** 32-bit words of a `PrefillItem` (templates/include/moa/prefill/items.cuh). */
 export const prefillItemWords = 12;
@@ -156,7 +156,7 @@ function unitsOf(cut: PrefillCut, mask: MaskShape, { cuSeqlens, cached, rings, k
     for (let kvHead = 0; kvHead < kvHeads; kvHead += 1) {
       const ring = 2 * (sequence * kvHeads + kvHead);
       const [tableOffset, ringWindow] = [rings[ring]!, rings[ring + 1]!];
-      const newest = tokens > cut.sink ? (tokens - 1 - cut.sink) % ringWindow : 0;
+      const newest = tokens > cut.sink ? newestSlot(cut, { tokens, ringWindow }) : 0;
       const items: Item[] = [];
       for (let head = kvHead * groupSize; head < (kvHead + 1) * groupSize; head += 1) {
         const window = windows[head]!;

@@ -55,9 +55,11 @@ MOA_ENGINE void checkSameProducts(Engine& engine) {
     for (uint32_t first = 0; first < engine.warpCount; first += kWarpgroupWarps) {
         const WarpProducts& expected = engine.warps[first].products;
         for (uint32_t i = first; i < first + kWarpgroupWarps; ++i) {
-            const uint32_t issued = i < engine.warpCount ? engine.warps[i].products.issued : 0;
-            if (issued == expected.issued && (i >= engine.warpCount || engine.warps[i].products.hash == expected.hash)) {
-                if (i >= engine.warpCount || engine.warps[i].products.places == expected.places) continue;
+            const bool exists = i < engine.warpCount;
+            const uint32_t issued = exists ? engine.warps[i].products.issued : 0;
+            const bool sameProducts = issued == expected.issued && (!exists || engine.warps[i].products.hash == expected.hash);
+            if (sameProducts && (!exists || engine.warps[i].products.places == expected.places)) continue;
+            if (sameProducts) {
                 report(engine, "warpgroup", engine.warps[i].products.place, i * kLanes,
                        "warps %u and %u of one warpgroup fenced, committed or waited at different lines; the last wait is here", first, i);
                 break;
