@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { DISK_CODES } from '../dist/emit/diskDiagnostics.js';
 import { PLAN_CODES } from '../dist/plan/codes.js';
 import { runtimeErrorCodes } from '../dist/runtime/runtimeError.js';
+import { PROFILER_CODES, SEARCH_CODES } from '../dist/search/codes.js';
 import { TOOLCHAIN_CODES } from '../dist/toolchain/toolchainCodes.js';
 import { INPUT_CODES } from '../dist/util/inputCodes.js';
 
@@ -70,6 +71,7 @@ const sections = [
   { title: '4xxx: nvcc, architectures and the compiler of the emulator', source: '`src/toolchain/toolchainCodes.ts`', codes: TOOLCHAIN_CODES },
   { title: '5xxx: the disk', source: '`src/emit/diskDiagnostics.ts`', codes: DISK_CODES },
   { title: '6xxx: the runtime', source: '`src/runtime/runtimeError.ts`', codes: runtimeCodes() },
+  { title: '7xxx: the search', source: '`src/search/codes.ts`', codes: { ...SEARCH_CODES, ...PROFILER_CODES } },
   { title: '9xxx: bugs', source: '`src/cli/main.ts`', codes: internalCodes },
 ];
 

@@ -2,9 +2,10 @@
  * Synthetic problems of the size of real models, for timing the solver: influence that decays with distance (exponentials and power laws), a fifth of the
  * heads global, bumps that make losses not convex, log-normal weights of heads and layers; MoA's grid of 48 candidates for lengths 2k, 4k, 8k and 16k.
  */
-import { candidateGrid } from '../../dist/search/candidates.js';
-import { DEFAULT_LIMITS } from '../../dist/plan/planSchema.js';
 import { spanOf } from '../../dist/ir/affine.js';
+import { candidateGrid } from '../../dist/search/candidates.js';
+import { problemOf, type Instance } from '../../dist/search/instance.js';
+import type { SearchRequest } from '../../dist/search/request.js';
 import type { Problem } from '../../dist/search/solve/problem.js';
 
 export interface InstanceSize {
@@ -13,13 +14,6 @@ export interface InstanceSize {
   /** Steps of alpha of the grid, in tokens. */
   readonly alphaStep?: number;
   readonly betas?: number;
-}
-
-export interface SyntheticLosses {
-  readonly losses: readonly Float64Array[];
-  readonly lengths: readonly number[];
-  readonly spans: readonly (readonly number[])[];
-  readonly candidates: number;
 }
 
 const profiled = [2048, 4096, 8192];
@@ -36,16 +30,16 @@ export function randomNumbers(seed: number): () => number {
   };
 }
 
-const kinds = ['mixed', 'equal', 'iid'] as const;
-export type InstanceKind = (typeof kinds)[number];
+/** `equal`: all heads alike; `iid`: losses without any order, which no model has, and which are the hardest to prove. */
+export type InstanceKind = 'mixed' | 'equal' | 'iid';
 
-/** The losses of each length, `L x C x H`, and the spans of candidates. */
-export function syntheticLosses({ layers, heads, alphaStep, betas }: InstanceSize, seed: number, kind: InstanceKind = 'mixed'): SyntheticLosses {
+export function syntheticInstance({ layers, heads, alphaStep, betas }: InstanceSize, seed: number, kind: InstanceKind = 'mixed'): Instance {
   const random = randomNumbers(seed);
   const normal = (): number => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
-  const rules = candidateGrid({ profiled, lengths: bounded, ...(alphaStep === undefined ? {} : { alphaStep }), ...(betas === undefined ? {} : { betas }), limits: DEFAULT_LIMITS });
-  const spans = bounded.map((length) => rules.map((rule) => Math.min(spanOf(rule, DEFAULT_LIMITS, length), length)));
-  const losses = profiled.map(() => new Float64Array(layers * rules.length * heads));
+  const limits = { sink: 64, page: 64, minSpan: 128 };
+  const candidates = candidateGrid({ profiled, lengths: bounded, ...(alphaStep === undefined ? {} : { alphaStep }), ...(betas === undefined ? {} : { betas }), limits });
+  const spans = profiled.map((length) => candidates.map((rule) => Math.min(spanOf(rule, limits, length), length)));
+  const losses = profiled.map(() => new Float64Array(layers * candidates.length * heads));
   for (let layer = 0; layer < layers; layer += 1) {
     const layerWeight = Math.exp(0.6 * normal());
     for (let head = 0; head < heads; head += 1) {
@@ -58,40 +52,36 @@ export function syntheticLosses({ layers, heads, alphaStep, betas }: InstanceSiz
       const bump = random() < 0.4 ? 0.3 * random() : 0;
       profiled.forEach((length, n) => {
         const tail = (distance: number): number => {
-          if (distance >= length) return 0;
-          const x = distance / length;
-          const fast = Math.exp(-distance / decay);
-          const slow = (1 + distance / 64) ** -power * (1 - x);
-          return (share * fast + (1 - share) * slow + (x < bumpAt ? bump : 0)) * Math.sqrt(length / 2048);
+          const part = distance / length;
+          const slow = (1 + distance / 64) ** -power * (1 - part);
+          return weight * (share * Math.exp(-distance / decay) + (1 - share) * slow + (part < bumpAt ? bump : 0)) * Math.sqrt(length / 2048);
         };
-        rules.forEach((_, candidate) => {
-          const loss = kind === 'iid' ? random() : weight * tail(spans[n]![candidate]!);
-          losses[n]![(layer * rules.length + candidate) * heads + head] = spans[n]![candidate]! >= length && kind !== 'iid' ? 0 : loss;
+        candidates.forEach((_, candidate) => {
+          const span = spans[n]![candidate]!;
+          losses[n]![(layer * candidates.length + candidate) * heads + head] = kind === 'iid' ? random() : span >= length ? 0 : tail(span);
         });
       });
     }
   }
-  if (kind === 'equal') for (const loss of losses) equalise(loss, layers, rules.length, heads);
-  return { losses, lengths: bounded, spans, candidates: rules.length };
+  if (kind === 'equal') for (const loss of losses) loss.forEach((_, i) => (loss[i] = loss[(Math.floor(i / heads) % candidates.length) * heads]!));
+  const model = { layers, queryHeads: heads, kvHeads: heads, headDim: 128 };
+  return { model, granularity: 'kv-head', limits, candidates, heads, losses: new Map(profiled.map((length, n) => [length, losses[n]!])) };
 }
 
-function equalise(loss: Float64Array, layers: number, candidates: number, heads: number): void {
-  for (let layer = 0; layer < layers; layer += 1) {
-    for (let candidate = 0; candidate < candidates; candidate += 1) {
-      for (let head = 0; head < heads; head += 1) loss[(layer * candidates + candidate) * heads + head] = loss[candidate * heads]!;
-    }
-  }
+/** The sum of losses, with a bound on density at every length and at 16k. */
+export function syntheticRequest(density: number, rulesPerLayer = 2): SearchRequest {
+  return {
+    granularity: 'kv-head',
+    rulesPerLayer,
+    limits: { sink: 64, page: 64, minSpan: 128 },
+    objectives: profiled.map((length) => ({ length, weight: 1 })),
+    constraints: bounded.map((length) => ({ kind: 'density', length, bound: density })),
+    gap: 1e-4,
+    exact: true,
+  };
 }
 
-/** One objective, the sum of losses, with a bound on density at every length. */
-export function syntheticProblem(size: InstanceSize, seed: number, { density = 0.5, maxRules = 2, kind = 'mixed' as InstanceKind } = {}): Problem {
-  const { losses, lengths, spans, candidates } = syntheticLosses(size, seed, kind);
-  const value = losses[0]!.map((loss, i) => losses.reduce((sum, other) => sum + other[i]!, loss) - loss);
-  const { layers, heads } = size;
-  const resources = lengths.map((length, n) => ({
-    name: `density at ${length}`,
-    cost: Float64Array.from(spans[n]!, (span) => span / 64),
-    limit: Math.floor((density * layers * heads * length) / 64),
-  }));
-  return { layers, heads, candidates, value, resources, maxRules };
+export function syntheticProblem(size: InstanceSize, seed: number, { density = 0.5, rulesPerLayer = 2, kind = 'mixed' as InstanceKind } = {}): Problem {
+  const { objectives, constraints } = syntheticRequest(density);
+  return problemOf(syntheticInstance(size, seed, kind), objectives, constraints, rulesPerLayer);
 }

@@ -6,6 +6,7 @@ import { clearCache, listCache } from '../toolchain/kernelCache.ts';
 import { environment, environmentVariables } from '../util/debug.ts';
 import { DiagnosticError } from '../util/diagnostics.ts';
 import { version } from '../version.ts';
+import { checkPlanCommand, type CheckPlanOptions } from './checkPlanCommand.ts';
 import { inspectCommand, type InspectOptions } from './inspectCommand.ts';
 import { collect, emitKinds, parseAblations, parseCacheType, parseCount, parseElementTypes, parseEmit, parseLengths, parsePass, parseStopAfter } from './options.ts';
 import { formatBytes, sayDiagnostics, standardOutput } from './output.ts';
@@ -85,6 +86,15 @@ function commandLine(run: Run): Command {
     .option('--json', 'print as JSON')
     .option('-q, --quiet', 'no warnings and notes')
     .action((plan: string, options: InspectOptions) => run(() => inspectCommand(plan, options, standardOutput(options.quiet === true))));
+
+  program
+    .command('check-plan <plan>')
+    .description('check a plan of the search against its certificate, and the profile it was made from')
+    .option('--profile <file>', 'the influence profile; without it losses and bounds are not checked')
+    .option('--model <config.json>', "the model's Hugging Face config, which the plan has to fit")
+    .option('--json', 'print as JSON')
+    .option('-q, --quiet', 'print nothing unless a check failed')
+    .action((plan: string, options: CheckPlanOptions) => run(() => checkPlanCommand(plan, options, standardOutput(options.quiet === true))));
 
   program
     .command('cache')

@@ -27,6 +27,10 @@ const PROBLEMS: ReadonlyMap<string, readonly [code: InputCode, message: string, 
   ['EISDIR', ['MOA1003', 'this is a folder', 'give a file']],
 ]);
 
+/** What to say of a file that an error of the operating system, such as `ENOENT`, keeps from being read. */
+export const readProblem = (code: string): readonly [code: InputCode, message: string, help: string] =>
+  PROBLEMS.get(code) ?? ['MOA1005', `the file cannot be read (${code})`, 'check the path and the disk'];
+
 /**
  * Reads a file, or standard input for `-`. The size is asked for before anything is read, and no more than `maxBytes` are held even if
  * the file grows or is a pipe. Undefined when a problem was reported (MOA1001 to MOA1005).
@@ -52,7 +56,7 @@ export async function readInputFile(path: string, options: ReadInputOptions): Pr
   } catch (error) {
     const code = codeOf(error);
     if (code === undefined) throw error;
-    return fail(...(PROBLEMS.get(code) ?? (['MOA1005', `the file cannot be read (${code})`, 'check the path and the disk'] as const)));
+    return fail(...readProblem(code));
   } finally {
     await handle?.close();
   }

@@ -14,7 +14,7 @@ export interface SourceLocation {
 }
 
 export interface Diagnostic {
-  /** `MOA1203`: 1xxx input files, 2xxx options, 3xxx passes, 4xxx toolchain, 5xxx disk, 6xxx runtime. */
+  /** `MOA1203`: 1xxx input files, 2xxx options, 3xxx passes, 4xxx toolchain, 5xxx disk, 6xxx runtime, 7xxx search. */
   readonly code: string;
   readonly severity: Severity;
   readonly message: string;

@@ -13,6 +13,7 @@ const order: readonly (readonly string[])[] = [
   ['emit'],
   ['toolchain'],
   ['compile', 'inspect'],
+  ['search'],
   ['compilePackage'],
   ['cli', 'index'],
   ['start'],

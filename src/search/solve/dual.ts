@@ -26,6 +26,9 @@ export interface WarmStart {
 
 const MAX_ITERATIONS = 200;
 const RELATIVE_GAP = 1e-9;
+/** Of limits, as a part of them: rounding. */
+const EXCESS = 1e-9;
+const MAX_RAISES = 8;
 
 export function solveDual(problem: Problem, warm?: WarmStart): DualSolution {
   const { resources, layers } = problem;
@@ -41,7 +44,19 @@ export function solveDual(problem: Problem, warm?: WarmStart): DualSolution {
 
   let iterations = 0;
   let smoothing = 0.5;
-  while (iterations < MAX_ITERATIONS && solution.value - bound > RELATIVE_GAP * Math.max(Math.abs(solution.value), 1e-300)) {
+  let stuck = false;
+  let raises = 0;
+  while (iterations < MAX_ITERATIONS) {
+    const closed = solution.value - bound <= RELATIVE_GAP * Math.abs(solution.value);
+    if (closed && solution.excess <= EXCESS) break;
+    if (closed || stuck) {
+      // Over the limits at the best of these prices: excess has to be dearer, or there is no other way.
+      if (solution.excess <= EXCESS || raises === MAX_RAISES) break;
+      raises += 1;
+      master.raisePenalty();
+      solution = master.solve();
+      stuck = false;
+    }
     iterations += 1;
     const trial = solution.multipliers.map((price, k) => smoothing * multipliers[k]! + (1 - smoothing) * price);
     const pricing = priceAll(problem, trial);
@@ -52,11 +67,11 @@ export function solveDual(problem: Problem, warm?: WarmStart): DualSolution {
       multipliers = trial;
     }
     // Prices that make no new column are too far from the master's own; those are exact.
-    if (!added && smoothing === 0) break;
+    stuck = !added && smoothing === 0;
     smoothing = added ? 0.5 : 0;
     if (added) solution = master.solve();
   }
-  return { multipliers, bound, master: solution, feasible: solution.excess <= 1e-7, columns: master.columns, iterations };
+  return { multipliers, bound, master: solution, feasible: solution.excess <= EXCESS, columns: master.columns, iterations };
 }
 
 interface FirstPrices {
@@ -65,33 +80,40 @@ interface FirstPrices {
   readonly seen: readonly Pricing[];
 }
 
-/** Prices of the right size: all resources priced alike relative to their limits, so that the choices just hold or just miss them. Each step gives a bound and columns. */
+/**
+ * Prices of the right size: all resources priced alike relative to their limits, so that the choices just hold or just miss them. The bound rises and then falls
+ * with the scale of the prices: golden section on its logarithm. Each step also gives columns.
+ */
 function firstPrices(problem: Problem): FirstPrices {
   const { resources } = problem;
   const unit = Float64Array.from(resources, ({ limit }) => 1 / Math.max(limit, 1e-12));
   const at = (scale: number): Pricing => priceAll(problem, unit.map((price) => price * scale));
-  const free = at(0);
-  if (resources.length === 0) return { best: free, multipliers: unit, seen: [] };
-  const seen: Pricing[] = [free];
-  let best = free;
-  let bestScale = 0;
-  // The largest price that a resource may need is about the value of everything; the bound is concave in the scale: golden steps on its logarithm.
+  const seen: Pricing[] = [at(0)];
+  let [best, bestScale] = [seen[0]!, 0];
+  if (resources.length === 0) return { best, multipliers: unit, seen };
+  // The largest price that a resource may need is about the value of everything.
   const total = problem.value.reduce((sum, value) => sum + value, 0) / problem.candidates + 1e-300;
-  let step = 16;
-  let centre = total / 16;
-  const consider = (scale: number): boolean => {
+  const consider = (logarithm: number): number => {
+    const scale = total * Math.exp(logarithm);
     const pricing = at(scale);
     seen.push(pricing);
-    if (pricing.bound <= best.bound) return false;
-    best = pricing;
-    bestScale = scale;
-    return true;
+    if (pricing.bound > best.bound) [best, bestScale] = [pricing, scale];
+    return pricing.bound;
   };
-  consider(centre);
-  while (step > 1.05) {
-    const moved = consider(centre * step) || consider(centre / step);
-    if (moved) centre = bestScale;
-    else step = Math.sqrt(step);
+  const ratio = (Math.sqrt(5) - 1) / 2;
+  let [low, high] = [-12, 4];
+  let [left, right] = [high - ratio * (high - low), low + ratio * (high - low)];
+  let [atLeft, atRight] = [consider(left), consider(right)];
+  while (high - low > 0.1) {
+    if (atLeft >= atRight) {
+      [high, right, atRight] = [right, left, atLeft];
+      left = high - ratio * (high - low);
+      atLeft = consider(left);
+    } else {
+      [low, left, atLeft] = [left, right, atRight];
+      right = low + ratio * (high - low);
+      atRight = consider(right);
+    }
   }
   return { best, multipliers: unit.map((price) => price * bestScale), seen };
 }

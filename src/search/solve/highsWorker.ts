@@ -1,6 +1,7 @@
 /** The worker in which HiGHS runs: its solves are synchronous, and one that aborts leaves memory that must not be read, so a worker solves one program and ends. */
 import { createRequire } from 'node:module';
 import { parentPort, workerData } from 'node:worker_threads';
+import type highsPackage from 'highs';
 import type { IntegerProgram } from './integerProgram.ts';
 
 export interface HighsTask {
@@ -21,7 +22,7 @@ export interface HighsAnswer {
 }
 
 // The package's types describe its CommonJS face.
-const loadHighs = createRequire(import.meta.url)('highs') as unknown as typeof import('highs').default;
+const loadHighs = createRequire(import.meta.url)('highs') as unknown as typeof highsPackage.default;
 const { program, relativeGap, maxNodes, seconds } = workerData as HighsTask;
 const highs = await loadHighs();
 using model = highs.createModel({

@@ -32,7 +32,9 @@ export class MasterProgram {
   readonly #rows: number;
   /** The rows of resources are divided by this. */
   readonly #scale: Float64Array;
-  readonly #penalty: number;
+  /** Of a unit of excess; raised until no excess is left, or it is sure that some has to be. */
+  #penalty: number;
+  readonly #unit: number;
   readonly #columns: Column[] = [];
   readonly #known: Set<string>[];
   /** Index of the basic variable of each row: a column, or `-1 - k` a slack, `-1 - K - k` an excess. */
@@ -56,7 +58,9 @@ export class MasterProgram {
       this.add(layer, start[layer]!);
       this.#basis[layer] = layer;
     }
-    this.#penalty = 100 * this.#columns.reduce((sum, column) => sum + column.value, 1);
+    // The size of values: what all heads lose on the average.
+    this.#unit = problem.value.reduce((sum, value) => sum + value, 0) / problem.candidates + 1e-300;
+    this.#penalty = 10 * this.#unit;
     resources.forEach((_, k) => {
       const used = this.#columns.reduce((sum, column) => sum + column.use[k]!, 0);
       this.#basis[layers + k] = used <= resources[k]!.limit ? -1 - k : -1 - resources.length - k;
@@ -76,6 +80,11 @@ export class MasterProgram {
     this.#known[layer]!.add(key);
     this.#columns.push({ layer, choice, ...layerTotals(this.#problem, layer, choice) });
     return true;
+  }
+
+  /** Makes excess dearer. */
+  raisePenalty(): void {
+    this.#penalty *= 30;
   }
 
   solve(): MasterSolution {
@@ -143,7 +152,7 @@ export class MasterProgram {
   #entering(duals: Float64Array, first: boolean): number | undefined {
     const { layers, resources } = this.#problem;
     let best: number | undefined;
-    let least = -TOLERANCE * Math.max(1, this.#penalty / 100);
+    let least = -TOLERANCE * this.#unit;
     const consider = (index: number, reduced: number): boolean => {
       if (reduced >= least || this.#isBasic.has(index)) return false;
       best = index;

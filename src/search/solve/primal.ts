@@ -41,13 +41,16 @@ export function findAssignment(problem: Problem, dual: DualSolution, { alternati
     seen.add(key);
     const state = new State(problem, start);
     if (!repair(state, pools)) continue;
-    improve(state, pools, dual.bound);
+    improve(state, pools, dual);
     state.recount();
     if (state.excess === 0 && (best === undefined || state.value < best.value)) best = { assignment: state.assignment.slice(), value: state.value };
     if (best !== undefined && best.value - dual.bound <= enough * best.value) break;
   }
   return best;
 }
+
+/** Changes of a head that pairs are made of: more are too many pairs. */
+const MAX_FLIPS = 3000;
 
 /** The columns of the master program, the cheapest sets at its prices and near them; cheapest first. */
 export function layerPools(problem: Problem, dual: DualSolution, count: number): readonly (readonly Alternative[])[] {
@@ -119,31 +122,29 @@ export function repair(state: State, pools: readonly (readonly Alternative[])[])
       const { value, use } = layerTotals(problem, layer, state.choice(layer));
       for (const alternative of pool) consider(alternative.value - value, alternative.use.map((amount, k) => amount - use[k]!), () => state.setLayer(layer, alternative.choice));
     });
-    for (const flip of flipsOf(state, problemLayers(problem))) consider(flip.value, flip.use, () => state.setHead(flip.layer, flip.head, flip.to));
+    for (const flip of flipsOf(state)) consider(flip.value, flip.use, () => state.setHead(flip.layer, flip.head, flip.to));
     if (apply === undefined) return false;
     apply();
   }
   return state.excess === 0;
 }
 
-const problemLayers = ({ layers }: Problem): number[] => Array.from({ length: layers }, (_, layer) => layer);
-
 /** Exchanges for as long as they help: a head, two heads, a layer, two layers. */
-export function improve(state: State, pools: readonly (readonly Alternative[])[], bound: number): void {
+export function improve(state: State, pools: readonly (readonly Alternative[])[], dual: DualSolution): void {
   for (let round = 0; round < 60; round += 1) {
     const before = state.value;
-    while (flipOne(state)) { /* each step helps */ }
-    while (exchangeLayers(state, pools, bound)) { /* each step helps */ }
-    flipTwo(state);
+    while (flipOne(state, dual)) { /* each step helps */ }
+    while (exchangeLayers(state, pools, dual.bound)) { /* each step helps */ }
+    flipTwo(state, dual);
     state.recount();
     if (state.value >= before - 1e-12 * Math.abs(before)) return;
   }
 }
 
 /** The best change of one head that fits. */
-function flipOne(state: State): boolean {
+function flipOne(state: State, dual: DualSolution): boolean {
   let best: Flip | undefined;
-  for (const flip of flipsOf(state, problemLayers(state.problem))) {
+  for (const flip of flipsOf(state, dual.multipliers, roomOf(state, dual))) {
     if (flip.value < (best?.value ?? -smallest(state)) && state.fits(flip.use)) best = flip;
   }
   if (best === undefined) return false;
@@ -151,12 +152,15 @@ function flipOne(state: State): boolean {
   return true;
 }
 
+/** How much dearer than now a change may be, at the bound's multipliers: layers have regrets now, which it may lower. */
+const roomOf = (state: State, { bound }: DualSolution): number => Math.max(state.value - bound, 0) + smallest(state);
+
 /** Changes that count are larger than rounding. */
 const smallest = (state: State): number => 1e-12 * Math.abs(state.value);
 
 /** One head gives what another takes. Applies pairs while there are any, each layer at most once a sweep. */
-function flipTwo(state: State): boolean {
-  const flips = flipsOf(state, problemLayers(state.problem)).sort((a, b) => a.value - b.value);
+function flipTwo(state: State, dual: DualSolution): boolean {
+  const flips = flipsOf(state, dual.multipliers, roomOf(state, dual)).sort((a, b) => a.value - b.value).slice(0, MAX_FLIPS);
   const touched = new Set<number>();
   let moved = false;
   for (const gain of flips) {

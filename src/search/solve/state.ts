@@ -72,25 +72,34 @@ export interface Flip {
   readonly use: Float64Array;
 }
 
-/** Every change of one head that keeps its layer within `maxRules` candidates. */
-export function flipsOf(state: State, layers: Iterable<number>): Flip[] {
+/**
+ * Every change of one head that keeps its layer within `maxRules` candidates and may be part of a better assignment: at the bound's multipliers it costs less than
+ * `room` more. Without `multipliers`, every change.
+ */
+export function flipsOf(state: State, multipliers?: Float64Array, room = Infinity): Flip[] {
   const { problem } = state;
+  const { layers, heads, candidates, resources, maxRules } = problem;
   const flips: Flip[] = [];
-  for (const layer of layers) {
+  const everything = Array.from({ length: candidates }, (_, candidate) => candidate);
+  for (let layer = 0; layer < layers; layer += 1) {
     const choice = state.choice(layer);
     const counts = new Map<number, number>();
     for (const candidate of choice) counts.set(candidate, (counts.get(candidate) ?? 0) + 1);
     const used = [...counts.keys()].sort((a, b) => a - b);
-    const everything = Array.from({ length: problem.candidates }, (_, candidate) => candidate);
-    const open = problem.maxRules === 0 || counts.size < problem.maxRules;
-    for (let head = 0; head < problem.heads; head += 1) {
+    const open = maxRules === 0 || counts.size < maxRules;
+    for (let head = 0; head < heads; head += 1) {
       const from = choice[head]!;
       // The last head of a candidate may bring in a new one in its place.
       for (const to of open || counts.get(from) === 1 ? everything : used) {
         if (to === from) continue;
         const value = problem.value[indexOf(problem, layer, to, head)]! - problem.value[indexOf(problem, layer, from, head)]!;
-        const use = Float64Array.from(problem.resources, (resource) => costOf(problem, resource, layer, to, head) - costOf(problem, resource, layer, from, head));
-        flips.push({ layer, head, to, value, use });
+        const use = new Float64Array(resources.length);
+        let price = value;
+        for (let k = 0; k < use.length; k += 1) {
+          use[k] = costOf(problem, resources[k]!, layer, to, head) - costOf(problem, resources[k]!, layer, from, head);
+          if (multipliers !== undefined) price += multipliers[k]! * use[k]!;
+        }
+        if (price < room) flips.push({ layer, head, to, value, use });
       }
     }
   }

@@ -1,0 +1,8 @@
+"""`python -m moa_compile check|profile|validate`."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

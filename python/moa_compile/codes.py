@@ -1,0 +1,38 @@
+"""The numbered errors of this package. A code is never given to another meaning."""
+
+CODES = {
+    "MOA7400": "A Python package that is needed is missing or too old.",
+    "MOA7401": "The model folder cannot be loaded, or its attention cannot be replaced through the transformers attention interface.",
+    "MOA7402": "A line of the data file cannot be used.",
+    "MOA7403": "A length has no sample.",
+    "MOA7404": "An option or a length is wrong.",
+    "MOA7405": "A loss or an influence is not finite.",
+    "MOA7406": "A partial file belongs to other inputs, or is damaged.",
+    "MOA7407": "The request file of a validation is wrong.",
+    "MOA7408": "Out of memory.",
+    "MOA7409": "The output file cannot be written.",
+}
+
+USER, MACHINE, PACKAGES = 2, 1, 3
+"""Exit statuses: what the user gave is wrong, the machine failed, packages are missing."""
+
+_STATUS = {"MOA7400": PACKAGES, "MOA7408": MACHINE, "MOA7409": MACHINE}
+
+
+class MoaError(Exception):
+    """A numbered error that is printed without a traceback."""
+
+    def __init__(self, code: str, message: str, help: str):
+        assert code in CODES
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.help = help
+
+    @property
+    def status(self) -> int:
+        return _STATUS.get(self.code, USER)
+
+    def __str__(self) -> str:
+        one_line = " ".join(self.message.split())
+        return f"error {self.code}: {one_line}\n    help: {self.help}"

@@ -1,0 +1,45 @@
+/** A certificate as docs/search-formats.md describes it, after its reader. */
+import type { JsonValue } from '../../util/jsonReader.ts';
+
+export const MAX_CANDIDATES = 256;
+export const MAX_CONSTRAINTS = 64;
+export const MAX_RULES_PER_LAYER = 3;
+
+export interface Candidate {
+  readonly alpha: number;
+  readonly beta: number;
+  /** `beta` as the fraction that a plan's beta becomes. */
+  readonly numerator: number;
+  readonly denominator: number;
+}
+
+export interface LatencyTable {
+  readonly device: string;
+  readonly phase: string;
+  readonly headDim: number;
+  readonly groupSize: number;
+  /** Times of a KV head of one layer, for spans that rise up to the length. */
+  readonly lengths: readonly { readonly length: number; readonly spans: readonly number[]; readonly times: readonly number[] }[];
+}
+
+export type Constraint =
+  | { readonly kind: 'density' | 'loss'; readonly length: number; readonly bound: number }
+  | { readonly kind: 'latency'; readonly length: number; readonly bound: number; readonly table: LatencyTable };
+
+export interface Certificate {
+  readonly profile: { readonly sha256: string; readonly lengths: readonly number[] };
+  readonly granularity: 'kv-head' | 'query-head';
+  /** 0: any number. */
+  readonly rulesPerLayer: number;
+  readonly candidates: readonly Candidate[];
+  readonly objective: readonly { readonly length: number; readonly weight: number }[];
+  readonly constraints: readonly Constraint[];
+  /** One for each constraint. */
+  readonly multipliers: readonly number[];
+  readonly lowerBound: number;
+  readonly value: number;
+  readonly exact?: { readonly lowerBound: number; readonly method: string };
+  readonly instance: string;
+  /** The parts that `instance` is made of, as they were written. */
+  readonly facts: { readonly [key in 'candidates' | 'constraints' | 'granularity' | 'objective' | 'profile' | 'rulesPerLayer']: JsonValue };
+}

@@ -1,0 +1,15 @@
+import type { SpanLimits } from '../../ir/rule.ts';
+import type { Candidate } from './certificate.ts';
+
+/** `span(N) = roundUp(max(min(trunc(alpha + beta * N), N), minSpan), page)` of docs/plan-format.md, in integers of any size. */
+export function spanAt({ alpha, numerator, denominator }: Pick<Candidate, 'alpha' | 'numerator' | 'denominator'>, { minSpan, page }: SpanLimits, length: number): number {
+  // BigInt's division truncates, as trunc does.
+  let tokens = (BigInt(alpha) * BigInt(denominator) + BigInt(numerator) * BigInt(length)) / BigInt(denominator);
+  if (tokens > BigInt(length)) tokens = BigInt(length);
+  if (tokens < BigInt(minSpan)) tokens = BigInt(minSpan);
+  const over = tokens % BigInt(page);
+  return Number(over === 0n ? tokens : tokens - over + BigInt(page));
+}
+
+/** What a head keeps of a sequence of `length` tokens. */
+export const keptAt = (rule: Pick<Candidate, 'alpha' | 'numerator' | 'denominator'>, limits: SpanLimits, length: number): number => Math.min(spanAt(rule, limits, length), length);

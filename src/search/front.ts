@@ -1,0 +1,142 @@
+/**
+ * The Pareto front: plans of which none is better at every length. By epsilon constraints, upper ones only (Haimes 1971): the loss at one length is minimised while
+ * those at the others are bounded, for bounds on a grid between the best and the worst that single solves give. A box whose answer is known is not solved.
+ */
+import { invariant } from '../util/invariant.ts';
+import { problemOf, type Instance } from './instance.ts';
+import type { Constraint, Objective, SearchRequest } from './request.ts';
+import { totalsOf, type Assignment } from './solve/problem.ts';
+import { DEFAULT_EXACT, solve, type SolveOptions, type SolveResult } from './solve/solve.ts';
+import type { WarmStart } from './solve/dual.ts';
+
+/** A plan with what proves its value. */
+export interface FrontPoint {
+  readonly assignment: Assignment;
+  /** At each objective's length, in nats. */
+  readonly losses: readonly number[];
+  readonly objectives: readonly Objective[];
+  /** Those of the request, and bounds on losses. */
+  readonly constraints: readonly Constraint[];
+  readonly solved: Extract<SolveResult, { kind: 'solved' }>;
+}
+
+export interface Front {
+  /** First the plan for the request's own weights, then by loss at the first length. */
+  readonly points: readonly FrontPoint[];
+  readonly solves: number;
+  /** Boxes in which no plan was found, though that none exists was not proven. */
+  readonly unanswered: number;
+}
+
+/** Weight of the other lengths beside the one that is minimised: breaks ties, so that points are not dominated. */
+const TIE_BREAK = 1e-3;
+/** Solves of a front, at most. */
+const MAX_BOXES = 64;
+/** Along the front points need not be as close as the chosen one. */
+const FRONT_GAP = 5e-3;
+
+export type Progress = (done: number, total: number) => void;
+
+/** The plan for the request's weights; undefined with the bound that no plan holds is the caller's to explain. */
+export async function solveWeighted(instance: Instance, request: SearchRequest, warm?: WarmStart): Promise<FrontPoint | { readonly proven: boolean }> {
+  return solvePoint(instance, request, request.objectives, request.constraints, options(request, request.gap, warm));
+}
+
+const options = ({ exact }: SearchRequest, gap: number, warm?: WarmStart): SolveOptions => ({ gap, ...(exact ? { exact: DEFAULT_EXACT } : {}), ...(warm === undefined ? {} : { warm }) });
+
+async function solvePoint(instance: Instance, request: SearchRequest, objectives: readonly Objective[], constraints: readonly Constraint[], how: SolveOptions): Promise<FrontPoint | { readonly proven: boolean }> {
+  const solved = await solve(problemOf(instance, objectives, constraints, request.rulesPerLayer), how);
+  if (solved.kind === 'infeasible') return { proven: solved.proven };
+  const { assignment } = solved.incumbent;
+  return { assignment, losses: request.objectives.map(({ length }) => lossOf(instance, length, assignment)), objectives, constraints, solved };
+}
+
+/** A plan's loss at a length. */
+export function lossOf(instance: Instance, length: number, assignment: Assignment): number {
+  const problem = problemOf(instance, [{ length, weight: 1 }], [], 0);
+  return totalsOf(problem, assignment).value;
+}
+
+/** @param first the plan for the request's weights */
+export async function solveFront(instance: Instance, request: SearchRequest, first: FrontPoint, progress: Progress = () => {}): Promise<Front> {
+  const { objectives } = request;
+  const found: FrontPoint[] = [first];
+  let solves = 1;
+  let unanswered = 0;
+  let warm: WarmStart = first.solved.next;
+  if (objectives.length < 2) return { points: found, solves, unanswered };
+
+  const boxes = objectives.length * intervalsOf(objectives.length) ** (objectives.length - 1);
+  const total = objectives.length + boxes;
+  const attempt = async (weights: readonly Objective[], extra: readonly Constraint[]): Promise<FrontPoint | undefined> => {
+    const constraints = [...request.constraints, ...extra];
+    // Prices of the request's constraints are much the same in each problem; those of loss bounds begin at 0 where the last had none.
+    const multipliers = new Float64Array(constraints.length);
+    multipliers.set(warm.multipliers.subarray(0, multipliers.length));
+    const point = await solvePoint(instance, request, weights, constraints, options({ ...request, exact: true }, FRONT_GAP, { ...warm, multipliers }));
+    solves += 1;
+    if ('proven' in point) {
+      if (!point.proven) unanswered += 1;
+      return undefined;
+    }
+    warm = point.solved.next;
+    found.push(point);
+    return point;
+  };
+
+  const single: FrontPoint[] = [];
+  for (const [n, objective] of objectives.entries()) {
+    const point = await attempt(favouring(objectives, objective), []);
+    invariant(point !== undefined, 'what is feasible with one objective is with another');
+    single.push(point);
+    progress(n + 1, total);
+  }
+  const ranges = objectives.map((_, n) => ({ best: Math.min(...single.map(({ losses }) => losses[n]!)), worst: Math.max(...single.map(({ losses }) => losses[n]!)) }));
+
+  let done = objectives.length;
+  for (const primary of objectives.keys()) {
+    const others = objectives.map((_, n) => n).filter((n) => n !== primary);
+    const answered: { readonly bounds: readonly number[]; readonly losses: readonly number[] | undefined }[] = [{ bounds: others.map(() => Infinity), losses: single[primary]!.losses }];
+    for (const edges of boxesFromLoose(objectives.length - 1, intervalsOf(objectives.length))) {
+      done += 1;
+      progress(done, total);
+      const bounds = others.map((n, i) => ranges[n]!.best + (ranges[n]!.worst - ranges[n]!.best) * edges[i]!);
+      // The answer of a looser box that lies in this one is this one's; and where a looser box has none, this one has none.
+      const known = answered.some((box) => box.bounds.every((bound, i) => bound >= bounds[i]!) && (box.losses === undefined || others.every((n, i) => box.losses![n]! <= bounds[i]!)));
+      if (known) continue;
+      const point = await attempt(favouring(objectives, objectives[primary]!), others.map((n, i) => ({ kind: 'loss', length: objectives[n]!.length, bound: bounds[i]! })));
+      answered.push({ bounds, losses: point?.losses });
+    }
+  }
+  return { points: [first, ...undominated(found.slice(1), first)], solves, unanswered };
+}
+
+const favouring = (objectives: readonly Objective[], primary: Objective): Objective[] => objectives.map(({ length }) => ({ length, weight: length === primary.length ? 1 : TIE_BREAK }));
+
+/** Intervals of each range: MoA's 4 for up to three objectives, fewer for more. */
+function intervalsOf(objectives: number): number {
+  let intervals = 4;
+  while (intervals > 1 && objectives * intervals ** (objectives - 1) > MAX_BOXES) intervals -= 1;
+  return intervals;
+}
+
+/** Upper edges of boxes as parts of the ranges, the loosest first. */
+function boxesFromLoose(dimensions: number, intervals: number): readonly (readonly number[])[] {
+  let boxes: readonly (readonly number[])[] = [[]];
+  for (let d = 0; d < dimensions; d += 1) {
+    boxes = boxes.flatMap((box) => Array.from({ length: intervals }, (_, i) => [...box, (intervals - i) / intervals]));
+  }
+  const sum = (box: readonly number[]): number => box.reduce((total, edge) => total + edge, 0);
+  return [...boxes].sort((a, b) => sum(b) - sum(a));
+}
+
+/** The points that no other, and not `first`, is at least as good as at every length; of equal ones the first. */
+function undominated(points: readonly FrontPoint[], first: FrontPoint): FrontPoint[] {
+  const covers = (a: FrontPoint, b: FrontPoint): boolean => a.losses.every((loss, n) => loss <= b.losses[n]! * (1 + 1e-9) + 1e-12);
+  const kept: FrontPoint[] = [];
+  points.forEach((point, index) => {
+    const dominated = covers(first, point) || points.some((other, at) => at !== index && covers(other, point) && (at < index || !covers(point, other)));
+    if (!dominated) kept.push(point);
+  });
+  return kept.sort((a, b) => a.losses[0]! - b.losses[0]!);
+}

@@ -1,0 +1,54 @@
+/**
+ * What a head loses with a window: from its influence at the profiled lengths, and beyond them (docs/search-formats.md). A *tail* is `loss(m)` for windows of m whole
+ * pages, m = 0 .. N/page: the influence of all pairs outside the sink that are m pages or more apart.
+ */
+
+export const SCALINGS: readonly number[] = [1, 0.75, 0.5, 0.25, 0];
+
+/** The loss with a window of `pages`, which need not be whole: linear between whole pages, 0 from the tail's end on. */
+export function lossAt(tail: Float64Array, pages: number): number {
+  const last = tail.length - 1;
+  if (pages >= last) return 0;
+  const below = Math.floor(pages);
+  const part = pages - below;
+  return part === 0 ? tail[below]! : tail[below]! * (1 - part) + tail[below + 1]! * part;
+}
+
+/**
+ * How a head's distances grow with the sequence: as `N^gamma`. Gamma is that of `SCALINGS` at which the shape of the longer tail, with distances divided by
+ * `ratio^gamma`, is closest to that of the shorter one (least squares); the larger of equals.
+ * @param ratio length of the longer profile / length of the shorter one
+ */
+export function scalingOf(shorter: Float64Array, longer: Float64Array, ratio: number): number {
+  const [shortWhole, longWhole] = [shorter[1] ?? 0, longer[1] ?? 0];
+  if (shortWhole === 0 || longWhole === 0) return SCALINGS[0]!;
+  let best = SCALINGS[0]!;
+  let least = Infinity;
+  for (const gamma of SCALINGS) {
+    const stretch = ratio ** gamma;
+    let sum = 0;
+    for (let m = 1; m < shorter.length - 1; m += 1) sum += (shorter[m]! / shortWhole - lossAt(longer, m * stretch) / longWhole) ** 2;
+    if (sum < least) {
+      least = sum;
+      best = gamma;
+    }
+  }
+  return best;
+}
+
+/** The tails of one head, at the profiled lengths, rising. */
+export interface HeadTails {
+  readonly lengths: readonly number[];
+  readonly tails: readonly Float64Array[];
+}
+
+/** The loss of a head at `length`, profiled or longer than all profiled ones, as a function of its window in whole pages. */
+export function lossFunction({ lengths, tails }: HeadTails, length: number): (pages: number) => number {
+  const profiled = lengths.indexOf(length);
+  if (profiled >= 0) return (pages) => lossAt(tails[profiled]!, pages);
+  const last = lengths.length - 1;
+  const longest = lengths[last]!;
+  const gamma = last === 0 ? SCALINGS[0]! : scalingOf(tails[last - 1]!, tails[last]!, longest / lengths[last - 1]!);
+  const stretch = (length / longest) ** gamma;
+  return (pages) => lossAt(tails[last]!, pages / stretch);
+}
