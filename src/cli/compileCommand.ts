@@ -73,7 +73,7 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   const { debugLevel } = environment();
   if (debugLevel >= 4) sayKernels(compiled, targets, nvcc, output);
 
-  const progress = startProgress(output.interactive && !options.dryRun, targets.map((target) => target.name));
+  const progress = startProgress(output.interactive && !options.dryRun, `compiling for ${targets.map((target) => target.name).join(', ')}`);
   const machineCode = nvcc !== undefined && options.dryRun !== true;
   const cache = options.cache && machineCode ? KernelCache.open(cacheFolder(environmentVariables())) : KernelCache.none();
   let built: BuiltPackage;

@@ -1,5 +1,5 @@
 /** The command line: options to commands, errors to exit codes: 0 done, 1 failed, 2 bad usage or input. A signal ends it as that signal. */
-import { Argument, Command, CommanderError } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import { cleanupOnSignal, onInterrupt } from '../emit/cleanupOnSignal.ts';
 import { cacheFolder } from '../toolchain/cacheFolder.ts';
 import { clearCache, listCache } from '../toolchain/kernelCache.ts';
@@ -8,9 +8,10 @@ import { DiagnosticError } from '../util/diagnostics.ts';
 import { version } from '../version.ts';
 import { checkPlanCommand, type CheckPlanOptions } from './checkPlanCommand.ts';
 import { inspectCommand, type InspectOptions } from './inspectCommand.ts';
-import { collect, emitKinds, parseAblations, parseCacheType, parseCount, parseElementTypes, parseEmit, parseLengths, parsePass, parseStopAfter } from './options.ts';
+import { collect, emitKinds, parseAblations, parseCacheType, parseCount, parseElementTypes, parseEmit, parseFraction, parseIntegerFrom, parseLengthOption, parseLengths, parsePass, parseStopAfter, parseValuesAt } from './options.ts';
 import { formatBytes, sayDiagnostics, standardOutput } from './output.ts';
 import type { CompileCommandOptions } from './compileCommand.ts';
+import type { SearchOptions } from './searchRequest.ts';
 
 /** Runs the command line `args` (without node and script); returns the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
@@ -86,6 +87,47 @@ function commandLine(run: Run): Command {
     .option('--json', 'print as JSON')
     .option('-q, --quiet', 'no warnings and notes')
     .action((plan: string, options: InspectOptions) => run(() => inspectCommand(plan, options, standardOutput(options.quiet === true))));
+
+  program
+    .command('search [profile]')
+    .description('find a plan: from a profile, or from a model and data')
+    .option('-o, --output <plan.json>', 'the file of the plan')
+    .option('--report <file.html>', 'a report that opens offline')
+    .option('--density <list>', 'the most KV slots to keep, as a part of N: 0.5 for every length, 0.25@16k for one; repeatable', parseValuesAt(1))
+    .option('--latency <list>', 'the most time of the kernels, as a part of that of dense heads, in the same form', parseValuesAt(1))
+    .option('--latency-table <file.json>', 'times of the kernels, for --latency')
+    .option('--extend <lengths>', 'longer lengths to bound, and to extrapolate losses to', parseLengths)
+    .option('--weights <list>', 'how much the loss at a length counts: 1@4k,2@8k; 1 each by default', parseValuesAt(1e6))
+    .addOption(new Option('--granularity <kind>', 'what has a rule of its own').choices(['kv-head', 'query-head']).default('kv-head'))
+    .option('--rules-per-layer <n>', 'the most different rules in a layer, 1 to 3; 0 for any number', parseIntegerFrom(0, 3), 2)
+    .option('--alpha-step <tokens>', 'step of the alphas of the grid; an eighth of the longest profiled length by default', parseCount)
+    .option('--betas <n>', 'betas of the grid, evenly from 0 to 1 (9)', parseCount)
+    .option('--sink <tokens>', 'the first tokens, always attended', parseIntegerFrom(0, 2 ** 20), 64)
+    .option('--min-span <tokens>', 'the shortest span', parseIntegerFrom(64, 2 ** 20), 128)
+    .option('--gap <fraction>', 'how close to the best, by proof, is close enough', parseFraction, 1e-4)
+    .option('--no-exact', 'leave out the mixed-integer program that closes the gap')
+    .option('--front', 'find the whole Pareto front of the losses at the lengths; --validate implies it')
+    .option('--plans <n>', 'plans along the front to keep and to validate', parseIntegerFrom(1, 64), 8)
+    .option('--model <folder>', 'a Hugging Face model; with it, the profile is made here')
+    .option('--data <file.jsonl>', 'samples: docs/search-formats.md')
+    .option('--lengths <list>', 'lengths to profile: 2k,4k,8k', parseLengths)
+    .option('--samples <n>', 'the most samples of a length', parseCount)
+    .option('--validate <length>', 'choose among the plans by the loss at this length', parseLengthOption)
+    .option('--validation-data <file.jsonl>', 'samples for that; --data by default')
+    .option('--work <folder>', 'where stages keep their results; <plan.json>.search by default')
+    .option('--python <path>', 'a Python with torch and transformers')
+    .addOption(new Option('--device <name>', 'what the model runs on').choices(['auto', 'cpu', 'cuda']))
+    .addOption(new Option('--dtype <type>', 'element type of the model').choices(['auto', 'bfloat16', 'float16', 'float32']))
+    .option('--query-block <rows>', 'queries at a time, a multiple of 64: less takes less memory', parseCount)
+    .option('--restart', 'begin anew')
+    .option('--json', 'print the result as JSON')
+    .option('-q, --quiet', 'errors only')
+    .action((profile: string | undefined, options: SearchOptions) =>
+      run(async () => {
+        const { searchCommand } = await import('./searchCommand.ts');
+        return searchCommand(profile, options, standardOutput(options.quiet === true));
+      }),
+    );
 
   program
     .command('check-plan <plan>')

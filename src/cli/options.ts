@@ -62,6 +62,38 @@ function parseLength(word: string): number {
   return tokens;
 }
 
+/** A number, for every length or for one: `0.5`, `0.25@16k`. */
+export interface ValueAt {
+  readonly value: number;
+  readonly length?: number;
+}
+
+/** Parses lists of `ValueAt`; repeatable. Values are from 0 to `max`. */
+export const parseValuesAt = (max: number) => (text: string, before: readonly ValueAt[] = []): readonly ValueAt[] => [
+  ...before,
+  ...listOf(text, (word) => {
+    const [number, at, ...more] = word.split('@');
+    const value = Number(number);
+    if (number === '' || more.length > 0 || !(value >= 0 && value <= max)) throw new InvalidArgumentError(`'${word}' is not a number from 0 to ${max}, such as 0.5, or 0.25@16k for one length.`);
+    return at === undefined ? { value } : { value, length: parseLength(at) };
+  }),
+];
+
+export const parseLengthOption = (value: string): number => parseLength(value);
+
+export function parseFraction(value: string): number {
+  const fraction = Number(value);
+  if (value.trim() === '' || !(fraction >= 0 && fraction <= 1)) throw new InvalidArgumentError(`'${value}' is not a number from 0 to 1.`);
+  return fraction;
+}
+
+/** An integer from `min` to `max`. */
+export const parseIntegerFrom = (min: number, max: number) => (value: string): number => {
+  const number = Number(value);
+  if (value.trim() === '' || !Number.isInteger(number) || number < min || number > max) throw new InvalidArgumentError(`'${value}' is not an integer from ${min} to ${max}.`);
+  return number;
+};
+
 export function parsePass(value: string): string {
   if (value !== 'all' && !pipeline.some((pass) => pass.name === value)) {
     throw new InvalidArgumentError(`there is no pass '${value}'; passes are ${pipeline.map((pass) => pass.name).join(', ')}.`);

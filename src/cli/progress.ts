@@ -5,12 +5,11 @@ export interface Progress {
   readonly end: () => Promise<void>;
 }
 
-/** Progress of the machine code on the terminal behind stderr, since stdout may carry results; nothing elsewhere. */
-export function startProgress(interactive: boolean, architectures: readonly string[]): Progress {
+/** Progress of long work on the terminal behind stderr, since stdout may carry results; nothing elsewhere. */
+export function startProgress(interactive: boolean, title: string): Progress {
   if (!interactive) return { step: () => {}, end: async () => {} };
   let finish: () => void = () => {};
   const finished = new Promise<void>((resolve) => (finish = resolve));
-  const title = `compiling for ${architectures.join(', ')}`;
   let update: (text: string) => void = () => {};
   const task = {
     title,

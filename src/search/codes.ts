@@ -1,4 +1,4 @@
-/** The diagnostics of the search: profiles (71xx), and certificates of plans with the latency tables in them (72xx). */
+/** The diagnostics of the search: profiles (71xx), certificates of plans with the latency tables in them (72xx), and the search itself (73xx). */
 export const SEARCH_CODES = {
   MOA7101: 'The file is not a safetensors file: its header is missing or cannot be read.',
   MOA7102: 'The header of a safetensors file describes a tensor wrongly.',
@@ -16,6 +16,15 @@ export const SEARCH_CODES = {
   MOA7204: 'A value of a certificate or latency table has the wrong type or is outside its range.',
   MOA7205: 'Parts of a certificate contradict each other, or the plan it belongs to.',
   MOA7206: 'A latency table does not cover the lengths or spans that are asked of it.',
+  MOA7301: 'No plan holds the bounds; the message says which, and what is nearest.',
+  MOA7302: 'No plan was found that holds the bounds, and that there is none was not proven.',
+  MOA7303: 'The grid has no candidate, or too many.',
+  MOA7304: 'HiGHS failed; the plan is that of the exchanges, with the gap that was proven.',
+  MOA7305: 'Options of a search contradict each other, or one is missing.',
+  MOA7306: 'No Python with the packages that are needed was found.',
+  MOA7307: 'A step in Python ended without a result.',
+  MOA7308: 'The answer of a validation is not one, or belongs to another request.',
+  MOA7309: 'The work folder holds the profile of other inputs.',
 } as const;
 
 /** Those of `profile`, the part of the search in Python (74xx). */

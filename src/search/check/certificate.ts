@@ -1,5 +1,6 @@
 /** A certificate as docs/search-formats.md describes it, after its reader. */
 import type { JsonValue } from '../../util/jsonReader.ts';
+import type { LatencyTable } from '../latencyTable.ts';
 
 export const MAX_CANDIDATES = 256;
 export const MAX_CONSTRAINTS = 64;
@@ -11,15 +12,6 @@ export interface Candidate {
   /** `beta` as the fraction that a plan's beta becomes. */
   readonly numerator: number;
   readonly denominator: number;
-}
-
-export interface LatencyTable {
-  readonly device: string;
-  readonly phase: string;
-  readonly headDim: number;
-  readonly groupSize: number;
-  /** Times of a KV head of one layer, for spans that rise up to the length. */
-  readonly lengths: readonly { readonly length: number; readonly spans: readonly number[]; readonly times: readonly number[] }[];
 }
 
 export type Constraint =

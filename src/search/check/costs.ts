@@ -2,7 +2,7 @@ import type { ModelShape } from '../../ir/nodes.ts';
 import type { SpanLimits } from '../../ir/rule.ts';
 import type { Candidate, Certificate, Constraint } from './certificate.ts';
 import { gammaOf, lossAt, type LossCurve } from './headLosses.ts';
-import { timeOf } from './readLatencyTable.ts';
+import { timeOf } from './latencyTimes.ts';
 import { keptAt, spanAt } from './spanAt.ts';
 
 /** A rule of a plan, or a candidate. */

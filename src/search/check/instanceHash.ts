@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import type { ParsedPlan } from '../../plan/planSchema.ts';
+import type { SpanLimits } from '../../ir/rule.ts';
+import type { DescribedModel } from '../../plan/planSchema.ts';
 import { stableJson } from '../../util/stableJson.ts';
 import type { Certificate } from './certificate.ts';
 
 /** The SHA-256, in hex, of the problem that a plan is said to solve: docs/search-formats.md, "Certificate". Defaults of `limits` are filled in. */
-export function instanceHash({ limits, model }: Pick<ParsedPlan, 'limits' | 'model'>, facts: Certificate['facts']): string {
+export function instanceHash({ limits, model }: { readonly limits: SpanLimits; readonly model?: Omit<DescribedModel, 'places'> }, facts: Certificate['facts']): string {
   const described = model && {
     ...model.shape,
     ...(model.name === undefined ? {} : { name: model.name }),

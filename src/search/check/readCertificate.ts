@@ -3,8 +3,9 @@ import { fractionOf } from '../../plan/spanRule.ts';
 import type { DiagnosticList } from '../../util/diagnostics.ts';
 import type { JsonValue } from '../../util/jsonReader.ts';
 import { FieldReader, type JsonRecord } from '../fields.ts';
+import { readLatencyTable } from '../latencyTable.ts';
 import { MAX_CANDIDATES, MAX_CONSTRAINTS, MAX_RULES_PER_LAYER, type Candidate, type Certificate, type Constraint } from './certificate.ts';
-import { latencyTableLimits, readLatencyTable } from './readLatencyTable.ts';
+import { latencyTableLimits } from './latencyTimes.ts';
 
 const CODES = { key: 'MOA7203', value: 'MOA7204', format: 'MOA7202' } as const;
 const KEYS = ['format', 'version', 'profile', 'granularity', 'rulesPerLayer', 'candidates', 'objective', 'constraints', 'multipliers', 'lowerBound', 'value', 'instance'] as const;

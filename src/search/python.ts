@@ -1,0 +1,81 @@
+/** The part of the search that runs the model: `python -m moa_compile`, in a process of its own. */
+import { spawn } from 'node:child_process';
+import { delimiter } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { onInterrupt } from '../emit/cleanupOnSignal.ts';
+import { isExecutable, pathCandidates } from '../toolchain/findProgram.ts';
+import { runProcess } from '../toolchain/runProcess.ts';
+import { DiagnosticError } from '../util/diagnostics.ts';
+
+/** The folder of the Python package, beside the compiled sources and beside the sources. */
+const packageFolder = fileURLToPath(new URL('../../python/', import.meta.url));
+
+type Variables = Readonly<Record<string, string | undefined>>;
+
+export interface Python {
+  readonly path: string;
+  /** What it has: `torch 2.11.0, transformers 5.17.0, cuda (NVIDIA H200)`. */
+  readonly description: string;
+  readonly variables: Readonly<Record<string, string>>;
+}
+
+const CHECK_MS = 120_000;
+
+/**
+ * A Python that has what is needed: `asked`, else that of the active environment, else `python3` and `python` on PATH. Throws MOA7306 with what to install.
+ */
+export async function findPython(asked: string | undefined, variables: Variables): Promise<Python> {
+  const inEnvironment = variables['VIRTUAL_ENV'] ?? variables['CONDA_PREFIX'];
+  const candidates = asked !== undefined ? [asked] : [...(inEnvironment === undefined ? [] : [`${inEnvironment}/bin/python`]), ...['python3', 'python'].flatMap((name) => pathCandidates(name, variables['PATH']))];
+  const own = { ...definedOnly(variables), PYTHONPATH: [packageFolder, ...(variables['PYTHONPATH'] ? [variables['PYTHONPATH']] : [])].join(delimiter) };
+  let lacking: string | undefined;
+  for (const path of candidates) {
+    if (asked === undefined && !isExecutable(path)) continue;
+    const { outcome, status, stdout, stderr } = await runProcess(path, ['-m', 'moa_compile', 'check'], { environment: own, timeoutMs: CHECK_MS });
+    if (outcome === 'exited' && status === 0) return { path, description: describe(stdout), variables: own };
+    lacking ??= `${path}: ${outcome === 'exited' && status === 3 ? `lacks ${missing(stdout)}` : (stderr.trim().split('\n').at(-1) ?? '').slice(0, 200) || outcome}`;
+  }
+  const message = lacking === undefined ? 'Python was not found' : `no Python has what the search needs; ${lacking}`;
+  const help = 'python3 -m pip install torch transformers safetensors tqdm, or name another with --python; a search of an existing profile needs no Python';
+  throw new DiagnosticError([{ code: 'MOA7306', severity: 'error', message, help }], 2);
+}
+
+const definedOnly = (variables: Variables): Record<string, string> => Object.fromEntries(Object.entries(variables).filter((entry): entry is [string, string] => entry[1] !== undefined));
+
+function facts(stdout: string): Readonly<Record<string, unknown>> {
+  try {
+    return JSON.parse(stdout) as Record<string, unknown>;
+  } catch {
+    return {};
+  }
+}
+
+const missing = (stdout: string): string => {
+  const names = facts(stdout)['missing'];
+  return Array.isArray(names) ? names.join(', ') : 'packages';
+};
+
+function describe(stdout: string): string {
+  const { torch, transformers, device } = facts(stdout);
+  return `torch ${String(torch)}, transformers ${String(transformers)}, ${String(device)}`;
+}
+
+/**
+ * Runs a command of the package. What it says goes to our standard error as it is: progress on a terminal, and errors with codes of their own. Throws
+ * MOA7307 when it ends without a result; its exit code 2 stays 2.
+ */
+export async function runPython({ path, variables }: Python, args: readonly string[]): Promise<void> {
+  const { status, signal } = await new Promise<{ status: number | null; signal: string | null }>((resolve, reject) => {
+    const child = spawn(path, ['-m', 'moa_compile', ...args], { env: variables, stdio: ['ignore', 2, 2] });
+    // It saves what it has when it is told to end.
+    const stopListening = onInterrupt(() => void child.kill('SIGTERM'));
+    child.once('error', reject);
+    child.once('close', (code, killedBy) => {
+      stopListening();
+      resolve({ status: code, signal: killedBy });
+    });
+  });
+  if (status === 0) return;
+  const ending = signal === null ? `exit code ${status}` : signal;
+  throw new DiagnosticError([{ code: 'MOA7307', severity: 'error', message: `python -m moa_compile ${args[0]} ended with ${ending}`, help: 'what it said stands above; the same command goes on where it stopped' }], status === 2 ? 2 : 1);
+}

@@ -1,0 +1,58 @@
+/** The folder in which a whole search keeps what it has made so far, so that the same command goes on where it stopped. */
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { diskDiagnostic } from '../emit/diskDiagnostics.ts';
+import { diskFileSystem, writeDurably } from '../emit/packageFileSystem.ts';
+import { DiagnosticError } from '../util/diagnostics.ts';
+import { stableJson } from '../util/stableJson.ts';
+
+/** Writes a file whole or not at all. Throws a DiagnosticError (50xx). */
+export function writeWhole(path: string, text: string): void {
+  const part = `${path}.${process.pid}.part`;
+  try {
+    rmSync(part, { force: true });
+    writeDurably(diskFileSystem, part, Buffer.from(text));
+    renameSync(part, path);
+  } catch (error) {
+    rmSync(part, { force: true });
+    throw new DiagnosticError([diskDiagnostic(error, path)], 1);
+  }
+}
+
+export function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (error) {
+    throw new DiagnosticError([diskDiagnostic(error, path)], 1);
+  }
+}
+
+/** What a step's result depends on, as a hash. */
+export const keyOf = (facts: unknown): string => createHash('sha256').update(stableJson(facts)).digest('hex');
+
+/** Whether `result` was made by a step with this key. */
+export function isDone(result: string, key: string): boolean {
+  return existsSync(result) && existsSync(`${result}.key`) && readFileSync(`${result}.key`, 'utf8').trim() === key;
+}
+
+export const markDone = (result: string, key: string): void => writeWhole(`${result}.key`, `${key}\n`);
+
+/** Identity of a model's folder: the content of small files, and name, size and time of large ones. Files of the last kind are weights. */
+export function modelIdentity(folder: string): unknown {
+  return readdirSync(folder)
+    .filter((name) => /\.(json|safetensors|bin|model)$/.test(name))
+    .sort()
+    .map((name) => {
+      const path = join(folder, name);
+      const { size, mtimeMs } = statSync(path);
+      return size < 1 << 20 ? [name, createHash('sha256').update(readFileSync(path)).digest('hex')] : [name, size, mtimeMs];
+    });
+}
+
+/** SHA-256 of a file's bytes, in hex. */
+export async function hashOfFile(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
