@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--query-block", type=int, metavar="ROWS", help="queries at a time, a multiple of 64 (default: by memory)")
         command.add_argument("--quiet", action="store_true", help="no progress on stderr")
     profile.add_argument("--lengths", required=True, metavar="N,N,...", help="multiples of 64")
+    profile.add_argument("--target", choices=("cross-entropy", "margin"), default="cross-entropy", help="what influence is a change of (docs/search-formats.md)")
     profile.add_argument("--restart", action="store_true", help="do not go on from the partial file of a run that was stopped")
     validate.add_argument("--request", required=True, metavar="FILE.json")
     return parser
@@ -138,12 +139,13 @@ def _profile(options, lengths: list[int], show) -> None:
         "lengths": lengths,
         "samples": options.samples,
         "dtype": str(model.dtype),
+        "target": options.target,
     }
     partial = Partial(partial_path(options.output), fingerprint)
     if options.restart:
         partial.remove()
     partial.load()
-    run_profile(model, options.model, samples, options.output, partial, options.query_block, show)
+    run_profile(model, options.model, samples, options.output, partial, options.query_block, show, options.target)
 
 
 def _validate(options, show) -> None:

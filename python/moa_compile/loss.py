@@ -19,8 +19,13 @@ class SampleLoss:
     """How many answer tokens are the most likely one."""
 
 
-def run_sample(model, sample: Sample, scale: float | None = None) -> SampleLoss:
-    """One forward pass of a sample and, if `scale` is given, a backward pass of scale * loss down to the embeddings.
+TARGETS = ("cross-entropy", "margin")
+"""What the backward pass is of. The margin is by how much the log-odds of the other tokens exceed those of the right one: unlike the loss, its gradient
+does not vanish where the model is sure and right."""
+
+
+def run_sample(model, sample: Sample, scale: float | None = None, target: str = TARGETS[0]) -> SampleLoss:
+    """One forward pass of a sample and, if `scale` is given, a backward pass of scale * target, a mean over the answers, down to the embeddings.
 
     A label belongs to the position before it, whose logits predict it. The head runs on answer positions alone, some at a time:
     all logits of a long sample would be T x vocabulary floats.
@@ -47,11 +52,20 @@ def run_sample(model, sample: Sample, scale: float | None = None) -> SampleLoss:
             total += loss.detach()
             right += (logits.argmax(-1) == labels[chosen]).sum()
             if scale is not None:
-                (loss * (scale / count)).backward()
+                (_target_of(logits, labels[chosen], loss, target) * (scale / count)).backward()
                 grad[0, chosen] = states.grad
     if scale is not None:
         hidden.backward(grad)
     return SampleLoss(float(total) / count, count, int(right))
+
+
+def _target_of(logits: torch.Tensor, right: torch.Tensor, loss: torch.Tensor, target: str) -> torch.Tensor:
+    """The sum over answers. logits: [n, vocabulary]; right: [n]; loss: their cross-entropy, summed."""
+    if target == "cross-entropy":
+        return loss
+    own = logits.gather(1, right[:, None])
+    others = logits.scatter(1, right[:, None], float("-inf")).logsumexp(1)
+    return (others - own[:, 0]).sum()
 
 
 @contextmanager

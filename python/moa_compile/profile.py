@@ -11,7 +11,7 @@ from .codes import MoaError
 from .data import Sample, Samples
 from .influence import InfluenceAttention
 from .interface import attention_of, unsupported
-from .loss import NOT_FINITE_HELP, SampleLoss, run_sample
+from .loss import NOT_FINITE_HELP, TARGETS, SampleLoss, run_sample
 from .model import describe, differentiable, needs_checkpoint, shape_of
 from .partial import Partial, Progress
 from .tensorfile import write_tensors
@@ -26,10 +26,10 @@ class Interrupted(Exception):
         self.number = number
 
 
-def profile_sample(model, sample: Sample, sums: list[torch.Tensor], rows: int | None = None) -> SampleLoss:
+def profile_sample(model, sample: Sample, sums: list[torch.Tensor], rows: int | None = None, target: str = TARGETS[0]) -> SampleLoss:
     """Adds the influences of a sample to `sums`, one [Hq, 2, nb, nb] a layer (near, far), and gives its loss. Raises MOA7405.
 
-    `rows`: queries of a block, whole pages; None: by memory.
+    `rows`: queries of a block, whole pages; None: by memory. `target`: one of loss.TARGETS.
     """
     called: set[int] = set()
     scales = _FP16_SCALES if model.dtype == torch.float16 else (1.0,)
@@ -49,7 +49,7 @@ def profile_sample(model, sample: Sample, sums: list[torch.Tensor], rows: int | 
         for scale in scales:
             for part in sums:
                 part.zero_()
-            result = run_sample(model, sample, scale)
+            result = run_sample(model, sample, scale, target)
             finite = torch.stack([part.isfinite().all() for part in sums])
             if bool(finite.all()):
                 break
@@ -72,7 +72,7 @@ def _not_finite(message: str) -> MoaError:
     return MoaError("MOA7405", message, NOT_FINITE_HELP)
 
 
-def run_profile(model, folder: str, samples: Samples, output: str, partial: Partial, rows: int | None = None, show=None) -> dict:
+def run_profile(model, folder: str, samples: Samples, output: str, partial: Partial, rows: int | None = None, show=None, target: str = TARGETS[0]) -> dict:
     """Profiles all samples, goes on where `partial` is, writes `output` and gives its `profile` metadata.
 
     `show(done, of, text)` is told after each sample. Raises Interrupted on SIGINT and SIGTERM, with the partial file up to date.
@@ -94,7 +94,7 @@ def run_profile(model, folder: str, samples: Samples, output: str, partial: Part
                 size = (shape.query_heads, 2, pages, pages)
                 sums = [torch.zeros(size, dtype=wide(model.dtype), device=device) for _ in range(shape.layers)]
                 for sample in chosen[progress.samples :]:
-                    result = profile_sample(model, sample, sums, rows)
+                    result = profile_sample(model, sample, sums, rows, target)
                     with shielded():
                         for target, part in zip(partial.tensors[name], sums):
                             target += part.cpu()
@@ -121,6 +121,7 @@ def run_profile(model, folder: str, samples: Samples, output: str, partial: Part
             "lengths": [{"length": p.length, "samples": p.samples, "answerTokens": p.answer_tokens, "loss": p.loss / p.samples} for p in partial.lengths],
             "data": {"sha256": samples.sha256},
             "skipped": samples.skipped,
+            "target": target,
         }
         with shielded():
             metadata = {"format": "moa-profile", "version": "1", "profile": json.dumps(facts)}

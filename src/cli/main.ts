@@ -111,6 +111,7 @@ function commandLine(run: Run): Command {
     .option('--model <folder>', 'a Hugging Face model; with it, the profile is made here')
     .option('--data <file.jsonl>', 'samples: docs/search-formats.md')
     .option('--lengths <list>', 'lengths to profile: 2k,4k,8k', parseLengths)
+    .addOption(new Option('--target <what>', 'what influence is a change of; margin suits models that are nearly always right').choices(['cross-entropy', 'margin']).default('cross-entropy'))
     .option('--samples <n>', 'the most samples of a length', parseCount)
     .option('--validate <length>', 'choose among the plans by the loss at this length', parseLengthOption)
     .option('--validation-data <file.jsonl>', 'samples for that; --data by default')

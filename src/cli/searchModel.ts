@@ -43,14 +43,14 @@ export async function openModelStages(options: SearchOptions, output: Output): P
   return {
     profile: async () => {
       const path = join(folder, 'profile.safetensors');
-      const key = keyOf({ identity, data: hashes.get(data!)!, lengths: options.lengths!, samples, dtype });
+      const key = keyOf({ identity, data: hashes.get(data!)!, lengths: options.lengths!, samples, dtype, target: options.target });
       if (options.restart === true) rmSync(path, { force: true });
       if (isDone(path, key)) return path;
       if (existsSync(path)) {
         const help = 'name another folder with --work, or begin anew with --restart';
         throw new DiagnosticError([{ code: 'MOA7309', severity: 'error', message: `${path} was made from another model, other data or with other options`, help }], 2);
       }
-      await runPython(python, ['profile', '--model', model, '--data', data!, '--lengths', options.lengths!.join(','), '--output', path, ...common, ...(options.restart === true ? ['--restart'] : [])]);
+      await runPython(python, ['profile', '--model', model, '--data', data!, '--lengths', options.lengths!.join(','), '--output', path, '--target', options.target, ...common, ...(options.restart === true ? ['--restart'] : [])]);
       markDone(path, key);
       return path;
     },

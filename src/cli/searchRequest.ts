@@ -31,6 +31,7 @@ export interface SearchOptions {
   readonly model?: string;
   readonly data?: string;
   readonly lengths?: readonly number[];
+  readonly target: string;
   readonly samples?: number;
   readonly validate?: number;
   readonly validationData?: string;

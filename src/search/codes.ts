@@ -29,6 +29,7 @@ export const SEARCH_CODES = {
 
 /** Those of `profile`, the part of the search in Python (74xx). */
 export const PROFILER_CODES = {
+  MOA7400: 'A Python package that is needed is missing or too old.',
   MOA7401: "The model's folder cannot be loaded, or its architecture does not use the attention interface of transformers.",
   MOA7402: 'A line of the data is not a sample.',
   MOA7403: 'A length has no sample.',

@@ -2,7 +2,6 @@
  * The Pareto front: plans of which none is better at every length. By epsilon constraints, upper ones only (Haimes 1971): the loss at one length is minimised while
  * those at the others are bounded, for bounds on a grid between the best and the worst that single solves give. A box whose answer is known is not solved.
  */
-import { invariant } from '../util/invariant.ts';
 import { problemOf, type Instance } from './instance.ts';
 import type { Constraint, Objective, SearchRequest } from './request.ts';
 import { totalsOf, type Assignment } from './solve/problem.ts';
@@ -68,7 +67,7 @@ export async function solveFront(instance: Instance, request: SearchRequest, fir
 
   const boxes = objectives.length * intervalsOf(objectives.length) ** (objectives.length - 1);
   const total = objectives.length + boxes;
-  const attempt = async (weights: readonly Objective[], extra: readonly Constraint[]): Promise<FrontPoint | undefined> => {
+  const attempt = async (weights: readonly Objective[], extra: readonly Constraint[]): Promise<FrontPoint | 'none' | 'unknown'> => {
     const constraints = [...request.constraints, ...extra];
     // Prices of the request's constraints are much the same in each problem; those of loss bounds begin at 0 where the last had none.
     const multipliers = new Float64Array(constraints.length);
@@ -77,7 +76,7 @@ export async function solveFront(instance: Instance, request: SearchRequest, fir
     solves += 1;
     if ('proven' in point) {
       if (!point.proven) unanswered += 1;
-      return undefined;
+      return point.proven ? 'none' : 'unknown';
     }
     warm = point.solved.next;
     found.push(point);
@@ -87,8 +86,8 @@ export async function solveFront(instance: Instance, request: SearchRequest, fir
   const single: FrontPoint[] = [];
   for (const [n, objective] of objectives.entries()) {
     const point = await attempt(favouring(objectives, objective), []);
-    invariant(point !== undefined, 'what is feasible with one objective is with another');
-    single.push(point);
+    // The first plan holds the same bounds, so it is an answer where no better one was found.
+    single.push(typeof point === 'string' ? first : point);
     progress(n + 1, total);
   }
   const ranges = objectives.map((_, n) => ({ best: Math.min(...single.map(({ losses }) => losses[n]!)), worst: Math.max(...single.map(({ losses }) => losses[n]!)) }));
@@ -105,7 +104,7 @@ export async function solveFront(instance: Instance, request: SearchRequest, fir
       const known = answered.some((box) => box.bounds.every((bound, i) => bound >= bounds[i]!) && (box.losses === undefined || others.every((n, i) => box.losses![n]! <= bounds[i]!)));
       if (known) continue;
       const point = await attempt(favouring(objectives, objectives[primary]!), others.map((n, i) => ({ kind: 'loss', length: objectives[n]!.length, bound: bounds[i]! })));
-      answered.push({ bounds, losses: point?.losses });
+      if (point !== 'unknown') answered.push({ bounds, losses: point === 'none' ? undefined : point.losses });
     }
   }
   return { points: [first, ...undominated(found.slice(1), first)], solves, unanswered };

@@ -26,8 +26,10 @@ export function scalingOf(shorter: Float64Array, longer: Float64Array, ratio: nu
   let least = Infinity;
   for (const gamma of SCALINGS) {
     const stretch = ratio ** gamma;
+    // Both shapes begin with 1 at one page of the shorter length.
+    const whole = lossAt(longer, stretch);
     let sum = 0;
-    for (let m = 1; m < shorter.length - 1; m += 1) sum += (shorter[m]! / shortWhole - lossAt(longer, m * stretch) / longWhole) ** 2;
+    for (let m = 1; m < shorter.length - 1; m += 1) sum += (shorter[m]! / shortWhole - (whole === 0 ? 0 : lossAt(longer, m * stretch) / whole)) ** 2;
     if (sum < least) {
       least = sum;
       best = gamma;

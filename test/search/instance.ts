@@ -126,7 +126,11 @@ export class Instance {
     const all = (n: number): number => this.#between(layer, head, 1, n);
     let gamma = 1;
     if (n1 !== undefined && all(n1) !== 0 && all(n2) !== 0) {
-      const errors = [0, 1, 2, 3, 4].map((quarters) => add(Array.from({ length: n1 / 64 - 1 }, (_, at) => (this.#between(layer, head, at + 1, n1) / all(n1) - this.#between(layer, head, (at + 1) * (n2 / n1) ** (quarters / 4), n2) / all(n2)) ** 2)));
+      const errors = [0, 1, 2, 3, 4].map((quarters) => {
+        const stretch = (n2 / n1) ** (quarters / 4);
+        const shape = (m: number): number => (this.#between(layer, head, stretch, n2) === 0 ? 0 : this.#between(layer, head, m * stretch, n2) / this.#between(layer, head, stretch, n2));
+        return add(Array.from({ length: n1 / 64 - 1 }, (_, at) => (this.#between(layer, head, at + 1, n1) / all(n1) - shape(at + 1)) ** 2));
+      });
       gamma = errors.lastIndexOf(Math.min(...errors)) / 4;
     }
     return this.#between(layer, head, m / (length / n2) ** gamma, n2);

@@ -178,12 +178,36 @@ class Retrieval:
         return torch.randint(bound, shape, generator=self.generator, device=self.device)
 
 
-def write_jsonl(path: str, length: int, samples: int, seed: int, vocabulary: Vocabulary = Vocabulary(), append: bool = False) -> None:
-    """Writes `samples` sequences of `length` tokens, one a line, as {"input_ids": [N], "labels": [N]}; labels are -100 but for answers."""
+def spread_evenly(batch: Batch, bins: int = 8) -> torch.Tensor:
+    """int64 [samples, N]: the labels of as many asks from each of `bins` equal parts of the distances up to N as the part with the fewest has.
+
+    Far asks are rare in the task, so a mean over all answers says little of them. Which asks are left is a matter of their order in the batch.
+    """
+    labels, distances = batch.labels(), batch.distances()
+    length = labels.shape[1]
+    is_first = batch.answers() & (torch.arange(length, device=labels.device) % SLOT == 2)
+    part = (distances * bins // length).clamp(max=bins - 1)
+    fewest = min(int((is_first & (part == index)).sum()) for index in range(bins))
+    keep = torch.zeros_like(is_first)
+    for index in range(bins):
+        chosen = (is_first & (part == index)).flatten().nonzero()[:, 0]
+        # Evenly over the batch.
+        keep.view(-1)[chosen[torch.linspace(0, len(chosen) - 1, max(fewest, 1)).round().long()]] = True
+    keep |= keep.roll(1, dims=1)
+    return torch.where(keep, labels, -100)
+
+
+def write_jsonl(path: str, length: int, samples: int, seed: int, vocabulary: Vocabulary = Vocabulary(), append: bool = False, even: bool = False) -> None:
+    """Writes `samples` sequences of `length` tokens, one a line, as {"input_ids": [N], "labels": [N]}; labels are -100 but for answers.
+
+    even: only for answers that `spread_evenly` leaves; sequences without one are left out.
+    """
     batch = Retrieval(vocabulary, seed).batch(samples, length)
+    labels = spread_evenly(batch) if even else batch.labels()
     with open(path, "a" if append else "w", encoding="utf-8") as file:
-        for tokens, labels in zip(batch.tokens.tolist(), batch.labels().tolist()):
-            file.write(json.dumps({"input_ids": tokens, "labels": labels}, separators=(",", ":")) + "\n")
+        for tokens, own in zip(batch.tokens.tolist(), labels.tolist()):
+            if any(label != -100 for label in own):
+                file.write(json.dumps({"input_ids": tokens, "labels": own}, separators=(",", ":")) + "\n")
 
 
 def lengths_of(text: str) -> list[int]:
@@ -197,9 +221,10 @@ def main() -> None:
     parser.add_argument("--lengths", type=lengths_of, default=[1024, 2048], help="lengths in tokens, with commas; all go to the one file")
     parser.add_argument("--samples", type=int, default=64, help="sequences of each length")
     parser.add_argument("--seed", type=int, default=10001)
+    parser.add_argument("--even", action="store_true", help="label asks of all distances alike, few of each")
     options = parser.parse_args()
     for index, length in enumerate(options.lengths):
-        write_jsonl(options.path, length, options.samples, options.seed + length, append=index > 0)
+        write_jsonl(options.path, length, options.samples, options.seed + length, append=index > 0, even=options.even)
 
 
 if __name__ == "__main__":

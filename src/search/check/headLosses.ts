@@ -116,7 +116,8 @@ export function gammaOf(shorter: LossCurve | undefined, longer: LossCurve): numb
   for (const gamma of GAMMAS) {
     let error = 0;
     for (let m = 1; m < shorter.length - 1; m += 1) {
-      error += (shorter[m]! / shorter[1]! - lossAt(longer, m * growth ** gamma) / longer[1]!) ** 2;
+      const there = lossAt(longer, m * growth ** gamma);
+      error += (shorter[m]! / shorter[1]! - (there === 0 ? 0 : there / lossAt(longer, growth ** gamma))) ** 2;
     }
     if (error <= least) [best, least] = [gamma, error];
   }

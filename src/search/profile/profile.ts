@@ -3,6 +3,9 @@ import type { ElementType, ModelShape } from '../../ir/nodes.ts';
 
 export const PAGE = 64;
 
+/** What influence is a change of: docs/search-formats.md. */
+export const TARGETS = ['cross-entropy', 'margin'] as const;
+
 export interface ProfiledLength {
   /** Tokens; a multiple of 64. */
   readonly length: number;
@@ -22,6 +25,7 @@ export interface ProfileDescription {
   readonly data: { readonly sha256: string };
   /** Samples that were longer than all lengths. */
   readonly skipped: number;
+  readonly target: (typeof TARGETS)[number];
 }
 
 export interface Profile extends ProfileDescription {

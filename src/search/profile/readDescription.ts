@@ -3,7 +3,7 @@ import type { DiagnosticList } from '../../util/diagnostics.ts';
 import { readJson, toJsonValue, type JsonValue } from '../../util/jsonReader.ts';
 import { joinPath } from '../../util/quote.ts';
 import { FieldReader } from '../fields.ts';
-import { PAGE, type ProfileDescription, type ProfiledLength } from './profile.ts';
+import { PAGE, TARGETS, type ProfileDescription, type ProfiledLength } from './profile.ts';
 
 const CODES = { key: 'MOA7106', value: 'MOA7106', format: 'MOA7105' } as const;
 
@@ -28,7 +28,7 @@ export function readDescription(metadata: ReadonlyMap<string, string>, file: str
 }
 
 function readProfileText(fields: FieldReader, value: JsonValue): ProfileDescription | undefined {
-  const root = fields.object(value, 'profile', ['model', 'page', 'lengths', 'data', 'skipped']);
+  const root = fields.object(value, 'profile', ['model', 'page', 'lengths', 'data', 'skipped'], ['target']);
   if (root === undefined) return undefined;
   const model = readModel(fields, root['model']);
   const page = fields.integer(root['page'], 'profile.page', { min: PAGE, max: PAGE });
@@ -40,8 +40,9 @@ function readProfileText(fields: FieldReader, value: JsonValue): ProfileDescript
     const earlier = lengths[index - 1]?.length ?? 0;
     if (length <= earlier) fields.error('MOA7106', `profile.lengths[${index}].length`, `length ${length} is not more than the one before it, ${earlier}`);
   });
-  if (model === undefined || page !== PAGE || lengths === undefined || sha256 === undefined || skipped === undefined) return undefined;
-  return { model, page, lengths, data: { sha256 }, skipped };
+  const target = root['target'] === undefined ? 'cross-entropy' : fields.choice(root['target'], 'profile.target', TARGETS);
+  if (target === undefined || model === undefined || page !== PAGE || lengths === undefined || sha256 === undefined || skipped === undefined) return undefined;
+  return { model, page, lengths, data: { sha256 }, skipped, target };
 }
 
 function readModel(fields: FieldReader, value: JsonValue | undefined): ProfileDescription['model'] | undefined {

@@ -59,7 +59,7 @@ export async function solveExactly(problem: Problem, multipliers: Float64Array, 
     }
     if (answer.status === 'infeasible' && margin === Infinity && incumbent === undefined) return { incumbent, bound: proven, infeasible: true, cutShort };
     // What the program leaves out is no better than bound + margin; what it holds is no better than its own bound.
-    const inside = answer.status === 'infeasible' ? Infinity : answer.bound;
+    const inside = answer.status === 'infeasible' ? Infinity : answer.bound * program.unit;
     if (!Number.isNaN(inside)) proven = Math.max(proven, Math.min(bound + margin, inside, incumbent?.value ?? Infinity));
     if (answer.status === 'limit' && performance.now() >= deadline) cutShort = true;
     if (answer.status === 'limit' && incumbent !== undefined) break;

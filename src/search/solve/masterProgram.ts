@@ -5,7 +5,7 @@
  *     min  sum c x + sum penalty z      sum of a layer's x = 1,    sum use x + s - z = limit of each resource,    x, s, z >= 0
  */
 import { invariant } from '../../util/invariant.ts';
-import { layerTotals, type Problem } from './problem.ts';
+import { layerTotals, type Problem, type Resource } from './problem.ts';
 
 /** A choice for a layer. */
 export interface Column {
@@ -49,7 +49,7 @@ export class MasterProgram {
     this.#problem = problem;
     const { layers, resources } = problem;
     this.#rows = layers + resources.length;
-    this.#scale = Float64Array.from(resources, ({ limit }) => Math.max(Math.abs(limit), 1e-12));
+    this.#scale = Float64Array.from(resources, (resource) => scaleOf(problem, resource));
     this.#known = Array.from({ length: layers }, () => new Set());
     this.#basis = new Int32Array(this.#rows);
     this.#inverse = new Float64Array(this.#rows * this.#rows);
@@ -228,6 +228,12 @@ export class MasterProgram {
       for (let i = 0; i < rows; i += 1) this.#solution[row]! += this.#inverse[row * rows + i]! * right[i]!;
     }
   }
+}
+
+/** The limit; of a limit of (nearly) 0, a small part of what all heads use on the average, so that the program's numbers stay near 1. */
+function scaleOf({ layers, heads }: Problem, { limit, cost }: Resource): number {
+  const average = (cost.reduce((sum, one) => sum + one, 0) / cost.length) * layers * heads;
+  return Math.max(Math.abs(limit), 1e-4 * average, 1e-300);
 }
 
 /** The inverse of a regular matrix, by rows; `matrix` is used up. */

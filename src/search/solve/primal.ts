@@ -125,6 +125,8 @@ export function repair(state: State, pools: readonly (readonly Alternative[])[])
     for (const flip of flipsOf(state)) consider(flip.value, flip.use, () => state.setHead(flip.layer, flip.head, flip.to));
     if (apply === undefined) return false;
     apply();
+    // Of a limit of 0 rounding alone is excess.
+    state.recount();
   }
   return state.excess === 0;
 }

@@ -63,8 +63,8 @@ export function totalsOf(problem: Problem, assignment: Assignment): Totals {
 
 export const layerOf = ({ heads }: Problem, assignment: Assignment, layer: number): Uint16Array => assignment.subarray(layer * heads, (layer + 1) * heads);
 
-/** A limit with room for the rounding of sums, far below what one head's candidate can change. */
-export const withRounding = (limit: number): number => limit + 1e-9 * Math.max(1, Math.abs(limit));
+/** A limit with room for the rounding of sums, relative to it: less than `check-plan` has, whatever the unit of the resource. */
+export const withRounding = (limit: number): number => limit + 5e-10 * Math.abs(limit);
 
 /** How far over its limits a use is: the sum over resources, each as a part of its limit. 0 when all hold. */
 export function excessOf(problem: Problem, use: Float64Array): number {

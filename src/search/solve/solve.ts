@@ -29,7 +29,7 @@ export type SolveResult =
       readonly next: WarmStart;
     }
   /** No assignment holds the limits; `proven` unless the search for one was given up. */
-  | { readonly kind: 'infeasible'; readonly proven: boolean };
+  | { readonly kind: 'infeasible'; readonly proven: boolean; readonly failure?: string };
 
 export const DEFAULT_EXACT: Omit<ExactOptions, 'gap'> = { maxNodes: 5000, seconds: Infinity, maxChanges: 20_000 };
 
@@ -41,7 +41,7 @@ export async function solve(problem: Problem, { gap, exact, warm }: SolveOptions
   const needsMore = found === undefined || gapOf(found.value, dual.bound) > gap;
   const closer = exact !== undefined && needsMore ? await solveExactly(problem, dual.multipliers, dual.bound, found, { ...exact, gap }) : undefined;
   const incumbent = closer?.incumbent ?? found;
-  if (incumbent === undefined) return { kind: 'infeasible', proven: closer?.infeasible === true };
+  if (incumbent === undefined) return { kind: 'infeasible', proven: closer?.infeasible === true, ...(closer?.failure === undefined ? {} : { failure: closer.failure }) };
   const bound = Math.min(closer?.bound ?? dual.bound, incumbent.value);
   return {
     kind: 'solved',
