@@ -128,7 +128,7 @@ export class Instance {
     if (n1 !== undefined && all(n1) !== 0 && all(n2) !== 0) {
       const errors = [0, 1, 2, 3, 4].map((quarters) => {
         const stretch = (n2 / n1) ** (quarters / 4);
-        const shape = (m: number): number => (this.#between(layer, head, stretch, n2) === 0 ? 0 : this.#between(layer, head, m * stretch, n2) / this.#between(layer, head, stretch, n2));
+        const shape = (pages: number): number => (this.#between(layer, head, stretch, n2) === 0 ? 0 : this.#between(layer, head, pages * stretch, n2) / this.#between(layer, head, stretch, n2));
         return add(Array.from({ length: n1 / 64 - 1 }, (_, at) => (this.#between(layer, head, at + 1, n1) / all(n1) - shape(at + 1)) ** 2));
       });
       gamma = errors.lastIndexOf(Math.min(...errors)) / 4;
