@@ -96,8 +96,8 @@ def run_profile(model, folder: str, samples: Samples, output: str, partial: Part
                 for sample in chosen[progress.samples :]:
                     result = profile_sample(model, sample, sums, rows, target)
                     with shielded():
-                        for target, part in zip(partial.tensors[name], sums):
-                            target += part.cpu()
+                        for total_of_layer, part in zip(partial.tensors[name], sums):
+                            total_of_layer += part.cpu()
                         progress.samples += 1
                         progress.answer_tokens += result.answers
                         progress.loss += result.loss
