@@ -42,21 +42,21 @@ search() { # name density data target [more options]
   local name=$1 density=$2 data=$3 target=$4
   shift 4
   run "search-$name-$density" node bin/moa-compile.js search --model "$model" --data "$work/$data.jsonl" --lengths 1024,2048 --density "$density" --target "$target" --alpha-step 128 \
-    --validate 4096 --validation-data "$work/choice.jsonl" --work "$work/$data-$target" -o "$out/plan-$name-$density.json" "$@" && masks+=("$name@$density=$out/plan-$name-$density.json")
+    --work "$work/$data-$target" -o "$out/plan-$name-$density.json" "$@" && masks+=("$name@$density=$out/plan-$name-$density.json")
 }
 for density in ${DENSITIES:-0.5 0.25 0.125}; do
-  search ours "$density" even margin --report "$out/report-$density.html"
+  search ours "$density" even margin --validate 4096 --validation-data "$work/choice.jsonl" --json --report "$out/report-$density.html"
   run "query-head-$density" node dist-bench/search/equalBytes.js "$work/even-margin/profile.safetensors" "$out/plan-query-head-$density.json" --density "$density" --extend 4096 --alpha-step 128 &&
     masks+=("query-head@$density=$out/plan-query-head-$density.json")
   # The same without a choice by validation: by query head there is none either.
   run "unvalidated-$density" node bin/moa-compile.js search "$work/even-margin/profile.safetensors" --density "$density" --extend 4096 --alpha-step 128 -o "$out/plan-unvalidated-$density.json" &&
     masks+=("unvalidated@$density=$out/plan-unvalidated-$density.json")
 done
-# What the choice of samples and of the target is worth.
+# What the choice of samples and of the target is worth, beside `unvalidated`.
 for density in ${ABLATIONS-0.25 0.125}; do
-  search loss-even "$density" even cross-entropy
-  search loss-task "$density" task cross-entropy
-  search margin-task "$density" task margin
+  search loss-even "$density" even cross-entropy --extend 4096
+  search loss-task "$density" task cross-entropy --extend 4096
+  search margin-task "$density" task margin --extend 4096
 done
 node bin/moa-compile.js check-plan "$out/plan-ours-0.25.json" --profile "$work/even-margin/profile.safetensors" >"$out/check-plan.txt" 2>&1
 
