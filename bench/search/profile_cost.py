@@ -2,15 +2,17 @@
 
     PYTHONPATH=python python bench/search/profile_cost.py out.json [--lengths 2048,4096,8192] [--smoke]
 
-The model has the shape of Llama 3.2 1B (its vocabulary apart) and random weights. Per method and length: the fastest of the samples after one that is
-not counted, and the peak of CUDA memory with and without the weights. --smoke: a tiny model on any device, to see that all of it runs.
+The model has the shape of Llama 3.2 1B (its vocabulary apart) and random weights. Per method and length, each in a process of its
+own: the fastest of the samples after one that is not counted, and the peak of CUDA memory with and without the weights. --smoke: a tiny model on any device, to see that all of it runs.
 """
 
 import argparse
 import json
+import os
 import platform
+import subprocess
+import sys
 import time
-from contextlib import contextmanager
 
 import torch
 import torch.utils.checkpoint
@@ -42,6 +44,21 @@ def ours(model, sample: Sample) -> list[torch.Tensor]:
     return [part.sum(1) for part in sums]
 
 
+class Watched(torch.autograd.Function):
+    """Hands A on, and on the way back gives `keep(A, gradient)`."""
+
+    @staticmethod
+    def forward(context, a, keep):
+        context.save_for_backward(a)
+        context.keep = keep
+        return a.view_as(a)
+
+    @staticmethod
+    def backward(context, gradient):
+        context.keep(context.saved_tensors[0], gradient)
+        return gradient, None
+
+
 def whole_matrices(model, sample: Sample, checkpoint: bool) -> list[torch.Tensor]:
     """As the authors' pipeline: A of all heads is one matrix that keeps its gradient, and the influence another in float32, summed by page.
 
@@ -56,18 +73,16 @@ def whole_matrices(model, sample: Sample, checkpoint: bool) -> list[torch.Tensor
         tokens = s.shape[-1]
         s = s + torch.full((tokens, tokens), torch.finfo(s.dtype).min, dtype=s.dtype, device=s.device).triu(1)
         a = torch.softmax(s, -1, dtype=torch.float32).to(query.dtype)
-        if a.requires_grad:
 
-            def with_gradient(g):
-                weights, slopes = a.detach().float(), g.float()
-                product = weights * slopes
-                influence = weights * (slopes - product.sum(-1, keepdim=True)) / (1e-6 + 1 - weights)
-                influence[..., 0, :] = product[..., 0, :]
-                heads, pages = influence.shape[1], tokens // 64
-                sums[layer] = influence.abs_().view(heads, pages, 64, pages, 64).sum((2, 4))
+        def keep(matrix, gradient):
+            weights, slopes = matrix.float(), gradient.float()
+            product = weights * slopes
+            influence = weights * (slopes - product.sum(-1, keepdim=True)) / (1e-6 + 1 - weights)
+            influence[..., 0, :] = product[..., 0, :]
+            heads, pages = influence.shape[1], tokens // 64
+            sums[layer] = influence.abs_().view(heads, pages, 64, pages, 64).sum((2, 4))
 
-            a.register_hook(with_gradient)
-        return a @ value
+        return Watched.apply(a, keep) @ value
 
     with attention_of(model, attention), differentiable(model, checkpoint):
         run_sample(model, sample, 1.0)
@@ -81,39 +96,33 @@ METHODS = {
 }
 
 
-@contextmanager
-def nothing_left(device: torch.device):
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-    yield
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-
-
-def measure(model, method, sample: Sample, runs: int, reference) -> tuple[dict, list | None]:
-    device = model.device
+def measure(options: argparse.Namespace, name: str, length: int) -> dict:
+    """One method at one length, in this process: what an earlier one left in memory would count."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     cuda = device.type == "cuda"
+    dtype = torch.bfloat16 if cuda else torch.float32
+    shape = TINY if options.smoke else LLAMA_1B
+    model = make_model(shape, device, dtype)
+    assert decoder_layers(model)
+    ids = torch.randint(1024, (length,), generator=torch.Generator().manual_seed(length)).tolist()
+    sample = Sample(f"length {length}", ids, [-100] * (length - ANSWERS) + ids[-ANSWERS:])
     before = torch.cuda.memory_allocated() if cuda else 0
+    facts = {"length": length, "method": name, "device": torch.cuda.get_device_name(0) if cuda else platform.machine(), "dtype": str(dtype).removeprefix("torch."), "weightBytes": before}
     times = []
     try:
-        for _ in range(runs + 1):
-            if cuda:
-                torch.cuda.synchronize()
+        for _ in range(options.runs + 1):
             begin = time.perf_counter()
-            found = method(model, sample)
+            found = METHODS[name](model, sample)
             if cuda:
                 torch.cuda.synchronize()
             times.append(time.perf_counter() - begin)
-    except torch.OutOfMemoryError:
-        return {"outOfMemory": True}, None
-    facts, found = {"seconds": min(times[1:])}, [part.cpu() for part in found]
+    except torch.OutOfMemoryError as error:
+        return {**facts, "outOfMemory": True, "says": str(error).split(". ")[0]}
+    facts |= {"seconds": min(times[1:]), "total": sum(float(part.sum()) for part in found)}
     if cuda:
         peak = torch.cuda.max_memory_allocated()
         facts |= {"peakBytes": peak, "peakBytesWithoutWeights": peak - before}
-    if reference is not None:
-        facts["relativeDifference"] = float(sum((a - b).abs().sum() for a, b in zip(found, reference)) / sum(b.abs().sum() for b in reference))
-    return facts, found
+    return facts
 
 
 def main() -> None:
@@ -122,37 +131,35 @@ def main() -> None:
     parser.add_argument("--lengths", default=None)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--only", help="one method, in this process")
     options = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     lengths = [int(part) for part in (options.lengths or ("256,512" if options.smoke else "2048,4096,8192")).split(",")]
-    shape = TINY if options.smoke else LLAMA_1B
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    model = make_model(shape, device, dtype)
-    assert decoder_layers(model)
+    if options.only:
+        facts = measure(options, options.only, lengths[0])
+        with open(options.output, "w", encoding="utf-8") as file:
+            json.dump(facts, file)
+        return
     results = []
     for length in lengths:
-        ids = torch.randint(1024, (length,), generator=torch.Generator().manual_seed(length)).tolist()
-        sample = Sample(f"length {length}", ids, [-100] * (length - ANSWERS) + ids[-ANSWERS:])
-        reference = None
-        for name, method in METHODS.items():
-            with nothing_left(device):
-                facts, found = measure(model, method, sample, options.runs, reference)
-            reference = found if name == "blocks" else reference
-            results.append({"length": length, "method": name, **facts})
+        for name in METHODS:
+            part = f"{options.output}.part"
+            command = [sys.executable, __file__, part, "--only", name, "--lengths", str(length), "--runs", str(options.runs), *(["--smoke"] if options.smoke else [])]
+            subprocess.run(command, check=True)
+            with open(part, encoding="utf-8") as file:
+                results.append(json.load(file))
+            os.unlink(part)
             print(results[-1], flush=True)
     facts = {
-        "device": torch.cuda.get_device_name(0) if device.type == "cuda" else platform.machine(),
+        "command": "PYTHONPATH=python python bench/search/profile_cost.py",
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "dtype": str(dtype).removeprefix("torch."),
-        "model": {**shape, "weights": "random"},
-        "weightBytes": sum(parameter.numel() * parameter.element_size() for parameter in model.parameters()),
+        "model": {**(TINY if options.smoke else LLAMA_1B), "weights": "random"},
         "answers": ANSWERS,
         "runs": options.runs,
         "results": results,
     }
     with open(options.output, "w", encoding="utf-8") as file:
-        json.dump(facts, file, indent=2)
+        json.dump(facts, file, indent=1)
         file.write("\n")
 
 

@@ -148,14 +148,14 @@ class CommandLine(WithFolder):
         self.fails("MOA7405", "data.jsonl:1", *self.profile(model=broken))
         real = profile.run_sample
 
-        def spoilt(model, sample, scale=None):
-            result = real(model, sample, scale)
+        def spoilt(model, sample, *rest):
+            result = real(model, sample, *rest)
             self.sums[1][2, 0, 0, 0] = float("nan")
             return result
 
-        def keep(model, sample, sums, rows=None):
+        def keep(model, sample, sums, *rest):
             self.sums = sums
-            return original(model, sample, sums, rows)
+            return original(model, sample, sums, *rest)
 
         original = profile.profile_sample
         with mock.patch.object(profile, "run_sample", spoilt), mock.patch.object(profile, "profile_sample", keep):

@@ -7,6 +7,7 @@
 #     MODEL=/path/of/a/model    trained before: training is left out
 #     SAMPLES=256               sequences of each length that plans are measured on
 #     DENSITIES="0.5 0.25 0.125"
+#     ONLY_TRAIN=1              nothing but the model, in $WORK/model
 #
 # Wants dist/ and dist-bench/ (npm run build:bench), and a Python with torch and transformers. Leaves plans, reports and evaluation.json in OUT_DIR; table.md comes last.
 set -u
@@ -30,12 +31,13 @@ run() {
 }
 
 [ -n "${MODEL:-}" ] || run train python3 $evidence/train.py --output "$model" --seconds "${SECONDS_TO_TRAIN:-240}" || exit 1
-cp "$model/training.json" "$out/" 2>/dev/null
+cp "$model/training.json" "$model/config.json" "$out/" 2>/dev/null
+[ -z "${ONLY_TRAIN:-}" ] || exit 0
 
 # Profiles know 1024 and 2048; 4096 is for the choice. Asks of all distances count alike, but for the profile that shows what that is worth.
 run data python3 $evidence/task.py "$work/even.jsonl" --lengths 1024,2048 --samples "${PROFILE_SAMPLES:-64}" --seed 10001 --even
 run data python3 $evidence/task.py "$work/task.jsonl" --lengths 1024,2048 --samples "${PROFILE_SAMPLES:-64}" --seed 10001
-run data python3 $evidence/task.py "$work/choice.jsonl" --lengths 4096 --samples 48 --seed 10002 --even
+run data python3 $evidence/task.py "$work/choice.jsonl" --lengths 4096 --samples 32 --seed 10002 --even
 
 masks=()
 search() { # name density data target [more options]
