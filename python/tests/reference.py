@@ -44,8 +44,8 @@ def whole_attention(model, extra=None):
         model.set_attn_implementation(before)
 
 
-def reference(model, tokens, labels, length):
-    """(loss, influence [L, Hq, 2, nb, nb], gradient of the loss by the embeddings [T, hidden])."""
+def reference(model, tokens, labels, length, target="cross-entropy"):
+    """(loss, influence [L, Hq, 2, nb, nb], gradient of the target by the embeddings [T, hidden])."""
     kept = []
 
     def keep(module, inputs, output):
@@ -55,10 +55,12 @@ def reference(model, tokens, labels, length):
     with whole_attention(model) as attentions:
         logits = model(input_ids=torch.tensor([tokens]), use_cache=False).logits[0]
     hook.remove()
-    losses = [-torch.log_softmax(logits[t - 1], -1)[label] for t, label in enumerate(labels) if t > 0 and label != -100]
-    loss = sum(losses) / len(losses)
-    grad = torch.autograd.grad(loss, kept[0], retain_graph=True)[0][0]
-    grads = torch.autograd.grad(loss, attentions)
+    right = [torch.softmax(logits[t - 1], -1)[label] for t, label in enumerate(labels) if t > 0 and label != -100]
+    loss = sum(-torch.log(p) for p in right) / len(right)
+    # The margin is the log-odds of all other tokens together.
+    aim = loss if target == "cross-entropy" else sum(torch.log((1 - p) / p) for p in right) / len(right)
+    grad = torch.autograd.grad(aim, kept[0], retain_graph=True)[0][0]
+    grads = torch.autograd.grad(aim, attentions)
     pages = length // 64
     result = torch.zeros(len(attentions), attentions[0].shape[1], 2, pages, pages, dtype=torch.float64)
     for layer, (a, g) in enumerate(zip(attentions, grads)):

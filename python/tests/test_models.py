@@ -25,9 +25,9 @@ def empty_sums(model, length=LENGTH):
     return [torch.zeros(size, dtype=kind, device=device) for _ in range(config.num_hidden_layers)]
 
 
-def profiled(model, tokens, labels, rows=None):
+def profiled(model, tokens, labels, rows=None, target="cross-entropy"):
     sums = empty_sums(model)
-    result = profile_sample(model, Sample("file:1", tokens, labels), sums, rows)
+    result = profile_sample(model, Sample("file:1", tokens, labels), sums, rows, target)
     return result, torch.stack(sums)
 
 
@@ -51,6 +51,32 @@ class Profile(unittest.TestCase):
                 self.assertEqual(float(found[..., 3, :].abs().sum()), 0.0)  # The sample ends in page 2.
                 for rows in (128, 192, None):
                     torch.testing.assert_close(profiled(model, tokens, labels, rows)[1], found, rtol=1e-6, atol=1e-10)
+
+    def test_the_margin_against_the_definition(self):
+        for family in ("llama", "gemma2"):  # One with a softcap on its logits.
+            with self.subTest(family):
+                model = tiny_model(family)
+                tokens, labels = tiny_sample(TOKENS, ANSWERS)
+                loss, expected, _ = reference(model, tokens, labels, LENGTH, "margin")
+                result, found = profiled(model, tokens, labels, 64, "margin")
+                self.assertAlmostEqual(result.loss, loss, places=5)  # Still the cross-entropy.
+                self.assertEqual(result, profiled(model, tokens, labels)[0])
+                torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-8)
+                self.assertFalse(torch.allclose(found, profiled(model, tokens, labels)[1], rtol=1e-3, atol=0.0))
+
+    def test_the_margin_does_not_vanish_where_the_model_is_sure_and_right(self):
+        model = tiny_model("llama")
+        tokens, _ = tiny_sample(TOKENS, ANSWERS)
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([tokens])).logits[0, 99]
+        labels = [-100] * TOKENS
+        labels[100] = int(logits.argmax())
+        model.lm_head.weight *= 20
+        loss, found = profiled(model, tokens, labels)
+        self.assertLess(loss.loss, 1e-3)
+        margin = profiled(model, tokens, labels, target="margin")[1]
+        torch.testing.assert_close(margin, reference(model, tokens, labels, LENGTH, "margin")[1], rtol=1e-3, atol=1e-8)
+        self.assertGreater(float(margin.sum()), 100 * float(found.sum()))
 
     def test_types_of_less_precision_are_close_and_repeat_bit_for_bit(self):
         for dtype, tolerance in ((torch.float32, 1e-3), (torch.bfloat16, 0.15), (torch.float16, 0.03)):

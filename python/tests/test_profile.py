@@ -79,6 +79,15 @@ class ProfileFile(WithFolder):
         self.assertEqual([entry["samples"] for entry in facts["lengths"]], [1, 1])
         self.assertEqual((facts["model"]["elementType"], facts["skipped"]), ("bf16", 1))
 
+    def test_the_target_is_in_the_metadata_and_in_every_sample(self):
+        model = tiny_model("llama", torch.float64)
+        for target in ("cross-entropy", "margin"):
+            metadata, tensors = load(self.profiled(f"{target}.safetensors", "--target", target))
+            self.assertEqual(json.loads(metadata["profile"])["target"], target)
+            expected = [reference(model, *tiny_sample(*sample), 128, target)[1] for sample in ((100, 3, 1), (128, 128, 2))]
+            torch.testing.assert_close(tensors["influence.128"].double(), sum(expected) / 2, rtol=2e-3, atol=1e-6)
+        self.assertEqual(json.loads(load(self.profiled("plain.safetensors"))[0]["profile"])["target"], "cross-entropy")
+
     def test_a_run_stopped_at_any_sample_goes_on_to_the_same_bytes(self):
         expected = bytes_of(self.profiled("whole.safetensors"))
         real = profile.profile_sample
@@ -141,12 +150,13 @@ class ProfileFile(WithFolder):
                 self.assertEqual(cli.main(self.arguments(output)), 130)
 
         stop()
-        with mock.patch("sys.stderr") as stderr:
-            self.assertEqual(cli.main(self.arguments(output, "--samples", "1")), 2)
-        text = "".join(call.args[0] for call in stderr.write.call_args_list)
-        self.assertIn("MOA7406", text)
-        self.assertIn("another samples", text)
-        self.assertIn("--restart", text)
+        for option, value in (("samples", "1"), ("target", "margin")):
+            with mock.patch("sys.stderr") as stderr:
+                self.assertEqual(cli.main(self.arguments(output, f"--{option}", value)), 2)
+            text = "".join(call.args[0] for call in stderr.write.call_args_list)
+            self.assertIn("MOA7406", text)
+            self.assertIn(f"another {option}\n", text)
+            self.assertIn("--restart", text)
         good = bytes_of(cli.partial_path(output))
         for bad in (b"", good[: len(good) // 2], good.replace(b"moa-profile-partial", b"moa-profile-pasting")):
             with open(cli.partial_path(output), "wb") as file:

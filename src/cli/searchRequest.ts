@@ -1,6 +1,7 @@
 /** Options of a search, and what they ask for. */
 import type { SpanLimits } from '../ir/rule.ts';
 import { readInputFile } from '../plan/readInput.ts';
+import { MAX_CONSTRAINTS, MAX_LENGTHS } from '../search/check/certificate.ts';
 import { FieldReader } from '../search/fields.ts';
 import { readLatencyTable, type LatencyTable } from '../search/latencyTable.ts';
 import type { Profile } from '../search/profile/profile.ts';
@@ -58,6 +59,7 @@ export function checkOptions(profile: string | undefined, options: SearchOptions
   if (options.validate !== undefined && model === undefined) wrong('--validate without --model', 'a plan is validated by running the model: --model FOLDER --data FILE.jsonl');
   if (density === undefined && latency === undefined) wrong('no bound is given', 'bound the cache with --density 0.5, or the time with --latency 0.6 --latency-table FILE');
   if (latency !== undefined && latencyTable === undefined) wrong('--latency without --latency-table', 'name a table that bench/search/latency.sh measured');
+  if (latencyTable !== undefined && latency === undefined) wrong('--latency-table without --latency', 'bound the time: --latency 0.6');
   if (latency !== undefined && options.granularity === 'query-head') wrong('--latency with --granularity query-head', 'times are of KV heads: take one of the two out');
   if (options.output === undefined) wrong('there is no file to write the plan to', 'add -o plan.json');
   if (sink % PAGE !== 0 || minSpan % PAGE !== 0 || sink >= minSpan) wrong(`sink ${sink} and shortest span ${minSpan}`, 'both are multiples of 64, and the sink is less');
@@ -87,11 +89,17 @@ export async function requestOf(profile: Profile, options: SearchOptions, diagno
     checkTable(table, profile, options.latencyTable!, diagnostics);
     const covered = boundsOf(options.latency, table.lengths.map(({ length }) => length).filter((length) => lengths.includes(length)));
     for (const { length, value } of covered) {
-      if (!table.lengths.some((row) => row.length === length)) diagnostics.add({ code: 'MOA7206', severity: 'error', message: `${options.latencyTable}: no times at ${length}`, help: `the table has ${table.lengths.map((row) => row.length).join(', ')}` });
+      const rows = table.lengths.filter((row) => row.length === length).length;
+      if (rows > 1) diagnostics.add({ code: 'MOA7206', severity: 'error', message: `${options.latencyTable}: ${rows} entries for the length ${length}`, help: 'leave one' });
+      else if (rows === 0) diagnostics.add({ code: 'MOA7206', severity: 'error', message: `${options.latencyTable}: no times at ${length}`, help: `the table has ${table.lengths.map((row) => row.length).join(', ')}` });
       else constraints.push({ kind: 'latency', length, bound: value, table });
     }
     if (covered.length === 0) diagnostics.add({ code: 'MOA7206', severity: 'error', message: `${options.latencyTable}: no times at a length of the search`, help: `the table has ${table.lengths.map((row) => row.length).join(', ')}; the search ${lengths.join(', ')}` });
   }
+  if (lengths.length > MAX_LENGTHS) wrong(`${lengths.length} lengths have a loss; a certificate has room for ${MAX_LENGTHS}`, 'name fewer with --extend');
+  // The plans of a front also bound the losses at all lengths but one.
+  const room = MAX_CONSTRAINTS - lengths.length + 1;
+  if (constraints.length > room) wrong(`there are ${constraints.length} bounds; a certificate has room for ${room}`, 'name fewer lengths with --density and --latency');
   if (diagnostics.errorCount > before) return undefined;
   const { granularity, rulesPerLayer, alphaStep, betas, gap, exact } = options;
   return { granularity, rulesPerLayer, limits, ...(alphaStep === undefined ? {} : { alphaStep }), ...(betas === undefined ? {} : { betas }), objectives, constraints, gap, exact };

@@ -50,7 +50,7 @@ export function makeInstance(influence: Influence, granularity: Granularity, lim
 }
 
 /** The part of a sequence that a rule keeps, in slots. */
-const keptSlots = (rule: Rule, limits: SpanLimits, length: number): number => Math.min(spanOf(rule, limits, length), length);
+export const keptSlots = (rule: Rule, limits: SpanLimits, length: number): number => Math.min(spanOf(rule, limits, length), length);
 
 /** The cost of each candidate for a head, and the limit on the sum over heads, in the units of docs/search-formats.md. */
 export function resourceOf(instance: Instance, constraint: Constraint): Resource {

@@ -5,7 +5,7 @@ import { MAX_CANDIDATES } from './check/certificate.ts';
 import type { SearchCode } from './codes.ts';
 import { lossOf, solveWeighted, type Front, type FrontPoint, type Progress } from './front.ts';
 import { explainInfeasible } from './infeasible.ts';
-import { makeInstance, problemOf, type Influence, type Instance } from './instance.ts';
+import { keptSlots, makeInstance, problemOf, type Influence, type Instance } from './instance.ts';
 import type { SearchRequest } from './request.ts';
 import { DEFAULT_EXACT, solve } from './solve/solve.ts';
 
@@ -25,6 +25,12 @@ export function instanceOf(influence: Influence, request: SearchRequest, diagnos
   const heads = influence.model.layers * (granularity === 'kv-head' ? influence.model.kvHeads : influence.model.queryHeads);
   if (rulesPerLayer > 1 && sets * heads > MAX_PRICES) {
     return fail(diagnostics, 'MOA7303', `${count} candidates in sets of ${rulesPerLayer} are too many for ${heads} heads`, 'use fewer rules a layer, a larger --alpha-step or fewer --betas');
+  }
+  for (const constraint of constraints) {
+    if (constraint.kind !== 'latency') continue;
+    const first = constraint.table.lengths.find((row) => row.length === constraint.length)!.spans[0]!;
+    const shortest = Math.min(...candidates.map((rule) => keptSlots(rule, limits, constraint.length)));
+    if (shortest < first) return fail(diagnostics, 'MOA7206', `the latency table begins with a span of ${first} tokens at ${constraint.length}, and a candidate keeps ${shortest}`, `measure shorter spans, or use --min-span ${64 * Math.ceil(first / 64)}`);
   }
   return makeInstance(influence, granularity, limits, candidates, lengthsWithLoss(influence, objectives));
 }

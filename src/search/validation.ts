@@ -3,7 +3,7 @@ import { windowOf } from '../ir/affine.ts';
 import type { DiagnosticList } from '../util/diagnostics.ts';
 import { readJson, toJsonValue } from '../util/jsonReader.ts';
 import { stableJson } from '../util/stableJson.ts';
-import { FieldReader } from './fields.ts';
+import { FieldReader, type JsonRecord } from './fields.ts';
 import type { FrontPoint } from './front.ts';
 import type { Instance } from './instance.ts';
 import { rulesOf } from './planFile.ts';
@@ -35,6 +35,7 @@ const CODES = { key: 'MOA7308', value: 'MOA7308', format: 'MOA7308' } as const;
 
 /** Reads an answer for `count` plans at `length`; undefined when it is none, which is reported. */
 export function readValidation(text: Uint8Array, file: string, length: number, count: number, diagnostics: DiagnosticList): Validation | undefined {
+  const before = diagnostics.errorCount;
   const document = readJson(text, file, diagnostics);
   if (document === undefined) return undefined;
   const fields = new FieldReader(file, CODES, diagnostics);
@@ -53,6 +54,8 @@ export function readValidation(text: Uint8Array, file: string, length: number, c
   const answerTokens = fields.integer(root['answerTokens'], 'answerTokens', whole);
   const dense = measured(root['dense'], 'dense', ['loss', 'accuracy']);
   const plans = fields.every(fields.array(root['plans'], 'plans', { min: count, max: count }), 'plans', (item, path) => measured(item, path, ['id', 'loss', 'accuracy']));
+  plans?.forEach((_, place) => fields.choice((root['plans'] as readonly JsonRecord[])[place]!['id'], `plans[${place}].id`, [String(place)]));
+  if (diagnostics.errorCount > before) return undefined;
   if (samples === undefined || answerTokens === undefined || dense === undefined || plans === undefined) return undefined;
   return { length, samples, answerTokens, dense, plans };
 }

@@ -15,7 +15,11 @@ export function writeWhole(path: string, text: string): void {
     writeDurably(diskFileSystem, part, Buffer.from(text));
     renameSync(part, path);
   } catch (error) {
-    rmSync(part, { force: true });
+    try {
+      rmSync(part, { force: true });
+    } catch {
+      // What failed first says more.
+    }
     throw new DiagnosticError([diskDiagnostic(error, path)], 1);
   }
 }

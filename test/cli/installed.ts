@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 export const repositoryPath = (path: string): string => join(root, path);
 
-const copied = ['bin', 'templates', 'package.json'];
+const copied = ['bin', 'templates', 'python/moa_compile', 'package.json'];
 const compiled = ['src', 'tsconfig.json'];
 let folder: string | undefined;
 
@@ -27,7 +27,7 @@ function install(): string {
   if (existsSync(target)) return target;
   mkdirSync(all, { recursive: true, mode: 0o700 });
   const unfinished = `${target}.${process.pid}`;
-  for (const path of copied) cpSync(join(root, path), join(unfinished, path), { recursive: true });
+  for (const path of copied) cpSync(join(root, path), join(unfinished, path), { recursive: true, filter: (source) => !isPythonCache(source) });
   symlinkSync(join(root, 'node_modules'), join(unfinished, 'node_modules'));
   runTypeScript('-p', join(root, 'tsconfig.json'), '--outDir', join(unfinished, 'dist'));
   try {
@@ -45,11 +45,13 @@ export function runTypeScript(...args: readonly string[]): void {
   if (status !== 0) throw new Error(`tsc ${args.join(' ')}\n${stdout}${stderr}`);
 }
 
+const isPythonCache = (path: string): boolean => path.includes('__pycache__');
+
 function hashOf(paths: readonly string[]): string {
   const hash = createHash('sha256');
   for (const path of paths) {
     const isFile = path.includes('.');
-    const files = isFile ? [path] : readdirSync(join(root, path), { recursive: true, withFileTypes: true }).flatMap((entry) => (entry.isFile() ? [join(entry.parentPath, entry.name)] : [])).sort();
+    const files = isFile ? [path] : readdirSync(join(root, path), { recursive: true, withFileTypes: true }).flatMap((entry) => (entry.isFile() ? [join(entry.parentPath, entry.name)] : [])).filter((file) => !isPythonCache(file)).sort();
     for (const file of files) hash.update(`${file}\0`).update(readFileSync(isFile ? join(root, file) : file)).update('\0');
   }
   return hash.digest('hex').slice(0, 24);

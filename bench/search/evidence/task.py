@@ -192,7 +192,7 @@ def spread_evenly(batch: Batch, bins: int = 8) -> torch.Tensor:
     for index in range(bins):
         chosen = (is_first & (part == index)).flatten().nonzero()[:, 0]
         # Evenly over the batch.
-        keep.view(-1)[chosen[torch.linspace(0, len(chosen) - 1, max(fewest, 1)).round().long()]] = True
+        keep.view(-1)[chosen[torch.linspace(0, len(chosen) - 1, fewest).round().long()]] = True
     keep |= keep.roll(1, dims=1)
     return torch.where(keep, labels, -100)
 

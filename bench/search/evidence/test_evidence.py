@@ -18,7 +18,7 @@ import evaluate
 import masked_standin
 import table
 import train
-from task import ASK, FIRST_KEY, RECORD, SLOT, Retrieval, Vocabulary, filler_table, write_jsonl
+from task import ASK, FIRST_KEY, RECORD, SLOT, Retrieval, Vocabulary, filler_table, spread_evenly, write_jsonl
 
 torch.set_num_threads(1)  # the models are so small that more threads only wait for each other
 
@@ -96,6 +96,35 @@ class TaskTest(unittest.TestCase):
             labelled = {index for index, label in enumerate(line["labels"]) if label != -100}
             self.assertEqual(labelled, {start + offset for start in range(0, 128, SLOT) if tokens[start] == ASK for offset in (2, 3)})
             self.assertTrue(all(line["labels"][index] == tokens[index] for index in labelled))
+
+    def test_spread_evenly(self) -> None:
+        for samples, length, bins in ((64, 1024, 8), (32, 2048, 8), (200, 256, 4), (1, 8, 8), (2, 64, 8)):
+            with self.subTest(samples=samples, length=length, bins=bins):
+                batch = Retrieval(seed=length).batch(samples, length)
+                labels, all_labels, distances = spread_evenly(batch, bins), batch.labels(), batch.distances()
+                kept = labels != -100
+                self.assertTrue(bool((labels[kept] == all_labels[kept]).all()))
+                # Both values of an ask, or neither.
+                by_slot = kept.view(samples, -1, SLOT)
+                self.assertFalse(bool(by_slot[:, :, :2].any()))
+                self.assertTrue(torch.equal(by_slot[:, :, 2], by_slot[:, :, 3]))
+                first, all_first = by_slot[:, :, 2], batch.answers().view(samples, -1, SLOT)[:, :, 2]
+                of_asks = distances.view(samples, -1, SLOT)[:, :, 2]
+                counts, available = ([int((where & (of_asks * bins // length == part)).sum()) for part in range(bins)] for where in (first, all_first))
+                self.assertEqual(counts, [min(available)] * bins)
+                if samples * length > 1024:
+                    self.assertGreater(min(available), 10)
+                    self.assertGreater(len(first.any(1).nonzero()), samples // 2)  # From all over the batch.
+                self.assertTrue(torch.equal(spread_evenly(batch, bins), labels))
+
+    def test_lines_with_answers_of_all_distances_alike(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "even.jsonl")
+            write_jsonl(str(path), 512, 32, seed=6, even=True)
+            lines = [json.loads(line) for line in path.read_text().splitlines()]
+        expected = spread_evenly(Retrieval(seed=6).batch(32, 512))
+        labelled = expected[(expected != -100).any(1)]
+        self.assertEqual([line["labels"] for line in lines], labelled.tolist())
 
     def test_more_records_than_keys(self) -> None:
         batch = Retrieval(Vocabulary(keys=4, values=16, fillers=30), seed=1).batch(8, 512)

@@ -4,6 +4,8 @@ import type { LatencyTable } from '../latencyTable.ts';
 
 export const MAX_CANDIDATES = 256;
 export const MAX_CONSTRAINTS = 64;
+/** With a loss. */
+export const MAX_LENGTHS = 16;
 export const MAX_RULES_PER_LAYER = 3;
 
 export interface Candidate {

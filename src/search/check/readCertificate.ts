@@ -4,7 +4,7 @@ import type { DiagnosticList } from '../../util/diagnostics.ts';
 import type { JsonValue } from '../../util/jsonReader.ts';
 import { FieldReader, type JsonRecord } from '../fields.ts';
 import { readLatencyTable } from '../latencyTable.ts';
-import { MAX_CANDIDATES, MAX_CONSTRAINTS, MAX_RULES_PER_LAYER, type Candidate, type Certificate, type Constraint } from './certificate.ts';
+import { MAX_CANDIDATES, MAX_CONSTRAINTS, MAX_LENGTHS, MAX_RULES_PER_LAYER, type Candidate, type Certificate, type Constraint } from './certificate.ts';
 import { latencyTableLimits } from './latencyTimes.ts';
 
 const CODES = { key: 'MOA7203', value: 'MOA7204', format: 'MOA7202' } as const;
@@ -14,7 +14,6 @@ const NOT_NEGATIVE = { min: 0, max: Number.MAX_VALUE };
 const LENGTH = { min: 64, max: 2 ** 27 };
 /** As in profiles. */
 const PROFILED_LENGTH = { min: 64, max: 2 ** 17 };
-const MAX_LENGTHS = 16;
 
 /** Reads the certificate of `plan`. Reports all that is wrong with its form; whether it is true is for `checkPlan`. */
 export function readCertificate(plan: ParsedPlan, diagnostics: DiagnosticList): Certificate | undefined {
