@@ -4,7 +4,7 @@
  */
 import { problemOf, type Instance } from './instance.ts';
 import type { Constraint, Objective, SearchRequest } from './request.ts';
-import { totalsOf, type Assignment } from './solve/problem.ts';
+import type { Assignment } from './solve/problem.ts';
 import { DEFAULT_EXACT, solve, type SolveOptions, type SolveResult } from './solve/solve.ts';
 import type { WarmStart } from './solve/dual.ts';
 
@@ -36,9 +36,16 @@ const FRONT_GAP = 5e-3;
 
 export type Progress = (done: number, total: number) => void;
 
-/** The plan for the request's weights; undefined with the bound that no plan holds is the caller's to explain. */
-export async function solveWeighted(instance: Instance, request: SearchRequest, warm?: WarmStart): Promise<FrontPoint | { readonly proven: boolean }> {
-  return solvePoint(instance, request, request.objectives, request.constraints, options(request, request.gap, warm));
+/** The plan for the request's weights. That none holds the bounds is the caller's to explain. */
+export async function solveWeighted(instance: Instance, request: SearchRequest): Promise<FrontPoint | { readonly proven: boolean }> {
+  return solvePoint(instance, request, request.objectives, request.constraints, options(request, request.gap));
+}
+
+/** A point of the front again, as closely as the request asks; the point itself when that gives no better one. */
+export async function refinePoint(instance: Instance, request: SearchRequest, point: FrontPoint): Promise<FrontPoint> {
+  if (!request.exact || point.solved.gap <= request.gap) return point;
+  const again = await solvePoint(instance, request, point.objectives, point.constraints, options(request, request.gap, point.solved.next));
+  return 'proven' in again || again.solved.incumbent.value > point.solved.incumbent.value ? point : again;
 }
 
 const options = ({ exact }: SearchRequest, gap: number, warm?: WarmStart): SolveOptions => ({ gap, ...(exact ? { exact: DEFAULT_EXACT } : {}), ...(warm === undefined ? {} : { warm }) });
@@ -52,8 +59,9 @@ async function solvePoint(instance: Instance, request: SearchRequest, objectives
 
 /** A plan's loss at a length. */
 export function lossOf(instance: Instance, length: number, assignment: Assignment): number {
-  const problem = problemOf(instance, [{ length, weight: 1 }], [], 0);
-  return totalsOf(problem, assignment).value;
+  const { heads, candidates, losses } = instance;
+  const loss = losses.get(length)!;
+  return assignment.reduce((sum, candidate, at) => sum + loss[(Math.floor(at / heads) * candidates.length + candidate) * heads + (at % heads)]!, 0);
 }
 
 /** @param first the plan for the request's weights */

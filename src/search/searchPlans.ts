@@ -3,11 +3,10 @@ import { DiagnosticError, type Diagnostic, type DiagnosticList } from '../util/d
 import { candidateGrid } from './candidates.ts';
 import { MAX_CANDIDATES } from './check/certificate.ts';
 import type { SearchCode } from './codes.ts';
-import { lossOf, solveWeighted, type Front, type FrontPoint, type Progress } from './front.ts';
+import { refinePoint, solveWeighted, type Front, type FrontPoint, type Progress } from './front.ts';
 import { explainInfeasible } from './infeasible.ts';
-import { keptSlots, makeInstance, problemOf, type Influence, type Instance } from './instance.ts';
+import { keptSlots, makeInstance, type Influence, type Instance } from './instance.ts';
 import type { SearchRequest } from './request.ts';
-import { DEFAULT_EXACT, solve } from './solve/solve.ts';
 
 /** Prices of sets of candidates that one pricing may compute; more take seconds each. */
 const MAX_PRICES = 4e9;
@@ -15,7 +14,8 @@ const MAX_PRICES = 4e9;
 /** The instance of a request. Reports what makes it too large (MOA7303). */
 export function instanceOf(influence: Influence, request: SearchRequest, diagnostics: DiagnosticList): Instance | undefined {
   const { granularity, limits, objectives, constraints, rulesPerLayer } = request;
-  const lengths = [...new Set([...influence.lengths, ...objectives.map(({ length }) => length), ...constraints.map(({ length }) => length)])].sort((a, b) => a - b);
+  const withLoss = rising([...influence.lengths, ...objectives.map(({ length }) => length)]);
+  const lengths = rising([...withLoss, ...constraints.map(({ length }) => length)]);
   const { alphaStep, betas } = request;
   const candidates = candidateGrid({ profiled: influence.lengths, lengths, ...(alphaStep === undefined ? {} : { alphaStep }), ...(betas === undefined ? {} : { betas }), limits });
   const count = candidates.length;
@@ -32,15 +32,14 @@ export function instanceOf(influence: Influence, request: SearchRequest, diagnos
     const shortest = Math.min(...candidates.map((rule) => keptSlots(rule, limits, constraint.length)));
     if (shortest < first) return fail(diagnostics, 'MOA7206', `the latency table begins with a span of ${first} tokens at ${constraint.length}, and a candidate keeps ${shortest}`, `measure shorter spans, or use --min-span ${64 * Math.ceil(first / 64)}`);
   }
-  return makeInstance(influence, granularity, limits, candidates, lengthsWithLoss(influence, objectives));
+  return makeInstance(influence, granularity, limits, candidates, withLoss);
 }
 
 function fail(diagnostics: DiagnosticList, code: SearchCode, message: string, help: string): undefined {
   diagnostics.add({ code, severity: 'error', message, help });
 }
 
-const lengthsWithLoss = (influence: Influence, objectives: SearchRequest['objectives']): number[] =>
-  [...new Set([...influence.lengths, ...objectives.map(({ length }) => length)])].sort((a, b) => a - b);
+const rising = (lengths: readonly number[]): number[] => [...new Set(lengths)].sort((a, b) => a - b);
 
 /** The plan for the request's weights. Throws a DiagnosticError that names the bound that cannot be held (MOA7301, MOA7302). */
 export async function bestPlan(instance: Instance, request: SearchRequest): Promise<FrontPoint> {
@@ -54,18 +53,10 @@ export async function refineFront(instance: Instance, request: SearchRequest, fr
   const refined: FrontPoint[] = [];
   const chosen = spread(front.points, count);
   for (const [n, point] of chosen.entries()) {
-    refined.push(point.solved.gap <= request.gap ? point : await refine(instance, request, point));
+    refined.push(await refinePoint(instance, request, point));
     progress(n + 1, chosen.length);
   }
   return refined;
-}
-
-async function refine(instance: Instance, request: SearchRequest, point: FrontPoint): Promise<FrontPoint> {
-  if (!request.exact) return point;
-  const solved = await solve(problemOf(instance, point.objectives, point.constraints, request.rulesPerLayer), { gap: request.gap, exact: DEFAULT_EXACT, warm: point.solved.next });
-  if (solved.kind !== 'solved' || solved.incumbent.value > point.solved.incumbent.value) return point;
-  const { assignment } = solved.incumbent;
-  return { ...point, assignment, solved, losses: request.objectives.map(({ length }) => lossOf(instance, length, assignment)) };
 }
 
 /** The first of `points` and others at even steps, in their order. */

@@ -161,10 +161,9 @@ const roomOf = (state: State, { bound }: DualSolution): number => Math.max(state
 const smallest = (state: State): number => 1e-12 * Math.abs(state.value);
 
 /** One head gives what another takes. Applies pairs while there are any, each layer at most once a sweep. */
-function flipTwo(state: State, dual: DualSolution): boolean {
+function flipTwo(state: State, dual: DualSolution): void {
   const flips = flipsOf(state, dual.multipliers, roomOf(state, dual)).sort((a, b) => a.value - b.value).slice(0, MAX_FLIPS);
   const touched = new Set<number>();
-  let moved = false;
   for (const gain of flips) {
     if (gain.value >= 0) break;
     if (touched.has(gain.layer)) continue;
@@ -173,9 +172,7 @@ function flipTwo(state: State, dual: DualSolution): boolean {
     state.setHead(gain.layer, gain.head, gain.to);
     state.setHead(give.layer, give.head, give.to);
     touched.add(gain.layer).add(give.layer);
-    moved = true;
   }
-  return moved;
 }
 
 /** The best exchange of the choices of one or two layers that fits. */
