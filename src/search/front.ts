@@ -33,6 +33,8 @@ const TIE_BREAK = 1e-3;
 const MAX_BOXES = 64;
 /** Along the front points need not be as close as the chosen one. */
 const FRONT_GAP = 5e-3;
+/** Losses that differ by no more than this part are alike: a length at which all are has nothing to trade, and of points alike at every length one is kept. */
+const ALIKE = 1e-4;
 
 export type Progress = (done: number, total: number) => void;
 
@@ -73,8 +75,6 @@ export async function solveFront(instance: Instance, request: SearchRequest, fir
   let warm: WarmStart = first.solved.next;
   if (objectives.length < 2) return { points: found, solves, unanswered };
 
-  const boxes = objectives.length * intervalsOf(objectives.length) ** (objectives.length - 1);
-  const total = objectives.length + boxes;
   const attempt = async (weights: readonly Objective[], extra: readonly Constraint[]): Promise<FrontPoint | 'none' | 'unknown'> => {
     const constraints = [...request.constraints, ...extra];
     // Prices of the request's constraints are much the same in each problem; those of loss bounds begin at 0 where the last had none.
@@ -91,22 +91,26 @@ export async function solveFront(instance: Instance, request: SearchRequest, fir
     return point;
   };
 
+  const solvesFor = (traded: number): number => objectives.length + traded * boxesOf(traded).length;
+
   const single: FrontPoint[] = [];
   for (const [n, objective] of objectives.entries()) {
     const point = await attempt(favouring(objectives, objective), []);
     // The first plan holds the same bounds, so it is an answer where no better one was found.
     single.push(typeof point === 'string' ? first : point);
-    progress(n + 1, total);
+    progress(n + 1, solvesFor(objectives.length));
   }
   const ranges = objectives.map((_, n) => ({ best: Math.min(...single.map(({ losses }) => losses[n]!)), worst: Math.max(...single.map(({ losses }) => losses[n]!)) }));
 
+  const traded = [...objectives.keys()].filter((n) => ranges[n]!.worst - ranges[n]!.best > ALIKE * ranges[n]!.best);
+  const boxes = boxesOf(traded.length);
   let done = objectives.length;
-  for (const primary of objectives.keys()) {
-    const others = objectives.map((_, n) => n).filter((n) => n !== primary);
+  for (const primary of traded) {
+    const others = traded.filter((n) => n !== primary);
     const answered: { readonly bounds: readonly number[]; readonly losses: readonly number[] | undefined }[] = [{ bounds: others.map(() => Infinity), losses: single[primary]!.losses }];
-    for (const edges of boxesFromLoose(objectives.length - 1, intervalsOf(objectives.length))) {
+    for (const edges of boxes) {
       done += 1;
-      progress(done, total);
+      progress(done, solvesFor(traded.length));
       const bounds = others.map((n, i) => ranges[n]!.best + (ranges[n]!.worst - ranges[n]!.best) * edges[i]!);
       // The answer of a looser box that lies in this one is this one's; and where a looser box has none, this one has none.
       const known = answered.some((box) => box.bounds.every((bound, i) => bound >= bounds[i]!) && (box.losses === undefined || others.every((n, i) => box.losses![n]! <= bounds[i]!)));
@@ -120,30 +124,27 @@ export async function solveFront(instance: Instance, request: SearchRequest, fir
 
 const favouring = (objectives: readonly Objective[], primary: Objective): Objective[] => objectives.map(({ length }) => ({ length, weight: length === primary.length ? 1 : TIE_BREAK }));
 
-/** Intervals of each range: MoA's 4 for up to three objectives, fewer for more. */
-function intervalsOf(objectives: number): number {
+/**
+ * Upper edges of boxes of the losses at all lengths but one, as parts of their ranges, the loosest first.
+ * MoA's 4 intervals of each range for up to three lengths, fewer for more.
+ */
+function boxesOf(lengths: number): readonly (readonly number[])[] {
+  if (lengths < 2) return [];
   let intervals = 4;
-  while (intervals > 1 && objectives * intervals ** (objectives - 1) > MAX_BOXES) intervals -= 1;
-  return intervals;
-}
-
-/** Upper edges of boxes as parts of the ranges, the loosest first. */
-function boxesFromLoose(dimensions: number, intervals: number): readonly (readonly number[])[] {
+  while (intervals > 1 && lengths * intervals ** (lengths - 1) > MAX_BOXES) intervals -= 1;
   let boxes: readonly (readonly number[])[] = [[]];
-  for (let d = 0; d < dimensions; d += 1) {
+  for (let d = 1; d < lengths; d += 1) {
     boxes = boxes.flatMap((box) => Array.from({ length: intervals }, (_, i) => [...box, (intervals - i) / intervals]));
   }
   const sum = (box: readonly number[]): number => box.reduce((total, edge) => total + edge, 0);
   return [...boxes].sort((a, b) => sum(b) - sum(a));
 }
 
-/** The points that no other, and not `first`, is at least as good as at every length; of equal ones the first. */
+/** The points that no other, and not `first`, is at least as good as at every length; of those alike the first. */
 function undominated(points: readonly FrontPoint[], first: FrontPoint): FrontPoint[] {
-  const covers = (a: FrontPoint, b: FrontPoint): boolean => a.losses.every((loss, n) => loss <= b.losses[n]! * (1 + 1e-9) + 1e-12);
+  const covers = (a: FrontPoint, b: FrontPoint, part: number): boolean => a.losses.every((loss, n) => loss <= b.losses[n]! * (1 + part) + 1e-12);
+  const best = points.filter((point) => !points.some((other) => covers(other, point, 0) && !covers(point, other, 0)));
   const kept: FrontPoint[] = [];
-  points.forEach((point, index) => {
-    const dominated = covers(first, point) || points.some((other, at) => at !== index && covers(other, point) && (at < index || !covers(point, other)));
-    if (!dominated) kept.push(point);
-  });
+  for (const point of best) if (![first, ...kept].some((other) => covers(other, point, ALIKE))) kept.push(point);
   return kept.sort((a, b) => a.losses[0]! - b.losses[0]!);
 }

@@ -7,7 +7,7 @@
 #     MODEL=/path/of/a/model    trained before: training is left out
 #     SAMPLES=256               sequences of each length that plans are measured on
 #     DENSITIES="0.5 0.25 0.125"
-#     ONLY_TRAIN=1              nothing but the model, in $WORK/model
+#     ONLY_TRAIN=1              nothing but the model, in $WORK/retrieval-20m
 #
 # Wants dist/ and dist-bench/ (npm run build:bench), and a Python with torch and transformers. Leaves plans, reports and evaluation.json in OUT_DIR; table.md comes last.
 set -u
@@ -18,7 +18,7 @@ out=$(cd "$1" && pwd)
 . bench/lib/node.sh
 evidence=bench/search/evidence
 work=${WORK:-$out/work}
-model=${MODEL:-$work/model}
+model=${MODEL:-$work/retrieval-20m}
 mkdir -p "$work"
 export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD/python${PYTHONPATH:+:$PYTHONPATH}"
 
