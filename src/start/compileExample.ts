@@ -1,4 +1,4 @@
-/** The first step of the demo: an example plan through the command line, as a user would run it. */
+/** The first step of the demo: the example plan through the command line, as a user would run it. */
 import { spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ import { environmentVariables } from '../util/debug.ts';
 import { DiagnosticError } from '../util/diagnostics.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const examplePath = `${root}examples/tiny/plan.json`;
+const examplePath = `${root}examples/retrieval-20m/plan.json`;
 const packageFolder = `${root}generated/start`;
 
 /** What ptxas said of a kernel; the largest over the architectures. */

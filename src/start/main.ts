@@ -1,4 +1,4 @@
-/** `npm start`: from an example plan to checked numbers, on the GPU of this machine or on the emulator. */
+/** `npm start`: from a plan that the search found to checked numbers, on the GPU of this machine or on the emulator. */
 import { readFileSync } from 'node:fs';
 import { formatBytes, formatPercent, table } from '../cli/output.ts';
 import type { PlanDefinition } from '../ir/planDefinition.ts';
@@ -71,10 +71,11 @@ function report(definition: PlanDefinition, { registers }: CompiledExample, outc
       const launched = (launches[role === 'prefillWgmma' ? 'prefill' : role] * layers.length) / definition.shape.layers;
       return [name, String(registers.get(name)?.registers ?? '-'), String(sharedBytes), String(launched)];
     });
-  const { tilesVisited, tilesCausal } = outcome;
+  const { tilesVisited, tilesCausal, rings, ringsWrapped, longest } = outcome;
   const tiles = tilesVisited === undefined ? 'counted on the emulator only' : `${tilesVisited} of ${tilesCausal} under the causal mask (${formatPercent(tilesVisited / tilesCausal)})`;
   const facts: readonly (readonly [string, string])[] = [
     ['KV cache', `${formatBytes(memory.cache)}, dense ${formatBytes(memory.dense)} (${formatPercent(memory.cache / memory.dense)})`],
+    ['rings', `${ringsWrapped} of ${rings} hold less than the ${longest} tokens of the longer sequence, and wrap`],
     ['tiles visited', tiles],
     ['error, prefill', errorText(outcome.prefillError)],
     ['error, decode', errorText(outcome.decodeError)],
@@ -87,10 +88,11 @@ const errorText = (error: number): string => `${error.toExponential(2)}, the lar
 
 const nextSteps = `
 Next:
-  node bin/moa-compile.js inspect examples/tiny/plan.json   what the plan keeps and costs
-  less generated/start/kernels/*.cu                         the kernels, written to be read
-  npm test                                                  the proofs
-  README.md                                                 a real model, on a GPU`;
+  node bin/moa-compile.js inspect examples/retrieval-20m/plan.json      what the plan keeps and costs
+  node bin/moa-compile.js check-plan examples/retrieval-20m/plan.json   whether it is what its certificate says
+  less generated/start/kernels/*.cu                                     the kernels, written to be read
+  npm test                                                              the proofs
+  README.md                                                             larger models, on a GPU`;
 
 try {
   await main();

@@ -4,13 +4,18 @@ import type { PlanDefinition } from '../ir/planDefinition.ts';
 import { decodeElements, encodeElements, type Device, type DeviceBuffer, type Plan, type Session, type SessionMemory } from '../runtime/index.ts';
 import { plainAttention, plainWindow, type PlainPlan } from './reference.ts';
 
-/** The demo's sequences: prompts of different lengths, then the same number of new tokens for each. */
+/** The demo's sequences: prompts of different lengths, then the same number of new tokens for each. `lengthBound` is a length that the plan was searched for. */
 export const demo = { lengthBound: 1024, prompts: [900, 333], steps: 8 } as const;
 
 export interface Outcome {
   /** Kernel launches by role. */
   readonly launches: { readonly prefill: number; readonly append: number; readonly decode: number };
   readonly memory: SessionMemory;
+  /** Rings of a sequence, and how many of them are shorter than the longest sequence. */
+  readonly rings: number;
+  readonly ringsWrapped: number;
+  /** Tokens of the longest sequence, at the end. */
+  readonly longest: number;
   /** Largest deviation from float64, over all outputs of prefill and of decode. */
   readonly prefillError: number;
   readonly decodeError: number;
@@ -66,9 +71,14 @@ export function runLayers(device: Device, plan: Plan, plainPlan: PlainPlan): Out
     });
   });
 
+  const longest = Math.max(...prompts) + steps;
+  const ringSpans = session.memory.layers.flatMap(({ groups }) => groups.flatMap(({ kvHeads, span }) => kvHeads.map(() => span)));
   return {
     launches: { prefill: shape.layers, append: shape.layers * (1 + steps), decode: shape.layers * steps },
     memory: session.memory,
+    rings: ringSpans.length,
+    ringsWrapped: ringSpans.filter((span) => span < longest).length,
+    longest,
     prefillError,
     decodeError,
     // Two roundings, of the probabilities and of the output, with values below 1; and room for fp32 sums.

@@ -7,7 +7,8 @@ import { installed, repositoryPath } from './installed.ts';
 
 export { scratchFolder, snapshot } from '../toolchain/helpers.ts';
 
-export const tinyPlan = repositoryPath('examples/tiny/plan.json');
+/** Two layers; in one of them the query heads of a KV head have different rules. */
+export const tinyPlan = repositoryPath('test/fixtures/plans/tiny.json');
 /** No compiler is asked for: sources only. */
 export const sourcesOnly = ['--emit=ir,cuda,ts', '--arch', 'sm_80'] as const;
 

@@ -6,13 +6,13 @@ import { compilePackage } from '../../src/compilePackage.ts';
 import { fileBytes } from '../../src/emit/package.ts';
 import { findNvcc } from '../../src/toolchain/findNvcc.ts';
 import { repositoryPath } from '../cli/installed.ts';
-import { run, scratchFolder, snapshot } from '../cli/support.ts';
+import { run, scratchFolder, snapshot, tinyPlan } from '../cli/support.ts';
 import { compileText, planText, targetsOf } from './support.ts';
 
 const emit = new Set(['ir', 'cuda', 'ts'] as const);
 const plans = {
-  'examples/tiny/plan.json': readFileSync(repositoryPath('examples/tiny/plan.json'), 'utf8'),
-  'examples/small-mha/plan.json': readFileSync(repositoryPath('examples/small-mha/plan.json'), 'utf8'),
+  'the example': readFileSync(repositoryPath('examples/retrieval-20m/plan.json'), 'utf8'),
+  'different rules in a KV head': readFileSync(tinyPlan, 'utf8'),
   'many rules': planText({ layers: 3, queryHeads: 24, kvHeads: 3, headDim: 128, mixed: true }),
 };
 
@@ -30,7 +30,6 @@ test.each(Object.entries(plans))('%s: three compiles, with others between them, 
 });
 
 const shared = ['--arch', 'sm_80,sm_90', '-q'];
-const tiny = repositoryPath('examples/tiny/plan.json');
 
 test('fresh processes with other debug levels, locales, time zones, folders and spellings of the options too', () => {
   const folder = scratchFolder();
@@ -39,7 +38,7 @@ test('fresh processes with other debug levels, locales, time zones, folders and 
     { args: ['--emit=ts', '--emit=ts,ir,cuda', '--arch', '9.0', '--arch', '80', '-q'], variables: { LC_ALL: 'tr_TR.UTF-8', LANG: 'tr_TR.UTF-8', TZ: 'Asia/Kathmandu' } },
     { args: [...shared, '--emit=cuda,ir,ts'], variables: { MOA_DEBUG: '5', NODE_OPTIONS: '--stack-trace-limit=3' } },
   ];
-  const results = variants.map(({ args, variables }, index) => run([tiny, ...args, '-o', join(folder, String(index))], { variables, folder: scratchFolder() }));
+  const results = variants.map(({ args, variables }, index) => run([tinyPlan, ...args, '-o', join(folder, String(index))], { variables, folder: scratchFolder() }));
   expect(results.map(({ status, stdout }) => `${status}${stdout}`)).toEqual(['0', '0', '0']);
   expect(results.map(({ stderr }) => stderr === '')).toEqual([true, true, false]);
   const [first, ...others] = variants.map((_, index) => snapshot(join(folder, String(index))));
@@ -52,7 +51,7 @@ if (nvcc === undefined) console.warn('SKIPPED: tests with the real nvcc; put it 
 describe.skipIf(nvcc === undefined)('machine code (skipped where there is no nvcc)', () => {
   test('two compiles in two folders, without the cache, are byte-equal with cubins and fatbin', () => {
     const folders = [scratchFolder(), scratchFolder()];
-    const results = folders.map((folder) => run([tiny, '--arch', '9.0+PTX', '--nvcc', nvcc!.path, '--no-cache', '-o', 'package'], { folder }));
+    const results = folders.map((folder) => run([tinyPlan, '--arch', '9.0+PTX', '--nvcc', nvcc!.path, '--no-cache', '-o', 'package'], { folder }));
     expect(results.map(({ status, stderr }) => `${status}${stderr}`)).toEqual(['0', '0']);
     expect(results[0]!.stdout).toBe(results[1]!.stdout);
     const [first, second] = folders.map((folder) => snapshot(join(folder, 'package')));

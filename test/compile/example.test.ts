@@ -11,14 +11,15 @@ import { writePackage } from '../../src/emit/writePackage.ts';
 import { DiagnosticList } from '../../src/util/diagnostics.ts';
 import { version } from '../../src/version.ts';
 import { repositoryPath } from '../cli/installed.ts';
-import { runMany, scratchFolder, snapshot, tinyPlan } from '../cli/support.ts';
+import { runMany, scratchFolder, snapshot } from '../cli/support.ts';
 import { targetsOf } from './support.ts';
 
+const planPath = repositoryPath('examples/retrieval-20m/plan.json');
 const example = repositoryPath('generated/example');
-const command = 'node bin/moa-compile.js examples/tiny/plan.json --arch sm_80,sm_90 --emit=ir,cuda,ts -o generated/example';
+const command = 'node bin/moa-compile.js examples/retrieval-20m/plan.json --arch sm_80,sm_90 --emit=ir,cuda,ts -o generated/example';
 
 async function compileExample(): Promise<PackageFiles> {
-  const plan = readFileSync(tinyPlan);
+  const plan = readFileSync(planPath);
   const diagnostics = new DiagnosticList();
   const { targets, architectures } = targetsOf('sm_80', 'sm_90');
   const compiled = compile({ text: plan, file: 'plan.json' }, undefined, { architectures }, diagnostics);
@@ -31,8 +32,9 @@ const options = ['--arch', 'sm_80,sm_90', '--emit=ir,cuda,ts'];
 test('the example is current', async () => {
   expect(comparePackage(await compileExample(), example), `after reading what changed: ${command}`).toEqual([]);
   expect(verifyPackage(example)).toEqual([]);
-  const [checked] = runMany([[tinyPlan, ...options, '--check', '-o', example]]);
+  const [checked] = runMany([[planPath, ...options, '--check', '-o', example]]);
   expect(checked).toEqual({ status: 0, stdout: `${example} is current\n`, stderr: '' });
+  expect(readFileSync(repositoryPath('generated/README.md'), 'utf8')).toContain(`\`${command}\``);
 });
 
 test('it has no path of the machine that made it', () => {
@@ -63,7 +65,7 @@ describe('one file that differs is named, by the library and by --check', () => 
   test.each(cases)('%s', async (_, spoil, difference) => {
     spoil();
     expect(comparePackage(await compileExample(), copy)).toEqual([difference]);
-    const [spoilt] = runMany([[tinyPlan, ...options, '--check', '-o', copy]]);
+    const [spoilt] = runMany([[planPath, ...options, '--check', '-o', copy]]);
     expect(spoilt).toMatchObject({ status: 1, stdout: '', stderr: expect.stringContaining(`${copy}/${difference.path}: error MOA2003: ${difference.kind}`) });
   });
 });

@@ -10,17 +10,17 @@ import { Device, type DecodeTensors, type PlanDefinition, type Session } from 'm
 import { compile, DiagnosticList, version, type CompiledPlan } from 'moa-compile';
 import { definition, load, type ElementType } from './model/index.js';
 
-const layers: 2 = definition.shape.layers;
-const heads: 4 = definition.shape.queryHeads;
+const layers: 8 = definition.shape.layers;
+const heads: 8 = definition.shape.queryHeads;
 const asAny: PlanDefinition = definition;
-const only: ElementType = 'fp16';
+const only: ElementType = 'bf16';
 const text: string = version;
 const compiled: CompiledPlan | undefined = compile({ text: '{}', file: 'plan.json' }, undefined, { architectures: [] }, new DiagnosticList());
 
 export async function run(spec: 'cuda' | 'cuda:1' | 'emulator'): Promise<number> {
   using device = await Device.open(spec, { seed: 1n });
   using plan = await load(device, { elementTypes: [only] });
-  using session: Session = plan.createSession({ batch: 2, lengthBound: 4096, elementType: 'fp16', rope: { theta: 10000 } });
+  using session: Session = plan.createSession({ batch: 2, lengthBound: 4096, elementType: 'bf16', rope: { theta: 10000 } });
   using q = device.alloc(2 * heads * 64 * 2);
   const tensors: DecodeTensors = { q, k: q, v: q, out: q };
   session.prefill(0, { ...tensors, cuSeqlens: [0, 1, 2] });
@@ -36,9 +36,9 @@ const wrong = `
 import { Device, type Session } from 'moa-compile/runtime';
 import { definition, load, type ElementType } from './model/index.js';
 
-// @ts-expect-error the package has no bf16 kernels
-export const other: ElementType = 'bf16';
-// @ts-expect-error the shape is known: two layers
+// @ts-expect-error the package has no fp16 kernels
+export const other: ElementType = 'fp16';
+// @ts-expect-error the shape is known: eight layers
 export const layers: 3 = definition.shape.layers;
 // @ts-expect-error the definition is data
 definition.format = 2;
@@ -52,11 +52,11 @@ export async function run(session: Session): Promise<void> {
   // @ts-expect-error the device is missing
   await load();
   // @ts-expect-error not among the package's element types
-  const plan = await load(device, { elementTypes: ['bf16'] });
+  const plan = await load(device, { elementTypes: ['fp16'] });
   // @ts-expect-error the length bound is missing
   plan.createSession({ batch: 1 });
   // @ts-expect-error not among the package's element types
-  plan.createSession({ batch: 1, lengthBound: 128, elementType: 'bf16' });
+  plan.createSession({ batch: 1, lengthBound: 128, elementType: 'fp16' });
   const q = device.alloc(256);
   // @ts-expect-error v is missing
   session.decode(0, { q, k: q, out: q });

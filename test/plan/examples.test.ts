@@ -1,49 +1,71 @@
 import { describe, expect, it } from 'vitest';
+import { readPlan } from '../../src/compile.ts';
+import { inspectPlan } from '../../src/inspect.ts';
 import { parseModelConfig } from '../../src/plan/parseModelConfig.ts';
 import { parsePlan } from '../../src/plan/parsePlan.ts';
 import { resolveModelShape } from '../../src/plan/resolveModelShape.ts';
+import { checkPlan } from '../../src/search/check/checkPlan.ts';
+import { readCertificate } from '../../src/search/check/readCertificate.ts';
 import { collect, listPublishedPlans, readRepositoryFile } from './support.ts';
 
-describe('examples', () => {
-  it.each([
-    ['examples/tiny/plan.json', { layers: 2, queryHeads: 4, kvHeads: 2, headDim: 64 }],
-    ['examples/small-mha/plan.json', { layers: 2, queryHeads: 8, kvHeads: 8, headDim: 128 }],
-  ])('%s', (path, shape) => {
+const configs = [
+  ['llama-3-8b', { layers: 32, queryHeads: 32, kvHeads: 8, headDim: 128 }, 'bf16', { theta: 283461213, scaling: 'none' }],
+  ['llama-3.2-1b', { layers: 16, queryHeads: 32, kvHeads: 8, headDim: 64 }, 'bf16', { theta: 500000, scaling: 'other' }],
+  ['retrieval-20m', { layers: 8, queryHeads: 8, kvHeads: 4, headDim: 64 }, 'bf16', { theta: 500000, scaling: 'none' }],
+  ['vicuna-7b', { layers: 32, queryHeads: 32, kvHeads: 32, headDim: 128 }, 'fp16', undefined],
+] as const;
+
+const readConfig = (name: string) =>
+  collect((diagnostics) => parseModelConfig(readRepositoryFile(`examples/${name}/config.json`), 'config.json', diagnostics));
+
+it.each(configs)('the config of %s', (name, shape, elementType, rope) => {
+  const { value, text } = readConfig(name);
+  expect(text).toBe('');
+  expect(value).toMatchObject({ shape, elementType });
+  expect(value!.rope).toEqual(rope);
+});
+
+// What holds for any plan that the search finds for this model and density: nothing here knows its rules.
+describe('the plan of retrieval-20m', () => {
+  const plan = { text: readRepositoryFile('examples/retrieval-20m/plan.json'), file: 'plan.json' };
+  const config = { text: readRepositoryFile('examples/retrieval-20m/config.json'), file: 'config.json' };
+
+  it('says its model, which is that of the config', () => {
+    const { value, text } = collect((diagnostics) => [readPlan(plan, undefined, {}, diagnostics), readPlan(plan, config, {}, diagnostics)]);
+    expect(text).toBe('');
+    const [alone, withConfig] = value;
+    expect(alone!.model).toMatchObject({ shape: { layers: 8, queryHeads: 8, kvHeads: 4, headDim: 64 }, elementType: 'bf16' });
+    expect(withConfig!.model).toMatchObject({ shape: alone!.model.shape, elementType: 'bf16' });
+  });
+
+  it('keeps a quarter at 4096 tokens, in the cache too', () => {
+    const { value } = collect((diagnostics) => readPlan(plan, undefined, {}, diagnostics));
+    const [at] = inspectPlan(value!.module, [4096]).lengths;
+    expect(at!.planDensity).toBeCloseTo(0.25, 2);
+    expect(at!.cacheDensity).toBe(at!.planDensity);
+  });
+
+  it('is what its certificate says, as far as that can be seen without the profile', () => {
     const { value, text } = collect((diagnostics) => {
-      const plan = parsePlan(readRepositoryFile(path), path, diagnostics);
-      return plan && resolveModelShape(plan, undefined, {}, diagnostics);
+      const parsed = parsePlan(plan.text, plan.file, diagnostics)!;
+      return checkPlan(parsed, readCertificate(parsed, diagnostics)!);
     });
     expect(text).toBe('');
-    expect(value!.shape).toEqual(shape);
+    expect(value.checks.filter(({ status }) => status === 'failed')).toEqual([]);
+    expect(value.checks.filter(({ status }) => status === 'ok').map(({ name }) => name)).toEqual(expect.arrayContaining(['instance', 'candidates', 'granularity', 'density at 4096']));
   });
+});
 
-  it('tiny has mixed rules within one KV head in one layer and equal ones in the other', () => {
-    const { value } = collect((diagnostics) => parsePlan(readRepositoryFile('examples/tiny/plan.json'), 'plan.json', diagnostics));
-    const equalInGroups = value!.rules.map((rules) => rules[0] === rules[1] && rules[2] === rules[3]);
-    expect(equalInGroups).toEqual([false, true]);
-  });
+const published = listPublishedPlans();
+const publishedFor = [
+  ['llama-3-8b', 'gradientai--Llama-3-8B-Instruct-262k.json'],
+  ['llama-3.2-1b', 'meta-llama--Llama-3.2-1B-Instruct.json'],
+  ['vicuna-7b', 'lmsys--vicuna-7b-v1.5-16k.json'],
+] as const;
 
-  const configs = [
-    ['llama-3-8b', 'gradientai--Llama-3-8B-Instruct-262k.json', { layers: 32, queryHeads: 32, kvHeads: 8, headDim: 128 }, 'bf16', { theta: 283461213, scaling: 'none' }],
-    ['llama-3.2-1b', 'meta-llama--Llama-3.2-1B-Instruct.json', { layers: 16, queryHeads: 32, kvHeads: 8, headDim: 64 }, 'bf16', { theta: 500000, scaling: 'other' }],
-    ['vicuna-7b', 'lmsys--vicuna-7b-v1.5-16k.json', { layers: 32, queryHeads: 32, kvHeads: 32, headDim: 128 }, 'fp16', undefined],
-  ] as const;
-
-  const readConfig = (name: string) =>
-    collect((diagnostics) => parseModelConfig(readRepositoryFile(`examples/${name}/config.json`), 'config.json', diagnostics));
-
-  it.each(configs)('the config of %s', (name, _, shape, elementType, rope) => {
-    const { value, text } = readConfig(name);
-    expect(text).toBe('');
-    expect(value).toMatchObject({ shape, elementType });
-    expect(value!.rope).toEqual(rope);
-  });
-
-  const published = listPublishedPlans();
-
-  it.skipIf(published.size === 0).each(configs)('the config of %s fits the published plan (skipped without ../shared/plans)', (name, plan, shape) => {
-    const { value, text } = collect((diagnostics) => resolveModelShape(parsePlan(published.get(plan)!, plan, diagnostics)!, readConfig(name).value, {}, diagnostics));
-    expect(text).toBe('');
-    expect(value!.shape).toEqual(shape);
-  });
+it.skipIf(published.size === 0).each(publishedFor)('the config of %s fits the published plan (skipped without ../shared/plans)', (name, plan) => {
+  const config = readConfig(name).value!;
+  const { value, text } = collect((diagnostics) => resolveModelShape(parsePlan(published.get(plan)!, plan, diagnostics)!, config, {}, diagnostics));
+  expect(text).toBe('');
+  expect(value!.shape).toEqual(config.shape);
 });

@@ -1,9 +1,7 @@
 // Every kernel of this plan for sm_80, as one translation unit:
 //     nvcc -cubin -arch=sm_80 -std=c++20 -O3 -I include kernels/all.sm_80.cu
-#include "moa_append_fp16_d64_h4_kv2_sink64.cu"
-#include "moa_append_fp16_d64_h4_kv2_sink64_rope.cu"
-#include "moa_decode_fp16_d64_h4_kv2_sink64_s6.cu"
-#include "moa_decode_fp16_d64_h4_kv2_sink64_s6_age.cu"
-#include "moa_decode_fp16_d64_h4_kv2_sink64_s6_age_rope.cu"
-#include "moa_decode_fp16_d64_h4_kv2_sink64_s6_rope.cu"
-#include "moa_prefill_fp16_d64_h4_kv2_sink64_m128.cu"
+#include "moa_append_bf16_d64_h8_kv4_sink64.cu"
+#include "moa_append_bf16_d64_h8_kv4_sink64_rope.cu"
+#include "moa_decode_bf16_d64_h8_kv4_sink64_s6.cu"
+#include "moa_decode_bf16_d64_h8_kv4_sink64_s6_rope.cu"
+#include "moa_prefill_bf16_d64_h8_kv4_sink64_m128.cu"
