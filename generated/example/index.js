@@ -10,89 +10,80 @@ export const definition = {
     mask: 'sinkWindow',
     layout: { pageTokens: 64, pageBytes: 16384, cacheType: 'element' },
     rules: [
-        // 0: -128 + 1/4*N
-        { kind: 'rule', alpha: -128, numerator: 1, denominator: 4 },
+        // 0: 1/8*N
+        { kind: 'rule', alpha: 0, numerator: 1, denominator: 8 },
         // 1: 128
         { kind: 'rule', alpha: 128, numerator: 0, denominator: 1 },
-        // 2: 128 + 1/8*N
-        { kind: 'rule', alpha: 128, numerator: 1, denominator: 8 },
-        // 3: -128 + N
-        { kind: 'rule', alpha: -128, numerator: 1, denominator: 1 },
-        // 4: 3/8*N
+        // 2: -256 + N
+        { kind: 'rule', alpha: -256, numerator: 1, denominator: 1 },
+        // 3: N
+        { kind: 'rule', alpha: 0, numerator: 1, denominator: 1 },
+        // 4: -256 + 3/8*N
+        { kind: 'rule', alpha: -256, numerator: 3, denominator: 8 },
+        // 5: 3/8*N
         { kind: 'rule', alpha: 0, numerator: 3, denominator: 8 },
-        // 5: 1/8*N
-        { kind: 'rule', alpha: 0, numerator: 1, denominator: 8 },
-        // 6: -128 + 3/8*N
-        { kind: 'rule', alpha: -128, numerator: 3, denominator: 8 },
-        // 7: -512 + 3/4*N
-        { kind: 'rule', alpha: -512, numerator: 3, denominator: 4 },
+        // 6: -128 + 1/2*N
+        { kind: 'rule', alpha: -128, numerator: 1, denominator: 2 },
     ],
     expressions: [
-        // 0: span(-128 + 1/4*N)
-        { kind: 'span', rule: { kind: 'rule', alpha: -128, numerator: 1, denominator: 4 }, limits: { sink: 64, page: 64, minSpan: 128 } },
-        // 1: span(-128 + 1/4*N)/64
-        { kind: 'divide', operand: { kind: 'span', rule: { kind: 'rule', alpha: -128, numerator: 1, denominator: 4 }, limits: { sink: 64, page: 64, minSpan: 128 } }, by: 64 },
+        // 0: span(1/8*N)
+        { kind: 'span', rule: { kind: 'rule', alpha: 0, numerator: 1, denominator: 8 }, limits: { sink: 64, page: 64, minSpan: 128 } },
+        // 1: span(1/8*N)/64
+        { kind: 'divide', operand: { kind: 'span', rule: { kind: 'rule', alpha: 0, numerator: 1, denominator: 8 }, limits: { sink: 64, page: 64, minSpan: 128 } }, by: 64 },
         // 2: span(128)
         { kind: 'span', rule: { kind: 'rule', alpha: 128, numerator: 0, denominator: 1 }, limits: { sink: 64, page: 64, minSpan: 128 } },
         // 3: span(128)/64
         { kind: 'divide', operand: { kind: 'span', rule: { kind: 'rule', alpha: 128, numerator: 0, denominator: 1 }, limits: { sink: 64, page: 64, minSpan: 128 } }, by: 64 },
-        // 4: span(128 + 1/8*N)
-        { kind: 'span', rule: { kind: 'rule', alpha: 128, numerator: 1, denominator: 8 }, limits: { sink: 64, page: 64, minSpan: 128 } },
-        // 5: span(128 + 1/8*N)/64
-        { kind: 'divide', operand: { kind: 'span', rule: { kind: 'rule', alpha: 128, numerator: 1, denominator: 8 }, limits: { sink: 64, page: 64, minSpan: 128 } }, by: 64 },
-        // 6: span(-128 + N)
-        { kind: 'span', rule: { kind: 'rule', alpha: -128, numerator: 1, denominator: 1 }, limits: { sink: 64, page: 64, minSpan: 128 } },
-        // 7: span(-128 + N)/64
-        { kind: 'divide', operand: { kind: 'span', rule: { kind: 'rule', alpha: -128, numerator: 1, denominator: 1 }, limits: { sink: 64, page: 64, minSpan: 128 } }, by: 64 },
-        // 8: span(3/8*N)
+        // 4: span(-256 + N)
+        { kind: 'span', rule: { kind: 'rule', alpha: -256, numerator: 1, denominator: 1 }, limits: { sink: 64, page: 64, minSpan: 128 } },
+        // 5: span(-256 + N)/64
+        { kind: 'divide', operand: { kind: 'span', rule: { kind: 'rule', alpha: -256, numerator: 1, denominator: 1 }, limits: { sink: 64, page: 64, minSpan: 128 } }, by: 64 },
+        // 6: span(N)
+        { kind: 'span', rule: { kind: 'rule', alpha: 0, numerator: 1, denominator: 1 }, limits: { sink: 64, page: 64, minSpan: 128 } },
+        // 7: span(N)/64
+        { kind: 'divide', operand: { kind: 'span', rule: { kind: 'rule', alpha: 0, numerator: 1, denominator: 1 }, limits: { sink: 64, page: 64, minSpan: 128 } }, by: 64 },
+        // 8: span(-256 + 3/8*N)
+        { kind: 'span', rule: { kind: 'rule', alpha: -256, numerator: 3, denominator: 8 }, limits: { sink: 64, page: 64, minSpan: 128 } },
+        // 9: span(-256 + 3/8*N)/64
+        { kind: 'divide', operand: { kind: 'span', rule: { kind: 'rule', alpha: -256, numerator: 3, denominator: 8 }, limits: { sink: 64, page: 64, minSpan: 128 } }, by: 64 },
+        // 10: span(3/8*N)
         { kind: 'span', rule: { kind: 'rule', alpha: 0, numerator: 3, denominator: 8 }, limits: { sink: 64, page: 64, minSpan: 128 } },
-        // 9: span(3/8*N)/64
+        // 11: span(3/8*N)/64
         { kind: 'divide', operand: { kind: 'span', rule: { kind: 'rule', alpha: 0, numerator: 3, denominator: 8 }, limits: { sink: 64, page: 64, minSpan: 128 } }, by: 64 },
-        // 10: span(1/8*N)
-        { kind: 'span', rule: { kind: 'rule', alpha: 0, numerator: 1, denominator: 8 }, limits: { sink: 64, page: 64, minSpan: 128 } },
-        // 11: span(1/8*N)/64
-        { kind: 'divide', operand: { kind: 'span', rule: { kind: 'rule', alpha: 0, numerator: 1, denominator: 8 }, limits: { sink: 64, page: 64, minSpan: 128 } }, by: 64 },
-        // 12: span(-128 + 3/8*N)
-        { kind: 'span', rule: { kind: 'rule', alpha: -128, numerator: 3, denominator: 8 }, limits: { sink: 64, page: 64, minSpan: 128 } },
-        // 13: span(-128 + 3/8*N)/64
-        { kind: 'divide', operand: { kind: 'span', rule: { kind: 'rule', alpha: -128, numerator: 3, denominator: 8 }, limits: { sink: 64, page: 64, minSpan: 128 } }, by: 64 },
-        // 14: span(-512 + 3/4*N)
-        { kind: 'span', rule: { kind: 'rule', alpha: -512, numerator: 3, denominator: 4 }, limits: { sink: 64, page: 64, minSpan: 128 } },
-        // 15: span(-512 + 3/4*N)/64
-        { kind: 'divide', operand: { kind: 'span', rule: { kind: 'rule', alpha: -512, numerator: 3, denominator: 4 }, limits: { sink: 64, page: 64, minSpan: 128 } }, by: 64 },
+        // 12: span(-128 + 1/2*N)
+        { kind: 'span', rule: { kind: 'rule', alpha: -128, numerator: 1, denominator: 2 }, limits: { sink: 64, page: 64, minSpan: 128 } },
+        // 13: span(-128 + 1/2*N)/64
+        { kind: 'divide', operand: { kind: 'span', rule: { kind: 'rule', alpha: -128, numerator: 1, denominator: 2 }, limits: { sink: 64, page: 64, minSpan: 128 } }, by: 64 },
     ],
     layers: [
+        { heads: [0, 0, 0, 0, 0, 0, 0, 0], rings: [{ kvHeads: [0, 1, 2, 3], rules: [0], span: 0, pages: 1 }] },
         {
-            heads: [1, 1, 0, 0, 0, 0, 1, 1],
-            rings: [{ kvHeads: [1, 2], rules: [0], span: 0, pages: 1 }, { kvHeads: [0, 3], rules: [1], span: 2, pages: 3 }],
-        },
-        { heads: [1, 1, 1, 1, 1, 1, 1, 1], rings: [{ kvHeads: [0, 1, 2, 3], rules: [1], span: 2, pages: 3 }] },
-        {
-            heads: [1, 1, 1, 1, 1, 1, 2, 2],
-            rings: [{ kvHeads: [3], rules: [2], span: 4, pages: 5 }, { kvHeads: [0, 1, 2], rules: [1], span: 2, pages: 3 }],
+            heads: [1, 1, 0, 0, 1, 1, 1, 1],
+            rings: [{ kvHeads: [1], rules: [0], span: 0, pages: 1 }, { kvHeads: [0, 2, 3], rules: [1], span: 2, pages: 3 }],
         },
         {
-            heads: [3, 3, 0, 0, 0, 0, 0, 0],
-            rings: [{ kvHeads: [0], rules: [3], span: 6, pages: 7 }, { kvHeads: [1, 2, 3], rules: [0], span: 0, pages: 1 }],
+            heads: [0, 0, 0, 0, 0, 0, 1, 1],
+            rings: [{ kvHeads: [0, 1, 2], rules: [0], span: 0, pages: 1 }, { kvHeads: [3], rules: [1], span: 2, pages: 3 }],
         },
         {
-            heads: [2, 2, 3, 3, 3, 3, 3, 3],
-            rings: [{ kvHeads: [1, 2, 3], rules: [3], span: 6, pages: 7 }, { kvHeads: [0], rules: [2], span: 4, pages: 5 }],
+            heads: [2, 2, 0, 0, 0, 0, 0, 0],
+            rings: [{ kvHeads: [0], rules: [2], span: 4, pages: 5 }, { kvHeads: [1, 2, 3], rules: [0], span: 0, pages: 1 }],
         },
         {
-            heads: [4, 4, 5, 5, 4, 4, 5, 5],
-            rings: [{ kvHeads: [0, 2], rules: [4], span: 8, pages: 9 }, { kvHeads: [1, 3], rules: [5], span: 10, pages: 11 }],
+            heads: [4, 4, 3, 3, 3, 3, 3, 3],
+            rings: [{ kvHeads: [1, 2, 3], rules: [3], span: 6, pages: 7 }, { kvHeads: [0], rules: [4], span: 8, pages: 9 }],
         },
         {
-            heads: [6, 6, 5, 5, 5, 5, 5, 5],
-            rings: [
-                { kvHeads: [0], rules: [6], span: 12, pages: 13 },
-                { kvHeads: [1, 2, 3], rules: [5], span: 10, pages: 11 },
-            ],
+            heads: [5, 5, 0, 0, 5, 5, 0, 0],
+            rings: [{ kvHeads: [0, 2], rules: [5], span: 10, pages: 11 }, { kvHeads: [1, 3], rules: [0], span: 0, pages: 1 }],
         },
         {
-            heads: [1, 1, 1, 1, 7, 7, 1, 1],
-            rings: [{ kvHeads: [2], rules: [7], span: 14, pages: 15 }, { kvHeads: [0, 1, 3], rules: [1], span: 2, pages: 3 }],
+            heads: [0, 0, 6, 6, 0, 0, 0, 0],
+            rings: [{ kvHeads: [1], rules: [6], span: 12, pages: 13 }, { kvHeads: [0, 2, 3], rules: [0], span: 0, pages: 1 }],
+        },
+        {
+            heads: [0, 0, 0, 0, 0, 0, 1, 1],
+            rings: [{ kvHeads: [0, 1, 2], rules: [0], span: 0, pages: 1 }, { kvHeads: [3], rules: [1], span: 2, pages: 3 }],
         },
     ],
     kernels: [
