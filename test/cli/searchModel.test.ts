@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { pythonObstacle, variables } from '../python/support.ts';
 import { syntheticProfile } from '../search/support.ts';
-import { runMany, scratchFolder, type RunResult } from './support.ts';
+import { run, runMany, scratchFolder, type RunResult } from './support.ts';
 
 const root = scratchFolder();
 const [model, data, otherData, log] = ['model', 'data.jsonl', 'other.jsonl', 'calls'].map((name) => join(root, name)) as [string, string, string, string];
@@ -27,6 +27,9 @@ function calls(): string[] {
 
 const answers = (check: string, others: string): string => `if [ "$3" = check ]; then ${check}; fi\n${others}`;
 const passes = `echo '${canned}'; exit 0`;
+/** What a fake Python does for `profile` and for `validate`, with the file to write in `$out`. */
+const stages = (profile: string, validate: string): string =>
+  answers(passes, `out=; for word; do [ "$out" = next ] && out="$word" && break; [ "$word" = --output ] && out=next; done\nif [ "$3" = profile ]; then ${profile}; else ${validate}; fi\nexit 0`);
 const search = (plan: string, python: string, ...more: readonly string[]): string[] => [
   'search', '-o', plan, '--model', model, '--data', data, '--lengths', '128,192', '--density', '0.8@192,0.7@256', '--device', 'cpu', '--python', python, ...more,
 ];
@@ -72,6 +75,12 @@ describe('a Python that is no help', () => {
   });
 });
 
+const made = syntheticProfile({ layers: 2, queryHeads: 4, kvHeads: 2, lengths: [128, 192], seed: 1 });
+const makesProfile = `cp '${made.path}' "$out"`;
+const answersWith = (plans: readonly object[]): string =>
+  `echo '${JSON.stringify({ format: 'moa-validation', version: 1, length: 256, samples: 1, answerTokens: 1, dense: { loss: 1, accuracy: 1 }, plans })}' > "$out"`;
+const answersOne = answersWith([{ id: '0', loss: 1, accuracy: 1 }]);
+
 describe('a stage that fails', () => {
   test.each([
     ['with 1', 'echo "what went wrong" >&2; exit 1', 1, 'exit code 1'],
@@ -89,10 +98,7 @@ describe('a stage that fails', () => {
 
   test('an answer of a validation that is none is not taken, now or later', () => {
     const out = join(scratchFolder(), 'plan.json');
-    // Its own profile, and an answer without plans.
-    const profile = syntheticProfile({ layers: 2, queryHeads: 4, kvHeads: 2, lengths: [128, 192], seed: 1 }).path;
-    const script = (text: string): string => `out=; for word; do [ "$out" = next ] && out="$word" && break; [ "$word" = --output ] && out=next; done\n[ "$3" = profile ] && cp '${profile}' "$out"\n[ "$3" = validate ] && echo '${text}' > "$out"\nexit 0`;
-    const python = fakePython('liar', answers(passes, script('{"format": "moa-validation", "version": 1, "length": 256, "samples": 1, "answerTokens": 1, "dense": {"loss": 1, "accuracy": 1}, "plans": []}')));
+    const python = fakePython('liar', stages(makesProfile, answersWith([])));
     for (const expected of [['check', 'profile', 'validate'], ['check', 'validate']]) {
       const { status, stdout, stderr } = one(search(out, python, '--validate', '256'));
       expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
@@ -100,6 +106,29 @@ describe('a stage that fails', () => {
       expect(calls()).toEqual(expected);
       expect(existsSync(out)).toBe(false);
     }
+  });
+
+  test('a search that is killed when Python has just written its result goes on behind it', () => {
+    const folder = scratchFolder();
+    const [plan, unbroken] = ['plan.json', 'unbroken.json'].map((name) => join(folder, name)) as [string, string];
+    const validated = ['--validate', '256', '--plans', '1'];
+    const dies = fakePython('dies', stages(`${makesProfile}; kill -9 $PPID`, `${answersOne}; kill -9 $PPID`));
+    for (const expected of [['check', 'profile'], ['check', 'validate']]) {
+      expect(run(search(plan, dies, ...validated))).toMatchObject({ status: null, stdout: '' });
+      expect(calls()).toEqual(expected);
+      expect(readdirSync(folder)).toEqual(['plan.json.search']);
+    }
+    const good = fakePython('good to the end', stages(makesProfile, answersOne));
+    expect(one(search(plan, good, ...validated))).toMatchObject({ status: 0 });
+    expect(calls()).toEqual(['check']);
+    expect(one(search(unbroken, good, ...validated))).toMatchObject({ status: 0 });
+    expect(calls()).toEqual(['check', 'profile', 'validate']);
+    expect(readFileSync(plan, 'utf8')).toBe(readFileSync(unbroken, 'utf8'));
+    // What was made for other options, or by nobody knows whom, is still refused.
+    expect(one(search(plan, good, '--samples', '1'))).toMatchObject({ status: 2, stderr: expect.stringContaining('error MOA7309: ') });
+    rmSync(join(`${plan}.search`, 'profile.safetensors.key'));
+    expect(one(search(plan, good, ...validated))).toMatchObject({ status: 2, stderr: expect.stringContaining('error MOA7309: ') });
+    expect(calls()).toEqual(['check', 'check']);
   });
 
   test('inputs that are not there are said before Python is asked', () => {
