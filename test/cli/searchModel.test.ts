@@ -165,7 +165,7 @@ LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(sys.argv[1])
 for seed, path in enumerate(sys.argv[2:]):
     torch.manual_seed(seed)
     with open(path, "w") as file:
-        for length in (128, 100, 192, 160, 256, 250, 300):
+        for length in (128, 100, 192, 160, 256, 250, 260):
             tokens = torch.randint(3, 50, (length,)).tolist()
             file.write(json.dumps({"input_ids": tokens, "labels": [-100] * (length - 12) + tokens[-12:]}) + "\\n")
 print(sys.executable)
@@ -196,7 +196,7 @@ print(sys.executable)
     const losses = evidence.plans.map(({ validation }) => validation.loss);
     expect(evidence.chosen).toBe(losses.indexOf(Math.min(...losses)));
     expect(evidence.reason).toBe(`lowest loss at 256 tokens, of ${losses.length} plans along the front`);
-    expect(evidence.validation).toMatchObject({ length: 256, samples: 6, answerTokens: 72 });
+    expect(evidence.validation).toMatchObject({ length: 256, samples: 2, answerTokens: 20 });
     // An untrained model knows nothing: about ln 50, or worse.
     for (const loss of [...losses, evidence.validation.dense.loss]) expect(loss).toBeGreaterThan(2);
     expect(losses.some((loss) => loss !== evidence.validation.dense.loss)).toBe(true);
@@ -222,7 +222,7 @@ print(sys.executable)
     expect(again.status, again.stderr).toBe(0);
     expect(calls()).toEqual(['check']);
     expect(readFileSync(plan, 'utf8')).toBe(before);
-    expect(again.stdout).toMatch(/\n\ndense: loss \d\.\d{5}, accuracy \d+\.\d % at 256, 6 samples\n.*plan\.json: plan \d; .*report\.html: the report\n$/);
+    expect(again.stdout).toMatch(/\n\ndense: loss \d\.\d{5}, accuracy \d+\.\d % at 256, 2 samples\n.*plan\.json: plan \d; .*report\.html: the report\n$/);
   });
 
   test('other plans are validated anew, of the profile that is there', () => {
@@ -235,6 +235,13 @@ print(sys.executable)
     expect(one(search(plan, fails, ...validated)).status).toBe(1);
     expect(calls()).toEqual(['check', 'validate']);
     expect(readFileSync(plan, 'utf8')).toBe(before);
+  });
+
+  test('plans are not validated at a length that no sample has', () => {
+    const long = one(search(join(folder, 'long.json'), quick, '--work', work, '--validate', '320', '--plans', '1', '-q'));
+    expect(long).toMatchObject({ status: 2, stdout: '', stderr: expect.stringMatching(/^error MOA7403: no sample of .*\/data\.jsonl has 320 tokens, .*; the longest has 260\n/) });
+    expect(calls()).toEqual(['check', 'validate']);
+    expect(existsSync(join(folder, 'long.json'))).toBe(false);
   });
 
   test('what was made of other inputs is not used, and not replaced', () => {
@@ -282,6 +289,6 @@ print(sys.executable)
     expect(one(args)).toEqual({ status: 0, stdout: '', stderr: '' });
     expect(calls()).toEqual(['check', 'validate']);
     const { evidence } = JSON.parse(readFileSync(own, 'utf8')) as { evidence: Evidence };
-    expect([evidence.plans.length, evidence.validation.samples]).toEqual([1, 6]);
+    expect([evidence.plans.length, evidence.validation.samples]).toEqual([1, 2]);
   });
 });
