@@ -10,6 +10,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { compile, compilePackage, DiagnosticList, findArchitecture, version, type PassEvent } from 'moa-compile';
+import { randomNumbers } from './lib/random.ts';
 import { median } from './lib/statistics.ts';
 
 interface Size {
@@ -38,15 +39,6 @@ const sizes: readonly Size[] = [
 const architectureNames = ['sm_80', 'sm_90'];
 const [warmUps, runs] = [5, 20];
 const resultPath = 'bench/results/front-end.json';
-
-/** Uniform in 0 .. 1, the same in every run. */
-function randomNumbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 /** A plan as the authors' search writes them: slopes in eighths and constants in steps of 512 tokens, drawn for each head. */
 function randomPlan({ layers, queryHeads }: Size): string {

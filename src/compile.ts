@@ -7,23 +7,15 @@ import { emitKernels } from './emit/emitKernels.ts';
 import { emitRuntime } from './emit/emitRuntime.ts';
 import { planDefinition } from './emit/planDefinition.ts';
 import { printModule } from './ir/print.ts';
-import type { CacheType, ElementType, HeadModule, ScheduledModule } from './ir/nodes.ts';
+import type { CacheType, ElementType, ScheduledModule } from './ir/nodes.ts';
 import type { PlanDefinition } from './ir/planDefinition.ts';
 import { maskShapes } from './mask/registry.ts';
 import { pipeline } from './passes/pipeline.ts';
 import type { Ablation, PassContext } from './passes/pass.ts';
 import { runPasses, type PassEvent } from './passes/runPasses.ts';
-import { buildModule } from './plan/buildModule.ts';
-import { parseModelConfig } from './plan/parseModelConfig.ts';
-import { parsePlan } from './plan/parsePlan.ts';
-import { resolveModelShape, type ModelFlags, type ResolvedModel } from './plan/resolveModelShape.ts';
+import { readPlan, type ReadPlan, type SourceText } from './plan/readPlan.ts';
+import type { ModelFlags, ResolvedModel } from './plan/resolveModelShape.ts';
 import type { DiagnosticList } from './util/diagnostics.ts';
-
-export interface SourceText {
-  readonly text: Uint8Array | string;
-  /** For messages. */
-  readonly file: string;
-}
 
 export interface CompileOptions {
   /** Rising. */
@@ -51,21 +43,6 @@ export interface CompiledPlan {
   readonly ir: string;
   /** `index.js` and `index.d.ts`, for cubins at these paths by architecture. */
   readonly runtime: (cubins: Readonly<Record<string, string>>) => { readonly definition: PlanDefinition; readonly files: ReadonlyMap<string, string> };
-}
-
-/** A plan and its model, read and found legal. */
-export interface ReadPlan {
-  readonly module: HeadModule;
-  readonly model: ResolvedModel;
-}
-
-/** Reads `plan`, and the model's shape from flags, `config` or the plan. Undefined when `diagnostics` got an error. */
-export function readPlan(plan: SourceText, config: SourceText | undefined, flags: ModelFlags, diagnostics: DiagnosticList): ReadPlan | undefined {
-  const parsed = parsePlan(plan.text, plan.file, diagnostics);
-  const modelConfig = config && parseModelConfig(config.text, config.file, diagnostics);
-  if (parsed === undefined || (config !== undefined && modelConfig === undefined)) return undefined;
-  const model = resolveModelShape(parsed, modelConfig, flags, diagnostics);
-  return model && { module: buildModule(parsed, model.shape), model };
 }
 
 /** What the passes have to know besides the plan. */

@@ -1,5 +1,6 @@
 /** Buffers of random numbers: bandwidth and power depend on what moves, so nothing is measured on zeros. */
 import { encodeElements, type Device, type DeviceBuffer, type PlanDefinition, type Session } from 'moa-compile/runtime';
+import { randomNumbers } from './random.ts';
 
 export type ElementType = Session['elementType'];
 
@@ -11,11 +12,8 @@ function randomBlock(type: ElementType, seed: number): Uint16Array {
   const key = `${type} ${seed}`;
   let block = blocks.get(key);
   if (block === undefined) {
-    let state = seed;
-    const uniform = (): number => {
-      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-      return (state + 1) / 2 ** 32;
-    };
+    const random = randomNumbers(seed);
+    const uniform = (): number => 1 - random();
     const values = Float32Array.from({ length: blockElements }, () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform()));
     blocks.set(key, (block = encodeElements(type, values)));
   }

@@ -7,6 +7,7 @@ import { candidateGrid } from '../../dist/search/candidates.js';
 import { problemOf, type Instance } from '../../dist/search/instance.js';
 import type { SearchRequest } from '../../dist/search/request.js';
 import type { Problem } from '../../dist/search/solve/problem.js';
+import { randomNumbers } from '../lib/random.ts';
 
 export interface InstanceSize {
   readonly layers: number;
@@ -18,17 +19,6 @@ export interface InstanceSize {
 
 const profiled = [2048, 4096, 8192];
 const bounded = [2048, 4096, 8192, 16384];
-
-/** Deterministic random numbers in [0, 1) (mulberry32). */
-export function randomNumbers(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 /** `equal`: all heads alike; `iid`: losses without any order, which no model has, and which are the hardest to prove. */
 export type InstanceKind = 'mixed' | 'equal' | 'iid';

@@ -4,8 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { readPlan } from '../../dist/compile.js';
 import { windowOf } from '../../dist/ir/affine.js';
+import { readPlan } from '../../dist/plan/readPlan.js';
 import { DiagnosticError, DiagnosticList } from '../../dist/util/diagnostics.js';
 
 const { values, positionals } = parseArgs({ options: { lengths: { type: 'string', default: '1024,2048,4096' } }, allowPositionals: true });

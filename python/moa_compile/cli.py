@@ -111,25 +111,26 @@ def partial_path(output: str) -> str:
     return f"{output}.partial.safetensors"
 
 
-def _load(options, lengths: list[int]):
-    """(model, samples), after the cheap checks: the data is read before gigabytes of weights are."""
-    from .data import Encoder, read_samples
+def _load(options, read):
+    """(model, `read(encoder)`, the samples), after the cheap checks: the data is read before gigabytes of weights are."""
+    from .data import Encoder
     from .model import device_of, load_model, text_vocabulary, tokenizer_loader
     from .tensorfile import require_writable
 
     require_writable(options.output)
     device = device_of(options.device)
     encoder = Encoder(text_vocabulary(options.model), tokenizer_loader(options.model))
-    samples = read_samples(options.data, lengths, options.samples, encoder)
+    samples = read(encoder)
     return load_model(options.model, device, options.dtype), samples
 
 
 def _profile(options, lengths: list[int], show) -> None:
+    from .data import read_samples
     from .model import fingerprint_of
     from .partial import Partial
     from .profile import run_profile
 
-    model, samples = _load(options, lengths)
+    model, samples = _load(options, lambda encoder: read_samples(options.data, lengths, options.samples, encoder))
     trained = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if trained and lengths[-1] > trained:
         print(f"warning: length {lengths[-1]} is more than the {trained} positions that the model was made for", file=sys.stderr)
@@ -149,13 +150,14 @@ def _profile(options, lengths: list[int], show) -> None:
 
 
 def _validate(options, show) -> None:
+    from .data import read_long_samples
     from .model import shape_of
     from .validate import check_windows, read_request, run_validation, write_answer
 
     request = read_request(options.request)
-    model, samples = _load(options, [request["length"]])
+    model, samples = _load(options, lambda encoder: read_long_samples(options.data, request["length"], options.samples, encoder))
     check_windows(options.request, request["plans"], shape_of(model))
-    write_answer(options.output, run_validation(model, samples.by_length[request["length"]], request, options.query_block, show))
+    write_answer(options.output, run_validation(model, samples, request, options.query_block, show))
 
 
 class _Bar:

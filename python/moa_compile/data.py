@@ -107,6 +107,26 @@ def read_samples(path: str, lengths: list[int], limit: int | None, encoder: Enco
     return samples
 
 
+def read_long_samples(path: str, length: int, limit: int | None, encoder: Encoder) -> list[Sample]:
+    """The first `length` tokens of the first `limit` samples (None: all) that have as many, and a token in the loss among them.
+
+    Raises MOA7402 for a bad line, MOA7403 if there is no such sample, MOA7404 if the file cannot be read.
+    """
+    samples: list[Sample] = []
+    longest = 0
+    for place, line in _lines(path, hashlib.sha256()):
+        tokens, labels = _sample_of(place, line, encoder)
+        longest = max(longest, len(tokens))
+        fits = len(tokens) >= length and any(label != IGNORED for label in labels[1:length])
+        if fits and (limit is None or len(samples) < limit):
+            samples.append(Sample(place, tokens[:length], labels[:length]))
+    if not samples:
+        lacking = f"a token in the loss among its first {length}" if longest >= length else f"{length} tokens"
+        help = "give longer samples (a search has --validation-data for them), or validate at a shorter length"
+        raise MoaError("MOA7403", f"no sample of {path} has {lacking}, the length of the validation; the longest has {longest}", help)
+    return samples
+
+
 def _lines(path: str, digest) -> Iterator[tuple[str, bytes]]:
     """(`file:line`, bytes) of every line that is not blank; `digest` takes all bytes."""
     try:

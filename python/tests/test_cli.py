@@ -177,15 +177,17 @@ class CommandLine(WithFolder):
         request = {"format": "moa-validation-request", "version": 1, "length": 192, "plans": [{"id": "3", "sink": 64, "windows": [[64, 70, 192, 1]] * 2}]}
         return write_lines(self.path("request.json"), [{**request, **changes}])
 
-    def validate(self, request, lines=(line_of(150, 6, 1), line_of(192, 191, 2), line_of(193, 5, 3))):
+    def validate(self, request, lines=(line_of(192, 191, 2), line_of(195, 9, 3)), more=()):
         out = self.path("answer.json")
-        return ["validate", "--model", self.model_folder, "--data", self.data(*lines), "--request", request, "--output", out, "--device", "cpu", "--quiet"]
+        return ["validate", "--model", self.model_folder, "--data", self.data(*lines), "--request", request, "--output", out, "--device", "cpu", "--quiet", *more]
 
     def test_validate(self):
         windows = torch.tensor([[64, 70, 192, 1], [128, 1, 1, 30]])
         full = [[192] * 4] * 2
         plans = [{"id": "narrow", "sink": 3, "windows": windows.tolist()}, {"id": "full", "sink": 0, "windows": full}]
-        self.assertEqual(self.run_main(*self.validate(self.request(plans=plans))), (0, "", ""))
+        # Too short, long enough, cut to the length, and without an answer once cut.
+        lines = (line_of(150, 6, 1), line_of(191, 100, 5), line_of(192, 191, 2), line_of(195, 9, 3), line_of(260, 68, 4))
+        self.assertEqual(self.run_main(*self.validate(self.request(plans=plans), lines)), (0, "", ""))
         with open(self.path("answer.json"), encoding="utf-8") as file:
             answer = json.load(file)
         head = {"format": "moa-validation", "version": 1, "length": 192, "samples": 2, "answerTokens": 197}
@@ -194,7 +196,7 @@ class CommandLine(WithFolder):
         self.assertEqual(answer["plans"][1], {"id": "full", **answer["dense"]})
         model = tiny_model("llama", torch.float64)
         losses, right = [], 0
-        for tokens, labels in (tiny_sample(150, 6, 1), tiny_sample(192, 191, 2)):
+        for tokens, labels in (tiny_sample(192, 191, 2), [part[:192] for part in tiny_sample(195, 9, 3)]):
             i, j = torch.arange(len(tokens))[:, None], torch.arange(len(tokens))
             with whole_attention(model, (i - j < windows[..., None, None]) | (j < 3)), torch.no_grad():
                 logits = model(input_ids=torch.tensor([tokens]), use_cache=False).logits[0]
@@ -229,7 +231,21 @@ class CommandLine(WithFolder):
                 self.fails("MOA7407", says, *self.validate(self.request(**changes)))
         self.fails("MOA7407", "cannot be read", *self.validate(self.path("absent.json")))
         self.fails("MOA7407", "no JSON", *self.validate(write_lines(self.path("request.json"), ["{"])))
-        self.fails("MOA7403", "length 192", *self.validate(self.request(), [line_of(200, 1)]))
+
+    def test_validation_at_a_length_that_no_sample_has(self):
+        says = "data.jsonl has 192 tokens, the length of the validation; the longest has 191\n"
+        self.fails("MOA7403", says, *self.validate(self.request(), [line_of(64, 5), line_of(191, 100), line_of(128, 3)]))
+        says = "data.jsonl has a token in the loss among its first 192, the length of the validation; the longest has 200\n"
+        self.fails("MOA7403", says, *self.validate(self.request(), [line_of(150, 5), line_of(200, 8)]))
+        self.fails("MOA7403", "the longest has 0\n", *self.validate(self.request(), [""]))
+
+    def test_samples_of_a_validation_are_the_first_that_are_long_enough(self):
+        lines = [line_of(100, 5), line_of(192, 7, 1), line_of(150, 5), line_of(200, 10, 2), line_of(192, 1, 3)]
+        for limit, answers in ((1, 7), (2, 9), (5, 10)):
+            self.assertEqual(self.run_main(*self.validate(self.request(), lines, ["--samples", str(limit)])), (0, "", ""))
+            with open(self.path("answer.json"), encoding="utf-8") as file:
+                answer = json.load(file)
+            self.assertEqual((answer["samples"], answer["answerTokens"]), (min(limit, 3), answers))
 
     @classmethod
     def tearDownClass(cls):

@@ -1,5 +1,5 @@
 import { findArchitecture } from '../arch/registry.ts';
-import { compileModule, passContext, readPlan, type CompiledPlan, type CompileOptions } from '../compile.ts';
+import { compileModule, passContext, type CompiledPlan, type CompileOptions } from '../compile.ts';
 import { compilePackage, type BuiltPackage, type EmitKind } from '../compilePackage.ts';
 import { comparePackage } from '../emit/comparePackage.ts';
 import { cubinPath, unitPath } from '../emit/emitKernels.ts';
@@ -10,6 +10,7 @@ import type { CacheType } from '../ir/nodes.ts';
 import type { Ablation } from '../passes/pass.ts';
 import { pipeline } from '../passes/pipeline.ts';
 import { runPasses, type PassEvent } from '../passes/runPasses.ts';
+import { readPlan } from '../plan/readPlan.ts';
 import { parseArchitectures, type Target } from '../toolchain/architectures.ts';
 import { cacheFolder } from '../toolchain/cacheFolder.ts';
 import { findNvcc, type Nvcc } from '../toolchain/findNvcc.ts';

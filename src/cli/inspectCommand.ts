@@ -1,6 +1,6 @@
-import { readPlan } from '../compile.ts';
 import { inspectPlan, type PlanFigures } from '../inspect.ts';
 import type { CacheType } from '../ir/nodes.ts';
+import { readPlan } from '../plan/readPlan.ts';
 import { stableJson } from '../util/stableJson.ts';
 import { DiagnosticError, DiagnosticList } from '../util/diagnostics.ts';
 import { formatBytes, formatPercent, sayDiagnostics, table, type Output } from './output.ts';

@@ -114,7 +114,7 @@ function commandLine(run: Run): Command {
     .addOption(new Option('--target <what>', 'what influence is a change of; margin suits models that are nearly always right').choices(['cross-entropy', 'margin']).default('cross-entropy'))
     .option('--samples <n>', 'the most samples of a length', parseCount)
     .option('--validate <length>', 'choose among the plans by the loss at this length', parseLengthOption)
-    .option('--validation-data <file.jsonl>', 'samples for that; --data by default')
+    .option('--validation-data <file.jsonl>', 'samples for that, at least as long; --data by default')
     .option('--work <folder>', 'where stages keep their results; <plan.json>.search by default')
     .option('--python <path>', 'a Python with torch and transformers')
     .addOption(new Option('--device <name>', 'what the model runs on').choices(['auto', 'cpu', 'cuda']))

@@ -1,9 +1,9 @@
-import type { SourceText } from '../compile.ts';
 import type { ElementType } from '../ir/nodes.ts';
 import type { ModelFlags } from '../plan/resolveModelShape.ts';
 import { parseModelConfig } from '../plan/parseModelConfig.ts';
 import { parsePlan } from '../plan/parsePlan.ts';
 import { readInputFile } from '../plan/readInput.ts';
+import type { SourceText } from '../plan/readPlan.ts';
 import type { DiagnosticList } from '../util/diagnostics.ts';
 
 /** Options that every command which reads a plan has. */

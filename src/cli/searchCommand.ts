@@ -1,6 +1,6 @@
 import { solveFront, type FrontPoint } from '../search/front.ts';
 import type { Instance } from '../search/instance.ts';
-import { densityAt, makeReport } from '../search/makeReport.ts';
+import { densityAt, makeReport, type Found } from '../search/makeReport.ts';
 import { planText } from '../search/planFile.ts';
 import type { Profile } from '../search/profile/profile.ts';
 import { readProfile } from '../search/profile/readProfile.ts';
@@ -44,13 +44,21 @@ export async function searchCommand(profilePath: string | undefined, options: Se
   const evidence = evidenceOf(instance, request, profile, plans, chosen, reason, validation);
   const facts = { model: profile.model, sha256: profile.sha256, lengths: profile.lengths.map(({ length }) => length) };
   const plan = planText(instance, request, plans[chosen]!, facts, evidence);
-  if (options.report !== undefined) {
-    const found = { profile, instance, request, plans, chosen, reason, ...(validation === undefined ? {} : { validation }), plan, seconds: clock.seconds };
-    writeWhole(options.report, await renderReport(await makeReport(found)));
-  }
   writeWhole(options.output!, plan);
+  const found = { profile, instance, request, plans, chosen, reason, ...(validation === undefined ? {} : { validation }), plan, seconds: clock.seconds };
+  if (options.report !== undefined) await writeReport(options.report, found, options.output!);
   if (options.json === true) output.print(stableJson({ plan: options.output!, ...evidence, seconds: Object.fromEntries(clock.seconds.map(({ stage, seconds }) => [stage, seconds])) }).trimEnd());
   else if (options.quiet !== true) output.print(summary(instance, request, plans, chosen, validation, options));
+}
+
+/** Writes the report, after the plan; an error says so. */
+async function writeReport(path: string, found: Found, planPath: string): Promise<void> {
+  try {
+    writeWhole(path, await renderReport(await makeReport(found)));
+  } catch (error) {
+    if (!(error instanceof DiagnosticError)) throw error;
+    throw new DiagnosticError(error.diagnostics.map((diagnostic) => ({ ...diagnostic, message: `${diagnostic.message}; the plan is written: ${planPath}` })), error.exitCode);
+  }
 }
 
 /** The plan for the weights, and the front where one is asked for; each as close to the best as `--gap` says. */

@@ -6,7 +6,7 @@ import type { FrontPoint } from '../search/front.ts';
 import type { Instance } from '../search/instance.ts';
 import { findPython, runPython, type Python } from '../search/python.ts';
 import { readValidation, validationRequest, type Validation } from '../search/validation.ts';
-import { hashOfFile, isDone, keyOf, makeFolder, markDone, modelIdentity, writeWhole } from '../search/workFolder.ts';
+import { hashOfFile, isDone, keyOf, makeFolder, modelIdentity, removeKey, writeKey, writeWhole } from '../search/workFolder.ts';
 import { environmentVariables } from '../util/debug.ts';
 import { DiagnosticError, DiagnosticList } from '../util/diagnostics.ts';
 import type { Output } from './output.ts';
@@ -50,28 +50,31 @@ export async function openModelStages(options: SearchOptions, output: Output): P
         const help = 'name another folder with --work, or begin anew with --restart';
         throw new DiagnosticError([{ code: 'MOA7309', severity: 'error', message: `${path} was made from another model, other data or with other options`, help }], 2);
       }
+      writeKey(path, key);
       await runPython(python, ['profile', '--model', model, '--data', data!, '--lengths', options.lengths!.join(','), '--output', path, '--target', options.target, ...common, ...(options.restart === true ? ['--restart'] : [])]);
-      markDone(path, key);
       return path;
     },
     validate: async (instance, plans, length) => {
       const request = validationRequest(instance, plans, length);
       const answer = join(folder, 'validation.json');
       const key = keyOf({ identity, data: hashes.get(validationData!)!, request, samples, dtype });
-      if (options.restart === true || !isDone(answer, key)) await askValidation(python, folder, request, answer, ['--model', model, '--data', validationData!, ...common]);
+      if (options.restart === true || !isDone(answer, key)) await askValidation(python, folder, request, answer, key, ['--model', model, '--data', validationData!, ...common]);
       const diagnostics = new DiagnosticList();
       const validation = readValidation(readFileSync(answer), answer, length, plans.length, diagnostics);
-      if (validation === undefined) throw new DiagnosticError(diagnostics.toArray(), 1);
-      markDone(answer, key);
+      if (validation === undefined) {
+        removeKey(answer);
+        throw new DiagnosticError(diagnostics.toArray(), 1);
+      }
       return validation;
     },
   };
 }
 
-async function askValidation(python: Python, folder: string, request: string, answer: string, args: readonly string[]): Promise<void> {
+async function askValidation(python: Python, folder: string, request: string, answer: string, key: string, args: readonly string[]): Promise<void> {
   const path = join(folder, 'request.json');
   writeWhole(path, request);
   rmSync(answer, { force: true });
+  writeKey(answer, key);
   await runPython(python, ['validate', '--request', path, '--output', answer, ...args]);
 }
 

@@ -1,4 +1,5 @@
 /** Options of a search, and what they ask for. */
+import { resolve } from 'node:path';
 import type { SpanLimits } from '../ir/rule.ts';
 import { readInputFile } from '../plan/readInput.ts';
 import { MAX_CONSTRAINTS, MAX_LENGTHS } from '../search/check/certificate.ts';
@@ -62,6 +63,7 @@ export function checkOptions(profile: string | undefined, options: SearchOptions
   if (latencyTable !== undefined && latency === undefined) wrong('--latency-table without --latency', 'bound the time: --latency 0.6');
   if (latency !== undefined && options.granularity === 'query-head') wrong('--latency with --granularity query-head', 'times are of KV heads: take one of the two out');
   if (options.output === undefined) wrong('there is no file to write the plan to', 'add -o plan.json');
+  if (options.output !== undefined && options.report !== undefined && resolve(options.output) === resolve(options.report)) wrong('-o and --report name one file', 'the plan and its report are two files');
   if (sink % PAGE !== 0 || minSpan % PAGE !== 0 || sink >= minSpan) wrong(`sink ${sink} and shortest span ${minSpan}`, 'both are multiples of 64, and the sink is less');
   if (options.alphaStep !== undefined && options.alphaStep % PAGE !== 0) wrong(`--alpha-step ${options.alphaStep} is not a multiple of 64`, 'spans are whole pages of 64 tokens');
   const lengths = [...(options.lengths ?? []), ...(options.extend ?? []), ...(options.validate === undefined ? [] : [options.validate]), ...[...(density ?? []), ...(latency ?? []), ...(options.weights ?? [])].flatMap(({ length }) => length ?? [])];

@@ -1,7 +1,7 @@
 /** What a search found, for its report. */
 import { printRule, spanOf } from '../ir/affine.ts';
-import { readPlan } from '../compile.ts';
 import { inspectPlan, type LengthFigures } from '../inspect.ts';
+import { readPlan } from '../plan/readPlan.ts';
 import { DiagnosticList } from '../util/diagnostics.ts';
 import { invariant } from '../util/invariant.ts';
 import { version } from '../version.ts';

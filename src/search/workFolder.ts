@@ -35,12 +35,19 @@ export function makeFolder(path: string): void {
 /** What a step's result depends on, as a hash. */
 export const keyOf = (facts: unknown): string => createHash('sha256').update(stableJson(facts)).digest('hex');
 
-/** Whether `result` was made by a step with this key. */
+/** Whether `result` is there, and was made by a step with this key. */
 export function isDone(result: string, key: string): boolean {
   return existsSync(result) && existsSync(`${result}.key`) && readFileSync(`${result}.key`, 'utf8').trim() === key;
 }
 
-export const markDone = (result: string, key: string): void => writeWhole(`${result}.key`, `${key}\n`);
+/**
+ * Says which key `result` has, before it is made: whoever makes it writes it whole, so that there is none without its key, whenever the search ends.
+ * Nothing may be there with another key.
+ */
+export const writeKey = (result: string, key: string): void => writeWhole(`${result}.key`, `${key}\n`);
+
+/** `result` counts as not made. */
+export const removeKey = (result: string): void => rmSync(`${result}.key`, { force: true });
 
 /** Identity of a model's folder: the content of small files, and name, size and time of large ones. Files of the last kind are weights. */
 export function modelIdentity(folder: string): unknown {

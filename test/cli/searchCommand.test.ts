@@ -236,6 +236,12 @@ describe('what is refused', () => {
 
   test('nothing was written', () => expect(readdirSync(out)).toEqual([]));
 
+  test('one file for the plan and its report', () => {
+    const { status, stderr } = run(['search', profile.path, ...half, '-o', 'plan', '--report', './plan'], { folder: out });
+    expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining('error MOA7305: -o and --report name one file\n') });
+    expect(readdirSync(out)).toEqual([]);
+  });
+
   test('all that is wrong is said at once', () => {
     const { status, stderr } = run(['search', profile.path, '--sink', '32', '--extend', '2000', '--validate', '2k']);
     expect(status).toBe(2);
@@ -258,7 +264,6 @@ test('an output that cannot be written', () => {
   const own = scratchFolder();
   writeFileSync(join(own, 'file'), '');
   mkdirSync(join(own, 'folder'));
-  const before = readdirSync(own).sort();
   const plan = join(own, 'plan.json');
   const [below, nowhere, onFolder, report] = runMany([
     ['search', profile.path, ...half, '-o', join(own, 'file', 'plan.json')],
@@ -267,7 +272,10 @@ test('an output that cannot be written', () => {
     ['search', profile.path, ...half, '-o', plan, '--report', join(own, 'none', 'report.html')],
   ]);
   expect(below).toMatchObject({ status: 1, stdout: '', stderr: expect.stringMatching(/error MOA5004: cannot write .*file\/plan\.json: part of the path is a file/) });
-  for (const result of [nowhere, onFolder, report]) expect(result).toMatchObject({ status: 1, stdout: '', stderr: expect.stringMatching(/error MOA500\d: cannot write .*(none\/plan\.json|folder|none\/report\.html)/) });
-  expect(readdirSync(own).sort()).toEqual(before);
+  for (const result of [nowhere, onFolder]) expect(result).toMatchObject({ status: 1, stdout: '', stderr: expect.stringMatching(/error MOA500\d: cannot write .*(none\/plan\.json|folder)/) });
   expect(readdirSync(join(own, 'folder'))).toEqual([]);
+  // The plan is not lost with its report.
+  expect(report).toMatchObject({ status: 1, stdout: '', stderr: expect.stringMatching(/^error MOA5001: cannot write .*none\/report\.html: .*; the plan is written: .*\/plan\.json\n/) });
+  expect(readdirSync(own).sort()).toEqual(['file', 'folder', 'plan.json']);
+  expect(readFileSync(plan, 'utf8')).toBe(readFileSync(join(folder, 'default.json'), 'utf8'));
 });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { pythonObstacle, variables } from '../python/support.ts';
 import { syntheticProfile } from '../search/support.ts';
-import { runMany, scratchFolder, type RunResult } from './support.ts';
+import { run, runMany, scratchFolder, type RunResult } from './support.ts';
 
 const root = scratchFolder();
 const [model, data, otherData, log] = ['model', 'data.jsonl', 'other.jsonl', 'calls'].map((name) => join(root, name)) as [string, string, string, string];
@@ -27,6 +27,9 @@ function calls(): string[] {
 
 const answers = (check: string, others: string): string => `if [ "$3" = check ]; then ${check}; fi\n${others}`;
 const passes = `echo '${canned}'; exit 0`;
+/** What a fake Python does for `profile` and for `validate`, with the file to write in `$out`. */
+const stages = (profile: string, validate: string): string =>
+  answers(passes, `out=; for word; do [ "$out" = next ] && out="$word" && break; [ "$word" = --output ] && out=next; done\nif [ "$3" = profile ]; then ${profile}; else ${validate}; fi\nexit 0`);
 const search = (plan: string, python: string, ...more: readonly string[]): string[] => [
   'search', '-o', plan, '--model', model, '--data', data, '--lengths', '128,192', '--density', '0.8@192,0.7@256', '--device', 'cpu', '--python', python, ...more,
 ];
@@ -72,6 +75,12 @@ describe('a Python that is no help', () => {
   });
 });
 
+const made = syntheticProfile({ layers: 2, queryHeads: 4, kvHeads: 2, lengths: [128, 192], seed: 1 });
+const makesProfile = `cp '${made.path}' "$out"`;
+const answersWith = (plans: readonly object[]): string =>
+  `echo '${JSON.stringify({ format: 'moa-validation', version: 1, length: 256, samples: 1, answerTokens: 1, dense: { loss: 1, accuracy: 1 }, plans })}' > "$out"`;
+const answersOne = answersWith([{ id: '0', loss: 1, accuracy: 1 }]);
+
 describe('a stage that fails', () => {
   test.each([
     ['with 1', 'echo "what went wrong" >&2; exit 1', 1, 'exit code 1'],
@@ -89,10 +98,7 @@ describe('a stage that fails', () => {
 
   test('an answer of a validation that is none is not taken, now or later', () => {
     const out = join(scratchFolder(), 'plan.json');
-    // Its own profile, and an answer without plans.
-    const profile = syntheticProfile({ layers: 2, queryHeads: 4, kvHeads: 2, lengths: [128, 192], seed: 1 }).path;
-    const script = (text: string): string => `out=; for word; do [ "$out" = next ] && out="$word" && break; [ "$word" = --output ] && out=next; done\n[ "$3" = profile ] && cp '${profile}' "$out"\n[ "$3" = validate ] && echo '${text}' > "$out"\nexit 0`;
-    const python = fakePython('liar', answers(passes, script('{"format": "moa-validation", "version": 1, "length": 256, "samples": 1, "answerTokens": 1, "dense": {"loss": 1, "accuracy": 1}, "plans": []}')));
+    const python = fakePython('liar', stages(makesProfile, answersWith([])));
     for (const expected of [['check', 'profile', 'validate'], ['check', 'validate']]) {
       const { status, stdout, stderr } = one(search(out, python, '--validate', '256'));
       expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
@@ -100,6 +106,29 @@ describe('a stage that fails', () => {
       expect(calls()).toEqual(expected);
       expect(existsSync(out)).toBe(false);
     }
+  });
+
+  test('a search that is killed when Python has just written its result goes on behind it', () => {
+    const folder = scratchFolder();
+    const [plan, unbroken] = ['plan.json', 'unbroken.json'].map((name) => join(folder, name)) as [string, string];
+    const validated = ['--validate', '256', '--plans', '1'];
+    const dies = fakePython('dies', stages(`${makesProfile}; kill -9 $PPID`, `${answersOne}; kill -9 $PPID`));
+    for (const expected of [['check', 'profile'], ['check', 'validate']]) {
+      expect(run(search(plan, dies, ...validated))).toMatchObject({ status: null, stdout: '' });
+      expect(calls()).toEqual(expected);
+      expect(readdirSync(folder)).toEqual(['plan.json.search']);
+    }
+    const good = fakePython('good to the end', stages(makesProfile, answersOne));
+    expect(one(search(plan, good, ...validated))).toMatchObject({ status: 0 });
+    expect(calls()).toEqual(['check']);
+    expect(one(search(unbroken, good, ...validated))).toMatchObject({ status: 0 });
+    expect(calls()).toEqual(['check', 'profile', 'validate']);
+    expect(readFileSync(plan, 'utf8')).toBe(readFileSync(unbroken, 'utf8'));
+    // What was made for other options, or by nobody knows whom, is still refused.
+    expect(one(search(plan, good, '--samples', '1'))).toMatchObject({ status: 2, stderr: expect.stringContaining('error MOA7309: ') });
+    rmSync(join(`${plan}.search`, 'profile.safetensors.key'));
+    expect(one(search(plan, good, ...validated))).toMatchObject({ status: 2, stderr: expect.stringContaining('error MOA7309: ') });
+    expect(calls()).toEqual(['check', 'check']);
   });
 
   test('inputs that are not there are said before Python is asked', () => {
@@ -136,7 +165,7 @@ LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(sys.argv[1])
 for seed, path in enumerate(sys.argv[2:]):
     torch.manual_seed(seed)
     with open(path, "w") as file:
-        for length in (128, 100, 192, 160, 256, 250, 300):
+        for length in (128, 100, 192, 160, 256, 250, 260):
             tokens = torch.randint(3, 50, (length,)).tolist()
             file.write(json.dumps({"input_ids": tokens, "labels": [-100] * (length - 12) + tokens[-12:]}) + "\\n")
 print(sys.executable)
@@ -167,7 +196,7 @@ print(sys.executable)
     const losses = evidence.plans.map(({ validation }) => validation.loss);
     expect(evidence.chosen).toBe(losses.indexOf(Math.min(...losses)));
     expect(evidence.reason).toBe(`lowest loss at 256 tokens, of ${losses.length} plans along the front`);
-    expect(evidence.validation).toMatchObject({ length: 256, samples: 6, answerTokens: 72 });
+    expect(evidence.validation).toMatchObject({ length: 256, samples: 2, answerTokens: 20 });
     // An untrained model knows nothing: about ln 50, or worse.
     for (const loss of [...losses, evidence.validation.dense.loss]) expect(loss).toBeGreaterThan(2);
     expect(losses.some((loss) => loss !== evidence.validation.dense.loss)).toBe(true);
@@ -193,7 +222,7 @@ print(sys.executable)
     expect(again.status, again.stderr).toBe(0);
     expect(calls()).toEqual(['check']);
     expect(readFileSync(plan, 'utf8')).toBe(before);
-    expect(again.stdout).toMatch(/\n\ndense: loss \d\.\d{5}, accuracy \d+\.\d % at 256, 6 samples\n.*plan\.json: plan \d; .*report\.html: the report\n$/);
+    expect(again.stdout).toMatch(/\n\ndense: loss \d\.\d{5}, accuracy \d+\.\d % at 256, 2 samples\n.*plan\.json: plan \d; .*report\.html: the report\n$/);
   });
 
   test('other plans are validated anew, of the profile that is there', () => {
@@ -206,6 +235,13 @@ print(sys.executable)
     expect(one(search(plan, fails, ...validated)).status).toBe(1);
     expect(calls()).toEqual(['check', 'validate']);
     expect(readFileSync(plan, 'utf8')).toBe(before);
+  });
+
+  test('plans are not validated at a length that no sample has', () => {
+    const long = one(search(join(folder, 'long.json'), quick, '--work', work, '--validate', '320', '--plans', '1', '-q'));
+    expect(long).toMatchObject({ status: 2, stdout: '', stderr: expect.stringMatching(/^error MOA7403: no sample of .*\/data\.jsonl has 320 tokens, .*; the longest has 260\n/) });
+    expect(calls()).toEqual(['check', 'validate']);
+    expect(existsSync(join(folder, 'long.json'))).toBe(false);
   });
 
   test('what was made of other inputs is not used, and not replaced', () => {
@@ -253,6 +289,6 @@ print(sys.executable)
     expect(one(args)).toEqual({ status: 0, stdout: '', stderr: '' });
     expect(calls()).toEqual(['check', 'validate']);
     const { evidence } = JSON.parse(readFileSync(own, 'utf8')) as { evidence: Evidence };
-    expect([evidence.plans.length, evidence.validation.samples]).toEqual([1, 6]);
+    expect([evidence.plans.length, evidence.validation.samples]).toEqual([1, 2]);
   });
 });

@@ -1,20 +1,13 @@
 /** Seeded random numbers: a case is a pure function of its seed. */
+import { randomOf } from '../random.ts';
 
-/** Numbers from 0 to 1 (mulberry32). */
 export class Random {
-  #state: number;
+  /** Numbers in [0, 1). */
+  readonly next: () => number;
   #spare: number | undefined;
 
   constructor(seed: number) {
-    this.#state = (seed ^ 0x9e3779b9) >>> 0;
-  }
-
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let t = this.#state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+    this.next = randomOf(seed ^ 0x9e3779b9);
   }
 
   /** An integer from 0 to `count - 1`. */

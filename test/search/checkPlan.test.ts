@@ -13,8 +13,9 @@ import { readCertificate } from '../../src/search/check/readCertificate.ts';
 import { spanAt } from '../../src/search/check/spanAt.ts';
 import { DiagnosticList } from '../../src/util/diagnostics.ts';
 import { runMany } from '../cli/support.ts';
+import { randomOf } from '../random.ts';
 import { Instance, type InstanceOptions, type TestConstraint, type TestPlan } from './instance.ts';
-import { randomOf, said, scratchBytes, scratchFolder, syntheticProfile } from './support.ts';
+import { said, scratchBytes, scratchFolder, syntheticProfile } from './support.ts';
 
 const shape = { layers: 2, queryHeads: 4, kvHeads: 2 };
 const profiled = [256, 512];

@@ -4,7 +4,7 @@ import { lossOf, solveFront, solveWeighted, type Front, type FrontPoint } from '
 import { problemOf, type Instance } from '../../src/search/instance.ts';
 import type { Constraint, Objective, SearchRequest } from '../../src/search/request.ts';
 import type { Problem } from '../../src/search/solve/problem.ts';
-import { randomOf } from './support.ts';
+import { randomOf } from '../random.ts';
 import { bruteForce, choicesOf, given, sums, visitAssignments, withRoom, type LayerChoice } from './tinyProblems.ts';
 
 /** That of the points along a front. */

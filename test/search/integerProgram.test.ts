@@ -4,7 +4,7 @@ import { solveDual } from '../../src/search/solve/dual.ts';
 import { integerProgram, type IntegerProgram } from '../../src/search/solve/integerProgram.ts';
 import type { Problem } from '../../src/search/solve/problem.ts';
 import { reduceProblem, type ReducedSet } from '../../src/search/solve/reduce.ts';
-import { randomOf } from './support.ts';
+import { randomOf } from '../random.ts';
 import { arbitraryProblem, close, given, sums } from './tinyProblems.ts';
 
 interface Sample {

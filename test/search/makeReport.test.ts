@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { inspectPlan } from '../../src/inspect.ts';
-import { readPlan } from '../../src/compile.ts';
 import { printRule, spanOf } from '../../src/ir/affine.ts';
+import { readPlan } from '../../src/plan/readPlan.ts';
 import { densityAt, describeConstraint, figuresOf, makeReport, type Found } from '../../src/search/makeReport.ts';
 import { rulesOf } from '../../src/search/planFile.ts';
 import { renderReport } from '../../src/search/report/renderReport.ts';

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { MasterProgram, type MasterSolution } from '../../src/search/solve/masterProgram.ts';
 import type { Problem } from '../../src/search/solve/problem.ts';
+import { randomOf } from '../random.ts';
 import { LinearProgram } from './highs.ts';
-import { randomOf } from './support.ts';
 import { arbitraryProblem, choicesOf, given, type LayerChoice } from './tinyProblems.ts';
 
 const problems = arbitraryProblem({ layers: 4, heads: 3, candidates: 4 });

@@ -1,7 +1,7 @@
-import { appendFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readdirSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { openSafetensors, visitFloats } from '../../src/search/profile/safetensors.ts';
+import { visitFloats, withSafetensors } from '../../src/search/profile/safetensors.ts';
 import { readSafetensorsHeader } from '../../src/search/profile/safetensorsHeader.ts';
 import { DiagnosticError, DiagnosticList } from '../../src/util/diagnostics.ts';
 import { safetensorsBytes, said, scratchBytes, scratchFolder, withHeader } from './support.ts';
@@ -16,26 +16,25 @@ const two = safetensorsBytes(
 
 async function open(bytes: Uint8Array): Promise<{ problems: string[]; names: string[] | undefined }> {
   const diagnostics = new DiagnosticList();
-  const source = await openSafetensors(scratchBytes(bytes), diagnostics);
-  await source?.close();
-  return { problems: said(diagnostics), names: source?.tensors.map(({ name }) => name) };
+  const names = await withSafetensors(scratchBytes(bytes), diagnostics, async ({ tensors }) => tensors.map(({ name }) => name));
+  return { problems: said(diagnostics), names };
 }
 
 test('a file of two tensors', async () => {
   const diagnostics = new DiagnosticList();
-  const source = (await openSafetensors(scratchBytes(two), diagnostics))!;
-  expect(said(diagnostics)).toEqual([]);
-  expect([...source.metadata]).toEqual([['format', 'x']]);
   const start = 8 + Number(two.readBigUInt64LE());
-  expect(source.tensors).toEqual([
-    { name: 'a', dtype: 'F32', shape: [2, 3], offset: start, bytes: 24 },
-    { name: 'b', dtype: 'F32', shape: [], offset: start + 24, bytes: 4 },
-  ]);
   const parts: number[][] = [];
-  const read: Uint8Array[] = [source.head];
-  for (const tensor of source.tensors) await visitFloats(source, tensor, tensor.bytes === 4 ? 1 : 3, (values, index) => (parts[parts.length] = [index, ...values]), (bytes) => read.push(bytes.slice()));
-  await source.checkUnchanged();
-  await source.close();
+  const read: Uint8Array[] = [];
+  const metadata = await withSafetensors(scratchBytes(two), diagnostics, async (source) => {
+    expect(source.tensors).toEqual([
+      { name: 'a', dtype: 'F32', shape: [2, 3], offset: start, bytes: 24 },
+      { name: 'b', dtype: 'F32', shape: [], offset: start + 24, bytes: 4 },
+    ]);
+    read.push(source.head);
+    for (const tensor of source.tensors) await visitFloats(source, tensor, tensor.bytes === 4 ? 1 : 3, (values, index) => (parts[parts.length] = [index, ...values]), (bytes) => read.push(bytes.slice()));
+    return [...source.metadata];
+  });
+  expect([said(diagnostics), metadata]).toEqual([[], [['format', 'x']]]);
   expect(parts).toEqual([[0, 1, 2, 3], [1, 4, 5, 6], [0, 7]]);
   expect(Buffer.concat(read).equals(two)).toBe(true);
 });
@@ -100,27 +99,40 @@ describe('what is wrong is said', () => {
 
   test('no file, and a folder', async () => {
     const diagnostics = new DiagnosticList();
-    expect(await openSafetensors('/no/such/file', diagnostics)).toBeUndefined();
-    expect(await openSafetensors(scratchFolder(), diagnostics)).toBeUndefined();
-    expect(await openSafetensors('a\0b', diagnostics)).toBeUndefined();
+    expect(await withSafetensors('/no/such/file', diagnostics, async () => 'read')).toBeUndefined();
+    expect(await withSafetensors(scratchFolder(), diagnostics, async () => 'read')).toBeUndefined();
+    expect(await withSafetensors('a\0b', diagnostics, async () => 'read')).toBeUndefined();
     expect(diagnostics.toArray().map(({ code }) => code)).toEqual(['MOA1001', 'MOA1003', 'MOA1005']);
   });
 });
 
 test('a file that changes while it is read', async () => {
   for (const change of [(path: string) => truncateSync(path, 100), (path: string) => appendFileSync(path, 'x'), (path: string) => writeFileSync(path, Buffer.alloc(two.byteLength))]) {
-    const path = scratchBytes(two);
-    const source = (await openSafetensors(path, new DiagnosticList()))!;
-    change(path);
-    const end = source.tensors[1]!;
-    const read = async (): Promise<void> => {
-      await source.read(end.offset, new Uint8Array(end.bytes));
-      await source.checkUnchanged();
-    };
-    await expect(read()).rejects.toThrow(DiagnosticError);
-    await expect(read()).rejects.toThrow('MOA7104');
-    await source.close();
+    for (const reads of [true, false]) {
+      const path = scratchBytes(two);
+      const diagnostics = new DiagnosticList();
+      const result = await withSafetensors(path, diagnostics, async (source) => {
+        change(path);
+        const end = source.tensors[1]!;
+        if (reads) await source.read(end.offset, new Uint8Array(end.bytes));
+        return 'read';
+      });
+      expect([result, said(diagnostics)]).toEqual([undefined, ['MOA7104: the file changed while it was read']]);
+    }
   }
+});
+
+test('what the reader throws: a diagnostic is reported, all else passed on; the file is closed', async ({ skip }) => {
+  const path = scratchBytes(two);
+  const failing = (error: Error): Promise<unknown> =>
+    withSafetensors(path, new DiagnosticList(), async () => {
+      throw error;
+    });
+  await expect(failing(new Error('a bug'))).rejects.toThrow('a bug');
+  expect(await failing(new DiagnosticError([], 2))).toBeUndefined();
+  if (!existsSync('/proc/self/fd')) return skip('open files are not listed here');
+  const left = readdirSync('/proc/self/fd').filter((name) => statSync(`/proc/self/fd/${name}`, { throwIfNoEntry: false })?.ino === statSync(path).ino);
+  expect(left).toEqual([]);
 });
 
 describe('never throws, whatever the bytes', () => {

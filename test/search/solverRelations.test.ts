@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { indexOf, type Problem } from '../../src/search/solve/problem.ts';
 import { DEFAULT_EXACT, solve, type SolveResult } from '../../src/search/solve/solve.ts';
-import { randomOf } from './support.ts';
+import { randomOf } from '../random.ts';
 import { arbitraryShape, close, given, problemOfShape, type ProblemShape } from './tinyProblems.ts';
 
 const exactly = async (problem: Problem): Promise<SolveResult> => solve(problem, { gap: 0, exact: DEFAULT_EXACT });

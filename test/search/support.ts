@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DiagnosticList } from '../../src/util/diagnostics.ts';
+import { randomOf } from '../random.ts';
 import { scratchFolder } from '../toolchain/helpers.ts';
 
 export { scratchFolder } from '../toolchain/helpers.ts';
@@ -104,17 +105,6 @@ export function syntheticProfile({ layers, queryHeads, kvHeads, lengths, seed, h
     return tensors[lengths.indexOf(length)]!.values[(((layer * queryHeads + queryHead) * 2 + part) * pages + query) * pages + key]!;
   };
   return { path: scratchBytes(bytes), bytes, sha256: createHash('sha256').update(bytes).digest('hex'), tensors, metadata, block };
-}
-
-/** Numbers from 0 to 1, always the same for a seed (mulberry32). */
-export function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 /** `MOA7102: message`, without the file. */

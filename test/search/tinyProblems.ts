@@ -1,7 +1,7 @@
 /** Random problems for the solver, small enough to try every assignment. */
 import fc from 'fast-check';
 import { indexOf, type Assignment, type Problem, type Resource } from '../../src/search/solve/problem.ts';
-import { randomOf } from './support.ts';
+import { randomOf } from '../random.ts';
 
 /** `MOA_PROPERTY_RUNS=10` runs ten times as many cases. */
 const scale = Number(process.env['MOA_PROPERTY_RUNS'] ?? 1);

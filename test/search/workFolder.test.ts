@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, readdirSync, utimesSync, writeFileSync } from 
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { hashOfFile, isDone, keyOf, makeFolder, markDone, modelIdentity, writeWhole } from '../../src/search/workFolder.ts';
+import { hashOfFile, isDone, keyOf, makeFolder, modelIdentity, removeKey, writeKey, writeWhole } from '../../src/search/workFolder.ts';
 import { codesOf, diagnosticsOf, scratchFolder, smallFileSystem } from '../toolchain/helpers.ts';
 
 test('a key depends on every fact, and not on the order of keys', () => {
@@ -17,12 +17,15 @@ test('a result is done when it is there with its key', () => {
   const result = join(scratchFolder(), 'result');
   const [key, other] = [keyOf(1), keyOf(2)];
   expect(isDone(result, key)).toBe(false);
-  markDone(result, key);
+  writeKey(result, key);
   expect(isDone(result, key)).toBe(false);
   writeFileSync(result, '');
   expect([isDone(result, key), isDone(result, other)]).toEqual([true, false]);
-  markDone(result, other);
+  writeKey(result, other);
   expect([isDone(result, key), isDone(result, other)]).toEqual([false, true]);
+  removeKey(result);
+  removeKey(result);
+  expect([isDone(result, key), isDone(result, other)]).toEqual([false, false]);
 });
 
 describe('a file is written whole or not at all', () => {

@@ -31,14 +31,16 @@ interface Import {
   readonly to: string;
 }
 
-/** What a file imports: `import`, `export from`, `import()`, and `import('...')` types. */
-function namesImportedBy({ tree }: SourceTree): string[] {
+/** What a file imports: `import`, `export from`, `import()`, and `import('...')` types. With `atStart`, only what is loaded with it. */
+function namesImportedBy({ tree }: SourceTree, atStart = false): string[] {
   const found: string[] = [];
   const add = (node: ts.Node | undefined): void => {
     if (node !== undefined && ts.isStringLiteral(node)) found.push(node.text);
   };
   for (const node of nodesOf(tree)) {
-    if (ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) add(node.moduleSpecifier);
+    const typeOnly = (ts.isImportDeclaration(node) && node.importClause?.isTypeOnly === true) || (ts.isExportDeclaration(node) && node.isTypeOnly);
+    if (ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) add(atStart && typeOnly ? undefined : node.moduleSpecifier);
+    else if (atStart) continue;
     else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) add(node.arguments[0]);
     else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) add(node.argument.literal);
   }
@@ -96,6 +98,19 @@ describe('runtime', () => {
     const packages = sources.filter(({ path }) => reached.has(path)).flatMap((file) => namesImportedBy(file).filter((name) => !/^(\.|node:)/.test(name)).map((name) => `${file.path} -> ${name}`));
     expect(packages).toEqual([]);
   });
+});
+
+test('the code generator is loaded by the command that compiles alone', () => {
+  const loadedWith = (...entries: readonly string[]): ReadonlySet<string> => {
+    const loaded = new Set(entries);
+    for (const path of loaded) {
+      const file = sources.find((source) => source.path === path);
+      if (file !== undefined) for (const name of namesImportedBy(file, true)) loaded.add(name.startsWith('.') ? join(dirname(path), name) : name);
+    }
+    return loaded;
+  };
+  expect(loadedWith('src/cli/compileCommand.ts')).toContain('ts-morph');
+  expect(loadedWith('src/cli/main.ts', 'src/cli/inspectCommand.ts', 'src/cli/searchCommand.ts', 'src/cli/checkPlanCommand.ts')).not.toContain('ts-morph');
 });
 
 test('files do not import each other in a circle', () => {

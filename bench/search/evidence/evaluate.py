@@ -32,10 +32,7 @@ from transformers import LlamaForCausalLM
 from task import Batch, Retrieval, Vocabulary, lengths_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "python"))
-try:
-    from moa_compile.masked import masked_attention
-except ImportError:
-    from masked_standin import masked_attention
+from moa_compile.masked import masked_attention
 
 PAGE = 64
 BIN = 64

@@ -15,7 +15,6 @@ from transformers import LlamaForCausalLM
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import evaluate
-import masked_standin
 import table
 import train
 from task import ASK, FIRST_KEY, RECORD, SLOT, Retrieval, Vocabulary, filler_table, spread_evenly, write_jsonl
@@ -188,20 +187,16 @@ def explicit_logits(model: LlamaForCausalLM, tokens: torch.Tensor, windows: list
 
 class MaskTest(unittest.TestCase):
     windows = [[1, 20, 64, 7], [33, 2, 90, 16]]
-    implementations = {"stand-in": masked_standin.masked_attention, "in use": evaluate.masked_attention}
 
     def test_masks_are_those_written_out(self) -> None:
         model, tokens = tiny_model(), Retrieval(SMALL, seed=2).batch(2, 96).tokens
-        block, masked_standin.QUERY_BLOCK = masked_standin.QUERY_BLOCK, 32
-        self.addCleanup(setattr, masked_standin, "QUERY_BLOCK", block)
         with torch.no_grad():
             dense = model(input_ids=tokens, use_cache=False).logits
         for sink in (1, 8):
             expected = explicit_logits(model, tokens, self.windows, sink)
             self.assertGreater((expected - dense).abs().max().item(), 0.1)
-            for name, masked_attention in self.implementations.items():
-                with self.subTest(name, sink=sink), torch.no_grad(), masked_attention(model, self.windows, sink):
-                    torch.testing.assert_close(model(input_ids=tokens, use_cache=False).logits, expected, atol=1e-4, rtol=1e-4)
+            with self.subTest(sink=sink), evaluate.masked_attention(model, self.windows, sink):
+                torch.testing.assert_close(model(input_ids=tokens, use_cache=False).logits, expected, atol=1e-4, rtol=1e-4)
         with torch.no_grad():
             torch.testing.assert_close(model(input_ids=tokens, use_cache=False).logits, dense, atol=0, rtol=0)
 
@@ -211,10 +206,9 @@ class MaskTest(unittest.TestCase):
         tokens = Retrieval(SMALL, seed=3).batch(1, 64).tokens
         changed = tokens.clone()
         changed[0, 20] = (changed[0, 20] + 1) % SMALL.size
-        for masked_attention in self.implementations.values():
-            with torch.no_grad(), masked_attention(model, [[10, 10, 10, 10]], 4):
-                moved = (model(input_ids=tokens).logits - model(input_ids=changed).logits).abs().amax(2)[0] > 0
-            self.assertEqual(moved.nonzero().flatten().tolist(), list(range(20, 30)))
+        with evaluate.masked_attention(model, [[10, 10, 10, 10]], 4):
+            moved = (model(input_ids=tokens).logits - model(input_ids=changed).logits).abs().amax(2)[0] > 0
+        self.assertEqual(moved.nonzero().flatten().tolist(), list(range(20, 30)))
 
 
 class EvaluateTest(unittest.TestCase):

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { DiagnosticList } from '../../util/diagnostics.ts';
-import { openSafetensors, readFailure, visitFloats } from '../profile/safetensors.ts';
+import { visitFloats, withSafetensors } from '../profile/safetensors.ts';
 
 /** Loss of a head for windows of 0, 1, .. N/64 pages. */
 export type LossCurve = Float64Array;
@@ -28,9 +28,7 @@ export interface ExpectedProfile {
 
 /** Reads the profile at `path` as that of a certificate. Undefined when the file cannot be read at all. */
 export async function readHeadLosses(path: string, expected: ExpectedProfile, diagnostics: DiagnosticList): Promise<ProfileLosses | undefined> {
-  const source = await openSafetensors(path, diagnostics);
-  if (source === undefined) return undefined;
-  try {
+  return withSafetensors(path, diagnostics, async (source) => {
     const hash = createHash('sha256').update(source.head);
     const curves = new Map<number, LossCurve[]>();
     const problems: string[] = [];
@@ -54,17 +52,9 @@ export async function readHeadLosses(path: string, expected: ExpectedProfile, di
       else await hashBytes(source.read, tensor, (bytes) => hash.update(bytes));
       if (length !== undefined) curves.set(length, heads);
     }
-    await source.checkUnchanged();
     const sha256 = hash.digest('hex');
     return problems[0] === undefined ? { sha256, curves } : { sha256, curves, problem: problems[0] };
-  } catch (error) {
-    const found = readFailure(error, path);
-    if (found === undefined) throw error;
-    found.forEach((diagnostic) => diagnostics.add(diagnostic));
-    return undefined;
-  } finally {
-    await source.close();
-  }
+  });
 }
 
 async function hashBytes(read: (position: number, target: Uint8Array) => Promise<void>, { offset, bytes }: { offset: number; bytes: number }, update: (part: Uint8Array) => void): Promise<void> {

@@ -5,7 +5,7 @@ import { quote } from '../../util/quote.ts';
 import { InfluenceCheck } from './influenceCheck.ts';
 import { PAGE, type Profile, type ProfileDescription } from './profile.ts';
 import { readDescription } from './readDescription.ts';
-import { changed, openSafetensors, readFailure, sameState, visitFloats, type FileState, type Safetensors } from './safetensors.ts';
+import { changed, sameState, visitFloats, withSafetensors, type FileState, type Safetensors } from './safetensors.ts';
 import type { TensorInfo } from './safetensorsHeader.ts';
 import { addTails } from './tails.ts';
 
@@ -21,24 +21,14 @@ export interface ReadProfileOptions {
 export async function readProfile(path: string, diagnostics: DiagnosticList, { sinkPages = [1] }: ReadProfileOptions = {}): Promise<Profile | undefined> {
   invariant(sinkPages.every((pages) => Number.isInteger(pages) && pages >= 0), 'readProfile: sinkPages are whole numbers');
   const before = diagnostics.errorCount;
-  const source = await openSafetensors(path, diagnostics);
-  if (source === undefined) return undefined;
-  try {
+  const profile = await withSafetensors(path, diagnostics, async (source) => {
     const description = readDescription(source.metadata, path, diagnostics);
     const tensors = description && tensorsOf(source, description, diagnostics);
     if (description === undefined || tensors === undefined) return undefined;
     const { sha256, tails } = await readValues(source, description, tensors, sinkPages, diagnostics);
-    await source.checkUnchanged();
-    if (diagnostics.errorCount > before) return undefined;
     return makeProfile(description, { file: path, state: source.state, tensors, sha256, sinkPages, tails });
-  } catch (error) {
-    const found = readFailure(error, path);
-    if (found === undefined) throw error;
-    found.forEach((diagnostic) => diagnostics.add(diagnostic));
-    return undefined;
-  } finally {
-    await source.close();
-  }
+  });
+  return diagnostics.errorCount > before ? undefined : profile;
 }
 
 /** The tensor of each length; undefined where one is missing, unknown, or of another type or shape, all of which are reported. */
@@ -128,13 +118,9 @@ function makeProfile(description: ProfileDescription, { file, state, tensors, sh
 
 async function readAgain(file: string, state: FileState, read: (source: Safetensors) => Promise<void>): Promise<void> {
   const diagnostics = new DiagnosticList();
-  const source = await openSafetensors(file, diagnostics);
-  if (source === undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
-  try {
+  await withSafetensors(file, diagnostics, async (source) => {
     if (!sameState(source.state, state)) throw changed(file);
     await read(source);
-    await source.checkUnchanged();
-  } finally {
-    await source.close();
-  }
+  });
+  if (diagnostics.hasErrors) throw new DiagnosticError(diagnostics.toArray(), 2);
 }

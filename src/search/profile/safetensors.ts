@@ -12,7 +12,7 @@ export interface FileState {
   readonly modified: bigint;
 }
 
-/** An open safetensors file, read by position. `close` it. Reads throw a `DiagnosticError` when the file is no longer what it was. */
+/** An open safetensors file, read by position. Reads throw a `DiagnosticError` when the file is no longer what it was. */
 export interface Safetensors extends SafetensorsHeader {
   readonly file: string;
   /** All bytes before the first tensor. */
@@ -20,34 +20,34 @@ export interface Safetensors extends SafetensorsHeader {
   readonly state: FileState;
   /** Fills `target` with the bytes from `position` of the file on. */
   readonly read: (position: number, target: Uint8Array) => Promise<void>;
-  /** Whether the file has been left alone since it was opened; throws if not. */
-  readonly checkUnchanged: () => Promise<void>;
-  readonly close: () => Promise<void>;
 }
 
 /**
- * Opens the safetensors file at `path` and reads its header. Undefined when an error was reported: it cannot be read (MOA10xx), or is not
- * what the format asks for (MOA71xx).
+ * Opens the safetensors file at `path`, reads its header, and gives what `read` makes of it; the file is closed then. Undefined when an error was reported: it cannot
+ * be read (MOA10xx), is not what the format asks for (MOA71xx), or changed meanwhile (MOA7104); also what `read` throws as a `DiagnosticError`.
  */
-export async function openSafetensors(path: string, diagnostics: DiagnosticList): Promise<Safetensors | undefined> {
+export async function withSafetensors<Result>(path: string, diagnostics: DiagnosticList, read: (source: Safetensors) => Promise<Result>): Promise<Result | undefined> {
   let handle: FileHandle | undefined;
-  let result: Safetensors | undefined;
   try {
     // Without O_NONBLOCK, opening a named pipe would wait for its writer.
     handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    result = await readOpened(handle, path, diagnostics);
+    const source = await readOpened(handle, path, diagnostics);
+    if (source === undefined) return undefined;
+    const result = await read(source);
+    if (!sameState(source.state, await stateOf(handle))) throw changed(path);
+    return result;
   } catch (error) {
     const found = readFailure(error, path);
     if (found === undefined) throw error;
     found.forEach((diagnostic) => diagnostics.add(diagnostic));
+    return undefined;
   } finally {
-    if (result === undefined) await handle?.close();
+    await handle?.close();
   }
-  return result;
 }
 
 /** The diagnostics of an error that reading a file may throw; undefined for all others. */
-export function readFailure(error: unknown, file: string): readonly Diagnostic[] | undefined {
+function readFailure(error: unknown, file: string): readonly Diagnostic[] | undefined {
   if (error instanceof DiagnosticError) return error.diagnostics;
   if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined;
   const [code, message, help] = readProblem(error.code);
@@ -74,11 +74,7 @@ async function readOpened(handle: FileHandle, file: string, diagnostics: Diagnos
   const head = new Uint8Array(headBytes);
   await read(0, head);
   const header = readSafetensorsHeader(head.subarray(LENGTH_BYTES), file, size, diagnostics);
-  if (header === undefined) return undefined;
-  const checkUnchanged = async (): Promise<void> => {
-    if (!sameState(state, await stateOf(handle))) throw changed(file);
-  };
-  return { ...header, file, head, state, read, checkUnchanged, close: () => handle.close() };
+  return header && { ...header, file, head, state, read };
 }
 
 async function readFully(handle: FileHandle, file: string, position: number, target: Uint8Array): Promise<void> {

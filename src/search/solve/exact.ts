@@ -1,6 +1,6 @@
 /**
  * From a good assignment and a bound to (nearly) the best one: what reduced costs leave is solved as a mixed-integer program by HiGHS, in a worker. A worker that
- * fails, or is given up, is discarded with all it knows.
+ * fails is discarded with all it knows.
  */
 import { Worker } from 'node:worker_threads';
 import type { HighsAnswer, HighsTask } from './highsWorker.ts';
@@ -14,8 +14,6 @@ export interface ExactOptions {
   readonly gap: number;
   /** Nodes of the search tree of one program; results depend on it, but not on the machine. */
   readonly maxNodes: number;
-  /** For all programs together; Infinity for none. A run that meets it may not repeat. */
-  readonly seconds: number;
   /** Sets and changes that a program may have. */
   readonly maxChanges: number;
 }
@@ -25,29 +23,21 @@ export interface ExactResult {
   readonly bound: number;
   /** Whether no assignment holds the limits: proven. */
   readonly infeasible: boolean;
-  /** Whether a limit on time ended a program. */
-  readonly cutShort: boolean;
   /** Why HiGHS gave no answer, when it failed: the rest holds all the same. */
   readonly failure?: string;
 }
 
 /** @param bound that of `multipliers` */
 export async function solveExactly(problem: Problem, multipliers: Float64Array, bound: number, start: Incumbent | undefined, options: ExactOptions): Promise<ExactResult> {
-  const deadline = performance.now() + options.seconds * 1000;
   let incumbent = start;
   let proven = bound;
-  let cutShort = false;
   let failure: string | undefined;
   for (const margin of marginsOf(bound, start)) {
     if (incumbent !== undefined && gapOf(incumbent.value, proven) <= options.gap) break;
-    const seconds = (deadline - performance.now()) / 1000;
-    const reduced = seconds <= 0 ? undefined : reduceProblem(problem, multipliers, margin, options.maxChanges);
-    if (reduced === undefined) {
-      cutShort ||= seconds <= 0;
-      break;
-    }
+    const reduced = reduceProblem(problem, multipliers, margin, options.maxChanges);
+    if (reduced === undefined) break;
     const { program, read } = integerProgram(problem, reduced);
-    const answer = await runHighs({ program, relativeGap: options.gap / 2, maxNodes: options.maxNodes, seconds });
+    const answer = await runHighs({ program, relativeGap: options.gap / 2, maxNodes: options.maxNodes });
     if ('failure' in answer) {
       ({ failure } = answer);
       break;
@@ -57,14 +47,13 @@ export async function solveExactly(problem: Problem, multipliers: Float64Array, 
       const { value } = totalsOf(problem, assignment);
       if (isFeasible(problem, assignment) && (incumbent === undefined || value < incumbent.value)) incumbent = { assignment, value };
     }
-    if (answer.status === 'infeasible' && margin === Infinity && incumbent === undefined) return { incumbent, bound: proven, infeasible: true, cutShort };
+    if (answer.status === 'infeasible' && margin === Infinity && incumbent === undefined) return { incumbent, bound: proven, infeasible: true };
     // What the program leaves out is no better than bound + margin; what it holds is no better than its own bound.
     const inside = answer.status === 'infeasible' ? Infinity : answer.bound * program.unit;
     if (!Number.isNaN(inside)) proven = Math.max(proven, Math.min(bound + margin, inside, incumbent?.value ?? Infinity));
-    if (answer.status === 'limit' && performance.now() >= deadline) cutShort = true;
     if (answer.status === 'limit' && incumbent !== undefined) break;
   }
-  return { incumbent, bound: proven, infeasible: false, cutShort, ...(failure === undefined ? {} : { failure }) };
+  return { incumbent, bound: proven, infeasible: false, ...(failure === undefined ? {} : { failure }) };
 }
 
 /** The proven gap, as a part of the value; 0 for values of 0. */

@@ -8,8 +8,6 @@ export interface HighsTask {
   readonly program: IntegerProgram;
   readonly relativeGap: number;
   readonly maxNodes: number;
-  /** Infinity for none: with a limit on time, two runs may differ. */
-  readonly seconds: number;
 }
 
 export interface HighsAnswer {
@@ -23,7 +21,7 @@ export interface HighsAnswer {
 
 // The package's types describe its CommonJS face.
 const loadHighs = createRequire(import.meta.url)('highs') as unknown as typeof highsPackage.default;
-const { program, relativeGap, maxNodes, seconds } = workerData as HighsTask;
+const { program, relativeGap, maxNodes } = workerData as HighsTask;
 const highs = await loadHighs();
 using model = highs.createModel({
   numCols: program.columns,
@@ -38,7 +36,6 @@ using model = highs.createModel({
   matrix: { format: 'csc', numRows: program.rows, numCols: program.columns, starts: program.starts, indices: program.indices, values: program.values },
 });
 model.options.set({ output_flag: false, random_seed: 1, mip_rel_gap: relativeGap, mip_abs_gap: 0, mip_max_nodes: maxNodes, mip_feasibility_tolerance: 1e-9, primal_feasibility_tolerance: 1e-9 });
-if (seconds !== Infinity) model.options.set('time_limit', seconds);
 model.run();
 
 const { modelStatus } = highs.constants;

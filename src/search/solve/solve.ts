@@ -22,8 +22,6 @@ export type SolveResult =
       /** The better bound of branch and bound, or the same. */
       readonly bound: number;
       readonly gap: number;
-      /** Whether a limit on time ended the search for a better one. */
-      readonly cutShort: boolean;
       /** Why the exact step gave no answer, when it failed. */
       readonly failure?: string;
       readonly next: WarmStart;
@@ -31,7 +29,7 @@ export type SolveResult =
   /** No assignment holds the limits; `proven` unless the search for one was given up. */
   | { readonly kind: 'infeasible'; readonly proven: boolean; readonly failure?: string };
 
-export const DEFAULT_EXACT: Omit<ExactOptions, 'gap'> = { maxNodes: 5000, seconds: Infinity, maxChanges: 20_000 };
+export const DEFAULT_EXACT: Omit<ExactOptions, 'gap'> = { maxNodes: 5000, maxChanges: 20_000 };
 
 export async function solve(problem: Problem, { gap, exact, warm }: SolveOptions): Promise<SolveResult> {
   checkProblem(problem);
@@ -50,7 +48,6 @@ export async function solve(problem: Problem, { gap, exact, warm }: SolveOptions
     lagrangianBound: dual.bound,
     bound,
     gap: gapOf(incumbent.value, bound),
-    cutShort: closer?.cutShort === true,
     ...(closer?.failure === undefined ? {} : { failure: closer.failure }),
     next: nextStart(dual),
   };
