@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { readPlan } from '../../src/compile.ts';
 import { inspectPlan } from '../../src/inspect.ts';
 import { parseModelConfig } from '../../src/plan/parseModelConfig.ts';
 import { parsePlan } from '../../src/plan/parsePlan.ts';
+import { readPlan } from '../../src/plan/readPlan.ts';
 import { resolveModelShape } from '../../src/plan/resolveModelShape.ts';
 import { checkPlan } from '../../src/search/check/checkPlan.ts';
 import { readCertificate } from '../../src/search/check/readCertificate.ts';
