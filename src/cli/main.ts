@@ -2,9 +2,11 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { cleanupOnSignal, onInterrupt } from '../emit/cleanupOnSignal.ts';
 import { cacheFolder } from '../toolchain/cacheFolder.ts';
+import { planJsonSchema } from '../plan/planJsonSchema.ts';
 import { clearCache, listCache } from '../toolchain/kernelCache.ts';
 import { environment, environmentVariables } from '../util/debug.ts';
 import { DiagnosticError } from '../util/diagnostics.ts';
+import { stableJson } from '../util/stableJson.ts';
 import { version } from '../version.ts';
 import { checkPlanCommand, type CheckPlanOptions } from './checkPlanCommand.ts';
 import { inspectCommand, type InspectOptions } from './inspectCommand.ts';
@@ -138,6 +140,11 @@ function commandLine(run: Run): Command {
     .option('--json', 'print as JSON')
     .option('-q, --quiet', 'print nothing unless a check failed')
     .action((plan: string, options: CheckPlanOptions) => run(() => checkPlanCommand(plan, options, standardOutput(options.quiet === true))));
+
+  program
+    .command('schema')
+    .description("print the JSON Schema of this compiler's own plan format")
+    .action(() => run(async () => standardOutput(false).print(stableJson(planJsonSchema()).trimEnd())));
 
   program
     .command('cache')

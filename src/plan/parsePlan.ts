@@ -1,23 +1,31 @@
 import type { SpanLimits } from '../ir/rule.ts';
 import type { DiagnosticList } from '../util/diagnostics.ts';
-import { readJson, toJsonValue, type JsonObject, type JsonValue } from '../util/jsonReader.ts';
+import { readJson, toJsonValue, type JsonDocument, type JsonObject, type JsonValue } from '../util/jsonReader.ts';
 import { quote } from '../util/quote.ts';
-import { AUTHORS_KEYS, DEFAULT_LIMITS, MAX_MIN_SPAN, PLAN_FORMAT, PLAN_KEYS, PLAN_VERSION, type ParsedPlan } from './planSchema.ts';
+import { AUTHORS_KEYS, DEFAULT_LIMITS, MAX_MIN_SPAN, PLAN_FIELDS, PLAN_FORMAT, PLAN_KEYS, PLAN_VERSION, type ParsedPlan } from './planSchema.ts';
 import { offsetOf, readInteger, readObject, readString, requireInteger, requireMember } from './readFields.ts';
 import { compareMatrices, readMatrix } from './readMatrix.ts';
 import { compareModel, readModel } from './readModel.ts';
 import { readRules } from './readRules.ts';
 import { describeKind, rejectUnknownKeys, Report, type Scope } from './report.ts';
 
+/** Each marks a plan as one of our own format. */
+export const OUR_MARKS = ['$schema', 'format', 'version', 'model'] as const;
+
 /**
- * Reads a plan in the MoA authors' format, `{"alphas": [[...]], "betas": [[...]]}`, or in ours, which any of the keys `format`,
- * `version` and `model` marks. Every mistake is reported with its JSON path and line; undefined when there was an error.
- * Never throws, whatever the text.
+ * Reads a plan in the MoA authors' format, `{"alphas": [[...]], "betas": [[...]]}`, or in ours, which any of the keys `OUR_MARKS` marks.
+ * Every mistake is reported with its JSON path and line; undefined when there was an error. Never throws, whatever the text.
  */
 export function parsePlan(text: Uint8Array | string, file: string, diagnostics: DiagnosticList): ParsedPlan | undefined {
   const before = diagnostics.errorCount;
   const document = readJson(text, file, diagnostics);
-  if (document === undefined) return undefined;
+  const plan = document && planOf(document, diagnostics);
+  return diagnostics.errorCount > before ? undefined : plan;
+}
+
+/** `parsePlan` of what is JSON. */
+export function planOf(document: JsonDocument, diagnostics: DiagnosticList): ParsedPlan | undefined {
+  const before = diagnostics.errorCount;
   const report = new Report(document, diagnostics);
   const { root } = document;
   if (root.kind !== 'object') {
@@ -26,10 +34,11 @@ export function parsePlan(text: Uint8Array | string, file: string, diagnostics: 
     return undefined;
   }
   const whole: Scope = { node: root, path: '', report };
-  const ours = ['format', 'version', 'model'].some((key) => root.members.has(key));
+  const ours = OUR_MARKS.some((key) => root.members.has(key));
   if (ours && !checkVersion(whole)) return undefined;
   const scope: Scope = { ...whole, misspelt: rejectUnknownKeys(whole, ours ? PLAN_KEYS : AUTHORS_KEYS) };
 
+  if (ours) readString(scope, '$schema');
   const limits = ours ? readLimits(scope) : DEFAULT_LIMITS;
   const model = ours ? readModel(scope) : undefined;
   const alphas = readMatrix(scope, 'alphas');
@@ -44,7 +53,7 @@ export function parsePlan(text: Uint8Array | string, file: string, diagnostics: 
   return {
     kind: 'parsedPlan',
     format: ours ? 'moa-plan' : 'moa',
-    file,
+    file: document.source.file,
     layers: alphas.layers,
     queryHeads: alphas.heads,
     limits,
@@ -77,15 +86,15 @@ function checkVersion(scope: Scope): boolean {
 function readLimits(scope: Scope): SpanLimits {
   const { report } = scope;
   const range = { min: 0, max: MAX_MIN_SPAN };
-  const page = readInteger(scope, 'page', range) ?? DEFAULT_LIMITS.page;
-  const minSpan = readInteger(scope, 'minSpan', range) ?? DEFAULT_LIMITS.minSpan;
-  const sink = readInteger(scope, 'sink', range) ?? DEFAULT_LIMITS.sink;
-  if (page !== DEFAULT_LIMITS.page) {
+  const page = readInteger(scope, 'page', range) ?? PLAN_FIELDS.page.default;
+  const minSpan = readInteger(scope, 'minSpan', range) ?? PLAN_FIELDS.minSpan.default;
+  const sink = readInteger(scope, 'sink', PLAN_FIELDS.sink.type) ?? PLAN_FIELDS.sink.default;
+  if (page !== PLAN_FIELDS.page.type.value) {
     const help = `leave "page" out or write ${DEFAULT_LIMITS.page}`;
     const message = `page is ${page}; the kernels have pages of ${DEFAULT_LIMITS.page} tokens`;
     report.error('MOA1114', offsetOf(scope, 'page'), 'page', message, { help });
   }
-  if (minSpan < DEFAULT_LIMITS.page || minSpan % DEFAULT_LIMITS.page !== 0) {
+  if (minSpan < PLAN_FIELDS.minSpan.type.min || minSpan % PLAN_FIELDS.minSpan.type.multipleOf !== 0) {
     const message = `minSpan ${minSpan} is not a positive multiple of ${DEFAULT_LIMITS.page}, the page`;
     report.error('MOA1116', offsetOf(scope, 'minSpan'), 'minSpan', message);
   }

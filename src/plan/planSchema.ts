@@ -7,12 +7,6 @@ import type { JsonValue } from '../util/jsonReader.ts';
 export const PLAN_FORMAT = 'moa-plan';
 export const PLAN_VERSION = 1;
 
-/** The keys of the MoA authors' format. */
-export const AUTHORS_KEYS = ['alphas', 'betas'] as const;
-/** The keys of our own format. */
-export const PLAN_KEYS = ['format', 'version', 'model', 'sink', 'page', 'minSpan', 'alphas', 'betas', 'certificate', 'evidence'] as const;
-export const MODEL_KEYS = ['name', 'layers', 'queryHeads', 'kvHeads', 'headDim', 'elementType'] as const;
-
 export const MAX_LAYERS = 1024;
 export const MAX_HEADS = 1024;
 export const MAX_HEAD_DIM = 1024;
@@ -25,6 +19,61 @@ export const MAX_DISTINCT_RULES = 256;
 export const DEFAULT_LIMITS: SpanLimits = { sink: 64, page: 64, minSpan: 128 };
 
 export const MODEL_NAME = /^[A-Za-z0-9._/-]{1,128}$/;
+export const ELEMENT_TYPES: readonly ElementType[] = ['bf16', 'fp16'];
+
+/** The values that a key may have. Numbers are inclusive bounds. */
+export type FieldType =
+  | { readonly kind: 'integer'; readonly min: number; readonly max: number; readonly multipleOf?: number }
+  | { readonly kind: 'number'; readonly min: number; readonly max: number }
+  | { readonly kind: 'constant'; readonly value: string | number }
+  | { readonly kind: 'choice'; readonly values: readonly string[] }
+  | { readonly kind: 'string'; readonly pattern?: RegExp }
+  /** A row for each layer with a value for each query head. */
+  | { readonly kind: 'matrix'; readonly cell: FieldType }
+  | { readonly kind: 'object'; readonly fields: Fields }
+  /** Any object: carried, not looked into. */
+  | { readonly kind: 'opaque' };
+
+export interface Field {
+  readonly type: FieldType;
+  readonly required: boolean;
+  /** What stands for it where it is absent. */
+  readonly default?: number;
+  readonly description: string;
+}
+
+export type Fields = Readonly<Record<string, Field>>;
+
+/** `model` of our own format. */
+export const MODEL_FIELDS = {
+  name: { type: { kind: 'string', pattern: MODEL_NAME }, required: false, description: 'The name of the model: up to 128 letters, digits and . _ / -.' },
+  layers: { type: { kind: 'integer', min: 1, max: MAX_LAYERS }, required: true, description: 'Layers of the model: the rows of alphas and betas.' },
+  queryHeads: { type: { kind: 'integer', min: 1, max: MAX_HEADS }, required: true, description: 'Query heads of a layer: the length of a row of alphas and betas.' },
+  kvHeads: { type: { kind: 'integer', min: 1, max: MAX_HEADS }, required: true, description: 'KV heads of a layer. Divides queryHeads.' },
+  headDim: { type: { kind: 'integer', min: 1, max: MAX_HEAD_DIM }, required: true, description: 'Elements of a head.' },
+  elementType: { type: { kind: 'choice', values: ELEMENT_TYPES }, required: false, description: 'Element type of queries, keys and values. Without it kernels are made for both.' },
+} as const satisfies Fields;
+
+/** Our own format. `readFields.ts`, `readMatrix.ts` and `parsePlan.ts` check it, `planJsonSchema.ts` prints it. */
+export const PLAN_FIELDS = {
+  $schema: { type: { kind: 'string' }, required: false, description: 'Where the JSON Schema of plans is, for editors. Not looked into.' },
+  format: { type: { kind: 'constant', value: PLAN_FORMAT }, required: true, description: 'Marks a plan of this format.' },
+  version: { type: { kind: 'constant', value: PLAN_VERSION }, required: true, description: 'The version of the format.' },
+  model: { type: { kind: 'object', fields: MODEL_FIELDS }, required: true, description: 'The model that the plan is for.' },
+  sink: { type: { kind: 'integer', min: 0, max: MAX_MIN_SPAN }, required: false, default: DEFAULT_LIMITS.sink, description: 'Tokens at the start of a sequence that are always attended. Less than minSpan.' },
+  page: { type: { kind: 'constant', value: DEFAULT_LIMITS.page }, required: false, default: DEFAULT_LIMITS.page, description: 'Tokens of a page: spans are multiples of it.' },
+  minSpan: { type: { kind: 'integer', min: DEFAULT_LIMITS.page, max: MAX_MIN_SPAN, multipleOf: DEFAULT_LIMITS.page }, required: false, default: DEFAULT_LIMITS.minSpan, description: 'The shortest span, in tokens.' },
+  alphas: { type: { kind: 'matrix', cell: { kind: 'integer', min: -MAX_ALPHA, max: MAX_ALPHA } }, required: true, description: 'alpha of the span alpha + beta * N, in tokens: a row for each layer, a number for each query head.' },
+  betas: { type: { kind: 'matrix', cell: { kind: 'number', min: 0, max: 1 } }, required: true, description: 'beta of the span alpha + beta * N, a part of the length bound N in tokens: a row for each layer, a number for each query head.' },
+  certificate: { type: { kind: 'opaque' }, required: false, description: "What the plan's maker says in its proof." },
+  evidence: { type: { kind: 'opaque' }, required: false, description: "What the plan's maker says of how it was chosen." },
+} as const satisfies Fields;
+
+/** The keys of the MoA authors' format. */
+export const AUTHORS_KEYS = ['alphas', 'betas'] as const;
+/** The keys of our own format. */
+export const PLAN_KEYS: readonly string[] = Object.keys(PLAN_FIELDS);
+export const MODEL_KEYS: readonly string[] = Object.keys(MODEL_FIELDS);
 
 /** Where a fact is written. */
 export interface Place {

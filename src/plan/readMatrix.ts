@@ -1,5 +1,5 @@
 import type { JsonNode } from '../util/jsonReader.ts';
-import { MAX_ALPHA, MAX_HEADS, MAX_LAYERS } from './planSchema.ts';
+import { MAX_HEADS, MAX_LAYERS, PLAN_FIELDS } from './planSchema.ts';
 import { requireMember } from './readFields.ts';
 import { describeKind, reportKind, type Report, type Scope } from './report.ts';
 
@@ -62,15 +62,17 @@ function readRow(report: Report, row: JsonNode, path: string, heads: number | un
 }
 
 function checkAlpha(report: Report, alpha: number, offset: number, path: string): boolean {
-  if (Number.isInteger(alpha) && Math.abs(alpha) <= MAX_ALPHA) return true;
-  const message = Number.isInteger(alpha) ? `alpha ${alpha} is not from -${MAX_ALPHA} to ${MAX_ALPHA}` : `alpha ${alpha} is not an integer`;
+  const { min, max } = PLAN_FIELDS.alphas.type.cell;
+  if (Number.isInteger(alpha) && alpha >= min && alpha <= max) return true;
+  const message = Number.isInteger(alpha) ? `alpha ${alpha} is not from ${min} to ${max}` : `alpha ${alpha} is not an integer`;
   report.error('MOA1110', offset, path, message, { help: 'alpha is a whole number of tokens; it may be negative' });
   return false;
 }
 
 function checkBeta(report: Report, beta: number, offset: number, path: string): boolean {
-  if (beta >= 0 && beta <= 1) return true;
-  report.error('MOA1111', offset, path, `beta ${beta} is not from 0 to 1`, { help: 'beta is the part of the sequence that a head keeps' });
+  const { min, max } = PLAN_FIELDS.betas.type.cell;
+  if (beta >= min && beta <= max) return true;
+  report.error('MOA1111', offset, path, `beta ${beta} is not from ${min} to ${max}`, { help: 'beta is the part of the sequence that a head keeps' });
   return false;
 }
 

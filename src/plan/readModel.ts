@@ -1,6 +1,6 @@
 import type { ElementType } from '../ir/nodes.ts';
 import { quote } from '../util/quote.ts';
-import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, MODEL_KEYS, MODEL_NAME, type DescribedModel } from './planSchema.ts';
+import { ELEMENT_TYPES, MODEL_FIELDS, MODEL_KEYS, MODEL_NAME, type DescribedModel } from './planSchema.ts';
 import { offsetOf, readObject, readString, requireInteger, requireMember } from './readFields.ts';
 import type { Matrix } from './readMatrix.ts';
 import { rejectUnknownKeys, type Scope } from './report.ts';
@@ -12,10 +12,10 @@ export function readModel(plan: Scope): DescribedModel | undefined {
   if (node === undefined) return undefined;
   const section: Scope = { node, path: 'model', report: plan.report };
   const scope: Scope = { ...section, misspelt: rejectUnknownKeys(section, MODEL_KEYS) };
-  const layers = requireInteger(scope, 'layers', { min: 1, max: MAX_LAYERS });
-  const queryHeads = requireInteger(scope, 'queryHeads', { min: 1, max: MAX_HEADS });
-  const kvHeads = requireInteger(scope, 'kvHeads', { min: 1, max: MAX_HEADS });
-  const headDim = requireInteger(scope, 'headDim', { min: 1, max: MAX_HEAD_DIM });
+  const layers = requireInteger(scope, 'layers', MODEL_FIELDS.layers.type);
+  const queryHeads = requireInteger(scope, 'queryHeads', MODEL_FIELDS.queryHeads.type);
+  const kvHeads = requireInteger(scope, 'kvHeads', MODEL_FIELDS.kvHeads.type);
+  const headDim = requireInteger(scope, 'headDim', MODEL_FIELDS.headDim.type);
   const name = readName(scope);
   const elementType = readElementType(scope);
   if (layers === undefined || queryHeads === undefined || kvHeads === undefined || headDim === undefined) return undefined;
@@ -45,7 +45,8 @@ function readName(scope: Scope): string | undefined {
 
 function readElementType(scope: Scope): ElementType | undefined {
   const type = readString(scope, 'elementType');
-  if (type === undefined || type === 'bf16' || type === 'fp16') return type;
+  const known = ELEMENT_TYPES.find((name) => name === type);
+  if (type === undefined || known !== undefined) return known;
   const details = { help: 'use "bf16" or "fp16"' };
   scope.report.error('MOA1118', offsetOf(scope, 'elementType'), 'model.elementType', `unknown element type ${quote(type)}`, details);
   return undefined;
