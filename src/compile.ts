@@ -13,7 +13,7 @@ import { maskShapes } from './mask/registry.ts';
 import { pipeline } from './passes/pipeline.ts';
 import type { Ablation, PassContext } from './passes/pass.ts';
 import { runPasses, type PassEvent } from './passes/runPasses.ts';
-import { readPlan, type ReadPlan, type SourceText } from './plan/readPlan.ts';
+import { readPlan, type PlanInput, type ReadPlan, type SourceText } from './plan/readPlan.ts';
 import type { ModelFlags, ResolvedModel } from './plan/resolveModelShape.ts';
 import type { DiagnosticList } from './util/diagnostics.ts';
 
@@ -72,7 +72,7 @@ export function compileModule(read: ReadPlan, options: CompileOptions): Compiled
 }
 
 /** Plan text to sources. Undefined when `diagnostics` got an error. */
-export function compile(plan: SourceText, config: SourceText | undefined, options: CompileOptions, diagnostics: DiagnosticList): CompiledPlan | undefined {
+export function compile(plan: PlanInput, config: SourceText | undefined, options: CompileOptions, diagnostics: DiagnosticList): CompiledPlan | undefined {
   const read = readPlan(plan, config, options.model ?? {}, diagnostics);
   return read && compileModule(read, options);
 }

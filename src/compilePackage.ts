@@ -10,6 +10,7 @@ import type { KernelCache } from './toolchain/kernelCache.ts';
 import { linkFatbin } from './toolchain/linkFatbin.ts';
 import type { PtxasReport } from './toolchain/ptxasReport.ts';
 import { invariant } from './util/invariant.ts';
+import type { JsonValue } from './util/jsonReader.ts';
 
 /** What a package may hold besides its manifest. */
 export type EmitKind = 'ir' | 'cuda' | 'cubin' | 'ts';
@@ -29,6 +30,8 @@ export interface PackageOptions {
   readonly withoutMachineCode?: boolean;
   /** The plan's text, of which the manifest keeps the hash. */
   readonly planText: Uint8Array | string;
+  /** What else the rules come from, for the manifest; nothing by default. */
+  readonly planFacts?: Readonly<Record<string, JsonValue>>;
   /** This compiler's version. */
   readonly version: string;
 }
@@ -81,7 +84,7 @@ export async function compilePackage(compiled: CompiledPlan, options: PackageOpt
   const { shape, limits } = compiled.module;
   const manifest = {
     compiler: `moa-compile ${options.version}`,
-    plan: { sha256: sha256(options.planText), ...shape, ...limits },
+    plan: { sha256: sha256(options.planText), ...options.planFacts, ...shape, ...limits },
     elementTypes: compiled.elementTypes,
     architectures: targets.map((target) => target.name),
     kernels: compiled.module.kernels.map(({ name, role, architectures, threads, sharedBytes, layers }) => ({ name, role, architectures, threads, sharedBytes, layers: layers.length })),

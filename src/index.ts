@@ -9,7 +9,9 @@ export { inspectPlan, type LengthFigures, type PlanFigures, type RuleUse } from 
 export type { ElementType, ModelShape, ScheduledModule } from './ir/nodes.ts';
 export type { PlanDefinition } from './ir/planDefinition.ts';
 export type { PassEvent } from './passes/runPasses.ts';
-export { readPlan, type ReadPlan, type SourceText } from './plan/readPlan.ts';
+export { INPUT_FORMATS, type FormatOptions, type InputFormat } from './plan/formats/inputFormat.ts';
+export { planJsonSchema } from './plan/planJsonSchema.ts';
+export { readPlan, type PlanInput, type ReadPlan, type SourceText } from './plan/readPlan.ts';
 export type { ModelFlags, ResolvedModel } from './plan/resolveModelShape.ts';
 export { DiagnosticError, DiagnosticList, formatDiagnostic, type Diagnostic, type RelatedPlace, type Severity, type SourceLocation } from './util/diagnostics.ts';
 export { version } from './version.ts';

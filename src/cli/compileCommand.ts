@@ -22,7 +22,7 @@ import { DiagnosticError, DiagnosticList, type Diagnostic } from '../util/diagno
 import { stableJson } from '../util/stableJson.ts';
 import { version } from '../version.ts';
 import { formatBytes, sayDiagnostics, table, type Output } from './output.ts';
-import { modelFlags, readInputs, type InputOptions } from './readInputs.ts';
+import { modelFlags, planFacts, readInputs, type InputOptions } from './readInputs.ts';
 import { startProgress } from './progress.ts';
 
 export interface CompileCommandOptions extends InputOptions {
@@ -80,7 +80,7 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   let built: BuiltPackage;
   try {
     const build = { variables: environmentVariables(), onProgress: progress.step, ...(options.jobs === undefined ? {} : { jobs: options.jobs }) };
-    built = await compilePackage(compiled, { emit, targets, planText: plan.text, version, ...(machineCode ? { toolchain: { nvcc, cache, build } } : { withoutMachineCode: true }) });
+    built = await compilePackage(compiled, { emit, targets, planText: plan.text, planFacts: planFacts(plan), version, ...(machineCode ? { toolchain: { nvcc, cache, build } } : { withoutMachineCode: true }) });
   } finally {
     await progress.end();
   }

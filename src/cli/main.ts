@@ -2,6 +2,7 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { cleanupOnSignal, onInterrupt } from '../emit/cleanupOnSignal.ts';
 import { cacheFolder } from '../toolchain/cacheFolder.ts';
+import { SINK_RANGE, WINDOW_RANGE } from '../plan/formats/streamingRule.ts';
 import { planJsonSchema } from '../plan/planJsonSchema.ts';
 import { clearCache, listCache } from '../toolchain/kernelCache.ts';
 import { environment, environmentVariables } from '../util/debug.ts';
@@ -12,6 +13,7 @@ import { checkPlanCommand, type CheckPlanOptions } from './checkPlanCommand.ts';
 import { inspectCommand, type InspectOptions } from './inspectCommand.ts';
 import { collect, emitKinds, parseAblations, parseCacheType, parseCount, parseElementTypes, parseEmit, parseFraction, parseIntegerFrom, parseLengthOption, parseLengths, parsePass, parseStopAfter, parseValuesAt } from './options.ts';
 import { formatBytes, sayDiagnostics, standardOutput } from './output.ts';
+import { inputFormats } from './readInputs.ts';
 import type { CompileCommandOptions } from './compileCommand.ts';
 import type { SearchOptions } from './searchRequest.ts';
 
@@ -56,8 +58,8 @@ function commandLine(run: Run): Command {
     .configureHelp({ showGlobalOptions: true })
     .enablePositionalOptions();
 
-  withModelOptions(program.command('compile <plan>', { isDefault: true }))
-    .description('compile a plan to a package (the default command); "-" reads standard input')
+  withInputOptions(program.command('compile <plan>', { isDefault: true }))
+    .description('compile a plan to a package (the default command); a file, a folder, or "-" for standard input')
     .option('--arch <list>', 'architectures: sm_80, 8.0, 80, sm_90a, 8.0+PTX, native, all-major; repeatable', collect)
     .option('-o, --output <dir>', 'the folder of the package; replaced whole when all is done')
     .option('--emit <kinds>', `what to write: ${emitKinds.join(', ')}`, parseEmit, [...emitKinds])
@@ -82,7 +84,7 @@ function commandLine(run: Run): Command {
       }),
     );
 
-  withModelOptions(program.command('inspect <plan>'))
+  withInputOptions(program.command('inspect <plan>'))
     .description('print what a plan keeps and costs: rules, head groups, GQA loss, densities, bytes')
     .option('--lengths <list>', 'length bounds N in tokens', parseLengths, [4096, 8192, 16384, 32768])
     .option('--kv-cache-dtype <type>', 'what keys and values are stored as: auto or fp8_e4m3', parseCacheType, 'element')
@@ -161,8 +163,13 @@ function commandLine(run: Run): Command {
   return program;
 }
 
-function withModelOptions(command: Command): Command {
+function withInputOptions(command: Command): Command {
   return command
+    .addOption(new Option('--input-format <format>', 'the format of the input; auto finds out, or says that it is not certain').choices(inputFormats).default('auto'))
+    .option('--sparsity <fraction>', 'of duo-attention: the part of the KV heads that stream', parseFraction)
+    .option('--sink <tokens>', 'of duo-attention and streaming-llm: the first tokens, always attended', parseIntegerFrom(SINK_RANGE.min, SINK_RANGE.max))
+    .option('--recent <tokens>', 'of duo-attention and streaming-llm: the newest tokens', parseIntegerFrom(WINDOW_RANGE.min, WINDOW_RANGE.max))
+    .option('--round-windows', 'of hf-config: take windows that are not whole pages of 64 tokens as longer ones')
     .option('--model <config.json>', "the model's Hugging Face config, for its shape and element type")
     .option('--layers <n>', 'layers of the model', parseCount)
     .option('--query-heads <n>', 'query heads of a layer', parseCount)

@@ -1,13 +1,17 @@
+import { sha256 } from '../emit/package.ts';
 import type { ElementType } from '../ir/nodes.ts';
+import { FORMAT_OPTIONS, INPUT_FORMATS, type FormatOptions, type InputFormat, type PlanInput, type SourceText } from '../plan/formats/inputFormat.ts';
+import { readFormat } from '../plan/formats/readFormat.ts';
 import type { ModelFlags } from '../plan/resolveModelShape.ts';
 import { parseModelConfig } from '../plan/parseModelConfig.ts';
-import { parsePlan } from '../plan/parsePlan.ts';
 import { readInputFile } from '../plan/readInput.ts';
-import type { SourceText } from '../plan/readPlan.ts';
 import type { DiagnosticList } from '../util/diagnostics.ts';
+import type { JsonValue } from '../util/jsonReader.ts';
+import { findPlan } from './findPlan.ts';
 
 /** Options that every command which reads a plan has. */
-export interface InputOptions {
+export interface InputOptions extends FormatOptions {
+  readonly inputFormat?: InputFormat | 'auto';
   /** Path of a Hugging Face config. */
   readonly model?: string;
   readonly layers?: number;
@@ -17,21 +21,47 @@ export interface InputOptions {
   readonly dtype?: readonly ElementType[];
 }
 
-/** Both files, so that problems of both are said at once. Both or neither: undefined when one cannot be read. */
+/** What `--input-format` takes. */
+export const inputFormats: readonly (InputFormat | 'auto')[] = ['auto', ...INPUT_FORMATS];
+
+/** All files, so that problems of all are said at once. All or none: undefined when one cannot be read. */
 export async function readInputs(
   planPath: string,
   options: InputOptions,
   diagnostics: DiagnosticList,
-): Promise<{ readonly plan: SourceText | undefined; readonly config: SourceText | undefined }> {
-  const plan = await readInputFile(planPath, { diagnostics });
-  const config = options.model === undefined ? undefined : await readInputFile(options.model, { diagnostics });
-  if (plan === undefined || (options.model !== undefined && config === undefined)) {
-    // The one that can be read is looked into all the same.
-    if (plan !== undefined) parsePlan(plan.bytes, plan.file, diagnostics);
-    if (config !== undefined) parseModelConfig(config.bytes, config.file, diagnostics);
+): Promise<{ readonly plan: PlanInput | undefined; readonly config: SourceText | undefined }> {
+  const format = options.inputFormat === 'auto' ? undefined : options.inputFormat;
+  const files = findPlan(planPath, format, diagnostics);
+  const text = files && (await readSource(files.path, diagnostics));
+  const beside = files?.beside === undefined ? undefined : await readSource(files.beside, diagnostics);
+  const config = options.model === undefined ? undefined : await readSource(options.model, diagnostics);
+  const plan = text && { ...text, format, beside, options: formatOptions(options) };
+  if (plan === undefined || (files?.beside !== undefined && beside === undefined) || (options.model !== undefined && config === undefined)) {
+    // What can be read is looked into all the same.
+    if (plan !== undefined && (files?.beside === undefined || beside !== undefined)) readFormat(plan, diagnostics);
+    if (config !== undefined) parseModelConfig(config.text, config.file, diagnostics);
     return { plan: undefined, config: undefined };
   }
-  return { plan: { text: plan.bytes, file: plan.file }, config: config && { text: config.bytes, file: config.file } };
+  return { plan, config };
+}
+
+async function readSource(path: string, diagnostics: DiagnosticList): Promise<SourceText | undefined> {
+  const input = await readInputFile(path, { diagnostics });
+  return input && { text: input.bytes, file: input.file };
+}
+
+function formatOptions(options: InputOptions): FormatOptions {
+  const names = Object.keys(FORMAT_OPTIONS) as (keyof FormatOptions)[];
+  return Object.fromEntries(names.map((name) => [name, options[name]]));
+}
+
+/** What the rules of a plan come from beside its text, for the manifest. */
+export function planFacts({ beside, options = {} }: PlanInput): Readonly<Record<string, JsonValue>> {
+  const given = Object.entries(options).flatMap(([name, value]): [string, JsonValue][] => (value === undefined ? [] : [[name, value as JsonValue]]));
+  return {
+    ...(given.length === 0 ? {} : { options: Object.fromEntries(given) }),
+    ...(beside === undefined ? {} : { configSha256: sha256(beside.text) }),
+  };
 }
 
 /** What the command line says of the model. One element type decides; several are a choice of kernels, not a fact of the model. */

@@ -10,9 +10,10 @@ import type { ParsedPlan } from './planSchema.ts';
 export function buildModule(plan: ParsedPlan, shape: ModelShape): HeadModule {
   invariant(plan.layers === shape.layers && plan.queryHeads === shape.queryHeads, 'buildModule: the shape is not that of the plan');
   const intern = ruleInterner();
+  const { originOf = (layer, head) => `alphas[${layer}][${head}]` } = plan;
   const layers = plan.rules.map((rules, layer): HeadLayer => {
     const heads = rules.map((rule, head): HeadNode => {
-      return { kind: 'head', rule: intern(rule), origin: { path: `alphas[${layer}][${head}]` } };
+      return { kind: 'head', rule: intern(rule), origin: { path: originOf(layer, head) } };
     });
     return { kind: 'headLayer', heads };
   });

@@ -1,23 +1,15 @@
 import type { ElementType } from '../ir/nodes.ts';
 import type { DiagnosticList } from '../util/diagnostics.ts';
-import { readJson, type JsonNode, type JsonObject } from '../util/jsonReader.ts';
+import { readJson, type JsonDocument, type JsonNode, type JsonObject } from '../util/jsonReader.ts';
 import { joinPath } from '../util/quote.ts';
-import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, MODEL_NAME, type DescribedModel, type Place } from './planSchema.ts';
-import { offsetOf, readInteger, requireInteger, type IntegerRange } from './readFields.ts';
+import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, MODEL_NAME, type DescribedModel, type Place, type Rope } from './planSchema.ts';
+import { offsetOf, readInteger, requireInteger, withoutNulls, type IntegerRange } from './readFields.ts';
 import { describeKind, Report, reportKind, type Scope } from './report.ts';
-
-export interface Rope {
-  /** The base of the rotation frequencies. */
-  readonly theta: number;
-  /** `other`: the config scales the frequencies (llama3, yarn, linear, ...), so theta alone does not give them. */
-  readonly scaling: 'none' | 'other';
-}
 
 /** What a compilation needs of a Hugging Face `config.json`. */
 export interface ModelConfig extends DescribedModel {
   readonly kind: 'modelConfig';
   readonly file: string;
-  readonly rope?: Rope;
 }
 
 /**
@@ -27,7 +19,13 @@ export interface ModelConfig extends DescribedModel {
 export function parseModelConfig(text: Uint8Array | string, file: string, diagnostics: DiagnosticList): ModelConfig | undefined {
   const before = diagnostics.errorCount;
   const document = readJson(text, file, diagnostics);
-  if (document === undefined) return undefined;
+  const config = document && modelConfigOf(document, diagnostics);
+  return diagnostics.errorCount > before ? undefined : config;
+}
+
+/** `parseModelConfig` of what is JSON. */
+export function modelConfigOf(document: JsonDocument, diagnostics: DiagnosticList): ModelConfig | undefined {
+  const before = diagnostics.errorCount;
   const report = new Report(document, diagnostics);
   if (document.root.kind !== 'object') {
     const help = 'give the config.json of the model';
@@ -43,7 +41,7 @@ export function parseModelConfig(text: Uint8Array | string, file: string, diagno
   const name = nameOf(root);
   return {
     kind: 'modelConfig',
-    file,
+    file: document.source.file,
     shape: described.shape,
     ...(name === undefined ? {} : { name }),
     ...(type === undefined ? {} : { elementType: type.elementType }),
@@ -52,12 +50,8 @@ export function parseModelConfig(text: Uint8Array | string, file: string, diagno
   };
 }
 
-function withoutNulls(node: JsonObject): JsonObject {
-  return { ...node, members: new Map([...node.members].filter(([, member]) => member.value.kind !== 'null')) };
-}
-
 /** The object that describes the language model: `text_config` where the root does not do so itself. */
-function textScope(root: Scope): Scope {
+export function textScope(root: Scope): Scope {
   const nested = root.node.members.get('text_config')?.value;
   if (nested?.kind !== 'object' || root.node.members.has('num_hidden_layers')) return root;
   return { ...root, node: withoutNulls(nested), path: 'text_config' };

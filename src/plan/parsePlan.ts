@@ -23,8 +23,8 @@ export function parsePlan(text: Uint8Array | string, file: string, diagnostics: 
   return diagnostics.errorCount > before ? undefined : plan;
 }
 
-/** `parsePlan` of what is JSON. */
-export function planOf(document: JsonDocument, diagnostics: DiagnosticList): ParsedPlan | undefined {
+/** `parsePlan` of what is JSON, and of `format` whatever its marks. */
+export function planOf(document: JsonDocument, diagnostics: DiagnosticList, format?: 'moa' | 'moa-plan'): ParsedPlan | undefined {
   const before = diagnostics.errorCount;
   const report = new Report(document, diagnostics);
   const { root } = document;
@@ -34,7 +34,7 @@ export function planOf(document: JsonDocument, diagnostics: DiagnosticList): Par
     return undefined;
   }
   const whole: Scope = { node: root, path: '', report };
-  const ours = OUR_MARKS.some((key) => root.members.has(key));
+  const ours = format === undefined ? OUR_MARKS.some((key) => root.members.has(key)) : format === 'moa-plan';
   if (ours && !checkVersion(whole)) return undefined;
   const scope: Scope = { ...whole, misspelt: rejectUnknownKeys(whole, ours ? PLAN_KEYS : AUTHORS_KEYS) };
 

@@ -3,6 +3,7 @@ import type { ElementType, ModelShape } from '../ir/nodes.ts';
 import type { Rule, SpanLimits } from '../ir/rule.ts';
 import type { SourceLocation } from '../util/diagnostics.ts';
 import type { JsonValue } from '../util/jsonReader.ts';
+import type { InputFormat } from './formats/inputFormat.ts';
 
 export const PLAN_FORMAT = 'moa-plan';
 export const PLAN_VERSION = 1;
@@ -82,28 +83,40 @@ export interface Place {
   readonly location: SourceLocation;
 }
 
+export interface Rope {
+  /** The base of the rotation frequencies. */
+  readonly theta: number;
+  /** `other`: the config scales the frequencies (llama3, yarn, linear, ...), so theta alone does not give them. */
+  readonly scaling: 'none' | 'other';
+}
+
 /** A model as a plan or a config describes it, and where. */
 export interface DescribedModel {
   readonly shape: ModelShape;
   readonly elementType?: ElementType;
   readonly name?: string;
+  readonly rope?: Rope;
   readonly places: Readonly<Record<keyof ModelShape, Place>> & { readonly elementType?: Place };
 }
 
 /** A plan that passed every check. */
 export interface ParsedPlan {
   readonly kind: 'parsedPlan';
-  readonly format: 'moa' | 'moa-plan';
+  readonly format: InputFormat;
   readonly file: string;
   readonly layers: number;
   readonly queryHeads: number;
+  /** Where the format says it. */
+  readonly kvHeads?: number;
   readonly limits: SpanLimits;
   /** By layer and query head. Heads whose alpha and beta are equal share one object. */
   readonly rules: readonly (readonly Rule[])[];
-  /** What the plan says of its model; only in our own format. */
+  /** What the plan says of its model. */
   readonly model?: DescribedModel;
-  /** Where `alphas` is. */
+  /** Where the rules are: `alphas`, or what stands for it. */
   readonly alphasPlace: Place;
+  /** The path of what made a head's rule; in `alphas` by default. */
+  readonly originOf?: (layer: number, queryHead: number) => string;
   /** What the plan's maker attached; carried, not looked into. */
   readonly certificate?: JsonValue;
   readonly evidence?: JsonValue;

@@ -51,6 +51,15 @@ export function readString({ node, path, report }: Scope, key: string): string |
   return undefined;
 }
 
+/** True or false; MOA1104 for another type. */
+export function readBoolean({ node, path, report }: Scope, key: string): boolean | undefined {
+  const value = node.members.get(key)?.value;
+  if (value === undefined) return undefined;
+  if (value.kind === 'boolean') return value.value;
+  reportKind(report, value, joinPath(path, key), 'true or false');
+  return undefined;
+}
+
 /** An object; MOA1104 for another type. */
 export function readObject({ node, path, report }: Scope, key: string): JsonObject | undefined {
   const value = node.members.get(key)?.value;
@@ -58,6 +67,11 @@ export function readObject({ node, path, report }: Scope, key: string): JsonObje
   if (value.kind === 'object') return value;
   reportKind(report, value, joinPath(path, key), 'an object');
   return undefined;
+}
+
+/** `node` without the members that are null, for files in which null means absent. */
+export function withoutNulls(node: JsonObject): JsonObject {
+  return { ...node, members: new Map([...node.members].filter(([, member]) => member.value.kind !== 'null')) };
 }
 
 /** The offset of a member's value, or of the object where it is absent. */

@@ -2,6 +2,7 @@ import type { Diagnostic, DiagnosticList, RelatedPlace } from '../util/diagnosti
 import { didYouMean } from '../util/didYouMean.ts';
 import type { JsonDocument, JsonNode, JsonObject } from '../util/jsonReader.ts';
 import { joinPath, quote } from '../util/quote.ts';
+import type { SourceText } from '../util/sourceText.ts';
 import type { PlanCode } from './codes.ts';
 import type { Place } from './planSchema.ts';
 
@@ -13,11 +14,11 @@ export interface Details {
 
 /** Reports problems of one document and counts its errors. */
 export class Report {
-  readonly #document: JsonDocument;
+  readonly #source: SourceText;
   readonly #diagnostics: DiagnosticList;
 
-  constructor(document: JsonDocument, diagnostics: DiagnosticList) {
-    this.#document = document;
+  constructor({ source }: Pick<JsonDocument, 'source'>, diagnostics: DiagnosticList) {
+    this.#source = source;
     this.#diagnostics = diagnostics;
   }
 
@@ -29,12 +30,16 @@ export class Report {
     this.#add('warning', code, offset, path, message, details);
   }
 
+  note(code: PlanCode, offset: number, path: string, message: string, details: Details = {}): void {
+    this.#add('note', code, offset, path, message, details);
+  }
+
   place(offset: number, path: string): Place {
-    return { path, location: this.#document.source.locate(offset) };
+    return { path, location: this.#source.locate(offset) };
   }
 
   #add(severity: Diagnostic['severity'], code: PlanCode, offset: number, path: string, message: string, details: Details): void {
-    const location = this.#document.source.locate(offset);
+    const location = this.#source.locate(offset);
     this.#diagnostics.add({ code, severity, message, location, ...(path === '' ? {} : { path }), ...details });
   }
 }

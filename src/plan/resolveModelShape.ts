@@ -1,8 +1,8 @@
 import type { ElementType, ModelShape } from '../ir/nodes.ts';
 import type { Diagnostic, DiagnosticList } from '../util/diagnostics.ts';
 import type { PlanCode } from './codes.ts';
-import type { ModelConfig, Rope } from './parseModelConfig.ts';
-import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, type DescribedModel, type ParsedPlan, type Place } from './planSchema.ts';
+import type { ModelConfig } from './parseModelConfig.ts';
+import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, type DescribedModel, type ParsedPlan, type Place, type Rope } from './planSchema.ts';
 
 /** What the command line says of the model. */
 export interface ModelFlags {
@@ -66,7 +66,10 @@ export function resolveModelShape(
   checkAgainstPlan('layers', layers, config, flags, diagnostics);
   checkAgainstPlan('queryHeads', queryHeads, config, flags, diagnostics);
 
-  const givenKvHeads = choose('kvHeads', plan, config, flags, diagnostics);
+  const ownKvHeads = plan.kvHeads === undefined ? undefined : { value: plan.kvHeads, place: plan.alphasPlace };
+  if (ownKvHeads !== undefined) checkAgainstPlan('kvHeads', ownKvHeads, config, flags, diagnostics);
+
+  const givenKvHeads = ownKvHeads ?? choose('kvHeads', plan, config, flags, diagnostics);
   const givenHeadDim = choose('headDim', plan, config, flags, diagnostics);
   const elementType = choose('elementType', plan, config, flags, diagnostics);
   noteDefaults(plan, givenKvHeads, givenHeadDim, diagnostics);
@@ -78,15 +81,17 @@ export function resolveModelShape(
   if (diagnostics.errorCount > before) return undefined;
 
   const name = config?.name ?? plan.model?.name;
+  const rope = config?.rope ?? plan.model?.rope;
   return {
     shape: { layers: plan.layers, queryHeads: plan.queryHeads, kvHeads: kvHeads.value, headDim: headDim.value },
     ...(elementType === undefined ? {} : { elementType: elementType.value }),
     ...(name === undefined ? {} : { name }),
-    ...(config?.rope === undefined ? {} : { rope: config.rope }),
+    ...(rope === undefined ? {} : { rope }),
   };
 }
 
-function checkFlags(flags: ModelFlags, diagnostics: DiagnosticList): void {
+/** Reports flags that are no counts (MOA1106). */
+export function checkFlags(flags: ModelFlags, diagnostics: DiagnosticList): void {
   for (const field of ['layers', 'queryHeads', 'kvHeads', 'headDim'] as const) {
     const value = flags[field];
     const max = FLAG_MAXIMA[field];
@@ -95,15 +100,17 @@ function checkFlags(flags: ModelFlags, diagnostics: DiagnosticList): void {
   }
 }
 
-/** Layers and query heads are facts of the plan: whatever else states them has to agree (MOA1201). */
+const COUNTED = { layers: 'layers', queryHeads: 'query heads', kvHeads: 'KV heads' } as const;
+
+/** What the plan counts is a fact: whatever else states it has to agree (MOA1201). */
 function checkAgainstPlan(
-  field: 'layers' | 'queryHeads',
+  field: keyof typeof COUNTED,
   fact: Sourced<number>,
   config: ModelConfig | undefined,
   flags: ModelFlags,
   diagnostics: DiagnosticList,
 ): void {
-  const what = field === 'layers' ? 'layers' : 'query heads';
+  const what = COUNTED[field];
   const flag = flags[field];
   if (flag !== undefined && flag !== fact.value) {
     const message = `the plan has ${fact.value} ${what}, ${MODEL_FLAG_NAMES[field]} says ${flag}`;

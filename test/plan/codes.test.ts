@@ -4,7 +4,7 @@ import { CODES } from '../../src/plan/codes.ts';
 import { readRepositoryFile } from './support.ts';
 
 const sources = ['src/plan', 'src/util'].flatMap((folder) =>
-  readdirSync(new URL(`../../${folder}`, import.meta.url)).map((name) => ({ name, text: readRepositoryFile(`${folder}/${name}`).toString() })),
+  readdirSync(new URL(`../../${folder}`, import.meta.url), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts')).map((name) => ({ name, text: readRepositoryFile(`${folder}/${name}`).toString() })),
 );
 
 describe('codes', () => {

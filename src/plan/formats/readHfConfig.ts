@@ -1,0 +1,89 @@
+import type { DiagnosticList } from '../../util/diagnostics.ts';
+import type { JsonDocument, JsonNode, JsonObject } from '../../util/jsonReader.ts';
+import { joinPath } from '../../util/quote.ts';
+import { modelConfigOf, textScope } from '../parseModelConfig.ts';
+import { DEFAULT_LIMITS, type ParsedPlan } from '../planSchema.ts';
+import { offsetOf, withoutNulls } from '../readFields.ts';
+import type { Report, Scope } from '../report.ts';
+import { FORMAT_OPTIONS, type FormatOptions } from './inputFormat.ts';
+import { readLayerTypes } from './readLayerTypes.ts';
+import { FULL_RULE, roundUpToPages, streamingOf } from './streamingRule.ts';
+
+const { page } = DEFAULT_LIMITS;
+
+/**
+ * Reads the `config.json` of a Hugging Face model as a plan: layers with a sliding window keep that and no sink, the others everything. A
+ * window that is not whole pages is an error (MOA1307), or with `roundWindows` the next longer one.
+ */
+export function readHfConfig(document: JsonDocument, root: JsonObject, options: FormatOptions, report: Report, diagnostics: DiagnosticList): ParsedPlan | undefined {
+  const before = diagnostics.errorCount;
+  const model = modelConfigOf(document, diagnostics);
+  const file: Scope = { node: withoutNulls(root), path: '', report };
+  const text = textScope(file);
+  const written: Scope = { ...text, node: text.path === '' ? root : (root.members.get(text.path)!.value as JsonObject) };
+  rejectOtherAttention(file, text);
+  const type = root.members.get('model_type')?.value;
+  const types = model && readLayerTypes(written, type?.kind === 'string' ? type.value : undefined, model.shape.layers);
+  if (types === undefined || model === undefined) return undefined;
+
+  const window = types.window === undefined ? undefined : wholePages(types.window, text, types.slides.includes(true), options, report);
+  if (diagnostics.errorCount > before) return undefined;
+  warnOfOtherParts(file, text);
+  const streaming = window === undefined || !types.slides.includes(true) ? undefined : streamingOf(0, window);
+  const { layers, queryHeads } = model.shape;
+  return {
+    kind: 'parsedPlan',
+    format: 'hf-config',
+    file: model.file,
+    layers,
+    queryHeads,
+    limits: streaming?.limits ?? { ...DEFAULT_LIMITS, sink: 0 },
+    rules: types.slides.map((slides) => Array.from({ length: queryHeads }, () => (slides && streaming !== undefined ? streaming.rule : FULL_RULE))),
+    model,
+    alphasPlace: model.places.layers,
+    originOf: (layer) => types.originOf(layer),
+  };
+}
+
+/** `window` as whole pages; undefined with an error. Nothing is said of a window that no layer has. */
+function wholePages(window: number, scope: Scope, used: boolean, { roundWindows }: FormatOptions, report: Report): number | undefined {
+  const rounded = roundUpToPages(window);
+  if (rounded === window || !used) return rounded;
+  const at = joinPath(scope.path, 'sliding_window');
+  const offset = offsetOf(scope, 'sliding_window');
+  if (roundWindows === true) {
+    report.warning('MOA1305', offset, at, `the window of ${window} tokens is kept as ${rounded}: whole pages of ${page} tokens`, { help: 'queries attend up to that many tokens, more than the model was made for' });
+    return rounded;
+  }
+  const help = `${FORMAT_OPTIONS.roundWindows.flag} takes ${rounded} instead, which lets queries attend more than the model was made for`;
+  report.error('MOA1307', offset, at, `the window of ${window} tokens is not whole pages of ${page}, as rings are`, { help });
+  return undefined;
+}
+
+/** Reports attention that is not causal, or not over keys of its own layer (MOA1308). */
+function rejectOtherAttention(file: Scope, text: Scope): void {
+  // Newer files name a part of the attention instead of true.
+  const isTrue = ({ node }: Scope, key: string): boolean => {
+    const value: JsonNode | undefined = node.members.get(key)?.value;
+    return value?.kind === 'string' || (value?.kind === 'boolean' && value.value);
+  };
+  const reject = (scope: Scope, key: string, message: string): void => scope.report.error('MOA1308', offsetOf(scope, key), joinPath(scope.path, key), message);
+  if (isTrue(file, 'is_encoder_decoder')) reject(file, 'is_encoder_decoder', 'the model has an encoder, whose attention is not causal');
+  if (isTrue(text, 'use_bidirectional_attention')) reject(text, 'use_bidirectional_attention', 'the attention of the model is not causal');
+  const shared = text.node.members.get('num_kv_shared_layers')?.value;
+  if (shared?.kind === 'number' && shared.value > 0) reject(text, 'num_kv_shared_layers', 'layers of the model share the keys of others, which a plan does not say');
+}
+
+/** Warns of what the model does to scores beside the mask (MOA1312). */
+function warnOfOtherParts(file: Scope, text: Scope): void {
+  const softcap = text.node.members.get('attn_logit_softcapping')?.value;
+  if (softcap !== undefined) {
+    const help = 'a plan says what is attended; scores are capped only where the caller has that done';
+    text.report.warning('MOA1312', softcap.offset, joinPath(text.path, 'attn_logit_softcapping'), 'the model caps the scores of its attention (attn_logit_softcapping)', { help });
+  }
+  const type = text.node.members.get('model_type') ?? file.node.members.get('model_type');
+  if (type?.value.kind === 'string' && type.value.value === 'gpt_oss') {
+    const help = 'a plan says what is attended; a learned sink is a number for each head in the softmax, and no token';
+    text.report.warning('MOA1312', type.value.offset, 'model_type', 'the model has learned sinks', { help });
+  }
+}
