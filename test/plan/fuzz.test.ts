@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { fuzzFrontEnd } from './fuzz.ts';
+import { fuzzFormats, fuzzFrontEnd } from './fuzz.ts';
 
 /** `MOA_FUZZ_COUNT=1000000 npx vitest run test/plan/fuzz.test.ts` tries a million; `MOA_FUZZ_SEED` repeats a failure. */
 const count = Number(process.env['MOA_FUZZ_COUNT'] ?? 10_000);
@@ -12,4 +12,12 @@ it(`takes ${count} inputs (seed ${seed})`, { timeout: 20_000 + count * 5 }, () =
   expect(plans).toBeGreaterThan(count / 20);
   expect(configs).toBeGreaterThan(count / 200);
   expect(codes.size).toBeGreaterThan(20);
+});
+
+it(`takes ${count} inputs of all formats (seed ${seed})`, { timeout: 20_000 + count * 5 }, () => {
+  const { plans, configs, codes } = fuzzFormats({ count, seed });
+  console.log(`${plans} plans, ${configs} of other formats, ${[...codes].sort().map(([code, times]) => `${code} x ${times}`).join(', ')}`);
+  expect(plans).toBeGreaterThan(count / 50);
+  expect(configs).toBeGreaterThan(count / 100);
+  expect([...codes.keys()].filter((code) => code.startsWith('MOA13')).length).toBeGreaterThan(10);
 });

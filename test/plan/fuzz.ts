@@ -2,6 +2,9 @@
 import fc from 'fast-check';
 import { buildModule } from '../../src/plan/buildModule.ts';
 import { CODES } from '../../src/plan/codes.ts';
+import { INPUT_FORMATS, type FormatOptions, type PlanInput } from '../../src/plan/formats/inputFormat.ts';
+import { placeOnModel } from '../../src/plan/formats/placeOnModel.ts';
+import { readFormat } from '../../src/plan/formats/readFormat.ts';
 import { parseModelConfig } from '../../src/plan/parseModelConfig.ts';
 import { parsePlan } from '../../src/plan/parsePlan.ts';
 import type { ParsedPlan } from '../../src/plan/planSchema.ts';
@@ -76,7 +79,62 @@ const input: fc.Arbitrary<string | Uint8Array> = fc.oneof(
   },
 );
 
+const FORMAT_VALID = VALID.concat(
+  '1.0\t0.25\n-1e-4\t1.0\n',
+  '{"sink_size": 128, "recent_size": 256, "deploy_sink_size": null, "deploy_recent_size": 100}',
+  '{"start_size": 4, "recent_size": 512}',
+  `{"model_type": "gemma3_text", "num_hidden_layers": 3, "num_attention_heads": 2, "head_dim": 64, "sliding_window": 512, "sliding_window_pattern": 2,
+    "attn_logit_softcapping": 30.0, "use_bidirectional_attention": false, "num_kv_shared_layers": 0}`,
+  `{"text_config": {"model_type": "qwen2", "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 128, "use_sliding_window": true,
+    "sliding_window": 100, "max_window_layers": 1, "layer_types": ["full_attention", "sliding_attention"]}}`,
+  '[{"0": ["vertical_and_slash", 1000, 6096, 0.5], "1": ["stream_llm", 100, 800, 0.9]}]',
+  '{"0-1": [0.5, 0.25], "3-0": [1]}',
+  '{"max_capacity_prompt": 512, "window_size": 32, "kernel_size": 5, "pooling": "avgpool", "token_budget": 1024, "page_size": 16}',
+);
+const FORMAT_TOKENS = TOKENS.concat('\t', '1\t0\n', 'nan', 'inf', '"sliding_attention"', '"chunked_attention"', ...['start_size', 'recent_size', 'sink_size', 'layer_types', 'sliding_window', 'model_type', 'token_budget'].map((key) => `"${key}":`));
+const formatEdit: fc.Arbitrary<Edit> = fc.tuple(fc.nat(400), fc.oneof(fc.constant(0), fc.nat(4), fc.nat(100)), fc.oneof(fc.constant(''), fc.constantFrom(...FORMAT_TOKENS), fc.string({ maxLength: 3 })));
+const formatText = fc.oneof(input, { weight: 4, arbitrary: fc.tuple(fc.constantFrom(...FORMAT_VALID), fc.array(formatEdit, { maxLength: 3 })).map(([text, edits]) => applyEdits(text, edits)) });
+const maybe = <Value>(value: fc.Arbitrary<Value>): fc.Arbitrary<Value | undefined> => fc.option(value, { nil: undefined });
+
+const formatInput: fc.Arbitrary<PlanInput> = fc.record({
+  text: formatText,
+  file: fc.constantFrom('plan.json', 'plan.json', 'scores.tsv'),
+  format: fc.oneof({ weight: 5, arbitrary: fc.constant(undefined) }, fc.constantFrom(...INPUT_FORMATS)),
+  beside: maybe(fc.oneof(fc.constant(FORMAT_VALID[4]!), formatText).map((text) => ({ text, file: 'config.json' }))),
+  options: fc.oneof(
+    { weight: 3, arbitrary: fc.constantFrom<FormatOptions>({}, { sparsity: 0.5 }, { sparsity: 1, sink: 4, recent: 100 }, { recent: 1024 }, { roundWindows: true }) },
+    fc.record({
+      sparsity: maybe(fc.oneof(fc.double({ min: 0, max: 1, noNaN: true }), fc.double())),
+      sink: maybe(fc.constantFrom(0, 4, 64, 100, 2 ** 20, -1, 0.5)),
+      recent: maybe(fc.constantFrom(64, 100, 4096, 0, 2 ** 24)),
+      roundWindows: maybe(fc.boolean()),
+    }, { requiredKeys: [] }),
+  ),
+});
+
 const MAX_MILLISECONDS = 1000;
+
+/** As `fuzzFrontEnd`, with inputs in all formats; `configs` are those of a format that is not ours. */
+export function fuzzFormats({ count, seed }: FuzzOptions): FuzzResult {
+  const codes = new Map<string, number>();
+  let plans = 0;
+  let configs = 0;
+  const property = fc.property(formatInput, (plan) => {
+    const diagnostics = new DiagnosticList();
+    const start = performance.now();
+    const read = readFormat(plan, diagnostics);
+    if (performance.now() - start > MAX_MILLISECONDS) throw new Error('too slow');
+    for (const code of checkDiagnostics(read !== undefined, diagnostics)) codes.set(code, (codes.get(code) ?? 0) + 1);
+    if (read === undefined) return;
+    plans += 1;
+    configs += Number(read.format !== 'moa' && read.format !== 'moa-plan');
+    const placed = read.kind === 'parsedPlan' ? read : placeOnModel(read, undefined, { layers: read.layers ?? 2, queryHeads: 2 * (read.kvHeads ?? 1) }, diagnostics);
+    if (placed !== undefined) checkPlan(placed);
+    else checkDiagnostics(false, diagnostics);
+  });
+  fc.assert(property, { numRuns: count, seed });
+  return { plans, configs, codes };
+}
 
 /** Tries `count` inputs. Throws with the smallest failing input and its seed. */
 export function fuzzFrontEnd({ count, seed }: FuzzOptions): FuzzResult {

@@ -13,11 +13,11 @@ const HF_MARKS: readonly string[] = ['num_hidden_layers', 'num_attention_heads',
 
 const FIRST_BYTES = 4096;
 
-/** Whether the text is a table of scores: a file of that kind, or two numbers with a tab between them before anything else. */
+/** Whether the text is a table of scores: a file of that kind, or a number and a tab before anything else, which no JSON is. */
 export function isTable({ text, file }: SourceText): boolean {
   if (file.endsWith('.tsv')) return true;
   const start = typeof text === 'string' ? text.slice(0, FIRST_BYTES) : Buffer.from(text.subarray(0, FIRST_BYTES)).toString('latin1');
-  return /^\s*[-+.\d][-+.\deE]* *\t *[-+.\d]/.test(start);
+  return /^\s*[-+.\d][-+.\deE]* *\t/.test(start);
 }
 
 /**
@@ -45,12 +45,12 @@ export function formatOf({ root }: JsonDocument, report: Report): InputFormat | 
   if (first === undefined) return isRejected(root, report) ? undefined : 'moa';
   if (others.length > 0) {
     const found = [first, ...others].map(([format, key]) => `${format} (it has "${key}")`).join(' and ');
-    report.error('MOA1301', root.offset, '', `the input could be of the formats ${found}`, { help: `say which with --input-format` });
+    report.error('MOA1301', root.offset, '', `the input could be of the formats ${found}`, { help: 'say which with --input-format' });
     return undefined;
   }
   const [format] = first;
   if (format !== 'duo-attention') return format;
-  const help = `give that file, or the folder with both`;
+  const help = 'give that file, or the folder with both';
   report.error('MOA1304', root.offset, '', `this is the config of DuoAttention, which says sink and window; the heads are in ${SCORES_FILE}`, { help });
   return undefined;
 }

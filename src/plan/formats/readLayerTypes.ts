@@ -24,7 +24,8 @@ export function readLayerTypes(given: Scope, type: string | undefined, layers: n
   const { node, path, report } = scope;
   const enabled = readBoolean(scope, 'use_sliding_window');
   const facts: WindowFacts = {
-    window: readInteger(scope, 'sliding_window', WINDOW_RANGE),
+    // Where it is not used, some versions write 0.
+    window: enabled === false ? undefined : readInteger(scope, 'sliding_window', WINDOW_RANGE),
     enabled: enabled === true,
     maxWindowLayers: readInteger(scope, 'max_window_layers', { min: 0, max: Number.MAX_SAFE_INTEGER }) ?? 0,
     pattern: readPattern(scope),
@@ -32,14 +33,14 @@ export function readLayerTypes(given: Scope, type: string | undefined, layers: n
   const types = node.members.get('layer_types')?.value;
   const slides = types === undefined ? slidesByRule(given, scope, type, facts, layers) : slidesByName(scope, types, layers);
   if (slides === undefined) return undefined;
-  const window = enabled === false ? undefined : facts.window;
+  const { window } = facts;
   const first = slides.indexOf(true);
   if (first >= 0 && window === undefined) {
     if (!node.members.has('sliding_window')) requireMember(scope, 'sliding_window', `the window of layer ${first}, in tokens`);
     else if (enabled === false) report.error('MOA1308', offsetOf(scope, 'use_sliding_window'), joinPath(path, 'use_sliding_window'), `layer ${first} has a sliding window, and use_sliding_window is false`);
     return undefined;
   }
-  const originOf = (layer: number): string => joinPath(path, types !== undefined ? `layer_types` : first >= 0 ? 'sliding_window' : 'num_hidden_layers') + (types === undefined ? '' : `[${layer}]`);
+  const originOf = (layer: number): string => (types === undefined ? joinPath(path, first >= 0 ? 'sliding_window' : 'num_hidden_layers') : joinPath(joinPath(path, 'layer_types'), layer));
   return { slides, window, originOf };
 }
 
@@ -68,7 +69,7 @@ function slidesByRule(given: Scope, scope: Scope, typeOfFile: string | undefined
     requireMember(scope, key, key === 'sliding_window' ? 'tokens, or null for no window' : 'a number of layers');
   }
   const slides = Array.from({ length: layers }, (_, layer) => rule.slides(layer, facts));
-  if (facts.window !== undefined && !node.members.has('use_sliding_window') && !slides.includes(true)) {
+  if (rule.windowless === true && facts.window !== undefined) {
     report.error('MOA1309', offsetOf(scope, 'sliding_window'), joinPath(path, 'sliding_window'), `models of the type ${quote(type!)} have no sliding window, this one has`, { help });
     return undefined;
   }

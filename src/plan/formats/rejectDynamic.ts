@@ -3,6 +3,7 @@ import { quote } from '../../util/quote.ts';
 import type { Report } from '../report.ts';
 
 const MAX_LISTED = 12;
+const MAX_TYPES = 3;
 const DYNAMIC = 'a plan says what a head attends before there is a prompt';
 
 /** The keys that mark arguments of methods which choose tokens at run time. */
@@ -51,8 +52,8 @@ export function rejectMInference(list: JsonArray, report: Report): void {
   });
   const types = [...counts].sort((a, b) => b[1] - a[1]);
   const total = types.reduce((sum, [, count]) => sum + count, 0);
-  const listed = types.slice(0, 4).map(([type, count]) => `${count} ${quote(type)}`).join(', ');
-  const more = types.length > 4 ? `, and ${types.length - 4} more types` : '';
+  const listed = types.slice(0, MAX_TYPES).map(([type, count]) => `${count} ${quote(type)}`).join(', ');
+  const more = types.length > MAX_TYPES ? `, and ${types.length - MAX_TYPES} more types` : '';
   report.error('MOA1321', list.offset, '', `a pattern of MInference for ${total} heads: ${listed}${more}; only stream_llm is found before the prompt`, { help: staticHeads(still) });
 }
 

@@ -19,9 +19,11 @@ export interface WindowRule {
   /** Keys that have to be there, null or not: what stands for them where they are absent differs between versions. */
   readonly needs: (facts: Pick<WindowFacts, 'enabled'>) => readonly string[];
   readonly slides: (layer: number, facts: WindowFacts) => boolean;
+  /** Models of the type never have a window, so that a config with one is not understood. */
+  readonly windowless?: boolean;
 }
 
-const never: WindowRule = { needs: () => [], slides: () => false };
+const never: WindowRule = { needs: () => [], slides: () => false, windowless: true };
 const always: WindowRule = { needs: () => ['sliding_window'], slides: (_, { window }) => window !== undefined };
 const whereEnabled: WindowRule = { needs: ({ enabled }) => (enabled ? ['sliding_window'] : []), slides: (_, { window, enabled }) => enabled && window !== undefined };
 /** From layer `max_window_layers` on. */
