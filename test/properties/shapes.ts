@@ -10,6 +10,8 @@ export interface Shape {
   readonly queryHeads: number;
   readonly kvHeads: number;
   readonly sink: number;
+  /** 128 by default. */
+  readonly minSpan?: number;
 }
 
 const shape = (elementType: ElementType, headDim: number, queryHeads: number, kvHeads: number, sink = 64): Shape => ({
@@ -45,7 +47,13 @@ export const modelShapes = {
   llama32: shape('bf16', 64, 32, 8),
 } as const satisfies Record<string, Shape>;
 
-export const shapes: Readonly<Record<string, Shape>> = { ...smallShapes, ...modelShapes };
+/** Shapes with the sinks and shortest spans that plans of other formats have. */
+export const formatShapes = {
+  bf16_d64_4x2_sink0: { ...shape('bf16', 64, 4, 2, 0), minSpan: 64 },
+  bf16_d64_4x2_sink128: { ...shape('bf16', 64, 4, 2, 128), minSpan: 192 },
+} as const satisfies Record<string, Shape>;
+
+export const shapes: Readonly<Record<string, Shape>> = { ...smallShapes, ...modelShapes, ...formatShapes };
 export type SmallShape = keyof typeof smallShapes;
 
 export function shapeOf(name: string): Shape {
@@ -54,5 +62,5 @@ export function shapeOf(name: string): Shape {
   return found;
 }
 
-/** The limits that all test plans have, but for the sink. */
-export const limitsOf = ({ sink }: Shape): { minSpan: number; page: number; sink: number } => ({ minSpan: 128, page: 64, sink });
+/** The limits of a shape's test plans. */
+export const limitsOf = ({ sink, minSpan = 128 }: Shape): { minSpan: number; page: number; sink: number } => ({ minSpan, page: 64, sink });
