@@ -241,6 +241,15 @@ describe('Hugging Face configs', () => {
     expect(rulesOf(rounded.value)[0]).toMatch(/^2048 /);
   });
 
+  test('all that is wrong is said at once', () => {
+    const { codes } = read(config({ num_attention_heads: 0, sliding_window: null, is_encoder_decoder: true, layer_types: ['conv', 'full_attention', 'conv', 'moe', 'full_attention', 'full_attention'] }));
+    expect(codes).toEqual(['MOA1106', 'MOA1308', 'MOA1308', 'MOA1308', 'MOA1308']);
+  });
+
+  test('keys of rules do not matter where there are layer_types', () => {
+    expect(read(config({ model_type: 'exaone4', sliding_window: 64, sliding_window_pattern: 'LLLG', max_window_layers: 'x', layer_types: Array(6).fill('sliding_attention') })).text).toBe('');
+  });
+
   test('what the model does beside the mask is said', () => {
     expect(read(config({ model_type: 'gemma2', sliding_window: 4096, attn_logit_softcapping: 50 })).codes).toEqual(['MOA1312']);
     expect(read(config({ model_type: 'gemma2', sliding_window: 4096, attn_logit_softcapping: null })).codes).toEqual([]);

@@ -2,7 +2,7 @@ import type { DiagnosticList } from '../../util/diagnostics.ts';
 import type { JsonDocument, JsonNode, JsonObject } from '../../util/jsonReader.ts';
 import { joinPath } from '../../util/quote.ts';
 import { modelConfigOf, textScope } from '../parseModelConfig.ts';
-import { DEFAULT_LIMITS, type ParsedPlan } from '../planSchema.ts';
+import { DEFAULT_LIMITS, MAX_LAYERS, type ParsedPlan } from '../planSchema.ts';
 import { offsetOf, withoutNulls } from '../readFields.ts';
 import type { Report, Scope } from '../report.ts';
 import { FORMAT_OPTIONS, type FormatOptions } from './inputFormat.ts';
@@ -23,19 +23,20 @@ export function readHfConfig(document: JsonDocument, root: JsonObject, options: 
   const written: Scope = { ...text, node: text.path === '' ? root : (root.members.get(text.path)!.value as JsonObject) };
   rejectOtherAttention(file, text);
   const type = root.members.get('model_type')?.value;
-  const types = model && readLayerTypes(written, type?.kind === 'string' ? type.value : undefined, model.shape.layers);
+  const layers = model?.shape.layers ?? layersOf(text);
+  const types = layers === undefined ? undefined : readLayerTypes(written, type?.kind === 'string' ? type.value : undefined, layers);
   if (types === undefined || model === undefined) return undefined;
 
   const window = types.window === undefined ? undefined : wholePages(types.window, text, types.slides.includes(true), options, report);
   if (diagnostics.errorCount > before) return undefined;
   warnOfOtherParts(file, text);
   const streaming = window === undefined || !types.slides.includes(true) ? undefined : streamingOf(0, window);
-  const { layers, queryHeads } = model.shape;
+  const { queryHeads } = model.shape;
   return {
     kind: 'parsedPlan',
     format: 'hf-config',
     file: model.file,
-    layers,
+    layers: model.shape.layers,
     queryHeads,
     limits: streaming?.limits ?? { ...DEFAULT_LIMITS, sink: 0 },
     rules: types.slides.map((slides) => Array.from({ length: queryHeads }, () => (slides && streaming !== undefined ? streaming.rule : FULL_RULE))),
@@ -43,6 +44,12 @@ export function readHfConfig(document: JsonDocument, root: JsonObject, options: 
     alphasPlace: model.places.layers,
     originOf: (layer) => types.originOf(layer),
   };
+}
+
+/** The layers of a config of which something else is wrong, so that what is wrong with its layers is said as well. */
+function layersOf({ node }: Scope): number | undefined {
+  const value = node.members.get('num_hidden_layers')?.value;
+  return value?.kind === 'number' && Number.isInteger(value.value) && value.value >= 1 && value.value <= MAX_LAYERS ? value.value : undefined;
 }
 
 /** `window` as whole pages; undefined with an error. Nothing is said of a window that no layer has. */

@@ -1,10 +1,12 @@
 import type { JsonNode } from '../../util/jsonReader.ts';
 import { joinPath, quote } from '../../util/quote.ts';
 import { MAX_LAYERS } from '../planSchema.ts';
-import { offsetOf, readBoolean, readInteger, readString, requireMember, withoutNulls } from '../readFields.ts';
+import { offsetOf, readBoolean, readInteger, readString, requireMember, withoutNulls, type IntegerRange } from '../readFields.ts';
 import { describeKind, reportKind, type Scope } from '../report.ts';
 import { WINDOW_RANGE } from './streamingRule.ts';
 import { WINDOW_RULES, type WindowFacts } from './windowRules.ts';
+
+const PATTERN_RANGE: IntegerRange = { min: 1, max: MAX_LAYERS };
 
 /** Which layers of a model have a sliding window. */
 export interface LayerTypes {
@@ -23,17 +25,11 @@ export function readLayerTypes(given: Scope, type: string | undefined, layers: n
   const scope: Scope = { ...given, node: withoutNulls(given.node) };
   const { node, path, report } = scope;
   const enabled = readBoolean(scope, 'use_sliding_window');
-  const facts: WindowFacts = {
-    // Where it is not used, some versions write 0.
-    window: enabled === false ? undefined : readInteger(scope, 'sliding_window', WINDOW_RANGE),
-    enabled: enabled === true,
-    maxWindowLayers: readInteger(scope, 'max_window_layers', { min: 0, max: Number.MAX_SAFE_INTEGER }) ?? 0,
-    pattern: readPattern(scope),
-  };
+  // Where it is not used, some versions write 0.
+  const window = enabled === false ? undefined : readInteger(scope, 'sliding_window', WINDOW_RANGE);
   const types = node.members.get('layer_types')?.value;
-  const slides = types === undefined ? slidesByRule(given, scope, type, facts, layers) : slidesByName(scope, types, layers);
+  const slides = types === undefined ? slidesByRule(given, scope, type, { window, enabled: enabled === true }, layers) : slidesByName(scope, types, layers);
   if (slides === undefined) return undefined;
-  const { window } = facts;
   const first = slides.indexOf(true);
   if (first >= 0 && window === undefined) {
     if (!node.members.has('sliding_window')) requireMember(scope, 'sliding_window', `the window of layer ${first}, in tokens`);
@@ -44,13 +40,7 @@ export function readLayerTypes(given: Scope, type: string | undefined, layers: n
   return { slides, window, originOf };
 }
 
-/** `sliding_window_pattern`, or `_sliding_window_pattern`, as some versions wrote it. */
-function readPattern(scope: Scope): number | undefined {
-  const range = { min: 1, max: MAX_LAYERS };
-  return readInteger(scope, 'sliding_window_pattern', range) ?? readInteger(scope, '_sliding_window_pattern', range);
-}
-
-function slidesByRule(given: Scope, scope: Scope, typeOfFile: string | undefined, facts: WindowFacts, layers: number): boolean[] | undefined {
+function slidesByRule(given: Scope, scope: Scope, typeOfFile: string | undefined, read: Pick<WindowFacts, 'window' | 'enabled'>, layers: number): boolean[] | undefined {
   const { node, path, report } = scope;
   const type = readString(scope, 'model_type') ?? typeOfFile;
   const rule = type === undefined ? undefined : WINDOW_RULES.get(type);
@@ -62,6 +52,12 @@ function slidesByRule(given: Scope, scope: Scope, typeOfFile: string | undefined
     else report.error('MOA1309', offsetOf(scope, 'model_type'), joinPath(path, 'model_type'), `the config has no layer_types, and ${which}`, { help });
     return undefined;
   }
+  const facts: WindowFacts = {
+    ...read,
+    maxWindowLayers: readInteger(scope, 'max_window_layers', { min: 0, max: Number.MAX_SAFE_INTEGER }) ?? 0,
+    // Some versions wrote it with an underscore.
+    pattern: readInteger(scope, 'sliding_window_pattern', PATTERN_RANGE) ?? readInteger(scope, '_sliding_window_pattern', PATTERN_RANGE),
+  };
   let right = true;
   for (const key of rule.needs(facts)) {
     if (given.node.members.has(key)) continue;
