@@ -24,10 +24,10 @@ export interface RunResult {
   readonly stderr: string;
 }
 
-/** Nothing of the tester's own configuration: no CUDA_HOME, no cache, no debug output. */
+/** Nothing of the tester's own configuration: no CUDA_HOME, no cache, no debug output. Temporary files of one that is killed are removed with the rest. */
 const cleanEnvironment = (variables: Readonly<Record<string, string>> = {}): Record<string, string> => {
   const home = scratchFolder();
-  return { PATH: process.env['PATH'] ?? '', HOME: home, XDG_CACHE_HOME: join(home, 'cache'), ...variables };
+  return { PATH: process.env['PATH'] ?? '', HOME: home, TMPDIR: home, XDG_CACHE_HOME: join(home, 'cache'), ...variables };
 };
 
 const program = (): string => join(installed(), 'bin', 'moa-compile.js');
