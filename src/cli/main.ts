@@ -16,7 +16,7 @@ import type { SearchOptions } from './searchRequest.ts';
 /** Runs the command line `args` (without node and script); returns the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
   cleanupOnSignal();
-  onInterrupt(() => standardOutput(false).say('interrupted; the output folder is as it was, or whole'));
+  onInterrupt(() => standardOutput(false).say('interrupted; the output is as it was, or whole'));
   let code = 0;
   const program = commandLine(async (run) => {
     code = (await run()) ?? 0;
