@@ -43,10 +43,13 @@ export interface PlanFigures {
   readonly lengths: readonly LengthFigures[];
 }
 
-/** @param cacheType what keys and values are stored as; the bytes are of that, the dense ones too */
-export function inspectPlan(module: HeadModule, lengths: readonly number[], cacheType: CacheType = 'element'): PlanFigures {
+/**
+ * @param options what keys and values are stored as, of which the bytes are, the dense ones too; and tokens that rings keep beyond their spans, rounded up to whole pages
+ */
+export function inspectPlan(module: HeadModule, lengths: readonly number[], { cacheType = 'element', slack: asked = 0 }: { readonly cacheType?: CacheType; readonly slack?: number } = {}): PlanFigures {
+  const slack = Math.ceil(asked / module.limits.page) * module.limits.page;
   const heads = canonicalizeRules(module);
-  const ringed = resolveGqa(heads);
+  const ringed = resolveGqa(heads, { slack });
   const laidOut = layoutKvCache(groupHeads(ringed), { cacheType });
   const allRings = ringed.layers.flatMap((layer) => layer.rings);
   return {
@@ -59,7 +62,7 @@ export function inspectPlan(module: HeadModule, lengths: readonly number[], cach
       ringGroups: layer.ringGroups.length,
       ageMaskedRings: layer.ringGroups.reduce((sum, { group }) => sum + (group.ageMask ? group.kvHeads.length : 0), 0),
     })),
-    uniformRings: allRings.filter((ring) => !ring.ageMask).length,
+    uniformRings: allRings.filter((ring) => ring.rules.length === 1).length,
     rings: allRings.length,
     lengths: lengths.map((length) => figuresAt(heads, laidOut, length)),
   };

@@ -9,6 +9,7 @@ import { modelFlags, readInputs, type InputOptions } from './readInputs.ts';
 export interface InspectOptions extends InputOptions {
   readonly lengths: readonly number[];
   readonly kvCacheDtype: CacheType;
+  readonly slack: number;
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
@@ -20,7 +21,7 @@ export async function inspectCommand(planPath: string, options: InspectOptions, 
   const read = plan && readPlan(plan, config, modelFlags(options), diagnostics);
   if (read === undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
   sayDiagnostics(output, diagnostics.toArray(), options.quiet === true);
-  const figures = inspectPlan(read.module, options.lengths, options.kvCacheDtype);
+  const figures = inspectPlan(read.module, options.lengths, { cacheType: options.kvCacheDtype, slack: options.slack });
   output.print(options.json === true ? stableJson(figures).trimEnd() : textOf(figures));
 }
 

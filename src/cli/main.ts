@@ -61,6 +61,7 @@ function commandLine(run: Run): Command {
     .option('--emit <kinds>', `what to write: ${emitKinds.join(', ')}`, parseEmit, [...emitKinds])
     .option('--no-rope', 'leave out the kernels that rotate (RoPE)')
     .option('--kv-cache-dtype <type>', 'what keys and values are stored as: auto (the element type) or fp8_e4m3 (with a scale for each head)', parseCacheType, 'element')
+    .option('--slack <tokens>', 'what rings keep beyond their spans, in whole pages: so many tokens can be taken back (Session.truncate)', parseIntegerFrom(0, 2 ** 20), 0)
     .option('--ablate <list>', 'for measurements, kernels without what is usual: unspecialised; of decode tensor-cores or cuda-cores', parseAblations)
     .option('--print-ir-after <pass>', 'print the IR after a pass, or after all', parsePass)
     .option('--stop-after <pass>', 'stop after a pass and print the IR', parseStopAfter)
@@ -84,6 +85,7 @@ function commandLine(run: Run): Command {
     .description('print what a plan keeps and costs: rules, head groups, GQA loss, densities, bytes')
     .option('--lengths <list>', 'length bounds N in tokens', parseLengths, [4096, 8192, 16384, 32768])
     .option('--kv-cache-dtype <type>', 'what keys and values are stored as: auto or fp8_e4m3', parseCacheType, 'element')
+    .option('--slack <tokens>', 'count rings that keep so many tokens beyond their spans', parseIntegerFrom(0, 2 ** 20), 0)
     .option('--json', 'print as JSON')
     .option('-q, --quiet', 'no warnings and notes')
     .action((plan: string, options: InspectOptions) => run(() => inspectCommand(plan, options, standardOutput(options.quiet === true))));

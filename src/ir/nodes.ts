@@ -59,6 +59,8 @@ export interface RingNode {
   readonly kvHead: number;
   /** The different rules of its query heads, in canonical order. */
   readonly rules: readonly Rule[];
+  /** Tokens that the ring keeps beyond its span, so that as many of the newest can be taken back; 0 where it keeps all that there are. */
+  readonly slack: number;
   /** Whether a query head may have a window shorter than the ring, so that decode masks by age. */
   readonly ageMask: boolean;
 }
@@ -87,6 +89,8 @@ export interface HeadGroup {
 export interface RingGroup {
   readonly kind: 'ringGroup';
   readonly rules: readonly Rule[];
+  /** Of each ring, as of `RingNode`. */
+  readonly slack: number;
   readonly ageMask: boolean;
   /** KV heads, rising; their rings are equal. */
   readonly kvHeads: readonly number[];
@@ -108,7 +112,7 @@ export interface GroupModule extends PlanFacts {
 export interface LaidOutRingGroup {
   readonly kind: 'laidOutRingGroup';
   readonly group: RingGroup;
-  /** Tokens of one ring, a function of N. */
+  /** Tokens of one ring, the slack among them, a function of N. */
   readonly span: Expression;
   /** Pages of one ring, a function of N. */
   readonly pages: Expression;

@@ -65,13 +65,13 @@ function headLayer(layer: HeadLayer): string[] {
 }
 
 function ringLayer(layer: RingLayer): string[] {
-  return [...headLayer({ kind: 'headLayer', heads: layer.heads }), ...layer.rings.map((ring) => `ring ${ring.kvHead}: ${ruleSet(ring.rules)}${ring.ageMask ? ' age mask' : ''}`)];
+  return [...headLayer({ kind: 'headLayer', heads: layer.heads }), ...layer.rings.map((ring) => `ring ${ring.kvHead}: ${ruleSet(ring.rules)}${slackText(ring)}${ring.ageMask ? ' age mask' : ''}`)];
 }
 
 function groupLayer(layer: GroupLayer): string[] {
   return [
     ...layer.headGroups.map((group) => `group ${printRule(group.rule)}: heads ${ranges(group.heads)}`),
-    ...layer.ringGroups.map((group) => `rings ${ranges(group.kvHeads)}: ${ruleSet(group.rules)}${group.ageMask ? ' age mask' : ''}`),
+    ...layer.ringGroups.map((group) => `rings ${ranges(group.kvHeads)}: ${ruleSet(group.rules)}${slackText(group)}${group.ageMask ? ' age mask' : ''}`),
   ];
 }
 
@@ -80,7 +80,7 @@ function laidOutLayer(layer: LaidOutLayer): string[] {
     ...layer.headGroups.map((group) => `group ${printRule(group.rule)}: heads ${ranges(group.heads)}`),
     ...layer.ringGroups.map(({ group, pages, firstPage }) => {
       const mask = group.ageMask ? ' age mask' : '';
-      return `rings ${ranges(group.kvHeads)}: ${ruleSet(group.rules)}${mask}, pages ${printExpression(pages)}, first page ${printExpression(firstPage)}`;
+      return `rings ${ranges(group.kvHeads)}: ${ruleSet(group.rules)}${slackText(group)}${mask}, pages ${printExpression(pages)}, first page ${printExpression(firstPage)}`;
     }),
   ];
 }
@@ -92,6 +92,8 @@ function kernel(node: KernelNode): string[] {
 }
 
 const printLayout = ({ pageTokens, pageBytes, cacheType }: CacheLayout): string => `layout pageTokens=${pageTokens} pageBytes=${pageBytes} cacheType=${cacheType}`;
+
+const slackText = ({ slack }: { readonly slack: number }): string => (slack === 0 ? '' : ` slack ${slack}`);
 
 const ruleSet = (rules: readonly Rule[]): string => `{${rules.map(printRule).join(', ')}}`;
 

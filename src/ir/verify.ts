@@ -61,7 +61,8 @@ function verifyRings(module: RingModule): void {
     invariant(layer.heads.length === queryHeads && layer.rings.length === kvHeads, 'a layer has a ring for every KV head');
     layer.rings.forEach((ring, index) => {
       invariant(ring.kvHead === index, 'rings stand in the order of KV heads');
-      invariant(ring.ageMask === ring.rules.length > 1, 'rings of several rules mask by age');
+      invariant(ring.ageMask === (ring.rules.length > 1 || ring.slack > 0), 'rings of several rules, or with slack, mask by age');
+      invariant(ring.slack >= 0 && ring.slack % module.limits.page === 0, 'slack is whole pages');
     });
     layer.heads.forEach((head, index) => invariant(layer.rings[Math.floor(index / groupSize)]!.rules.includes(head.rule), 'a ring lists the rules of its heads'));
   }

@@ -32,7 +32,7 @@ function groupLayer(layer: RingLayer): GroupLayer {
     const key = ring.rules.map((rule) => `${rule.alpha} ${rule.numerator} ${rule.denominator}`).join(', ');
     const group = rings.get(key);
     if (group !== undefined) group.kvHeads.push(ring.kvHead);
-    else rings.set(key, { kind: 'ringGroup', rules: ring.rules, ageMask: ring.ageMask, kvHeads: [ring.kvHead] });
+    else rings.set(key, { kind: 'ringGroup', rules: ring.rules, slack: ring.slack, ageMask: ring.ageMask, kvHeads: [ring.kvHead] });
   }
   const ringGroups = [...rings.values()].sort(compareRingGroups);
   return { kind: 'groupLayer', headGroups, ringGroups };

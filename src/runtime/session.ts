@@ -13,12 +13,15 @@ import { cutPrefill, isContinued, PrefillLists, type BatchLists, type SequenceLe
 import { readRing, type CachedTokens } from './readRing.ts';
 import { SessionBuffers, type FoundKernel, type KernelLookup, type LayerState } from './sessionBuffers.ts';
 import { checkCuSeqlens, checkTensor, sessionError } from './sessionChecks.ts';
-import { ringPagesInUse, type SessionMemory } from './sessionLayout.ts';
-import type { CapturedStep, DecodeTensors, PrefillTensors, SessionOptions } from './sessionTypes.ts';
+import type { Sequences } from './sequences.ts';
+import type { SessionMemory } from './sessionLayout.ts';
+import type { CapturedStep, DecodeTensors, JoinOptions, PrefillTensors, SessionOptions } from './sessionTypes.ts';
 
 export class Session implements Disposable {
   readonly device: Device;
+  /** Slots. */
   readonly batch: number;
+  /** The most tokens of a sequence. */
   readonly lengthBound: number;
   readonly elementType: ElementType;
   /** Bytes on the device, by layer and head group. */
@@ -27,6 +30,7 @@ export class Session implements Disposable {
   readonly #plan: PlanDefinition;
   readonly #scale: number;
   readonly #buffers: SessionBuffers;
+  readonly #sequences: Sequences;
   readonly #prefillLists: PrefillLists;
   /** While capturing: how many tokens each layer's decode calls add. */
   #captured: Map<number, number> | undefined;
@@ -46,26 +50,84 @@ export class Session implements Disposable {
     this.#plan = plan;
     this.#scale = options.scale ?? 1 / Math.sqrt(plan.shape.headDim);
     this.#buffers = new SessionBuffers(device, plan, kernels, options, elementType);
+    this.#sequences = this.#buffers.sequences;
     this.#prefillLists = new PrefillLists(device, plan);
     this.memory = this.#buffers.memory;
   }
 
-  /** Tokens of each sequence in the cache of `layer`. */
+  /** Tokens of each slot's sequence in the cache of `layer`; -1 for a free slot. */
   lengths(layer: number): Int32Array {
     return this.#layer(layer).lengths.slice();
   }
 
-  /** The window in tokens of each query head of `layer`. */
-  windows(layer: number): Int32Array {
-    return this.#layer(layer).layout.windows.slice();
+  /** The window in tokens of each query head of `layer`, for the sequence in `slot`; those of `lengthBound` for a slot that held none yet. */
+  windows(layer: number, slot = 0): Int32Array {
+    const { queryHeads } = this.#plan.shape;
+    const { windows } = this.#layer(layer).layout.tables;
+    return windows.slice(slot * queryHeads, (slot + 1) * queryHeads);
+  }
+
+  /** Length bound of each slot's sequence; 0 for a free slot. */
+  lengthBounds(): Int32Array {
+    this.#checkAlive();
+    return this.#sequences.bounds.slice();
   }
 
   /** Pages of `layer` that hold a token now, over all sequences: what decode reads. */
   pagesInUse(layer: number): number {
     const { layout, lengths } = this.#layer(layer);
-    const { pageTokens } = this.#plan.layout;
-    const { sink } = this.#plan.limits;
-    return layout.units.reduce((sum, { slot, window }) => sum + ringPagesInUse(lengths[slot]!, window, sink, pageTokens), 0);
+    return lengths.reduce((sum, length, slot) => sum + layout.tables.unitsOf(slot).reduce((pages, { window }) => pages + this.#sequences.pagesInUse(length, window), 0), 0);
+  }
+
+  /**
+   * Begins an empty sequence in the first free slot, and returns the slot. Its rings take the pages that its own length bound needs. Captured steps stay good: they
+   * read who is there from device memory. Throws MOA6108 without a free slot and MOA6109 without enough free pages.
+   */
+  join({ lengthBound = this.lengthBound }: JoinOptions = {}): number {
+    this.#checkChangeable('join');
+    if (!Number.isInteger(lengthBound) || lengthBound < 1 || lengthBound > this.lengthBound) {
+      throw sessionError('badOptions', `lengthBound is ${String(lengthBound)}; in this session it is an integer from 1 to ${this.lengthBound} tokens`);
+    }
+    const slot = this.#sequences.firstFree();
+    this.#sequences.join(slot, lengthBound);
+    this.#writeSlot(slot);
+    return slot;
+  }
+
+  /** Ends the sequence in `slot`: its pages are free, and its row of a decode is ignored until another joins. */
+  leave(slot: number): void {
+    this.#checkChangeable('leave');
+    this.#checkHeld(slot);
+    this.#sequences.leave(slot);
+    this.#lastWritten = 'all';
+    this.#buffers.writeLengths();
+  }
+
+  /**
+   * Copies the sequence in `slot` into the first free slot, and returns that: for beam search, or several samples of one prompt. Both go on alone. Throws as `join` does.
+   */
+  fork(slot: number): number {
+    this.#checkChangeable('fork');
+    this.#checkHeld(slot);
+    const to = this.#sequences.firstFree();
+    this.#sequences.join(to, this.#sequences.bounds[slot]!);
+    this.#buffers.copyPages(this.#sequences.copy(slot, to));
+    this.#writeSlot(to);
+    return to;
+  }
+
+  /**
+   * Takes back the newest tokens of the sequence in `slot`, in all layers, so that it has `length` tokens. A ring keeps the last tokens of its window, so once it has gone
+   * round only the newest token can be taken back, and of a plan compiled with `--slack S` so many more. Throws MOA6110, and changes nothing, where a token that
+   * the next one attends is lost.
+   */
+  truncate(slot: number, length: number): void {
+    this.#checkChangeable('truncate');
+    this.#checkHeld(slot);
+    if (!Number.isInteger(length) || length < 0) throw sessionError('cannotTruncate', `a sequence cannot have ${String(length)} tokens`);
+    this.#sequences.truncate(slot, length);
+    this.#lastWritten = 'all';
+    this.#buffers.writeLengths();
   }
 
   /**
@@ -90,7 +152,10 @@ export class Session implements Disposable {
       this.#append(state, state.append, tensors, tokens, sequences, this.#buffers.pool.address);
       this.#attend(state, tensors, tokens, lists);
     }
-    for (let slot = 0; slot < this.batch; slot += 1) state.lengths[slot]! += cuSeqlens[slot + 1]! - cuSeqlens[slot]!;
+    for (let slot = 0; slot < this.batch; slot += 1) {
+      const added = cuSeqlens[slot + 1]! - cuSeqlens[slot]!;
+      if (added > 0) this.#sequences.advance(state.index, slot, added);
+    }
   }
 
   /**
@@ -109,7 +174,7 @@ export class Session implements Disposable {
    */
   computedPairs(layer: number, cuSeqlens: ArrayLike<number>): number {
     const { layout, lengths, prefill } = this.#layer(layer);
-    const { pages } = cutPrefill(this.#plan, { cuSeqlens, cached: lengths }, layout, prefill.definition, this.device);
+    const { pages } = cutPrefill(this.#plan, { cuSeqlens, cached: lengths }, layout.tables, prefill.definition, this.device);
     return pages * this.#plan.layout.pageTokens * prefill.definition.rows;
   }
 
@@ -118,7 +183,12 @@ export class Session implements Disposable {
     const state = this.#layer(layer);
     const cuSeqlens = checkCuSeqlens(tensors.cuSeqlens, this.batch, this.lengthBound);
     this.#checkTensors(tensors, cuSeqlens[this.batch]!);
-    for (let slot = 0; slot < this.batch; slot += 1) this.#checkSequence(layer, slot, cuSeqlens[slot + 1]! - cuSeqlens[slot]!);
+    for (let slot = 0; slot < this.batch; slot += 1) {
+      const added = cuSeqlens[slot + 1]! - cuSeqlens[slot]!;
+      if (added === 0) continue;
+      this.#checkHeld(slot);
+      this.#checkSequence(layer, slot, added);
+    }
     const lengths = { cuSeqlens, cached: state.lengths.slice() };
     if (this.#plan.layout.cacheType !== 'element' && isContinued(lengths)) {
       throw sessionError('sequenceHeld', `a sequence already holds tokens in layer ${layer}, in a cache of 8 bits, which prefill does not read`);
@@ -130,7 +200,7 @@ export class Session implements Disposable {
   #attend(state: LayerState, tensors: PrefillTensors, tokens: number, lists: BatchLists): void {
     const { definition } = state.prefill;
     const { queryHeads, kvHeads, headDim } = this.#plan.shape;
-    const items = lists.items(state.layout, definition);
+    const items = lists.items(state.layout.tables, definition);
     const values = {
       out: tensors.out.address,
       lse: tensors.lse?.address ?? 0n,
@@ -158,6 +228,7 @@ export class Session implements Disposable {
   decode(layer: number, tensors: DecodeTensors): void {
     const state = this.#layer(layer);
     this.#checkTensors(tensors, this.batch);
+    if (this.batch === 0) return;
     const pending = this.#captured?.get(layer) ?? 0;
     this.#checkRoom(layer, pending + 1);
 
@@ -222,7 +293,7 @@ export class Session implements Disposable {
     };
   }
 
-  /** Forgets all tokens; the memory stays. */
+  /** Forgets all tokens; sequences stay, empty. */
   reset(): void {
     this.#setLengths(0);
   }
@@ -239,14 +310,20 @@ export class Session implements Disposable {
   #setLengths(length: number): void {
     this.#checkAlive();
     this.#lastWritten = 'all';
-    this.#buffers.lengths.write(new Int32Array(this.#buffers.lengths.bytes / 4).fill(length));
-    for (const { lengths } of this.#buffers.layers.values()) lengths.fill(length);
+    this.#sequences.fillAll(length);
+    this.#buffers.writeLengths();
+  }
+
+  #writeSlot(slot: number): void {
+    this.#lastWritten = 'all';
+    this.#buffers.writeSlot(slot);
+    this.#buffers.writeLengths();
   }
 
   /** The tokens that a ring holds, unswizzled, in the order of their positions. Copies a ring to the host: for tests and debugging. */
   cachedTokens(layer: number, slot: number, kvHead: number): CachedTokens {
     const state = this.#layer(layer);
-    return readRing(this.#plan, state.layout, this.#buffers, slot, kvHead, state.lengths[slot]!);
+    return readRing(this.#plan, state.layout, this.#buffers, slot, kvHead, Math.max(0, state.lengths[slot]!));
   }
 
   /** Frees the cache. Idempotent; every other call throws afterwards. */
@@ -286,7 +363,7 @@ export class Session implements Disposable {
   }
 
   #pageTableOf(state: LayerState): bigint {
-    return this.#buffers.pageTable.address + BigInt(state.layout.firstPage * 4);
+    return this.#buffers.pageTable.address + BigInt(state.layout.firstEntry * 4);
   }
 
   #lengthsOf(state: LayerState): bigint {
@@ -304,13 +381,26 @@ export class Session implements Disposable {
 
   #checkSequence(layer: number, slot: number, tokens: number): void {
     const { lengths } = this.#layer(layer);
-    if (lengths[slot]! + tokens <= this.lengthBound) return;
-    throw sessionError('sequenceFull', `sequence ${slot} holds ${lengths[slot]} of at most ${this.lengthBound} tokens in layer ${layer}; ${tokens} more do not fit`);
+    const bound = this.#sequences.bounds[slot]!;
+    if (bound === 0 || lengths[slot]! + tokens <= bound) return;
+    throw sessionError('sequenceFull', `sequence ${slot} holds ${lengths[slot]} of at most ${bound} tokens in layer ${layer}; ${tokens} more do not fit`);
+  }
+
+  #checkHeld(slot: number): void {
+    if (this.#sequences.bounds[slot] === undefined) throw sessionError('noSuchSequence', `there is no slot ${String(slot)}; the session has ${this.batch}`);
+    if (this.#sequences.bounds[slot] === 0) throw sessionError('noSuchSequence', `slot ${slot} holds no sequence`);
+  }
+
+  #checkChangeable(call: string): void {
+    this.#checkAlive();
+    if (this.#captured !== undefined) throw sessionError('capture', `${call} changes tables on the device and cannot be captured`);
   }
 
   #advance(layer: number, tokens: number): void {
-    const { lengths } = this.#layer(layer);
-    for (let slot = 0; slot < this.batch; slot += 1) lengths[slot]! += tokens;
+    const { index } = this.#layer(layer);
+    this.#sequences.bounds.forEach((bound, slot) => {
+      if (bound > 0) this.#sequences.advance(index, slot, tokens);
+    });
   }
 
   #checkTensors({ q, k, v, out, lse }: DecodeTensors, tokens: number): void {

@@ -16,13 +16,17 @@ export interface SessionOptions extends SessionShape {
   readonly rope?: RopeOptions;
   /** Of a cache in e4m3: what keys and values are divided by before they are stored; 1 by default. Not allowed with any other cache. */
   readonly cacheScales?: CacheScales;
+  /**
+   * `held`: every slot begins with an empty sequence of `lengthBound` tokens. `free`: sequences come with `Session.join`. `held` by default.
+   */
+  readonly slots?: 'held' | 'free';
   /** The order in which rings take the pool's pages: a permutation of `0 .. pages - 1`. For tests of indirection. */
   readonly pageOrder?: (pages: number) => Int32Array;
 }
 
 /** Tensors are contiguous buffers of the session's element type. */
 export interface DecodeTensors {
-  /** `[batch, queryHeads, headDim]`, one token a sequence. */
+  /** `[batch, queryHeads, headDim]`, one token a sequence. Rows of free slots are ignored; theirs of `out` become 0, of `lse` -inf. */
   readonly q: DeviceBuffer;
   /** `[batch, kvHeads, headDim]`. */
   readonly k: DeviceBuffer;
@@ -37,6 +41,12 @@ export interface DecodeTensors {
 export interface PrefillTensors extends DecodeTensors {
   /** First token of each sequence and the end of the last: `batch + 1` integers from 0 that never fall. */
   readonly cuSeqlens: ArrayLike<number>;
+}
+
+/** What a sequence joins with. */
+export interface JoinOptions {
+  /** The most tokens that it will hold, its windows follow from that; the session's by default, which is also the most. */
+  readonly lengthBound?: number;
 }
 
 /** A captured step. Each launch advances the lengths as the captured calls would have. */

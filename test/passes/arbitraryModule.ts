@@ -54,6 +54,7 @@ export const arbitraryContext: fc.Arbitrary<PassContext> = fc
     elementTypes: fc.subarray<ElementType>(['bf16', 'fp16'], { minLength: 1 }),
     rope: fc.boolean(),
     cacheType: fc.constantFrom<CacheType>('element', 'element', 'e4m3'),
+    slack: fc.constantFrom(0, 0, 64, 128),
     ablations: fc.constantFrom<readonly Ablation[]>([], [], ['unspecialised'], ['tensor-cores'], ['cuda-cores'], ['unspecialised', 'cuda-cores']),
   })
   .map((options) => ({ ...options, mask: sinkWindow(64) }));

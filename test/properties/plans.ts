@@ -24,6 +24,8 @@ export interface PlanSpec {
   /** Of the kernels; `mmaSync` by default. */
   readonly family?: KernelFamily;
   readonly cacheType?: CacheType;
+  /** Tokens that rings keep beyond their spans: whole pages. */
+  readonly slack?: number;
   readonly ablations?: readonly Ablation[];
   /** Items of prefill with more pages than this are cut in two. */
   readonly splitPages?: number;
@@ -54,7 +56,7 @@ export function compileSpec(spec: PlanSpec): CompiledSpec {
       heads: heads.map((rule, head) => ({ kind: 'head', rule: { kind: 'rule', ...lowestTerms(rule) }, origin: { path: `alphas[${layer}][${head}]` } })),
     })),
   };
-  const context = { architectures: [architecture], elementTypes: [elementType], rope: spec.rope, cacheType: spec.cacheType ?? 'element', ablations: spec.ablations ?? [], mask } as const;
+  const context = { architectures: [architecture], elementTypes: [elementType], rope: spec.rope, cacheType: spec.cacheType ?? 'element', slack: spec.slack ?? 0, ablations: spec.ablations ?? [], mask } as const;
   const scheduled = runPasses(module, pipeline, context) as ScheduledModule;
   const definition = planDefinition(scheduled, mask, {});
   const prefill = spec.splitPages === undefined ? definition.prefill : { ...definition.prefill, splitPages: spec.splitPages, splitShare: 0 };

@@ -7,6 +7,8 @@
 //   merge   : warps in shared memory, then the segments of a ring, by the block that finishes last
 //   lengths : the warp that reads the lengths last of all adds the new token
 //
+// A slot without a sequence has length -1: no page of its rings is in use, its output is 0, and nothing of it changes.
+//
 // Launched so that it may start before the launch before it has ended (PTX griddepcontrol): with p.early it reads the old pages at once, and
 // waits before it touches anything that the launch before may have written, the new token and its queries among it. It lets its successor begin
 // only when it has waited itself: so all launches but the one before have ended wherever this one runs.
@@ -77,7 +79,7 @@ private:
                     waitForPrerequisites();
                     if constexpr (!Config::kProducer) launchDependents();
                 }
-                attend.open(p, segment, item.length);
+                attend.open(p, segment, maximum(item.length, 1));
                 token.load(p, segment, item.length - 1);
             }
             if constexpr (!Config::kProducer) {
@@ -114,7 +116,10 @@ private:
         uint32_t finished = 0;
         if (laneIndex() == 0) finished = atomicIncrementWrap(p.tickets, static_cast<uint32_t>(gridSize() * readers - 1));
         if (shuffle(finished, 0) != static_cast<uint32_t>(gridSize() * readers - 1)) return;
-        for (int slot = laneIndex(); slot < p.slots; slot += 32) storeGlobal(p.lengths + slot, loadGlobal(p.lengths + slot) + 1);
+        for (int slot = laneIndex(); slot < p.slots; slot += 32) {
+            const int length = loadGlobal(p.lengths + slot);
+            if (length >= 0) storeGlobal(p.lengths + slot, length + 1);
+        }
     }
 };
 

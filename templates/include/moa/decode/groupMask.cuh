@@ -25,7 +25,7 @@ public:
     /// The window of a head of the group; of what is none, the ring's.
     template <class Params>
     static MOA_DEVICE int windowOf(const Params& p, const DecodeSegment& segment, int member) {
-        return member < Config::groupSize(p) ? loadGlobal(p.windows + segment.kvHead * Config::groupSize(p) + member) : segment.window;
+        return member < Config::groupSize(p) ? loadGlobal(p.windows + segment.slot * Config::queryHeads(p) + segment.kvHead * Config::groupSize(p) + member) : segment.window;
     }
 
     /// Ages fall along a page, but for the one with the newest token, behind which the oldest follow.

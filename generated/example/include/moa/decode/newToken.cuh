@@ -61,7 +61,7 @@ public:
         page_ = slot / kPageTokens;
         row_ = slot % kPageTokens;
         const int behind = page_ - segment.pageBegin;
-        if (behind < 0 || page_ >= segment.pageEnd || behind % step != offset || row_ / 16 * 16 != warpRow) {
+        if (length == 0 || behind < 0 || page_ >= segment.pageEnd || behind % step != offset || row_ / 16 * 16 != warpRow) {
             page_ = -1;
         } else {
             number_ = loadGlobal(p.pageTable + segment.tableOffset + page_);

@@ -1,0 +1,24 @@
+/** Sequences that come and go: random lives of sessions against a model (sequencesModel.ts). */
+import fc from 'fast-check';
+import { afterAll, describe, expect, test } from 'vitest';
+import { beginLife, lifeArbitrary, livesOf, runLife } from './sequencesModel.ts';
+import { Suite, target, timeout } from './suite.ts';
+
+describe('a session whose sequences join, leave, fork and are truncated', () => {
+  const suite = new Suite('sequences');
+  const happened = new Map<string, number>();
+  const live = (shapes: readonly string[], usual: number) =>
+    suite.property(fc.tuple(lifeArbitrary(shapes), livesOf(20)), usual, async ([life, commands]) => {
+      suite.add(await runLife(await beginLife(target, life, happened), commands));
+    });
+
+  test('gives every sequence what the oracle does', { timeout }, () => live(['bf16_d64_2x1', 'bf16_d64_2x2', 'bf16_d64_4x2', 'fp16_d128_2x2'], 30));
+
+  test('with other sinks', { timeout }, () => live(['bf16_d64_2x1_sink4', 'bf16_d64_2x2_sink0', 'fp16_d128_2x1_sink100'], 10));
+
+  afterAll(() => {
+    const rarest = ['join', 'pool full', 'leave', 'fork', 'truncate', 'truncate refused', 'truncate of a ring that went round', 'prefill', 'chunk', 'sequence full', 'decode', 'decode with free slots', 'graph'];
+    console.log(rarest.map((what) => `${what} ${happened.get(what) ?? 0}`).join(', '));
+    for (const what of rarest) expect(happened.get(what) ?? 0, what).toBeGreaterThan(0);
+  });
+});
