@@ -22,5 +22,5 @@ export function resolveGqa(module: HeadModule): RingModule {
     });
     return { kind: 'ringLayer' as const, heads, rings };
   });
-  return { kind: 'ringModule', shape: module.shape, limits: module.limits, layers };
+  return { kind: 'ringModule', shape: module.shape, attention: module.attention, limits: module.limits, layers };
 }
