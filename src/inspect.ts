@@ -1,6 +1,7 @@
 /** What a plan keeps and costs: the numbers behind `moa-compile inspect`. */
 import { evaluate, printRule, spanOf, windowOf } from './ir/affine.ts';
-import type { CacheType, HeadModule, LaidOutModule } from './ir/nodes.ts';
+import { isUsual } from './ir/attention.ts';
+import type { AttentionFacts, CacheType, HeadModule, LaidOutModule } from './ir/nodes.ts';
 import type { Rule } from './ir/rule.ts';
 import { activePairs } from './mask/sinkWindow.ts';
 import { canonicalizeRules } from './passes/canonicalizeRules.ts';
@@ -34,6 +35,8 @@ export interface LengthFigures {
 
 export interface PlanFigures {
   readonly shape: HeadModule['shape'];
+  /** How the model makes scores; absent where that is as usual. */
+  readonly attention?: AttentionFacts;
   readonly limits: HeadModule['limits'];
   readonly rules: readonly RuleUse[];
   readonly groups: readonly { readonly layer: number; readonly headGroups: number; readonly ringGroups: number; readonly ageMaskedRings: number }[];
@@ -54,6 +57,7 @@ export function inspectPlan(module: HeadModule, lengths: readonly number[], { ca
   const allRings = ringed.layers.flatMap((layer) => layer.rings);
   return {
     shape: module.shape,
+    ...(isUsual(module.attention, module.shape) ? {} : { attention: module.attention }),
     limits: module.limits,
     rules: ruleUses(heads, lengths),
     groups: laidOut.layers.map((layer, index) => ({

@@ -1,4 +1,5 @@
 import { inspectPlan, type PlanFigures } from '../inspect.ts';
+import { attentionWords } from '../ir/attention.ts';
 import type { CacheType } from '../ir/nodes.ts';
 import { readPlan } from '../plan/readPlan.ts';
 import { stableJson } from '../util/stableJson.ts';
@@ -26,7 +27,8 @@ export async function inspectCommand(planPath: string, options: InspectOptions, 
 }
 
 function textOf(figures: PlanFigures): string {
-  const { shape, limits, rules, groups, lengths } = figures;
+  const { shape, attention, limits, rules, groups, lengths } = figures;
+  const scores = attention === undefined ? [] : attentionWords(attention, shape);
   const ruleRows = [
     ['rule (tokens)', 'query heads', 'layers', ...lengths.map(({ length }) => `span at ${length}`)],
     ...rules.map((use) => [use.rule, String(use.heads), String(use.layers), ...use.spans.map(String)]),
@@ -54,7 +56,7 @@ function textOf(figures: PlanFigures): string {
     ]),
   ];
   return [
-    `${shape.layers} layers, ${shape.queryHeads} query heads on ${shape.kvHeads} KV heads, headDim ${shape.headDim}; sink ${limits.sink}, shortest span ${limits.minSpan}, page ${limits.page}`,
+    `${shape.layers} layers, ${shape.queryHeads} query heads on ${shape.kvHeads} KV heads, headDim ${shape.headDim}${scores.map((word) => `, ${word}`).join('')}; sink ${limits.sink}, shortest span ${limits.minSpan}, page ${limits.page}`,
     '',
     table(ruleRows),
     '',

@@ -8,7 +8,7 @@ import { DiagnosticError } from '../util/diagnostics.ts';
 import { version } from '../version.ts';
 import { checkPlanCommand, type CheckPlanOptions } from './checkPlanCommand.ts';
 import { inspectCommand, type InspectOptions } from './inspectCommand.ts';
-import { collect, emitKinds, parseAblations, parseCacheType, parseCount, parseElementTypes, parseEmit, parseFraction, parseIntegerFrom, parseLengthOption, parseLengths, parsePass, parseStopAfter, parseValuesAt } from './options.ts';
+import { collect, emitKinds, parseAblations, parseCacheType, parseCount, parseElementTypes, parseEmit, parseFraction, parseIntegerFrom, parseLengthOption, parseLengths, parseNumber, parsePass, parseStopAfter, parseValuesAt } from './options.ts';
 import { formatBytes, sayDiagnostics, standardOutput } from './output.ts';
 import type { CompileCommandOptions } from './compileCommand.ts';
 import type { SearchOptions } from './searchRequest.ts';
@@ -163,5 +163,8 @@ function withModelOptions(command: Command): Command {
     .option('--query-heads <n>', 'query heads of a layer', parseCount)
     .option('--kv-heads <n>', 'KV heads of a layer', parseCount)
     .option('--head-dim <n>', 'elements of a head', parseCount)
-    .option('--dtype <list>', 'element types of the kernels: bf16, fp16', parseElementTypes);
+    .option('--dtype <list>', 'element types of the kernels: bf16, fp16', parseElementTypes)
+    .option('--softcap <number>', 'scores s become c tanh(s / c); 0 for none', parseNumber)
+    .option('--learned-sinks', 'each query head has a logit of its own in the denominator of its softmax')
+    .option('--no-learned-sinks', 'it has none');
 }

@@ -15,6 +15,8 @@ export interface InputOptions {
   readonly kvHeads?: number;
   readonly headDim?: number;
   readonly dtype?: readonly ElementType[];
+  readonly softcap?: number;
+  readonly learnedSinks?: boolean;
 }
 
 /** Both files, so that problems of both are said at once. Both or neither: undefined when one cannot be read. */
@@ -35,6 +37,6 @@ export async function readInputs(
 }
 
 /** What the command line says of the model. One element type decides; several are a choice of kernels, not a fact of the model. */
-export function modelFlags({ layers, queryHeads, kvHeads, headDim, dtype }: InputOptions): ModelFlags {
-  return { layers, queryHeads, kvHeads, headDim, ...(dtype?.length === 1 ? { elementType: dtype[0] } : {}) };
+export function modelFlags({ layers, queryHeads, kvHeads, headDim, dtype, softcap: softCap, learnedSinks }: InputOptions): ModelFlags {
+  return { layers, queryHeads, kvHeads, headDim, softCap, learnedSinks, ...(dtype?.length === 1 ? { elementType: dtype[0] } : {}) };
 }

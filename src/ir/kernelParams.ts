@@ -103,12 +103,22 @@ const fieldsOfRole: Readonly<Record<KernelRole, readonly ParamField[]>> = {
   ],
 };
 
-const structs = new Map<KernelRole, ParamStruct>();
+/** What a kernel takes more where it has an option. */
+const sinkFields: readonly ParamField[] = [pointer('sinkLogits', 'const float*', '[queryHeads] logits that count in denominators, of this layer')];
 
-/** The parameter struct of a kernel's role. */
-export function paramStruct(role: KernelRole): ParamStruct {
-  let struct = structs.get(role);
-  if (struct === undefined) structs.set(role, (struct = placeFields(fieldsOfRole[role])));
+/** What of a kernel its parameters depend on, besides its role. */
+export interface ParamOptions {
+  /** Prefill and decode; false by default. */
+  readonly learnedSinks?: boolean;
+}
+
+const structs = new Map<string, ParamStruct>();
+
+/** The parameter struct of a kernel. Without options it has no field for any. */
+export function paramStruct(role: KernelRole, { learnedSinks = false }: ParamOptions = {}): ParamStruct {
+  const key = `${role} ${learnedSinks}`;
+  let struct = structs.get(key);
+  if (struct === undefined) structs.set(key, (struct = placeFields([...fieldsOfRole[role], ...(learnedSinks ? sinkFields : [])])));
   return struct;
 }
 

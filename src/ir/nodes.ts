@@ -26,9 +26,24 @@ export interface ModelShape {
   readonly headDim: number;
 }
 
-/** What all levels share: the model's shape and the plan's constants. */
+/** What a model does to its scores besides masking them. Compiled in: a kernel holds nothing of what is off. */
+export interface ScoreOptions {
+  /** Scores s become `softCap * tanh(s / softCap)` before the mask; 0: they stay as they are. */
+  readonly softCap: number;
+  /** Whether each query head has a logit of its own in the denominator of its softmax, without a key or a value. */
+  readonly learnedSinks: boolean;
+}
+
+/** How a model makes scores of queries and keys. */
+export interface AttentionFacts extends ScoreOptions {
+  /** Multiplies q.k unless a session says otherwise. */
+  readonly scale: number;
+}
+
+/** What all levels share: the model's shape, how it makes scores, and the plan's constants. */
 export interface PlanFacts {
   readonly shape: ModelShape;
+  readonly attention: AttentionFacts;
   readonly limits: SpanLimits;
 }
 
@@ -165,7 +180,7 @@ interface KernelFacts {
 }
 
 /** Prefill with `mma.sync`: a block an item of work. */
-export interface PrefillKernel extends KernelFacts {
+export interface PrefillKernel extends KernelFacts, ScoreOptions {
   readonly role: 'prefill';
   /** Query rows of an item. */
   readonly rows: number;
@@ -175,7 +190,7 @@ export interface PrefillKernel extends KernelFacts {
 }
 
 /** Prefill with `wgmma`: blocks that stay, a producer warp each, and take items until none is left. */
-export interface WgmmaPrefillKernel extends KernelFacts {
+export interface WgmmaPrefillKernel extends KernelFacts, ScoreOptions {
   readonly role: 'prefillWgmma';
   /** Query rows of an item: 64 for each group. */
   readonly rows: number;
@@ -192,7 +207,7 @@ export interface WgmmaPrefillKernel extends KernelFacts {
   readonly specialised: boolean;
 }
 
-export interface DecodeKernel extends KernelFacts {
+export interface DecodeKernel extends KernelFacts, ScoreOptions {
   readonly role: 'decode';
   /** Pages in flight or in use, in shared memory; of each group of warps where warps copy for themselves. */
   readonly stages: number;

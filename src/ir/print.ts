@@ -1,14 +1,16 @@
 /** The IR as text: deterministic, one fact a line, the form that `--print-ir-after` shows and that pass fixtures hold. */
 import { assertNever } from '../util/invariant.ts';
 import { printExpression, printRule } from './affine.ts';
+import { isUsual } from './attention.ts';
 import type { CacheLayout, GroupLayer, HeadLayer, KernelNode, LaidOutLayer, Module, RingLayer } from './nodes.ts';
 import type { Rule } from './rule.ts';
 
 export function printModule(module: Module): string {
-  const { shape, limits } = module;
+  const { shape, attention, limits } = module;
   const lines = [
     `${module.kind} {`,
     `  shape layers=${shape.layers} queryHeads=${shape.queryHeads} kvHeads=${shape.kvHeads} headDim=${shape.headDim}`,
+    ...(isUsual(attention, shape) ? [] : [`  attention softCap=${attention.softCap} learnedSinks=${attention.learnedSinks} scale=${attention.scale}`]),
     `  limits sink=${limits.sink} minSpan=${limits.minSpan} page=${limits.page}`,
     ...body(module).map((line) => `  ${line}`),
     '}',
@@ -87,7 +89,8 @@ function laidOutLayer(layer: LaidOutLayer): string[] {
 
 function kernel(node: KernelNode): string[] {
   const { kind: _kind, name, architectures, layers: usedBy, ...rest } = node;
-  const facts = Object.entries(rest).map(([key, value]) => `${key}=${String(value)}`);
+  const off = (key: string, value: unknown): boolean => (key === 'softCap' && value === 0) || (key === 'learnedSinks' && value === false);
+  const facts = Object.entries(rest).flatMap(([key, value]) => (off(key, value) ? [] : [`${key}=${String(value)}`]));
   return [`kernel ${name} {`, `  for layers ${ranges(usedBy)} on ${architectures.join(' ')}`, `  ${facts.join(' ')}`, '}'];
 }
 

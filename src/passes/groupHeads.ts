@@ -15,6 +15,7 @@ export function groupHeads(module: RingModule): GroupModule {
   return {
     kind: 'groupModule',
     shape: module.shape,
+    attention: module.attention,
     limits: module.limits,
     layers: module.layers.map(groupLayer),
   };

@@ -21,6 +21,7 @@ export function layoutKvCache(module: GroupModule, { cacheType }: Pick<PassConte
   return {
     kind: 'laidOutModule',
     shape,
+    attention: module.attention,
     limits,
     layout: { pageTokens: limits.page, pageBytes: 2 * limits.page * shape.headDim * elementBytes[cacheType], cacheType },
     layers: module.layers.map((layer): LaidOutLayer => {

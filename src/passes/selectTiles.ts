@@ -11,12 +11,14 @@
  */
 import type { Architecture } from '../arch/arch.ts';
 import { decodeCompute, decodeTile, prefillTiles, wgmmaPrefillTiles, type DecodeTile } from '../arch/tiles.ts';
-import type { CacheLayout, CacheType, DecodeCompute, ElementType, KernelModule, KernelNode, LaidOutModule } from '../ir/nodes.ts';
+import type { CacheLayout, CacheType, DecodeCompute, ElementType, KernelModule, KernelNode, LaidOutModule, ScoreOptions } from '../ir/nodes.ts';
 import { invariant } from '../util/invariant.ts';
 import type { PassContext } from './pass.ts';
 import { prefillItemWords } from './schedule/prefillItems.ts';
 
 export function selectTiles(module: LaidOutModule, context: PassContext): KernelModule {
+  const { softCap, learnedSinks } = module.attention;
+  const scores = { softCap, learnedSinks };
   const kernels = module.layers.flatMap((layer, index) => {
     const ageMask = layer.ringGroups.some(({ group }) => group.ageMask);
     return context.elementTypes.flatMap((elementType) =>
@@ -24,8 +26,8 @@ export function selectTiles(module: LaidOutModule, context: PassContext): Kernel
         const facts = kernelFacts(module, elementType, architecture, index);
         const choice = decodeChoice(facts, context, architecture, ageMask);
         return [
-          ...(context.rope ? [false, true] : [false]).flatMap((rope) => [appendKernel(facts, module.layout, rope), decodeKernel(facts, module.layout, choice, rope)]),
-          (architecture.family === 'hopper' ? wgmmaPrefillKernel : prefillKernel)(facts, module.layout, choice),
+          ...(context.rope ? [false, true] : [false]).flatMap((rope) => [appendKernel(facts, module.layout, rope), decodeKernel(facts, module.layout, choice, scores, rope)]),
+          (architecture.family === 'hopper' ? wgmmaPrefillKernel : prefillKernel)(facts, module.layout, choice, scores),
         ];
       }),
     );
@@ -54,24 +56,30 @@ function headsName({ headDim, queryHeads, kvHeads, elementType, sink }: Facts): 
   return `${elementType}_d${headDim}_h${queryHeads}_kv${kvHeads}_sink${sink}`;
 }
 
-function prefillKernel(facts: Facts, { pageTokens }: CacheLayout, { specialised }: Pick<DecodeChoice, 'specialised'>): KernelNode {
+/** `['cap50', 'lsink']`, of what is on. */
+function scoreTraits({ softCap, learnedSinks }: ScoreOptions): readonly string[] {
+  return [...(softCap > 0 ? [`cap${String(softCap).replace('.', 'p')}`] : []), ...(learnedSinks ? ['lsink'] : [])];
+}
+
+function prefillKernel(facts: Facts, { pageTokens }: CacheLayout, { specialised }: Pick<DecodeChoice, 'specialised'>, scores: ScoreOptions): KernelNode {
   const tile = prefillTiles[facts.headDim];
   invariant(tile !== undefined, `there are prefill tiles for headDim ${facts.headDim}`);
   const { rows, warps, minBlocksPerSm } = tile;
   return {
     ...facts,
     role: 'prefill',
-    name: `moa_prefill_${headsName(facts)}_m${rows}${specialised ? '' : '_any'}`,
+    name: [`moa_prefill_${headsName(facts)}_m${rows}${specialised ? '' : '_any'}`, ...scoreTraits(scores)].join('_'),
     threads: warps * 32,
     minBlocksPerSm,
     sharedBytes: (rows + 2 * pageTokens) * facts.headDim * 2 + itemBytes + walkBytes,
     rows,
     warps,
     specialised,
+    ...scores,
   };
 }
 
-function wgmmaPrefillKernel(facts: Facts, { pageTokens }: CacheLayout, { specialised }: Pick<DecodeChoice, 'specialised'>): KernelNode {
+function wgmmaPrefillKernel(facts: Facts, { pageTokens }: CacheLayout, { specialised }: Pick<DecodeChoice, 'specialised'>, scores: ScoreOptions): KernelNode {
   const tile = wgmmaPrefillTiles[facts.headDim];
   invariant(tile !== undefined, `there are prefill tiles for headDim ${facts.headDim}`);
   const { groups, stages, holdsQueries, producerRegisters, computeRegisters } = tile;
@@ -84,7 +92,7 @@ function wgmmaPrefillKernel(facts: Facts, { pageTokens }: CacheLayout, { special
   return {
     ...facts,
     role: 'prefillWgmma',
-    name: `moa_prefill_${headsName(facts)}_m${rows}_s${stages}_wgmma${specialised ? '' : '_any'}`,
+    name: [`moa_prefill_${headsName(facts)}_m${rows}_s${stages}_wgmma${specialised ? '' : '_any'}`, ...scoreTraits(scores)].join('_'),
     threads: (groups + 1) * 128,
     minBlocksPerSm: 1,
     // Queries, keys and values, items, what is known of each stage of keys, barriers.
@@ -96,6 +104,7 @@ function wgmmaPrefillKernel(facts: Facts, { pageTokens }: CacheLayout, { special
     producerRegisters,
     computeRegisters,
     specialised,
+    ...scores,
   };
 }
 
@@ -124,7 +133,7 @@ function decodeChoice({ headDim, groupSize }: Facts, { ablations, cacheType }: P
 /** The largest group that unspecialised kernels are made for. */
 const largestGroup = 16;
 
-function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { architecture, tile, compute, specialised, ageMask }: DecodeChoice, rope: boolean): KernelNode {
+function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { architecture, tile, compute, specialised, ageMask }: DecodeChoice, scores: ScoreOptions, rope: boolean): KernelNode {
   const producer = architecture.family === 'hopper';
   const shape = { producer, groupSize: specialised ? facts.groupSize : largestGroup, headDim: facts.headDim, pageBytes };
   const fitted = fitDecodeTile(tileFor(tile, shape, cacheType), shape, architecture);
@@ -137,6 +146,7 @@ function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { arc
     ...(specialised ? [] : ['any']),
     ...(ageMask ? ['age'] : []),
     ...(rope ? ['rope'] : []),
+    ...scoreTraits(scores),
   ];
   return {
     ...facts,
@@ -155,6 +165,7 @@ function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { arc
     cacheType,
     compute,
     specialised,
+    ...scores,
   };
 }
 

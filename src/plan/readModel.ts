@@ -1,7 +1,7 @@
 import type { ElementType } from '../ir/nodes.ts';
 import { quote } from '../util/quote.ts';
-import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, MODEL_KEYS, MODEL_NAME, type DescribedModel } from './planSchema.ts';
-import { offsetOf, readObject, readString, requireInteger, requireMember } from './readFields.ts';
+import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, MODEL_KEYS, MODEL_NAME, SCALES, SOFT_CAPS, type DescribedModel } from './planSchema.ts';
+import { compact, offsetOf, readBoolean, readNumber, readObject, readString, requireInteger, requireMember } from './readFields.ts';
 import type { Matrix } from './readMatrix.ts';
 import { rejectUnknownKeys, type Scope } from './report.ts';
 
@@ -18,18 +18,25 @@ export function readModel(plan: Scope): DescribedModel | undefined {
   const headDim = requireInteger(scope, 'headDim', { min: 1, max: MAX_HEAD_DIM });
   const name = readName(scope);
   const elementType = readElementType(scope);
+  const attention = compact({
+    softCap: readNumber(scope, 'softCap', SOFT_CAPS, 'zero'),
+    learnedSinks: readBoolean(scope, 'learnedSinks'),
+    scale: readNumber(scope, 'scale', SCALES, 'positive'),
+  });
   if (layers === undefined || queryHeads === undefined || kvHeads === undefined || headDim === undefined) return undefined;
   const place = (key: string) => scope.report.place(offsetOf(scope, key), `model.${key}`);
   return {
     shape: { layers, queryHeads, kvHeads, headDim },
     ...(name === undefined ? {} : { name }),
     ...(elementType === undefined ? {} : { elementType }),
+    attention,
     places: {
       layers: place('layers'),
       queryHeads: place('queryHeads'),
       kvHeads: place('kvHeads'),
       headDim: place('headDim'),
       ...(elementType === undefined ? {} : { elementType: place('elementType') }),
+      ...Object.fromEntries(Object.keys(attention).map((key) => [key, place(key)])),
     },
   };
 }

@@ -23,5 +23,5 @@ export function readPlan(plan: SourceText, config: SourceText | undefined, flags
   const modelConfig = config && parseModelConfig(config.text, config.file, diagnostics);
   if (parsed === undefined || (config !== undefined && modelConfig === undefined)) return undefined;
   const model = resolveModelShape(parsed, modelConfig, flags, diagnostics);
-  return model && { module: buildModule(parsed, model.shape), model };
+  return model && { module: buildModule(parsed, model.shape, model.attention), model };
 }

@@ -2,6 +2,7 @@
  * A session: the KV cache of a batch of sequences on one device, and the launches that fill and read it. All state that changes from step
  * to step lies in device memory; the host mirrors lengths only to refuse what would not fit.
  */
+import { usualAttention } from '../ir/attention.ts';
 import type { ElementType } from '../ir/nodes.ts';
 import type { PlanDefinition } from '../ir/planDefinition.ts';
 import { ranges } from '../ir/print.ts';
@@ -48,7 +49,7 @@ export class Session implements Disposable {
     this.lengthBound = options.lengthBound;
     this.elementType = elementType;
     this.#plan = plan;
-    this.#scale = options.scale ?? 1 / Math.sqrt(plan.shape.headDim);
+    this.#scale = options.scale ?? (plan.attention ?? usualAttention(plan.shape)).scale;
     this.#buffers = new SessionBuffers(device, plan, kernels, options, elementType);
     this.#sequences = this.#buffers.sequences;
     this.#prefillLists = new PrefillLists(device, plan);
@@ -211,6 +212,7 @@ export class Session implements Disposable {
       groupSize: queryHeads / kvHeads,
       queryHeads,
       sink: this.#plan.limits.sink,
+      ...this.#sinksOf(state),
     };
     if (definition.role === 'prefillWgmma') {
       const mapOf = (buffer: DeviceBuffer, heads: number): Uint8Array =>
@@ -257,6 +259,7 @@ export class Session implements Disposable {
       kvHeads,
       sink: this.#plan.limits.sink,
       early: early ? 1 : 0,
+      ...this.#sinksOf(state),
     });
     this.#lastWritten = layer;
     if (this.#captured !== undefined) this.#captured.set(layer, pending + 1);
@@ -375,6 +378,11 @@ export class Session implements Disposable {
     return kvScales === undefined ? 0n : kvScales.address + BigInt(state.index * 2 * this.#plan.shape.kvHeads * 4);
   }
 
+  #sinksOf(state: LayerState): { readonly sinkLogits?: bigint } {
+    const { sinkLogits } = this.#buffers;
+    return sinkLogits === undefined ? {} : { sinkLogits: sinkLogits.address + BigInt(state.index * this.#plan.shape.queryHeads * 4) };
+  }
+
   #checkRoom(layer: number, tokens: number): void {
     for (let slot = 0; slot < this.batch; slot += 1) this.#checkSequence(layer, slot, tokens);
   }
@@ -429,5 +437,5 @@ const appendBlocksPerMultiprocessor = 16;
 
 function launch({ kernel, definition }: FoundKernel, grid: number, values: Readonly<Record<string, ParamValue>>): void {
   const { role, threads, sharedBytes } = definition;
-  kernel.launch({ grid, threads, sharedBytes, params: packParams(role, values), programmatic: role === 'decode' });
+  kernel.launch({ grid, threads, sharedBytes, params: packParams(role, values, definition), programmatic: role === 'decode' });
 }

@@ -13,6 +13,7 @@ import { Sequences, type LayerLengths, type PageCopy } from './sequences.ts';
 import { sessionError } from './sessionChecks.ts';
 import { layoutSession, sessionMemory, type LayerLayout, type SessionMemory } from './sessionLayout.ts';
 import type { SessionOptions } from './sessionTypes.ts';
+import { sinkTable } from './sinkLogits.ts';
 
 /** A loaded kernel and what the package says of it. */
 export interface FoundKernel {
@@ -59,6 +60,8 @@ export class SessionBuffers {
   readonly tickets: DeviceBuffer;
   /** `[layer][2][kvHeads]` scales of keys and of values, where the cache has 8 bits. */
   readonly kvScales: DeviceBuffer | undefined;
+  /** `[layer][queryHeads]` logits of learned sinks, where the model has them. */
+  readonly sinkLogits: DeviceBuffer | undefined;
   /** The RoPE table, where the session has RoPE. */
   readonly cosSin: DeviceBuffer | undefined;
   readonly #device: Device;
@@ -109,6 +112,8 @@ export class SessionBuffers {
       this.tickets = this.#upload(new Uint32Array(1 + tickets));
       this.cosSin = options.rope === undefined ? undefined : this.#upload(buildRopeTable(options.rope, plan.shape.headDim, lengthBound));
       this.kvScales = plan.layout.cacheType === 'e4m3' ? this.#upload(scaleTable(plan, layers.map(({ layout: { layer } }) => layer), options)) : undefined;
+      const { sinkLogits } = options;
+      this.sinkLogits = sinkLogits === undefined ? undefined : this.#upload(sinkTable(layers.map(({ layout: { layer } }) => layer), sinkLogits));
       const tables = this.#owned.reduce((sum, buffer) => sum + buffer.bytes, 0);
       this.memory = sessionMemory(plan, options, tables, partials * 4);
       this.partials = this.#own(device.alloc(partials * 4));

@@ -4,11 +4,12 @@ import type { DeviceBuffer } from './buffer.ts';
 import type { CacheScales } from './cacheScales.ts';
 import type { RopeOptions } from './rope.ts';
 import type { SessionShape } from './sessionLayout.ts';
+import type { SinkLogits } from './sinkLogits.ts';
 
 export interface SessionOptions extends SessionShape {
   /** Of q, k, v, out and the cache. The package's only one, or its first, by default. */
   readonly elementType?: ElementType;
-  /** Multiplies q.k; `1 / sqrt(headDim)` by default. Positive. */
+  /** Multiplies q.k; by default what the model says, else `1 / sqrt(headDim)`. Positive. */
   readonly scale?: number;
   /**
    * Rotate q and k before keys enter the cache: prefill in the caller's buffers, decode on the way. Off by default: then q and k come rotated.
@@ -20,6 +21,8 @@ export interface SessionOptions extends SessionShape {
    * `held`: every slot begins with an empty sequence of `lengthBound` tokens. `free`: sequences come with `Session.join`. `held` by default.
    */
   readonly slots?: 'held' | 'free';
+  /** Of a model with learned sinks: their logits, `[layer of the plan][queryHead]`. Required there, and not allowed elsewhere. */
+  readonly sinkLogits?: SinkLogits;
   /** The order in which rings take the pool's pages: a permutation of `0 .. pages - 1`. For tests of indirection. */
   readonly pageOrder?: (pages: number) => Int32Array;
 }

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { evaluate, spanOf } from '../../src/ir/affine.ts';
+import { usualAttention } from '../../src/ir/attention.ts';
 import type { GroupModule, HeadModule, KernelModule, LaidOutModule, RingModule } from '../../src/ir/nodes.ts';
 import { isDense, type Rule, type SpanLimits } from '../../src/ir/rule.ts';
 import { canonicalizeRules } from '../../src/passes/canonicalizeRules.ts';
@@ -16,6 +17,7 @@ const property = <Values extends [unknown, ...unknown[]]>(check: fc.IPropertyWit
 const one = (rule: Rule, limits: SpanLimits): HeadModule => ({
   kind: 'headModule',
   shape: { layers: 1, queryHeads: 1, kvHeads: 1, headDim: 64 },
+  attention: usualAttention({ headDim: 64 }),
   limits,
   layers: [{ kind: 'headLayer', heads: [{ kind: 'head', rule, origin: { path: 'alphas[0][0]' } }] }],
 });

@@ -2,6 +2,7 @@
 import type { KernelFamily } from '../../src/arch/arch.ts';
 import { findArchitecture } from '../../src/arch/registry.ts';
 import { planDefinition } from '../../src/emit/planDefinition.ts';
+import { usualAttention } from '../../src/ir/attention.ts';
 import type { CacheType, HeadModule, KernelNode, ScheduledModule } from '../../src/ir/nodes.ts';
 import type { PlanDefinition } from '../../src/ir/planDefinition.ts';
 import { maskShapes } from '../../src/mask/registry.ts';
@@ -26,6 +27,9 @@ export interface PlanSpec {
   readonly cacheType?: CacheType;
   /** Tokens that rings keep beyond their spans: whole pages. */
   readonly slack?: number;
+  /** 0, the default: none. */
+  readonly softCap?: number;
+  readonly learnedSinks?: boolean;
   readonly ablations?: readonly Ablation[];
   /** Items of prefill with more pages than this are cut in two. */
   readonly splitPages?: number;
@@ -50,6 +54,7 @@ export function compileSpec(spec: PlanSpec): CompiledSpec {
   const module: HeadModule = {
     kind: 'headModule',
     shape: { layers: spec.rules.length, queryHeads, kvHeads, headDim },
+    attention: { ...usualAttention({ headDim }), softCap: spec.softCap ?? 0, learnedSinks: spec.learnedSinks ?? false },
     limits: limitsOf(shapeOf(spec.shape)),
     layers: spec.rules.map((heads, layer) => ({
       kind: 'headLayer',

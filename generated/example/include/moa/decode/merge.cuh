@@ -5,7 +5,7 @@
 
 #include <moa/decode/segment.cuh>
 #include <moa/primitives/barrier.cuh>
-#include <moa/softmax.cuh>
+#include <moa/scoreOptions.cuh>
 
 namespace moa {
 
@@ -71,7 +71,7 @@ private:
     /// Adds the states of the warps, in their order, and gives each pair of columns to `emit`.
     template <class Params, class Emit>
     static MOA_DEVICE void combine(const Params& p, SharedAddress area, const Emit& emit) {
-        const float scale2 = p.scale * kLog2e;
+        const float scale2 = scoreUnit<Config>(p) * kLog2e;
         for (int index = threadIndex(); index < Config::groupSize(p) * (kHeadDim / 2); index += kThreads) {
             const int member = index / (kHeadDim / 2);
             const int column = index % (kHeadDim / 2) * 2;
@@ -115,7 +115,7 @@ private:
     /// Each warp adds every kWarps-th partial result of the ring, in their order, and leaves the sum in `area` as its state.
     template <class Params>
     static MOA_DEVICE void gather(const Params& p, const DecodeSegment& segment, SharedAddress area) {
-        const float scale2 = p.scale * kLog2e;
+        const float scale2 = scoreUnit<Config>(p) * kLog2e;
         const int warp = warpIndex();
         const int column = laneIndex() * kLaneColumns;
         const float* partials = p.partials + static_cast<int64_t>(segment.firstPartial) * kPartialFloats;
@@ -175,11 +175,12 @@ private:
     }
 
     template <class Params>
-    static MOA_DEVICE void writeOut(const Sum& sum, const Params& p, const DecodeSegment& segment, int member, int column) {
+    static MOA_DEVICE void writeOut(Sum sum, const Params& p, const DecodeSegment& segment, int member, int column) {
         const int64_t row = static_cast<int64_t>(segment.slot) * Config::queryHeads(p) + segment.kvHead * Config::groupSize(p) + member;
-        const float inverse = sum.total > 0.0f ? 1.0f / sum.total : 0.0f;
+        const float weight = joinSink<Config>(p, segment.kvHead * Config::groupSize(p) + member, sum.largest, sum.total);
+        const float inverse = sum.total > 0.0f ? weight / sum.total : 0.0f;
         storeGlobal(reinterpret_cast<uint32_t*>(p.out + row * kHeadDim + column), packPair<Element>(sum.first * inverse, sum.second * inverse));
-        if (p.lse != nullptr && column == 0) storeGlobal(p.lse + row, logSumExp(sum.largest, sum.total, p.scale));
+        if (p.lse != nullptr && column == 0) storeGlobal(p.lse + row, logSumExpOf<Config>(p, sum.largest, sum.total));
     }
 };
 
