@@ -51,6 +51,7 @@ const runtimeMeanings = {
   noSuchSequence: 'There is no such slot, or it holds no sequence.',
   noFreeSlot: 'Every slot holds a sequence.',
   poolFull: 'The pool has fewer free pages than the sequence needs.',
+  tooManyTokens: 'A decode of more tokens of a sequence than the session, or its package, was made for.',
   cannotTruncate: 'A ring has lost tokens that would be attended after the truncation, or the sequence has fewer tokens.',
   packageFormat: 'The package is of a format that this runtime does not read.',
   packageKernel: 'The package has no kernel for these options.',

@@ -1,4 +1,5 @@
 /** What the templates may name: one flat record per kernel. Templates choose and place; everything is computed here. */
+import { decodeTileRows } from '../arch/tiles.ts';
 import { scoreWords } from '../ir/attention.ts';
 import { paramStruct } from '../ir/kernelParams.ts';
 import type { AppendKernel, DecodeKernel, ElementType, KernelNode, ScoreOptions, WgmmaPrefillKernel } from '../ir/nodes.ts';
@@ -71,6 +72,8 @@ export interface DecodeContext extends SharedContext, MaskContext, ScoreContext,
   readonly attendClass: string;
   readonly attendHeader: string;
   readonly producer: boolean;
+  readonly manyTokens: boolean;
+  readonly tokensText: string;
   readonly ageMask: boolean;
   readonly ageMaskText: string;
   readonly rope: boolean;
@@ -114,10 +117,10 @@ export function kernelContext(kernel: KernelNode, mask: MaskShape): KernelContex
         producer: kernel.producer,
         rope: kernel.rope,
         ropeText: kernel.rope ? ' with RoPE' : '',
+        manyTokens: kernel.tokens > 1,
+        tokensText: kernel.tokens > 1 ? ` of up to ${kernel.tokens} tokens of a sequence at once` : '',
         ageMask: kernel.ageMask,
-        ageMaskText: kernel.ageMask
-          ? 'Query heads with a window shorter than their ring mask by age.'
-          : 'All query heads of a ring have its window: no age mask.',
+        ageMaskText: ageMaskText(kernel),
         partialFloats: partialFloats(kernel),
         segmentBytes: decodeSegmentWords * 4,
       };
@@ -136,8 +139,13 @@ export function partialFloats(kernel: DecodeKernel | WgmmaPrefillKernel): number
   return kernel.role === 'decode' ? maxGroup(kernel) * (kernel.headDim + 4) : kernel.rows * (kernel.headDim + 2);
 }
 
-/** The largest group that a kernel takes: its own, or what unspecialised kernels are made for. */
-const maxGroup = ({ specialised, groupSize }: DecodeKernel): number => (specialised ? groupSize : 16);
+/** Rows of queries that a kernel takes at once: of its group, or what unspecialised kernels are made for, and with several tokens as many as a tile has. */
+const maxGroup = ({ specialised, groupSize, tokens }: Pick<DecodeKernel, 'specialised' | 'groupSize' | 'tokens'>): number => Math.min(decodeTileRows, specialised ? groupSize * tokens : decodeTileRows);
+
+function ageMaskText({ tokens, ageMask }: DecodeKernel): string {
+  if (tokens > 1) return 'Each row of queries masks by its own position.';
+  return ageMask ? 'Query heads with a window shorter than their ring mask by age.' : 'All query heads of a ring have its window: no age mask.';
+}
 
 /** What of the model's shape is compiled in, or the fields of the launch that hold it. */
 function shapeOf({ specialised, groupSize, queryHeads, sink }: Exclude<KernelNode, AppendKernel>): PrefillContext['shape'] {

@@ -106,19 +106,23 @@ const fieldsOfRole: Readonly<Record<KernelRole, readonly ParamField[]>> = {
 /** What a kernel takes more where it has an option. */
 const sinkFields: readonly ParamField[] = [pointer('sinkLogits', 'const float*', '[queryHeads] logits that count in denominators, of this layer')];
 
+const tokenFields: readonly ParamField[] = [int32('tokens', 'new tokens of each sequence: q and out are [slots][tokens][queryHeads][headDim]')];
+
 /** What of a kernel its parameters depend on, besides its role. */
 export interface ParamOptions {
   /** Prefill and decode; false by default. */
   readonly learnedSinks?: boolean;
+  /** Decode: the most new tokens of a sequence; 1 by default. */
+  readonly tokens?: number;
 }
 
 const structs = new Map<string, ParamStruct>();
 
 /** The parameter struct of a kernel. Without options it has no field for any. */
-export function paramStruct(role: KernelRole, { learnedSinks = false }: ParamOptions = {}): ParamStruct {
-  const key = `${role} ${learnedSinks}`;
+export function paramStruct(role: KernelRole, { learnedSinks = false, tokens = 1 }: ParamOptions = {}): ParamStruct {
+  const key = `${role} ${learnedSinks} ${tokens > 1}`;
   let struct = structs.get(key);
-  if (struct === undefined) structs.set(key, (struct = placeFields([...fieldsOfRole[role], ...(learnedSinks ? sinkFields : [])])));
+  if (struct === undefined) structs.set(key, (struct = placeFields([...fieldsOfRole[role], ...(learnedSinks ? sinkFields : []), ...(tokens > 1 ? tokenFields : [])])));
   return struct;
 }
 

@@ -218,6 +218,8 @@ export interface DecodeKernel extends KernelFacts, ScoreOptions {
   /** The most pages under way at once where a warp of its own brings them; otherwise as many as there are stages. */
   readonly inFlight: number;
   readonly blocksPerSm: number;
+  /** The most new tokens of a sequence: 1, which it appends, or more, which are in the rings already. */
+  readonly tokens: number;
   readonly ageMask: boolean;
   /** Whether it rotates the new token. */
   readonly rope: boolean;

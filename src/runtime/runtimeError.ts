@@ -28,6 +28,7 @@ export const runtimeErrorCodes = {
   noFreeSlot: 'MOA6108',
   poolFull: 'MOA6109',
   cannotTruncate: 'MOA6110',
+  tooManyTokens: 'MOA6111',
   packageFormat: 'MOA6201',
   packageKernel: 'MOA6202',
   packageArchitecture: 'MOA6203',
@@ -176,6 +177,7 @@ function helpFor(name: RuntimeErrorName): string {
     case 'noFreeSlot':
     case 'poolFull':
     case 'cannotTruncate':
+    case 'tooManyTokens':
     case 'packageFormat':
     case 'packageKernel':
     case 'packageArchitecture':

@@ -3,6 +3,7 @@
  * to step lies in device memory; the host mirrors lengths only to refuse what would not fit.
  */
 import { usualAttention } from '../ir/attention.ts';
+import { decodeTileRows } from '../arch/tiles.ts';
 import type { ElementType } from '../ir/nodes.ts';
 import type { PlanDefinition } from '../ir/planDefinition.ts';
 import { ranges } from '../ir/print.ts';
@@ -30,6 +31,7 @@ export class Session implements Disposable {
 
   readonly #plan: PlanDefinition;
   readonly #scale: number;
+  readonly #decodeTokens: number;
   readonly #buffers: SessionBuffers;
   readonly #sequences: Sequences;
   readonly #prefillLists: PrefillLists;
@@ -51,6 +53,7 @@ export class Session implements Disposable {
     this.#plan = plan;
     this.#scale = options.scale ?? (plan.attention ?? usualAttention(plan.shape)).scale;
     this.#buffers = new SessionBuffers(device, plan, kernels, options, elementType);
+    this.#decodeTokens = options.decodeTokens ?? 1;
     this.#sequences = this.#buffers.sequences;
     this.#prefillLists = new PrefillLists(device, plan);
     this.memory = this.#buffers.memory;
@@ -226,18 +229,45 @@ export class Session implements Disposable {
     }
   }
 
-  /** Appends one token to every sequence in the cache of `layer`, then attends: the new token attends itself. May be captured. */
+  /**
+   * Appends one token, or several, to every sequence in the cache of `layer`, then attends: a new token attends itself and those before it. May be captured. Several tokens are
+   * appended by a launch of their own.
+   */
   decode(layer: number, tensors: DecodeTensors): void {
     const state = this.#layer(layer);
-    this.#checkTensors(tensors, this.batch);
+    const { tokens = 1 } = tensors;
+    if (!Number.isInteger(tokens) || tokens < 1 || tokens > this.#decodeTokens) {
+      throw sessionError('tooManyTokens', `decode of ${String(tokens)} tokens of each sequence; the session decodes 1 to ${this.#decodeTokens}`);
+    }
+    this.#checkTensors(tensors, this.batch * tokens);
     if (this.batch === 0) return;
     const pending = this.#captured?.get(layer) ?? 0;
-    this.#checkRoom(layer, pending + 1);
+    this.#checkRoom(layer, pending + tokens);
+    if (tokens === 1) this.#decodeOne(state, tensors);
+    else this.#decodeMany(state, tensors, tokens);
+    this.#lastWritten = layer;
+    if (this.#captured !== undefined) this.#captured.set(layer, pending + tokens);
+    else this.#advance(layer, tokens);
+  }
 
+  #decodeOne(state: LayerState, tensors: DecodeTensors): void {
+    const early = this.#lastWritten !== state.layout.layer && this.#lastWritten !== 'all';
+    launch(state.decode, state.blocks, { ...this.#decodeValues(state, tensors), segments: state.segments.address, early: early ? 1 : 0 });
+  }
+
+  /** Rings have the slack for it: the tokens are appended first, and each row of queries masks by its own position. */
+  #decodeMany(state: LayerState, tensors: DecodeTensors, tokens: number): void {
+    const { queryHeads, kvHeads } = this.#plan.shape;
+    const { found, schedules } = state.decodeMany!;
+    const { segments, blocks } = schedules[Math.ceil((tokens * queryHeads) / kvHeads / decodeTileRows) - 1]!;
+    this.#append(state, state.append, tensors, this.batch * tokens, this.#buffers.tokenEnds(tokens), this.#buffers.pool.address);
+    launch(found, blocks, { ...this.#decodeValues(state, tensors), segments: segments.address, early: 0, tokens });
+  }
+
+  #decodeValues(state: LayerState, tensors: DecodeTensors): Readonly<Record<string, ParamValue>> {
     const { pool, partials, tickets, cosSin } = this.#buffers;
     const { queryHeads, kvHeads } = this.#plan.shape;
-    const early = this.#lastWritten !== layer && this.#lastWritten !== 'all';
-    launch(state.decode, state.blocks, {
+    return {
       q: tensors.q.address,
       k: tensors.k.address,
       v: tensors.v.address,
@@ -245,7 +275,6 @@ export class Session implements Disposable {
       lse: tensors.lse?.address ?? 0n,
       pool: pool.address,
       pageTable: this.#pageTableOf(state),
-      segments: state.segments.address,
       windows: state.windows.address,
       lengths: this.#lengthsOf(state),
       cosSin: cosSin?.address ?? 0n,
@@ -258,12 +287,8 @@ export class Session implements Disposable {
       queryHeads,
       kvHeads,
       sink: this.#plan.limits.sink,
-      early: early ? 1 : 0,
       ...this.#sinksOf(state),
-    });
-    this.#lastWritten = layer;
-    if (this.#captured !== undefined) this.#captured.set(layer, pending + 1);
-    else this.#advance(layer, 1);
+    };
   }
 
   /**

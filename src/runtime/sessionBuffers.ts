@@ -1,4 +1,5 @@
 /** A session's memory on the device, filled with all that follows from the plan and the length bound. */
+import { decodeTileRows } from '../arch/tiles.ts';
 import type { ElementType, KernelRole } from '../ir/nodes.ts';
 import type { KernelDefinition, PlanDefinition } from '../ir/planDefinition.ts';
 import { invariant } from '../util/invariant.ts';
@@ -37,6 +38,8 @@ export interface LayerState extends LayerLengths {
   /** Appends what was rotated before. */
   readonly appendRotated: FoundKernel;
   readonly decode: FoundKernel;
+  /** Decode of several tokens, where the session has it, and its schedule by the number of tiles that its rows of queries fill. */
+  readonly decodeMany: { readonly found: FoundKernel; readonly schedules: readonly { readonly segments: DeviceBuffer; readonly blocks: number }[] } | undefined;
   readonly prefill: FoundKernel;
 }
 
@@ -68,13 +71,16 @@ export class SessionBuffers {
   readonly #plan: PlanDefinition;
   readonly #owned: DeviceBuffer[] = [];
   readonly #placed = new Map<Int32Array, DeviceBuffer>();
-  readonly #schedules = new Map<LayerTables, Map<number, PlacedSegments>>();
+  /** `[tokens][batch + 1]`: `cuSeqlens` of a decode of 1, 2 and more tokens of each sequence, where the session has it. */
+  readonly #tokenEnds: DeviceBuffer | undefined;
+  readonly #schedules = new Map<LayerTables, Map<string, PlacedSegments>>();
 
   /** Allocates everything, or nothing when it throws. */
   constructor(device: Device, plan: PlanDefinition, kernels: KernelLookup, options: SessionOptions, elementType: ElementType) {
     this.#device = device;
     this.#plan = plan;
-    const { batch, lengthBound } = options;
+    const { batch, lengthBound, decodeTokens = 1 } = options;
+    const { queryHeads, kvHeads } = plan.shape;
     const layout = layoutSession(plan, options);
     const pages = options.pages ?? layout.entries;
     this.sequences = new Sequences(plan, layout, new PagePool(pageOrder(pages, options)), batch);
@@ -83,13 +89,18 @@ export class SessionBuffers {
     let tickets = 0;
     try {
       const layers = layout.layers.map((layer, index): LayerState => {
-        const find = (roles: readonly KernelRole[], rope: boolean): FoundKernel =>
-          kernels((kernel) => roles.includes(kernel.role) && kernel.elementType === elementType && kernel.rope === rope && kernel.layers.includes(layer.layer));
+        const find = (roles: readonly KernelRole[], rope: boolean, many = false): FoundKernel =>
+          kernels((kernel) => roles.includes(kernel.role) && kernel.elementType === elementType && kernel.rope === rope && kernel.layers.includes(layer.layer) && (kernel.tokens !== undefined) === many);
+        const schedule = ({ definition: { blocksPerSm, partialFloats } }: FoundKernel, tiles: number): PlacedSegments => {
+          const segments = this.#scheduleOf(layer.tables, batch, device.multiprocessors * blocksPerSm, tiles);
+          partials = Math.max(partials, segments.partials * partialFloats);
+          tickets = Math.max(tickets, segments.tickets);
+          return segments;
+        };
         const decode = find(['decode'], options.rope !== undefined);
-        const { blocksPerSm, partialFloats } = decode.definition;
-        const segments = this.#scheduleOf(layer.tables, batch, device.multiprocessors * blocksPerSm);
-        partials = Math.max(partials, segments.partials * partialFloats);
-        tickets = Math.max(tickets, segments.tickets);
+        const segments = schedule(decode, 1);
+        const many = decodeTokens > 1 ? find(['decode'], false, true) : undefined;
+        const mostTiles = Math.ceil((decodeTokens * queryHeads) / kvHeads / decodeTileRows);
         return {
           ...this.sequences.layers[index]!,
           layout: layer,
@@ -101,6 +112,10 @@ export class SessionBuffers {
           append: find(['append'], options.rope !== undefined),
           appendRotated: find(['append'], false),
           decode,
+          decodeMany: many && {
+            found: many,
+            schedules: Array.from({ length: mostTiles }, (_, n) => schedule(many, n + 1)).map((placed) => ({ segments: placed.buffer, blocks: placed.blocks })),
+          },
           prefill: find(['prefill', 'prefillWgmma'], false),
         };
       });
@@ -110,6 +125,7 @@ export class SessionBuffers {
       this.lengths = this.#own(device.alloc(this.lengthStride * layers.length * 4));
       this.writeLengths();
       this.tickets = this.#upload(new Uint32Array(1 + tickets));
+      this.#tokenEnds = decodeTokens > 1 ? this.#upload(Int32Array.from({ length: decodeTokens * (batch + 1) }, (_, n) => (Math.floor(n / (batch + 1)) + 1) * (n % (batch + 1)))) : undefined;
       this.cosSin = options.rope === undefined ? undefined : this.#upload(buildRopeTable(options.rope, plan.shape.headDim, lengthBound));
       this.kvScales = plan.layout.cacheType === 'e4m3' ? this.#upload(scaleTable(plan, layers.map(({ layout: { layer } }) => layer), options)) : undefined;
       const { sinkLogits } = options;
@@ -149,6 +165,12 @@ export class SessionBuffers {
     this.lengths.write(all);
   }
 
+  /** The address of `cuSeqlens` for so many tokens of each sequence. */
+  tokenEnds(tokens: number): bigint {
+    invariant(this.#tokenEnds !== undefined, 'the session decodes several tokens');
+    return this.#tokenEnds.address + BigInt((tokens - 1) * (this.sequences.bounds.length + 1) * 4);
+  }
+
   /** Copies pages of the pool, behind what was launched. */
   copyPages(copies: readonly PageCopy[]): void {
     const { pageBytes } = this.#plan.layout;
@@ -170,14 +192,20 @@ export class SessionBuffers {
     this.#placed.get(data)!.write(data.subarray(from, from + count), from * 4);
   }
 
-  /** The decode schedule of layers with these tables, for `blocks` blocks at once: of rings that are full, of every slot and the longest bound. */
-  #scheduleOf(tables: LayerTables, batch: number, blocks: number): PlacedSegments {
+  /**
+   * The decode schedule of layers with these tables, for `blocks` blocks at once: of rings that are full, of every slot and the longest bound, each as often as its rows of
+   * queries fill tiles.
+   */
+  #scheduleOf(tables: LayerTables, batch: number, blocks: number, tiles: number): PlacedSegments {
     let byBlocks = this.#schedules.get(tables);
     if (byBlocks === undefined) this.#schedules.set(tables, (byBlocks = new Map()));
-    let placed = byBlocks.get(blocks);
+    const key = `${blocks} ${tiles}`;
+    let placed = byBlocks.get(key);
     if (placed === undefined) {
-      const made = decodeSegments(this.#plan.decode, Array.from({ length: batch }, (_, slot) => tables.unitsOf(slot)).flat(), blocks);
-      byBlocks.set(blocks, (placed = { ...made, buffer: this.#upload(made.words) }));
+      const units = Array.from({ length: batch }, (_, slot) => tables.unitsOf(slot)).flat();
+      const tiled = units.flatMap((unit) => Array.from({ length: tiles }, (_, tile) => ({ ...unit, firstRow: tile * decodeTileRows })));
+      const made = decodeSegments(this.#plan.decode, tiled, blocks);
+      byBlocks.set(key, (placed = { ...made, buffer: this.#upload(made.words) }));
     }
     return placed;
   }

@@ -15,6 +15,7 @@ const helpOf = {
   noSuchSequence: 'a slot holds a sequence from join or fork to leave; in a session that does not begin with free slots, from the beginning',
   noFreeSlot: 'let a sequence leave, or create the session with a larger batch',
   poolFull: 'let a sequence leave, ask for a smaller lengthBound, or create the session with more pages',
+  tooManyTokens: 'compile the plan with --decode-tokens, and create the session with decodeTokens',
   cannotTruncate: 'compile the plan with --slack: rings then keep so many tokens more; or prefill the sequence anew',
 } as const satisfies Partial<Record<RuntimeErrorName, string>>;
 

@@ -23,25 +23,29 @@ export interface SessionOptions extends SessionShape {
   readonly slots?: 'held' | 'free';
   /** Of a model with learned sinks: their logits, `[layer of the plan][queryHead]`. Required there, and not allowed elsewhere. */
   readonly sinkLogits?: SinkLogits;
+  /** The most new tokens of a sequence in one decode, at most the `--decode-tokens` of the package; 1 by default. */
+  readonly decodeTokens?: number;
   /** The order in which rings take the pool's pages: a permutation of `0 .. pages - 1`. For tests of indirection. */
   readonly pageOrder?: (pages: number) => Int32Array;
 }
 
 /** Tensors are contiguous buffers of the session's element type. */
 export interface DecodeTensors {
-  /** `[batch, queryHeads, headDim]`, one token a sequence. Rows of free slots are ignored; theirs of `out` become 0, of `lse` -inf. */
+  /** `[batch, tokens, queryHeads, headDim]`. Rows of free slots are ignored; theirs of `out` become 0, of `lse` -inf. */
   readonly q: DeviceBuffer;
-  /** `[batch, kvHeads, headDim]`. */
+  /** `[batch, tokens, kvHeads, headDim]`. */
   readonly k: DeviceBuffer;
   readonly v: DeviceBuffer;
-  /** `[batch, queryHeads, headDim]`. */
+  /** `[batch, tokens, queryHeads, headDim]`. */
   readonly out: DeviceBuffer;
-  /** `[batch, queryHeads]` float32, natural log; optional. */
+  /** `[batch, tokens, queryHeads]` float32, natural log; optional. */
   readonly lse?: DeviceBuffer;
+  /** New tokens of each sequence, at most the session's `decodeTokens`; 1 by default. With more, q and k are rotated in place when the session has RoPE. */
+  readonly tokens?: number;
 }
 
-/** As for decode, with `tokens = cuSeqlens[batch]` in place of `batch`. q and k are rotated in place when the session has RoPE. */
-export interface PrefillTensors extends DecodeTensors {
+/** As for decode, with `cuSeqlens[batch]` in place of `batch, tokens`. q and k are rotated in place when the session has RoPE. */
+export interface PrefillTensors extends Omit<DecodeTensors, 'tokens'> {
   /** First token of each sequence and the end of the last: `batch + 1` integers from 0 that never fall. */
   readonly cuSeqlens: ArrayLike<number>;
 }

@@ -58,6 +58,7 @@ export const arbitraryContext: fc.Arbitrary<PassContext> = fc
     rope: fc.boolean(),
     cacheType: fc.constantFrom<CacheType>('element', 'element', 'e4m3'),
     slack: fc.constantFrom(0, 0, 64, 128),
+    decodeTokens: fc.constantFrom(1, 1, 4, 16),
     ablations: fc.constantFrom<readonly Ablation[]>([], [], ['unspecialised'], ['tensor-cores'], ['cuda-cores'], ['unspecialised', 'cuda-cores']),
   })
   .map((options) => ({ ...options, mask: sinkWindow(64) }));

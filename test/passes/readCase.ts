@@ -60,6 +60,7 @@ function readTarget(line: string, sink: number): PassContext {
     rope: fields.get('rope') === 'true',
     cacheType: (fields.get('cacheType') ?? 'element') as CacheType,
     slack: Number(fields.get('slack') ?? 0),
+    decodeTokens: Number(fields.get('decodeTokens') ?? 1),
     ablations: (fields.get('ablations')?.split(',') ?? []) as Ablation[],
     mask: sinkWindow(sink),
   };

@@ -27,6 +27,8 @@ export interface PlanSpec {
   readonly cacheType?: CacheType;
   /** Tokens that rings keep beyond their spans: whole pages. */
   readonly slack?: number;
+  /** The most tokens of a sequence in one decode; it needs slack. 1 by default. */
+  readonly decodeTokens?: number;
   /** 0, the default: none. */
   readonly softCap?: number;
   readonly learnedSinks?: boolean;
@@ -61,7 +63,7 @@ export function compileSpec(spec: PlanSpec): CompiledSpec {
       heads: heads.map((rule, head) => ({ kind: 'head', rule: { kind: 'rule', ...lowestTerms(rule) }, origin: { path: `alphas[${layer}][${head}]` } })),
     })),
   };
-  const context = { architectures: [architecture], elementTypes: [elementType], rope: spec.rope, cacheType: spec.cacheType ?? 'element', slack: spec.slack ?? 0, ablations: spec.ablations ?? [], mask } as const;
+  const context = { architectures: [architecture], elementTypes: [elementType], rope: spec.rope, cacheType: spec.cacheType ?? 'element', slack: spec.slack ?? 0, decodeTokens: spec.decodeTokens ?? 1, ablations: spec.ablations ?? [], mask } as const;
   const scheduled = runPasses(module, pipeline, context) as ScheduledModule;
   const definition = planDefinition(scheduled, mask, {});
   const prefill = spec.splitPages === undefined ? definition.prefill : { ...definition.prefill, splitPages: spec.splitPages, splitShare: 0 };

@@ -12,12 +12,12 @@ describe('a session whose sequences join, leave, fork and are truncated', () => 
       suite.add(await runLife(await beginLife(target, life, happened), commands));
     });
 
-  test('gives every sequence what the oracle does', { timeout }, () => live(['bf16_d64_2x1', 'bf16_d64_2x2', 'bf16_d64_4x2', 'fp16_d128_2x2'], 30));
+  test('gives every sequence what the oracle does', { timeout }, () => live(['bf16_d64_2x1', 'fp16_d64_6x2'], 30));
 
-  test('with other sinks', { timeout }, () => live(['bf16_d64_2x1_sink4', 'bf16_d64_2x2_sink0', 'fp16_d128_2x1_sink100'], 10));
+  test('with other sinks', { timeout }, () => live(['bf16_d64_2x1_sink4', 'bf16_d64_2x2_sink0'], 12));
 
   afterAll(() => {
-    const rarest = ['join', 'pool full', 'leave', 'fork', 'truncate', 'truncate refused', 'truncate of a ring that went round', 'prefill', 'chunk', 'sequence full', 'decode', 'decode with free slots', 'graph'];
+    const rarest = ['join', 'pool full', 'leave', 'fork', 'truncate', 'truncate refused', 'truncate of a ring that went round', 'prefill', 'chunk', 'sequence full', 'decode', 'decode with free slots', 'several tokens', 'graph'];
     console.log(rarest.map((what) => `${what} ${happened.get(what) ?? 0}`).join(', '));
     for (const what of rarest) expect(happened.get(what) ?? 0, what).toBeGreaterThan(0);
   });

@@ -26,6 +26,8 @@ export interface Life {
   /** `[layer][query head]`. */
   readonly rules: readonly (readonly RuleSpec[])[];
   readonly slack: number;
+  /** The most of one decode. */
+  readonly decodeTokens: number;
   readonly family: KernelFamily;
   readonly batch: number;
   readonly lengthBound: number;
@@ -58,13 +60,13 @@ export interface Real {
   readonly tally: Tally;
   /** What happened, by name: tests ask that enough of each did. */
   readonly happened: Map<string, number>;
-  /** A captured decode of all layers, with the tensors that it reads. */
-  step: { readonly captured: CapturedStep; readonly tensors: readonly TensorSet[] } | undefined;
+  /** Captured decodes of all layers, by their tokens, with the tensors that they read. */
+  readonly steps: Map<number, { readonly captured: CapturedStep; readonly tensors: readonly TensorSet[] }>;
 }
 
 export type Command = fc.AsyncCommand<Model, Real>;
 
-export const specOfLife = ({ shape, rules, slack, family }: Life): PlanSpec => ({ shape, rules, rope: false, family, slack });
+export const specOfLife = ({ shape, rules, slack, decodeTokens, family }: Life): PlanSpec => ({ shape, rules, rope: false, family, slack, decodeTokens });
 
 /** A session without sequences, and its model. */
 export async function beginLife(target: Target, life: Life, happened: Map<string, number> = new Map()): Promise<{ readonly model: Model; readonly real: Real; readonly end: () => void }> {
@@ -72,12 +74,14 @@ export async function beginLife(target: Target, life: Life, happened: Map<string
   const plan = await target.load(device, specOfLife(life));
   const whole = plan.memory({ batch: life.batch, lengthBound: life.lengthBound }).cache / plan.definition.layout.pageBytes;
   const pages = Math.max(1, Math.floor((whole * life.poolPercent) / 100));
-  const session = plan.createSession({ batch: life.batch, lengthBound: life.lengthBound, slots: 'free', pages });
+  const session = plan.createSession({ batch: life.batch, lengthBound: life.lengthBound, slots: 'free', pages, decodeTokens: life.decodeTokens });
   const model: Model = { life, shape: shapeOf(life.shape), sequences: Array.from({ length: life.batch }, () => undefined) };
-  const real: Real = { device, session, random: new Random(life.seed), tally: newTally(), happened, step: undefined };
+  const real: Real = { device, session, random: new Random(life.seed), tally: newTally(), happened, steps: new Map() };
   const end = (): void => {
-    real.step?.captured.dispose();
-    real.step?.tensors.forEach((tensors) => tensors.dispose());
+    for (const { captured, tensors } of real.steps.values()) {
+      captured.dispose();
+      tensors.forEach((set) => set.dispose());
+    }
     session.dispose();
     plan.dispose();
   };
@@ -155,11 +159,11 @@ function addTokens(model: Model, random: Random, slot: number, count: number): n
   return begin;
 }
 
-/** A row of NaN for a slot that holds no sequence: nothing may read it. */
-function poison({ queryHeads, kvHeads, headDim }: Shape): Piece {
-  const rows = (heads: number): Float32Array => new Float32Array(heads * headDim).fill(NaN);
-  const inputs: SequenceInputs = { length: 1, queryHeads, kvHeads, headDim, scale: 1, q: rows(queryHeads), k: rows(kvHeads), v: rows(kvHeads), targets: new Int32Array(0) };
-  return { inputs, begin: 0, end: 1 };
+/** Rows of NaN for a slot that holds no sequence: nothing may read them. */
+function poison({ queryHeads, kvHeads, headDim }: Shape, tokens = 1): Piece {
+  const rows = (heads: number): Float32Array => new Float32Array(tokens * heads * headDim).fill(NaN);
+  const inputs: SequenceInputs = { length: tokens, queryHeads, kvHeads, headDim, scale: 1, q: rows(queryHeads), k: rows(kvHeads), v: rows(kvHeads), targets: new Int32Array(0) };
+  return { inputs, begin: 0, end: tokens };
 }
 
 /** Compares rows `begin .. end - 1` of a slot's sequence with the oracle. `firstRow`: of position 0 in what was found. */
@@ -320,57 +324,67 @@ class Prefill implements Command {
 class Decode implements Command {
   readonly steps: number;
   readonly captured: boolean;
-  constructor(steps: number, captured: boolean) {
+  /** Of each sequence, as far as the session goes. */
+  readonly tokens: number;
+  constructor(steps: number, captured: boolean, tokens: number) {
     this.steps = steps;
     this.captured = captured;
+    this.tokens = tokens;
   }
   check = (): boolean => true;
   async run(model: Model, real: Real): Promise<void> {
     const { session, device } = real;
+    const tokens = Math.min(this.tokens, model.life.decodeTokens);
+    const none = poison(model.shape, tokens);
     for (let step = 0; step < this.steps; step += 1) {
-      if (held(model).some((slot) => model.sequences[slot]!.length === model.sequences[slot]!.bound)) {
-        using tensors = new TensorSet(device, model.shape, model.sequences.map(() => poison(model.shape)));
+      if (held(model).some((slot) => model.sequences[slot]!.length + tokens > model.sequences[slot]!.bound)) {
+        using tensors = new TensorSet(device, model.shape, model.sequences.map(() => none));
         note(real, 'sequence full');
-        return refuses('MOA6101', () => session.decode(0, tensors));
+        return refuses('MOA6101', () => session.decode(0, { ...fields(tensors), tokens }));
       }
+      if (tokens > 1) note(real, 'several tokens');
       note(real, this.captured ? 'graph' : 'decode');
       if (held(model).length < model.sequences.length) note(real, 'decode with free slots');
-      const begins = model.sequences.map((sequence, slot) => (sequence === undefined ? 0 : addTokens(model, real.random, slot, 1)));
+      const begins = model.sequences.map((sequence, slot) => (sequence === undefined ? 0 : addTokens(model, real.random, slot, tokens)));
       const piecesOf = (layer: number): Piece[] =>
-        model.sequences.map((sequence, slot) => (sequence === undefined ? poison(model.shape) : { inputs: sequence.inputs[layer]!, begin: begins[slot]!, end: begins[slot]! + 1 }));
-      const sets = this.captured ? this.#launch(model, real, piecesOf) : model.life.rules.map((_, layer) => new TensorSet(device, model.shape, piecesOf(layer)));
+        model.sequences.map((sequence, slot) => (sequence === undefined ? none : { inputs: sequence.inputs[layer]!, begin: begins[slot]!, end: begins[slot]! + tokens }));
+      const sets = this.captured ? this.#launch(model, real, tokens, piecesOf) : model.life.rules.map((_, layer) => new TensorSet(device, model.shape, piecesOf(layer)));
       sets.forEach((tensors, layer) => {
-        if (!this.captured) session.decode(layer, tensors);
+        if (!this.captured) session.decode(layer, { ...fields(tensors), tokens });
         const found = { out: tensors.values('out'), lse: tensors.logSums() };
         model.sequences.forEach((sequence, slot) => {
-          if (sequence !== undefined) compare(model, real, layer, slot, found, slot - begins[slot]!, begins[slot]!);
-          else checkEmpty(model.shape, found, slot);
+          if (sequence !== undefined) compare(model, real, layer, slot, found, slot * tokens - begins[slot]!, begins[slot]!);
+          else checkEmpty(model.shape, found, slot * tokens, tokens);
         });
         if (!this.captured) tensors.dispose();
       });
     }
   }
   /** One graph for the session's whole life, whoever comes and goes; its tensors are written anew. */
-  #launch(model: Model, real: Real, piecesOf: (layer: number) => Piece[]): readonly TensorSet[] {
-    const { session, device } = real;
-    if (real.step === undefined) {
+  #launch(model: Model, real: Real, tokens: number, piecesOf: (layer: number) => Piece[]): readonly TensorSet[] {
+    const { session, device, steps } = real;
+    let step = steps.get(tokens);
+    if (step === undefined) {
       const tensors = model.life.rules.map((_, layer) => new TensorSet(device, model.shape, piecesOf(layer)));
-      real.step = { tensors, captured: session.capture(() => tensors.forEach((set, layer) => session.decode(layer, set))) };
+      step = { tensors, captured: session.capture(() => tensors.forEach((set, layer) => session.decode(layer, { ...fields(set), tokens }))) };
+      steps.set(tokens, step);
     }
-    real.step.tensors.forEach((tensors, layer) => {
+    step.tensors.forEach((tensors, layer) => {
       using fresh = new TensorSet(device, model.shape, piecesOf(layer));
       for (const name of ['q', 'k', 'v', 'out', 'lse'] as const) tensors[name].copyFrom(fresh[name]);
     });
-    real.step.captured.launch();
-    return real.step.tensors;
+    step.captured.launch();
+    return step.tensors;
   }
-  toString = (): string => `decode(${this.steps}${this.captured ? ', graph' : ''})`;
+  toString = (): string => `decode(${this.steps} x ${this.tokens}${this.captured ? ', graph' : ''})`;
 }
 
-/** The row of a slot without a sequence: zeros, and -inf. */
-function checkEmpty({ queryHeads, headDim }: Shape, { out, lse }: { out: Float32Array; lse: Float32Array }, slot: number): void {
-  const row = out.subarray(slot * queryHeads * headDim, (slot + 1) * queryHeads * headDim);
-  if (row.some((value) => value !== 0) || lse.subarray(slot * queryHeads, (slot + 1) * queryHeads).some((value) => value !== -Infinity)) throw new Error(`slot ${slot} is free, and has an output`);
+const fields = ({ q, k, v, out, lse }: TensorSet) => ({ q, k, v, out, lse });
+
+/** The rows of a slot without a sequence: zeros, and -inf. */
+function checkEmpty({ queryHeads, headDim }: Shape, { out, lse }: { out: Float32Array; lse: Float32Array }, firstRow: number, rows: number): void {
+  const part = (values: Float32Array, width: number): Float32Array => values.subarray(firstRow * width, (firstRow + rows) * width);
+  if (part(out, queryHeads * headDim).some((value) => value !== 0) || part(lse, queryHeads).some((value) => value !== -Infinity)) throw new Error(`row ${firstRow} is of a free slot, and has an output`);
 }
 
 class CheckCaches implements Command {
@@ -414,10 +428,10 @@ const commands: readonly fc.Arbitrary<Command>[] = [
   fc.nat(7).map((choice) => new Fork(choice)),
   fc.tuple(fc.nat(7), fc.integer({ min: 1, max: 3 })).map(([choice, back]) => new Truncate(choice, back)),
   fc.tuple(fc.nat(7), fc.integer({ min: 0, max: 140 })).map(([choice, back]) => new Truncate(choice, back)),
-  fc.array(fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 70 }), fc.integer({ min: 1, max: mostPrompt })), { minLength: 1, maxLength: 4 }).map((counts) => new Prefill(counts)),
+  fc.array(fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 70 }), fc.integer({ min: 1, max: mostPrompt }), fc.constant(1000)), { minLength: 1, maxLength: 4 }).map((counts) => new Prefill(counts)),
   fc.array(fc.integer({ min: 1, max: mostPrompt }), { minLength: 1, maxLength: 4 }).map((counts) => new Prefill(counts)),
-  fc.tuple(fc.integer({ min: 1, max: 3 }), fc.boolean()).map(([steps, captured]) => new Decode(steps, captured)),
-  fc.tuple(fc.integer({ min: 1, max: 3 }), fc.boolean()).map(([steps, captured]) => new Decode(steps, captured)),
+  fc.tuple(fc.integer({ min: 1, max: 3 }), fc.boolean()).map(([steps, captured]) => new Decode(steps, captured, 1)),
+  fc.tuple(fc.integer({ min: 1, max: 2 }), fc.boolean(), fc.integer({ min: 1, max: 16 })).map(([steps, captured, tokens]) => new Decode(steps, captured, tokens)),
   fc.constant<Command>(new CheckCaches()),
 ];
 
@@ -434,7 +448,7 @@ export function lifeArbitrary(shapes: readonly string[]): fc.Arbitrary<Life> {
   return fc
     .record({
       shape: fc.constantFrom(...shapes),
-      slack: fc.constantFrom(0, 0, 64, 64, 128),
+      rings: fc.constantFrom({ slack: 0, decodeTokens: 1 }, { slack: 64, decodeTokens: 1 }, { slack: 64, decodeTokens: 16 }, { slack: 128, decodeTokens: 16 }),
       family: fc.constantFrom<KernelFamily>('mmaSync', 'hopper'),
       batch: fc.integer({ min: 1, max: 4 }),
       lengthBound: fc.integer({ min: 200, max: 640 }),
@@ -442,5 +456,5 @@ export function lifeArbitrary(shapes: readonly string[]): fc.Arbitrary<Life> {
       seed: fc.nat(2 ** 30),
       layers: fc.integer({ min: 1, max: 2 }),
     })
-    .chain(({ layers, ...life }) => fc.array(fc.array(rule, { minLength: shapeOf(life.shape).queryHeads, maxLength: shapeOf(life.shape).queryHeads }), { minLength: layers, maxLength: layers }).map((rules) => ({ ...life, rules })));
+    .chain(({ layers, rings, ...life }) => fc.array(fc.array(rule, { minLength: shapeOf(life.shape).queryHeads, maxLength: shapeOf(life.shape).queryHeads }), { minLength: layers, maxLength: layers }).map((rules) => ({ ...life, ...rings, rules })));
 }

@@ -7,6 +7,9 @@
 //   merge   : warps in shared memory, then the segments of a ring, by the block that finishes last
 //   lengths : the warp that reads the lengths last of all adds the new token
 //
+// With several new tokens (Config::kManyTokens) they are in the rings already, which have the slack for it, and lengths count them: nothing is appended, and
+// rows of queries are (token, query head) pairs (queryRows.cuh), each masked by its own position.
+//
 // A slot without a sequence has length -1: no page of its rings is in use, its output is 0, and nothing of it changes.
 //
 // Launched so that it may start before the launch before it has ended (PTX griddepcontrol): with p.early it reads the old pages at once, and
@@ -45,7 +48,7 @@ public:
                     waitForPrerequisites();
                     launchDependents();
                 });
-                advanceLengths(p, 1);
+                if constexpr (!kHasManyTokens<Config>) advanceLengths(p, 1);
             } else {
                 Pages pages;
                 compute(p, pages);
@@ -72,7 +75,7 @@ private:
             const PageItem item = pages.acquire(p);
             if (item.is(PageItem::kFirst)) {
                 segment = pages.segment();
-                token.place(p, segment, item.length, row, group, Config::kGroups);
+                if constexpr (!kHasManyTokens<Config>) token.place(p, segment, item.length, row, group, Config::kGroups);
                 attend.place(p, segment, item.length);
                 if (!waited) {
                     waited = true;
@@ -80,9 +83,9 @@ private:
                     if constexpr (!Config::kProducer) launchDependents();
                 }
                 attend.open(p, segment, maximum(item.length, 1));
-                token.load(p, segment, item.length - 1);
+                if constexpr (!kHasManyTokens<Config>) token.load(p, segment, item.length - 1);
             }
-            if constexpr (!Config::kProducer) {
+            if constexpr (!Config::kProducer && !kHasManyTokens<Config>) {
                 if (!exhausted && pages.exhausted()) {
                     exhausted = true;
                     advanceLengths(p, Config::kWarps);

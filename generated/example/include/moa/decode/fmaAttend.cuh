@@ -237,7 +237,7 @@ private:
             }
         }
         if constexpr (Config::kAgeMask) {
-            if (ages_.mayHoldOldTokens(item.page)) {
+            if (ages_.mayForbid(item.page)) {
 #pragma unroll
                 for (int i = 0; i < kScores; ++i) {
                     if (!allows(Mask{window_}, ages_.newest(), ages_.positionOf(item.page, row + rowOf(laneIndex(), i)))) scores[i] = kNegativeInfinity;

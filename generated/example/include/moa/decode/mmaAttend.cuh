@@ -91,7 +91,7 @@ public:
             for (int head = 0; head < 2; ++head) {
                 const float total = columnSum(sum_[tile][head]);
                 const int member = tile * 8 + 2 * (laneIndex() & 3) + head;
-                if (member >= Config::groupSize(p)) continue;
+                if (member >= QueryRows<Config>::count(p, segment)) continue;
                 const SharedAddress row = area + member * stride;
 #pragma unroll
                 for (int j = 0; j < kOutputTiles; ++j) {
