@@ -2,18 +2,15 @@
  * A session: the KV cache of a batch of sequences on one device, and the launches that fill and read it. All state that changes from step
  * to step lies in device memory; the host mirrors lengths only to refuse what would not fit.
  */
-import { usualAttention } from '../ir/attention.ts';
-import { decodeTileRows } from '../arch/tiles.ts';
 import type { ElementType } from '../ir/nodes.ts';
 import type { PlanDefinition } from '../ir/planDefinition.ts';
 import { ranges } from '../ir/print.ts';
 import type { Device } from './device.ts';
 import type { Graph } from './graph.ts';
-import type { DeviceBuffer } from './buffer.ts';
-import { packParams, type ParamValue } from './packParams.ts';
-import { cutPrefill, isContinued, PrefillLists, type BatchLists, type SequenceLengths } from './prefillLists.ts';
+import { Launches } from './launches.ts';
+import { cutPrefill, isContinued, PrefillLists, type SequenceLengths } from './prefillLists.ts';
 import { readRing, type CachedTokens } from './readRing.ts';
-import { SessionBuffers, type FoundKernel, type KernelLookup, type LayerState } from './sessionBuffers.ts';
+import { SessionBuffers, type KernelLookup, type LayerState } from './sessionBuffers.ts';
 import { checkCuSeqlens, checkTensor, sessionError } from './sessionChecks.ts';
 import type { Sequences } from './sequences.ts';
 import type { SessionMemory } from './sessionLayout.ts';
@@ -30,11 +27,11 @@ export class Session implements Disposable {
   readonly memory: SessionMemory;
 
   readonly #plan: PlanDefinition;
-  readonly #scale: number;
   readonly #decodeTokens: number;
   readonly #buffers: SessionBuffers;
   readonly #sequences: Sequences;
   readonly #prefillLists: PrefillLists;
+  readonly #launches: Launches;
   /** While capturing: how many tokens each layer's decode calls add. */
   #captured: Map<number, number> | undefined;
   /**
@@ -51,11 +48,11 @@ export class Session implements Disposable {
     this.lengthBound = options.lengthBound;
     this.elementType = elementType;
     this.#plan = plan;
-    this.#scale = options.scale ?? (plan.attention ?? usualAttention(plan.shape)).scale;
     this.#buffers = new SessionBuffers(device, plan, kernels, options, elementType);
     this.#decodeTokens = options.decodeTokens ?? 1;
     this.#sequences = this.#buffers.sequences;
     this.#prefillLists = new PrefillLists(device, plan);
+    this.#launches = new Launches(device, plan, this.#buffers, options);
     this.memory = this.#buffers.memory;
   }
 
@@ -146,15 +143,14 @@ export class Session implements Disposable {
     if (tokens === 0) return;
     this.#lastWritten = layer;
     const lists = this.#prefillLists.of(lengths);
-    const sequences = lists.cuSeqlens.address;
     if (isContinued(lengths)) {
       // New tokens may take the place of those that they attend, so they are written last; RoPE turns them first.
-      if (state.append !== state.appendRotated) this.#append(state, state.append, tensors, tokens, sequences, 0n);
-      this.#attend(state, tensors, tokens, lists);
-      this.#append(state, state.appendRotated, tensors, tokens, sequences, this.#buffers.pool.address);
+      this.#launches.rotate(state, tensors, tokens, lists.cuSeqlens.address);
+      this.#launches.prefill(state, tensors, tokens, lists, this.#prefillLists.parts);
+      this.#launches.appendRotated(state, tensors, tokens, lists.cuSeqlens.address);
     } else {
-      this.#append(state, state.append, tensors, tokens, sequences, this.#buffers.pool.address);
-      this.#attend(state, tensors, tokens, lists);
+      this.#launches.append(state, tensors, tokens, lists.cuSeqlens.address);
+      this.#launches.prefill(state, tensors, tokens, lists, this.#prefillLists.parts);
     }
     for (let slot = 0; slot < this.batch; slot += 1) {
       const added = cuSeqlens[slot + 1]! - cuSeqlens[slot]!;
@@ -169,7 +165,7 @@ export class Session implements Disposable {
   attend(layer: number, tensors: PrefillTensors): void {
     const { state, lengths } = this.#newTokens(layer, tensors);
     const tokens = lengths.cuSeqlens[this.batch]!;
-    if (tokens > 0) this.#attend(state, tensors, tokens, this.#prefillLists.of(lengths));
+    if (tokens > 0) this.#launches.prefill(state, tensors, tokens, this.#prefillLists.of(lengths), this.#prefillLists.parts);
   }
 
   /**
@@ -201,34 +197,6 @@ export class Session implements Disposable {
     return { state, lengths };
   }
 
-  #attend(state: LayerState, tensors: PrefillTensors, tokens: number, lists: BatchLists): void {
-    const { definition } = state.prefill;
-    const { queryHeads, kvHeads, headDim } = this.#plan.shape;
-    const items = lists.items(state.layout.tables, definition);
-    const values = {
-      out: tensors.out.address,
-      lse: tensors.lse?.address ?? 0n,
-      items: items.buffer.address,
-      pool: this.#buffers.pool.address,
-      pageTable: this.#pageTableOf(state),
-      scale: this.#scale,
-      groupSize: queryHeads / kvHeads,
-      queryHeads,
-      sink: this.#plan.limits.sink,
-      ...this.#sinksOf(state),
-    };
-    if (definition.role === 'prefillWgmma') {
-      const mapOf = (buffer: DeviceBuffer, heads: number): Uint8Array =>
-        this.device.tensorMap(buffer, { rows: tokens, columns: heads * headDim, boxRows: this.#plan.layout.pageTokens });
-      const maps = { queryMap: mapOf(tensors.q, queryHeads), keyMap: mapOf(tensors.k, kvHeads), valueMap: mapOf(tensors.v, kvHeads) };
-      const blocks = Math.min(items.count, definition.blocksPerSm * this.device.multiprocessors);
-      const parts = this.#prefillLists.parts.of(items.parts, definition);
-      launch(state.prefill, blocks, { ...maps, ...values, ...parts, itemCount: items.count, ticket: this.#buffers.tickets.address });
-    } else {
-      launch(state.prefill, items.count, { q: tensors.q.address, k: tensors.k.address, v: tensors.v.address, ...values });
-    }
-  }
-
   /**
    * Appends one token, or several, to every sequence in the cache of `layer`, then attends: a new token attends itself and those before it. May be captured. Several tokens are
    * appended by a launch of their own.
@@ -243,52 +211,11 @@ export class Session implements Disposable {
     if (this.batch === 0) return;
     const pending = this.#captured?.get(layer) ?? 0;
     this.#checkRoom(layer, pending + tokens);
-    if (tokens === 1) this.#decodeOne(state, tensors);
-    else this.#decodeMany(state, tensors, tokens);
+    if (tokens === 1) this.#launches.decode(state, tensors, this.#lastWritten !== layer && this.#lastWritten !== 'all');
+    else this.#launches.decodeMany(state, tensors, tokens);
     this.#lastWritten = layer;
     if (this.#captured !== undefined) this.#captured.set(layer, pending + tokens);
     else this.#advance(layer, tokens);
-  }
-
-  #decodeOne(state: LayerState, tensors: DecodeTensors): void {
-    const early = this.#lastWritten !== state.layout.layer && this.#lastWritten !== 'all';
-    launch(state.decode, state.blocks, { ...this.#decodeValues(state, tensors), segments: state.segments.address, early: early ? 1 : 0 });
-  }
-
-  /** Rings have the slack for it: the tokens are appended first, and each row of queries masks by its own position. */
-  #decodeMany(state: LayerState, tensors: DecodeTensors, tokens: number): void {
-    const { queryHeads, kvHeads } = this.#plan.shape;
-    const { found, schedules } = state.decodeMany!;
-    const { segments, blocks } = schedules[Math.ceil((tokens * queryHeads) / kvHeads / decodeTileRows) - 1]!;
-    this.#append(state, state.append, tensors, this.batch * tokens, this.#buffers.tokenEnds(tokens), this.#buffers.pool.address);
-    launch(found, blocks, { ...this.#decodeValues(state, tensors), segments: segments.address, early: 0, tokens });
-  }
-
-  #decodeValues(state: LayerState, tensors: DecodeTensors): Readonly<Record<string, ParamValue>> {
-    const { pool, partials, tickets, cosSin } = this.#buffers;
-    const { queryHeads, kvHeads } = this.#plan.shape;
-    return {
-      q: tensors.q.address,
-      k: tensors.k.address,
-      v: tensors.v.address,
-      out: tensors.out.address,
-      lse: tensors.lse?.address ?? 0n,
-      pool: pool.address,
-      pageTable: this.#pageTableOf(state),
-      windows: state.windows.address,
-      lengths: this.#lengthsOf(state),
-      cosSin: cosSin?.address ?? 0n,
-      partials: partials.address,
-      tickets: tickets.address,
-      scale: this.#scale,
-      slots: this.batch,
-      kvScales: this.#scalesOf(state),
-      groupSize: queryHeads / kvHeads,
-      queryHeads,
-      kvHeads,
-      sink: this.#plan.limits.sink,
-      ...this.#sinksOf(state),
-    };
   }
 
   /**
@@ -366,48 +293,6 @@ export class Session implements Disposable {
     this.dispose();
   }
 
-  /** `pool`: where pages lie; 0n: nothing is written, only turned by RoPE. */
-  #append(state: LayerState, append: FoundKernel, tensors: DecodeTensors, tokens: number, cuSeqlens: bigint, pool: bigint): void {
-    const { rope, threads } = append.definition;
-    const { headDim, queryHeads, kvHeads } = this.#plan.shape;
-    const tasks = 2 * kvHeads + (rope ? queryHeads : 0);
-    const blocks = Math.ceil((tokens * tasks * (headDim / 16)) / threads);
-    const { tickets, cosSin } = this.#buffers;
-    launch(append, Math.min(blocks, this.device.multiprocessors * appendBlocksPerMultiprocessor), {
-      q: tensors.q.address,
-      k: tensors.k.address,
-      v: tensors.v.address,
-      pool,
-      pageTable: this.#pageTableOf(state),
-      rings: state.rings.address,
-      lengths: this.#lengthsOf(state),
-      cuSeqlens,
-      cosSin: cosSin?.address ?? 0n,
-      kvScales: this.#scalesOf(state),
-      ticket: tickets.address,
-      tokens,
-      slots: this.batch,
-    });
-  }
-
-  #pageTableOf(state: LayerState): bigint {
-    return this.#buffers.pageTable.address + BigInt(state.layout.firstEntry * 4);
-  }
-
-  #lengthsOf(state: LayerState): bigint {
-    return this.#buffers.lengths.address + BigInt(state.index * this.#buffers.lengthStride * 4);
-  }
-
-  #scalesOf(state: LayerState): bigint {
-    const { kvScales } = this.#buffers;
-    return kvScales === undefined ? 0n : kvScales.address + BigInt(state.index * 2 * this.#plan.shape.kvHeads * 4);
-  }
-
-  #sinksOf(state: LayerState): { readonly sinkLogits?: bigint } {
-    const { sinkLogits } = this.#buffers;
-    return sinkLogits === undefined ? {} : { sinkLogits: sinkLogits.address + BigInt(state.index * this.#plan.shape.queryHeads * 4) };
-  }
-
   #checkRoom(layer: number, tokens: number): void {
     for (let slot = 0; slot < this.batch; slot += 1) this.#checkSequence(layer, slot, tokens);
   }
@@ -455,12 +340,4 @@ export class Session implements Disposable {
   #checkAlive(): void {
     if (this.#disposed) throw sessionError('usedAfterDispose', 'the session was used after it was disposed');
   }
-}
-
-/** Blocks enough to fill a GPU, few enough that the last one's ticket comes soon. */
-const appendBlocksPerMultiprocessor = 16;
-
-function launch({ kernel, definition }: FoundKernel, grid: number, values: Readonly<Record<string, ParamValue>>): void {
-  const { role, threads, sharedBytes } = definition;
-  kernel.launch({ grid, threads, sharedBytes, params: packParams(role, values, definition), programmatic: role === 'decode' });
 }
