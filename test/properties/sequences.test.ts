@@ -1,6 +1,8 @@
 /** Sequences that come and go: random lives of sessions against a model (sequencesModel.ts). */
 import fc from 'fast-check';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import type { RuleSpec } from './plans.ts';
+import { replayIsEager } from './replay.ts';
 import { beginLife, lifeArbitrary, livesOf, runLife } from './sequencesModel.ts';
 import { Suite, target, timeout } from './suite.ts';
 
@@ -16,7 +18,14 @@ describe('a session whose sequences join, leave, fork and are truncated', () => 
 
   test('with other sinks', { timeout }, () => live(['bf16_d64_2x1_sink4', 'bf16_d64_2x2_sink0'], 12));
 
-  afterAll(() => {
+  test('a graph serves them all', { timeout }, async () => {
+    const rules: RuleSpec[][] = [[[128, 0, 1], [192, 0, 1]], [[128, 0, 1], [128, 0, 1]]];
+    suite.count(2);
+    await replayIsEager(target, { shape: 'bf16_d64_2x1', rules, rope: false }, { steps: 220, every: 31 });
+    await replayIsEager(target, { shape: 'bf16_d64_2x1', rules, rope: false, slack: 64, decodeTokens: 16 }, { steps: 24, tokens: 10, every: 5 });
+  });
+
+  test('and everything happened', () => {
     const rarest = ['join', 'pool full', 'leave', 'fork', 'truncate', 'truncate refused', 'truncate of a ring that went round', 'prefill', 'chunk', 'sequence full', 'decode', 'decode with free slots', 'several tokens', 'graph'];
     console.log(rarest.map((what) => `${what} ${happened.get(what) ?? 0}`).join(', '));
     for (const what of rarest) expect(happened.get(what) ?? 0, what).toBeGreaterThan(0);
