@@ -26,6 +26,10 @@ export interface CompileOptions {
   readonly rope?: boolean;
   /** What keys and values are stored as; `element` by default. */
   readonly cacheType?: CacheType;
+  /** Tokens that rings keep beyond their spans, for truncation and for several tokens at once in decode: rounded up to whole pages; 0 by default. */
+  readonly slack?: number;
+  /** The most new tokens of a sequence in one decode, 1 to 16: over 1 kernels for it are emitted, and rings have the slack that it needs. 1 by default. */
+  readonly decodeTokens?: number;
   /** What decode kernels go without, for measurements; nothing by default. */
   readonly ablations?: readonly Ablation[];
   readonly model?: ModelFlags;
@@ -48,8 +52,9 @@ export interface CompiledPlan {
 /** What the passes have to know besides the plan. */
 export function passContext({ module, model }: ReadPlan, options: CompileOptions): PassContext {
   const elementTypes = options.elementTypes ?? (model.elementType === undefined ? ['bf16', 'fp16'] : [model.elementType]);
-  const { architectures, rope = true, cacheType = 'element', ablations = [] } = options;
-  return { architectures, elementTypes, rope, cacheType, ablations, mask: maskShapes['sinkWindow']!(module.limits.sink) };
+  const { architectures, rope = true, cacheType = 'element', slack = 0, decodeTokens = 1, ablations = [] } = options;
+  const { page, sink } = module.limits;
+  return { architectures, elementTypes, rope, cacheType, slack: Math.ceil(Math.max(slack, decodeTokens - 1) / page) * page, decodeTokens, ablations, mask: maskShapes['sinkWindow']!(sink) };
 }
 
 /** Compiles a plan that was read: passes, then sources. */

@@ -2,6 +2,7 @@
 import type { CompiledPlan } from './compile.ts';
 import { cubinPath, fatbinPath, unitPath } from './emit/emitKernels.ts';
 import { kernelSourcePath } from './emit/planDefinition.ts';
+import { isUsual } from './ir/attention.ts';
 import { packageFiles, sealPackage, sha256, type PackageFiles } from './emit/package.ts';
 import type { Target } from './toolchain/architectures.ts';
 import { buildKernels, type BuildOptions, type BuiltKernel, type KernelJob } from './toolchain/buildKernels.ts';
@@ -81,10 +82,10 @@ export async function compilePackage(compiled: CompiledPlan, options: PackageOpt
   if (emit.has('ts')) compiled.runtime(cubins).files.forEach((text, path) => files.set(path, text));
 
   const kernels = built.flatMap((unit) => kernelUses(compiled, unit)).sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.architecture < b.architecture ? -1 : 1));
-  const { shape, limits } = compiled.module;
+  const { shape, attention, limits } = compiled.module;
   const manifest = {
     compiler: `moa-compile ${options.version}`,
-    plan: { sha256: sha256(options.planText), ...options.planFacts, ...shape, ...limits },
+    plan: { sha256: sha256(options.planText), ...options.planFacts, ...shape, ...(isUsual(attention, shape) ? {} : attention), ...limits },
     elementTypes: compiled.elementTypes,
     architectures: targets.map((target) => target.name),
     kernels: compiled.module.kernels.map(({ name, role, architectures, threads, sharedBytes, layers }) => ({ name, role, architectures, threads, sharedBytes, layers: layers.length })),

@@ -1,6 +1,7 @@
 /** What a plan keeps and costs: the numbers behind `moa-compile inspect`. */
 import { evaluate, printRule, spanOf, windowOf } from './ir/affine.ts';
-import type { CacheType, HeadModule, LaidOutModule } from './ir/nodes.ts';
+import { isUsual } from './ir/attention.ts';
+import type { AttentionFacts, CacheType, HeadModule, LaidOutModule } from './ir/nodes.ts';
 import type { Rule } from './ir/rule.ts';
 import { activePairs } from './mask/sinkWindow.ts';
 import { canonicalizeRules } from './passes/canonicalizeRules.ts';
@@ -34,6 +35,8 @@ export interface LengthFigures {
 
 export interface PlanFigures {
   readonly shape: HeadModule['shape'];
+  /** How the model makes scores; absent where that is as usual. */
+  readonly attention?: AttentionFacts;
   readonly limits: HeadModule['limits'];
   readonly rules: readonly RuleUse[];
   readonly groups: readonly { readonly layer: number; readonly headGroups: number; readonly ringGroups: number; readonly ageMaskedRings: number }[];
@@ -43,14 +46,18 @@ export interface PlanFigures {
   readonly lengths: readonly LengthFigures[];
 }
 
-/** @param cacheType what keys and values are stored as; the bytes are of that, the dense ones too */
-export function inspectPlan(module: HeadModule, lengths: readonly number[], cacheType: CacheType = 'element'): PlanFigures {
+/**
+ * @param options what keys and values are stored as, of which the bytes are, the dense ones too; and tokens that rings keep beyond their spans, rounded up to whole pages
+ */
+export function inspectPlan(module: HeadModule, lengths: readonly number[], { cacheType = 'element', slack: asked = 0 }: { readonly cacheType?: CacheType; readonly slack?: number } = {}): PlanFigures {
+  const slack = Math.ceil(asked / module.limits.page) * module.limits.page;
   const heads = canonicalizeRules(module);
-  const ringed = resolveGqa(heads);
+  const ringed = resolveGqa(heads, { slack });
   const laidOut = layoutKvCache(groupHeads(ringed), { cacheType });
   const allRings = ringed.layers.flatMap((layer) => layer.rings);
   return {
     shape: module.shape,
+    ...(isUsual(module.attention, module.shape) ? {} : { attention: module.attention }),
     limits: module.limits,
     rules: ruleUses(heads, lengths),
     groups: laidOut.layers.map((layer, index) => ({
@@ -59,7 +66,7 @@ export function inspectPlan(module: HeadModule, lengths: readonly number[], cach
       ringGroups: layer.ringGroups.length,
       ageMaskedRings: layer.ringGroups.reduce((sum, { group }) => sum + (group.ageMask ? group.kvHeads.length : 0), 0),
     })),
-    uniformRings: allRings.filter((ring) => !ring.ageMask).length,
+    uniformRings: allRings.filter((ring) => ring.rules.length === 1).length,
     rings: allRings.length,
     lengths: lengths.map((length) => figuresAt(heads, laidOut, length)),
   };

@@ -57,6 +57,9 @@ export const wgmmaPrefillTiles: Readonly<Record<number, WgmmaPrefillTile>> = Obj
   128: { groups: 2, stages: 3, holdsQueries: true, producerRegisters: 40, computeRegisters: 232 },
 });
 
+/** Rows of queries that a decode kernel takes at once, at most: two tiles of the 8 columns of m16n8k16. */
+export const decodeTileRows = 16;
+
 /** The tile of decode on an architecture. */
 export function decodeTile({ family, dependentLaunch }: Pick<Architecture, 'family' | 'dependentLaunch'>, headDim: number): DecodeTile | undefined {
   return decodeTiles[dependentLaunch ? family : 'alone'][headDim];

@@ -31,6 +31,8 @@ export interface CompileCommandOptions extends InputOptions {
   readonly emit: readonly EmitKind[];
   readonly rope: boolean;
   readonly kvCacheDtype: CacheType;
+  readonly slack: number;
+  readonly decodeTokens: number;
   readonly ablate?: readonly Ablation[];
   readonly printIrAfter?: string;
   readonly stopAfter?: string;
@@ -63,7 +65,7 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   const { targets, nvcc } = tools;
   const architectures = targets.flatMap(({ name }) => findArchitecture(name) ?? []);
   const observe = passObserver(options, output);
-  const passOptions: CompileOptions = { architectures, rope: options.rope, cacheType: options.kvCacheDtype, ablations: options.ablate ?? [], observe, ...(options.dtype === undefined ? {} : { elementTypes: options.dtype }) };
+  const passOptions: CompileOptions = { architectures, rope: options.rope, cacheType: options.kvCacheDtype, slack: options.slack, decodeTokens: options.decodeTokens, ablations: options.ablate ?? [], observe, ...(options.dtype === undefined ? {} : { elementTypes: options.dtype }) };
   if (options.stopAfter !== undefined) {
     const module = runPasses(read.module, pipeline, passContext(read, passOptions), observe, options.stopAfter);
     sayDiagnostics(output, diagnostics.toArray(), quiet);

@@ -1,4 +1,5 @@
 import { inspectPlan, type PlanFigures } from '../inspect.ts';
+import { attentionWords } from '../ir/attention.ts';
 import type { CacheType } from '../ir/nodes.ts';
 import { readPlan } from '../plan/readPlan.ts';
 import { stableJson } from '../util/stableJson.ts';
@@ -9,6 +10,7 @@ import { modelFlags, readInputs, type InputOptions } from './readInputs.ts';
 export interface InspectOptions extends InputOptions {
   readonly lengths: readonly number[];
   readonly kvCacheDtype: CacheType;
+  readonly slack: number;
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
@@ -20,12 +22,13 @@ export async function inspectCommand(planPath: string, options: InspectOptions, 
   const read = plan && readPlan(plan, config, modelFlags(options), diagnostics);
   if (read === undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
   sayDiagnostics(output, diagnostics.toArray(), options.quiet === true);
-  const figures = inspectPlan(read.module, options.lengths, options.kvCacheDtype);
+  const figures = inspectPlan(read.module, options.lengths, { cacheType: options.kvCacheDtype, slack: options.slack });
   output.print(options.json === true ? stableJson(figures).trimEnd() : textOf(figures));
 }
 
 function textOf(figures: PlanFigures): string {
-  const { shape, limits, rules, groups, lengths } = figures;
+  const { shape, attention, limits, rules, groups, lengths } = figures;
+  const scores = attention === undefined ? [] : attentionWords(attention, shape);
   const ruleRows = [
     ['rule (tokens)', 'query heads', 'layers', ...lengths.map(({ length }) => `span at ${length}`)],
     ...rules.map((use) => [use.rule, String(use.heads), String(use.layers), ...use.spans.map(String)]),
@@ -53,7 +56,7 @@ function textOf(figures: PlanFigures): string {
     ]),
   ];
   return [
-    `${shape.layers} layers, ${shape.queryHeads} query heads on ${shape.kvHeads} KV heads, headDim ${shape.headDim}; sink ${limits.sink}, shortest span ${limits.minSpan}, page ${limits.page}`,
+    `${shape.layers} layers, ${shape.queryHeads} query heads on ${shape.kvHeads} KV heads, headDim ${shape.headDim}${scores.map((word) => `, ${word}`).join('')}; sink ${limits.sink}, shortest span ${limits.minSpan}, page ${limits.page}`,
     '',
     table(ruleRows),
     '',

@@ -11,7 +11,7 @@ import { stableJson } from '../util/stableJson.ts';
 import { version } from '../version.ts';
 import { checkPlanCommand, type CheckPlanOptions } from './checkPlanCommand.ts';
 import { inspectCommand, type InspectOptions } from './inspectCommand.ts';
-import { collect, emitKinds, parseAblations, parseCacheType, parseCount, parseElementTypes, parseEmit, parseFraction, parseIntegerFrom, parseLengthOption, parseLengths, parsePass, parseStopAfter, parseValuesAt } from './options.ts';
+import { collect, emitKinds, parseAblations, parseCacheType, parseCount, parseElementTypes, parseEmit, parseFraction, parseIntegerFrom, parseLengthOption, parseLengths, parseNumber, parsePass, parseStopAfter, parseValuesAt } from './options.ts';
 import { formatBytes, sayDiagnostics, standardOutput } from './output.ts';
 import { inputFormats } from './readInputs.ts';
 import type { CompileCommandOptions } from './compileCommand.ts';
@@ -20,7 +20,7 @@ import type { SearchOptions } from './searchRequest.ts';
 /** Runs the command line `args` (without node and script); returns the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
   cleanupOnSignal();
-  onInterrupt(() => standardOutput(false).say('interrupted; the output folder is as it was, or whole'));
+  onInterrupt(() => standardOutput(false).say('interrupted; the output is as it was, or whole'));
   let code = 0;
   const program = commandLine(async (run) => {
     code = (await run()) ?? 0;
@@ -65,6 +65,8 @@ function commandLine(run: Run): Command {
     .option('--emit <kinds>', `what to write: ${emitKinds.join(', ')}`, parseEmit, [...emitKinds])
     .option('--no-rope', 'leave out the kernels that rotate (RoPE)')
     .option('--kv-cache-dtype <type>', 'what keys and values are stored as: auto (the element type) or fp8_e4m3 (with a scale for each head)', parseCacheType, 'element')
+    .option('--slack <tokens>', 'what rings keep beyond their spans, in whole pages: so many tokens can be taken back (Session.truncate)', parseIntegerFrom(0, 2 ** 20), 0)
+    .option('--decode-tokens <n>', 'emit kernels that decode up to so many tokens of a sequence at once, 1 to 16', parseIntegerFrom(1, 16), 1)
     .option('--ablate <list>', 'for measurements, kernels without what is usual: unspecialised; of decode tensor-cores or cuda-cores', parseAblations)
     .option('--print-ir-after <pass>', 'print the IR after a pass, or after all', parsePass)
     .option('--stop-after <pass>', 'stop after a pass and print the IR', parseStopAfter)
@@ -88,6 +90,7 @@ function commandLine(run: Run): Command {
     .description('print what a plan keeps and costs: rules, head groups, GQA loss, densities, bytes')
     .option('--lengths <list>', 'length bounds N in tokens', parseLengths, [4096, 8192, 16384, 32768])
     .option('--kv-cache-dtype <type>', 'what keys and values are stored as: auto or fp8_e4m3', parseCacheType, 'element')
+    .option('--slack <tokens>', 'count rings that keep so many tokens beyond their spans', parseIntegerFrom(0, 2 ** 20), 0)
     .option('--json', 'print as JSON')
     .option('-q, --quiet', 'no warnings and notes')
     .action((plan: string, options: InspectOptions) => run(() => inspectCommand(plan, options, standardOutput(options.quiet === true))));
@@ -175,5 +178,8 @@ function withInputOptions(command: Command): Command {
     .option('--query-heads <n>', 'query heads of a layer', parseCount)
     .option('--kv-heads <n>', 'KV heads of a layer', parseCount)
     .option('--head-dim <n>', 'elements of a head', parseCount)
-    .option('--dtype <list>', 'element types of the kernels: bf16, fp16', parseElementTypes);
+    .option('--dtype <list>', 'element types of the kernels: bf16, fp16', parseElementTypes)
+    .option('--softcap <number>', 'scores s become c tanh(s / c); 0 for none', parseNumber)
+    .option('--learned-sinks', 'each query head has a logit of its own in the denominator of its softmax')
+    .option('--no-learned-sinks', 'it has none');
 }

@@ -52,6 +52,12 @@ export function parseCount(value: string): number {
   return count;
 }
 
+export function parseNumber(value: string): number {
+  const number = Number(value);
+  if (value.trim() === '' || !Number.isFinite(number)) throw new InvalidArgumentError(`'${value}' is not a number.`);
+  return number;
+}
+
 export const parseLengths = (value: string): readonly number[] => listOf(value, parseLength);
 
 /** A number of tokens: `4096`, `16k`. */

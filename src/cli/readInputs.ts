@@ -19,6 +19,8 @@ export interface InputOptions extends FormatOptions {
   readonly kvHeads?: number;
   readonly headDim?: number;
   readonly dtype?: readonly ElementType[];
+  readonly softcap?: number;
+  readonly learnedSinks?: boolean;
 }
 
 /** What `--input-format` takes. */
@@ -65,6 +67,6 @@ export function planFacts({ beside, options = {} }: PlanInput): Readonly<Record<
 }
 
 /** What the command line says of the model. One element type decides; several are a choice of kernels, not a fact of the model. */
-export function modelFlags({ layers, queryHeads, kvHeads, headDim, dtype }: InputOptions): ModelFlags {
-  return { layers, queryHeads, kvHeads, headDim, ...(dtype?.length === 1 ? { elementType: dtype[0] } : {}) };
+export function modelFlags({ layers, queryHeads, kvHeads, headDim, dtype, softcap: softCap, learnedSinks }: InputOptions): ModelFlags {
+  return { layers, queryHeads, kvHeads, headDim, softCap, learnedSinks, ...(dtype?.length === 1 ? { elementType: dtype[0] } : {}) };
 }

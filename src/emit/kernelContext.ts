@@ -1,6 +1,8 @@
 /** What the templates may name: one flat record per kernel. Templates choose and place; everything is computed here. */
+import { decodeTileRows } from '../arch/tiles.ts';
+import { scoreWords } from '../ir/attention.ts';
 import { paramStruct } from '../ir/kernelParams.ts';
-import type { AppendKernel, DecodeKernel, ElementType, KernelNode, WgmmaPrefillKernel } from '../ir/nodes.ts';
+import type { AppendKernel, DecodeKernel, ElementType, KernelNode, ScoreOptions, WgmmaPrefillKernel } from '../ir/nodes.ts';
 import type { MaskShape } from '../mask/mask.ts';
 import { decodeSegmentWords } from '../passes/schedule/decodeSegments.ts';
 import { prefillItemWords } from '../passes/schedule/prefillItems.ts';
@@ -31,14 +33,22 @@ interface CacheContext {
   readonly cacheText: string;
 }
 
-export interface PrefillContext extends SharedContext, MaskContext {
+/** What is done to scores besides masking them. */
+interface ScoreContext {
+  /** A literal; empty without a cap. */
+  readonly softCap: string;
+  readonly learnedSinks: boolean;
+  readonly scoreText: string;
+}
+
+export interface PrefillContext extends SharedContext, MaskContext, ScoreContext {
   readonly rows: number;
   readonly warps: number;
   readonly itemBytes: number;
   readonly shape: Readonly<Record<'groupSize' | 'queryHeads' | 'sink', string>>;
 }
 
-export interface WgmmaPrefillContext extends SharedContext, MaskContext {
+export interface WgmmaPrefillContext extends SharedContext, MaskContext, ScoreContext {
   readonly groups: number;
   readonly stages: number;
   readonly holdsQueries: boolean;
@@ -49,7 +59,7 @@ export interface WgmmaPrefillContext extends SharedContext, MaskContext {
   readonly shape: PrefillContext['shape'];
 }
 
-export interface DecodeContext extends SharedContext, MaskContext, CacheContext {
+export interface DecodeContext extends SharedContext, MaskContext, ScoreContext, CacheContext {
   readonly stages: number;
   /** Tiles of 8 query heads in a group. */
   readonly headTiles: number;
@@ -62,6 +72,8 @@ export interface DecodeContext extends SharedContext, MaskContext, CacheContext 
   readonly attendClass: string;
   readonly attendHeader: string;
   readonly producer: boolean;
+  readonly manyTokens: boolean;
+  readonly tokensText: string;
   readonly ageMask: boolean;
   readonly ageMaskText: string;
   readonly rope: boolean;
@@ -82,16 +94,17 @@ export function kernelContext(kernel: KernelNode, mask: MaskShape): KernelContex
   switch (kernel.role) {
     case 'prefill': {
       const { rows, warps } = kernel;
-      return { ...shared, ...maskContext(mask), rows, warps, itemBytes: prefillItemWords * 4, shape: shapeOf(kernel) };
+      return { ...shared, ...maskContext(mask), ...scoreContext(kernel), rows, warps, itemBytes: prefillItemWords * 4, shape: shapeOf(kernel) };
     }
     case 'prefillWgmma': {
       const { groups, stages, holdsQueries, producerRegisters, computeRegisters } = kernel;
-      return { ...shared, ...maskContext(mask), groups, stages, holdsQueries, producerRegisters, computeRegisters, partialFloats: partialFloats(kernel), itemBytes: prefillItemWords * 4, shape: shapeOf(kernel) };
+      return { ...shared, ...maskContext(mask), ...scoreContext(kernel), groups, stages, holdsQueries, producerRegisters, computeRegisters, partialFloats: partialFloats(kernel), itemBytes: prefillItemWords * 4, shape: shapeOf(kernel) };
     }
     case 'decode':
       return {
         ...shared,
         ...maskContext(mask),
+        ...scoreContext(kernel),
         stages: kernel.stages,
         maxGroup: maxGroup(kernel),
         headTiles: Math.ceil(maxGroup(kernel) / 8),
@@ -104,10 +117,10 @@ export function kernelContext(kernel: KernelNode, mask: MaskShape): KernelContex
         producer: kernel.producer,
         rope: kernel.rope,
         ropeText: kernel.rope ? ' with RoPE' : '',
+        manyTokens: kernel.tokens > 1,
+        tokensText: kernel.tokens > 1 ? ` of up to ${kernel.tokens} tokens of a sequence at once` : '',
         ageMask: kernel.ageMask,
-        ageMaskText: kernel.ageMask
-          ? 'Query heads with a window shorter than their ring mask by age.'
-          : 'All query heads of a ring have its window: no age mask.',
+        ageMaskText: ageMaskText(kernel),
         partialFloats: partialFloats(kernel),
         segmentBytes: decodeSegmentWords * 4,
       };
@@ -126,14 +139,27 @@ export function partialFloats(kernel: DecodeKernel | WgmmaPrefillKernel): number
   return kernel.role === 'decode' ? maxGroup(kernel) * (kernel.headDim + 4) : kernel.rows * (kernel.headDim + 2);
 }
 
-/** The largest group that a kernel takes: its own, or what unspecialised kernels are made for. */
-const maxGroup = ({ specialised, groupSize }: DecodeKernel): number => (specialised ? groupSize : 16);
+/** Rows of queries that a kernel takes at once: of its group, or what unspecialised kernels are made for, and with several tokens as many as a tile has. */
+const maxGroup = ({ specialised, groupSize, tokens }: Pick<DecodeKernel, 'specialised' | 'groupSize' | 'tokens'>): number => Math.min(decodeTileRows, specialised ? groupSize * tokens : decodeTileRows);
+
+function ageMaskText({ tokens, ageMask }: DecodeKernel): string {
+  if (tokens > 1) return 'Each row of queries masks by its own position.';
+  return ageMask ? 'Query heads with a window shorter than their ring mask by age.' : 'All query heads of a ring have its window: no age mask.';
+}
 
 /** What of the model's shape is compiled in, or the fields of the launch that hold it. */
 function shapeOf({ specialised, groupSize, queryHeads, sink }: Exclude<KernelNode, AppendKernel>): PrefillContext['shape'] {
   if (!specialised) return { groupSize: 'p.groupSize', queryHeads: 'p.queryHeads', sink: 'p.sink' };
   return { groupSize: String(groupSize), queryHeads: String(queryHeads), sink: String(sink) };
 }
+
+function scoreContext({ softCap, learnedSinks }: ScoreOptions): ScoreContext {
+  const words = scoreWords({ softCap, learnedSinks });
+  return { softCap: softCap > 0 ? floatLiteral(softCap) : '', learnedSinks, scoreText: words.map((word) => `, ${word}`).join('') };
+}
+
+/** `50.0`: a C++ literal, without its suffix. */
+const floatLiteral = (value: number): string => (Number.isInteger(value) ? `${value}.0` : String(value));
 
 function cacheContext({ cacheType, elementType, headDim }: DecodeKernel | AppendKernel): CacheContext {
   const element = elementOf(elementType);
@@ -146,7 +172,7 @@ const elementOf = (elementType: ElementType): 'Bfloat16' | 'Half' => (elementTyp
 
 function sharedContext(kernel: KernelNode): SharedContext {
   const { name, elementType, headDim, queryHeads, kvHeads, sink, threads, minBlocksPerSm, sharedBytes } = kernel;
-  const struct = paramStruct(kernel.role);
+  const struct = paramStruct(kernel.role, kernel.role === 'append' ? {} : kernel);
   const declarations = struct.fields.map(({ cType, name: field }) => `${cType} ${field};`);
   const width = Math.max(...declarations.map((declaration) => declaration.length));
   return {

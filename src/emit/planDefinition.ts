@@ -1,4 +1,5 @@
 import type { Expression } from '../ir/affine.ts';
+import { isUsual } from '../ir/attention.ts';
 import type { KernelNode, LaidOutLayer, ScheduledModule } from '../ir/nodes.ts';
 import type { Rule } from '../ir/rule.ts';
 import type { MaskShape } from '../mask/mask.ts';
@@ -13,6 +14,7 @@ export function planDefinition(module: ScheduledModule, mask: MaskShape, cubins:
   return {
     format: definitionFormat,
     shape: module.shape,
+    ...(isUsual(module.attention, module.shape) ? {} : { attention: module.attention }),
     limits: module.limits,
     mask: mask.name,
     layout: module.layout,
@@ -55,6 +57,8 @@ function kernelDefinition(kernel: KernelNode): KernelDefinition {
     partialFloats: kernel.role === 'decode' || kernel.role === 'prefillWgmma' ? partialFloats(kernel) : 0,
     blocksPerSm: blocksPerSm(kernel),
     rows: 'rows' in kernel ? kernel.rows : 0,
+    ...(kernel.role === 'decode' && kernel.tokens > 1 ? { tokens: kernel.tokens } : {}),
+    ...('learnedSinks' in kernel && kernel.learnedSinks ? { learnedSinks: true } : {}),
     architectures,
     layers,
     source: kernelSourcePath(name),

@@ -87,8 +87,8 @@ const fieldsOfRole: Readonly<Record<KernelRole, readonly ParamField[]>> = {
     pointer('pool', 'uint16_t*', '[pages] K page, V page'),
     pointer('pageTable', 'const int*', 'page numbers, ring after ring'),
     pointer('segments', 'const moa::DecodeSegment*', 'first those that blocks begin with, in the order of blocks'),
-    pointer('windows', 'const int*', '[queryHeads] tokens, of this layer'),
-    pointer('lengths', 'int*', '[slots] tokens in the cache of this layer; advanced by one'),
+    pointer('windows', 'const int*', '[slots][queryHeads] tokens, of this layer'),
+    pointer('lengths', 'int*', '[slots] tokens in the cache of this layer, -1 without a sequence; advanced by one'),
     pointer('cosSin', 'const float*', '[positions][headDim / 2][2]; unused without RoPE'),
     pointer('partials', 'float*', 'results of splits'),
     pointer('tickets', 'uint32_t*', 'counters, 0 between launches: of those who read lengths, then of finished splits'),
@@ -103,12 +103,26 @@ const fieldsOfRole: Readonly<Record<KernelRole, readonly ParamField[]>> = {
   ],
 };
 
-const structs = new Map<KernelRole, ParamStruct>();
+/** What a kernel takes more where it has an option. */
+const sinkFields: readonly ParamField[] = [pointer('sinkLogits', 'const float*', '[queryHeads] logits that count in denominators, of this layer')];
 
-/** The parameter struct of a kernel's role. */
-export function paramStruct(role: KernelRole): ParamStruct {
-  let struct = structs.get(role);
-  if (struct === undefined) structs.set(role, (struct = placeFields(fieldsOfRole[role])));
+const tokenFields: readonly ParamField[] = [int32('tokens', 'new tokens of each sequence: q and out are [slots][tokens][queryHeads][headDim]')];
+
+/** What of a kernel its parameters depend on, besides its role. */
+export interface ParamOptions {
+  /** Prefill and decode; false by default. */
+  readonly learnedSinks?: boolean;
+  /** Decode: the most new tokens of a sequence; 1 by default. */
+  readonly tokens?: number;
+}
+
+const structs = new Map<string, ParamStruct>();
+
+/** The parameter struct of a kernel. Without options it has no field for any. */
+export function paramStruct(role: KernelRole, { learnedSinks = false, tokens = 1 }: ParamOptions = {}): ParamStruct {
+  const key = `${role} ${learnedSinks} ${tokens > 1}`;
+  let struct = structs.get(key);
+  if (struct === undefined) structs.set(key, (struct = placeFields([...fieldsOfRole[role], ...(learnedSinks ? sinkFields : []), ...(tokens > 1 ? tokenFields : [])])));
   return struct;
 }
 

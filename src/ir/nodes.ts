@@ -26,9 +26,24 @@ export interface ModelShape {
   readonly headDim: number;
 }
 
-/** What all levels share: the model's shape and the plan's constants. */
+/** What a model does to its scores besides masking them. Compiled in: a kernel holds nothing of what is off. */
+export interface ScoreOptions {
+  /** Scores s become `softCap * tanh(s / softCap)` before the mask; 0: they stay as they are. */
+  readonly softCap: number;
+  /** Whether each query head has a logit of its own in the denominator of its softmax, without a key or a value. */
+  readonly learnedSinks: boolean;
+}
+
+/** How a model makes scores of queries and keys. */
+export interface AttentionFacts extends ScoreOptions {
+  /** Multiplies q.k unless a session says otherwise. */
+  readonly scale: number;
+}
+
+/** What all levels share: the model's shape, how it makes scores, and the plan's constants. */
 export interface PlanFacts {
   readonly shape: ModelShape;
+  readonly attention: AttentionFacts;
   readonly limits: SpanLimits;
 }
 
@@ -59,6 +74,8 @@ export interface RingNode {
   readonly kvHead: number;
   /** The different rules of its query heads, in canonical order. */
   readonly rules: readonly Rule[];
+  /** Tokens that the ring keeps beyond its span, so that as many of the newest can be taken back; 0 where it keeps all that there are. */
+  readonly slack: number;
   /** Whether a query head may have a window shorter than the ring, so that decode masks by age. */
   readonly ageMask: boolean;
 }
@@ -87,6 +104,8 @@ export interface HeadGroup {
 export interface RingGroup {
   readonly kind: 'ringGroup';
   readonly rules: readonly Rule[];
+  /** Of each ring, as of `RingNode`. */
+  readonly slack: number;
   readonly ageMask: boolean;
   /** KV heads, rising; their rings are equal. */
   readonly kvHeads: readonly number[];
@@ -108,7 +127,7 @@ export interface GroupModule extends PlanFacts {
 export interface LaidOutRingGroup {
   readonly kind: 'laidOutRingGroup';
   readonly group: RingGroup;
-  /** Tokens of one ring, a function of N. */
+  /** Tokens of one ring, the slack among them, a function of N. */
   readonly span: Expression;
   /** Pages of one ring, a function of N. */
   readonly pages: Expression;
@@ -161,7 +180,7 @@ interface KernelFacts {
 }
 
 /** Prefill with `mma.sync`: a block an item of work. */
-export interface PrefillKernel extends KernelFacts {
+export interface PrefillKernel extends KernelFacts, ScoreOptions {
   readonly role: 'prefill';
   /** Query rows of an item. */
   readonly rows: number;
@@ -171,7 +190,7 @@ export interface PrefillKernel extends KernelFacts {
 }
 
 /** Prefill with `wgmma`: blocks that stay, a producer warp each, and take items until none is left. */
-export interface WgmmaPrefillKernel extends KernelFacts {
+export interface WgmmaPrefillKernel extends KernelFacts, ScoreOptions {
   readonly role: 'prefillWgmma';
   /** Query rows of an item: 64 for each group. */
   readonly rows: number;
@@ -188,7 +207,7 @@ export interface WgmmaPrefillKernel extends KernelFacts {
   readonly specialised: boolean;
 }
 
-export interface DecodeKernel extends KernelFacts {
+export interface DecodeKernel extends KernelFacts, ScoreOptions {
   readonly role: 'decode';
   /** Pages in flight or in use, in shared memory; of each group of warps where warps copy for themselves. */
   readonly stages: number;
@@ -199,6 +218,8 @@ export interface DecodeKernel extends KernelFacts {
   /** The most pages under way at once where a warp of its own brings them; otherwise as many as there are stages. */
   readonly inFlight: number;
   readonly blocksPerSm: number;
+  /** The most new tokens of a sequence: 1, which it appends, or more, which are in the rings already. */
+  readonly tokens: number;
   readonly ageMask: boolean;
   /** Whether it rotates the new token. */
   readonly rope: boolean;

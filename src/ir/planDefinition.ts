@@ -1,6 +1,6 @@
 /** What a compiled plan is to the runtime: the data that `index.js` of a package holds. */
 import type { Expression } from './affine.ts';
-import type { CacheLayout, DecodeSchedule, ElementType, KernelRole, ModelShape, PrefillSchedule } from './nodes.ts';
+import type { AttentionFacts, CacheLayout, DecodeSchedule, ElementType, KernelRole, ModelShape, PrefillSchedule } from './nodes.ts';
 import type { Rule, SpanLimits } from './rule.ts';
 
 /** Changes when the runtime can no longer load older packages. */
@@ -38,6 +38,10 @@ export interface KernelDefinition {
   readonly blocksPerSm: number;
   /** Prefill: query rows of a work item. Otherwise 0. */
   readonly rows: number;
+  /** Decode: the most new tokens of a sequence, where it is more than one. */
+  readonly tokens?: number;
+  /** Prefill and decode of a model with learned sinks: takes their logits. Absent otherwise. */
+  readonly learnedSinks?: true;
   readonly architectures: readonly string[];
   readonly layers: readonly number[];
   /** Path of the source in the package. */
@@ -47,6 +51,8 @@ export interface KernelDefinition {
 export interface PlanDefinition {
   readonly format: number;
   readonly shape: ModelShape;
+  /** How the model makes scores; absent where that is as usual (`usualAttention`). */
+  readonly attention?: AttentionFacts;
   readonly limits: SpanLimits;
   /** A name in `src/mask/registry.ts`. */
   readonly mask: string;

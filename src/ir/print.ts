@@ -1,14 +1,16 @@
 /** The IR as text: deterministic, one fact a line, the form that `--print-ir-after` shows and that pass fixtures hold. */
 import { assertNever } from '../util/invariant.ts';
 import { printExpression, printRule } from './affine.ts';
+import { isUsual } from './attention.ts';
 import type { CacheLayout, GroupLayer, HeadLayer, KernelNode, LaidOutLayer, Module, RingLayer } from './nodes.ts';
 import type { Rule } from './rule.ts';
 
 export function printModule(module: Module): string {
-  const { shape, limits } = module;
+  const { shape, attention, limits } = module;
   const lines = [
     `${module.kind} {`,
     `  shape layers=${shape.layers} queryHeads=${shape.queryHeads} kvHeads=${shape.kvHeads} headDim=${shape.headDim}`,
+    ...(isUsual(attention, shape) ? [] : [`  attention softCap=${attention.softCap} learnedSinks=${attention.learnedSinks} scale=${attention.scale}`]),
     `  limits sink=${limits.sink} minSpan=${limits.minSpan} page=${limits.page}`,
     ...body(module).map((line) => `  ${line}`),
     '}',
@@ -65,13 +67,13 @@ function headLayer(layer: HeadLayer): string[] {
 }
 
 function ringLayer(layer: RingLayer): string[] {
-  return [...headLayer({ kind: 'headLayer', heads: layer.heads }), ...layer.rings.map((ring) => `ring ${ring.kvHead}: ${ruleSet(ring.rules)}${ring.ageMask ? ' age mask' : ''}`)];
+  return [...headLayer({ kind: 'headLayer', heads: layer.heads }), ...layer.rings.map((ring) => `ring ${ring.kvHead}: ${ruleSet(ring.rules)}${slackText(ring)}${ring.ageMask ? ' age mask' : ''}`)];
 }
 
 function groupLayer(layer: GroupLayer): string[] {
   return [
     ...layer.headGroups.map((group) => `group ${printRule(group.rule)}: heads ${ranges(group.heads)}`),
-    ...layer.ringGroups.map((group) => `rings ${ranges(group.kvHeads)}: ${ruleSet(group.rules)}${group.ageMask ? ' age mask' : ''}`),
+    ...layer.ringGroups.map((group) => `rings ${ranges(group.kvHeads)}: ${ruleSet(group.rules)}${slackText(group)}${group.ageMask ? ' age mask' : ''}`),
   ];
 }
 
@@ -80,18 +82,21 @@ function laidOutLayer(layer: LaidOutLayer): string[] {
     ...layer.headGroups.map((group) => `group ${printRule(group.rule)}: heads ${ranges(group.heads)}`),
     ...layer.ringGroups.map(({ group, pages, firstPage }) => {
       const mask = group.ageMask ? ' age mask' : '';
-      return `rings ${ranges(group.kvHeads)}: ${ruleSet(group.rules)}${mask}, pages ${printExpression(pages)}, first page ${printExpression(firstPage)}`;
+      return `rings ${ranges(group.kvHeads)}: ${ruleSet(group.rules)}${slackText(group)}${mask}, pages ${printExpression(pages)}, first page ${printExpression(firstPage)}`;
     }),
   ];
 }
 
 function kernel(node: KernelNode): string[] {
   const { kind: _kind, name, architectures, layers: usedBy, ...rest } = node;
-  const facts = Object.entries(rest).map(([key, value]) => `${key}=${String(value)}`);
+  const off = (key: string, value: unknown): boolean => (key === 'softCap' && value === 0) || (key === 'learnedSinks' && value === false);
+  const facts = Object.entries(rest).flatMap(([key, value]) => (off(key, value) ? [] : [`${key}=${String(value)}`]));
   return [`kernel ${name} {`, `  for layers ${ranges(usedBy)} on ${architectures.join(' ')}`, `  ${facts.join(' ')}`, '}'];
 }
 
 const printLayout = ({ pageTokens, pageBytes, cacheType }: CacheLayout): string => `layout pageTokens=${pageTokens} pageBytes=${pageBytes} cacheType=${cacheType}`;
+
+const slackText = ({ slack }: { readonly slack: number }): string => (slack === 0 ? '' : ` slack ${slack}`);
 
 const ruleSet = (rules: readonly Rule[]): string => `{${rules.map(printRule).join(', ')}}`;
 

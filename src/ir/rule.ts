@@ -37,3 +37,8 @@ function compareProducts(a: number, b: number, c: number, d: number): number {
   if (Number.isSafeInteger(left) && Number.isSafeInteger(right)) return left - right;
   return Number(BigInt(a) * BigInt(b) - BigInt(c) * BigInt(d));
 }
+
+/** Whether the rule covers the whole sequence for every N. */
+export function isDense(rule: Rule): boolean {
+  return rule.numerator === rule.denominator && rule.alpha >= 0;
+}

@@ -27,11 +27,12 @@ export function verifyModule(module: Module): void {
   }
 }
 
-function verifyFacts({ shape, limits, kind, layers }: PlanFacts & { kind: string; layers: readonly unknown[] }): void {
+function verifyFacts({ shape, attention, limits, kind, layers }: PlanFacts & { kind: string; layers: readonly unknown[] }): void {
   const { queryHeads, kvHeads, headDim } = shape;
   invariant(layers.length === shape.layers && layers.length > 0, `${kind} has ${shape.layers} layers`);
   invariant(kvHeads > 0 && queryHeads % kvHeads === 0, 'query heads are a multiple of KV heads');
   invariant(headDim > 0 && headDim % 64 === 0, 'headDim is made of 64-column blocks');
+  invariant(attention.softCap >= 0 && Number.isFinite(attention.softCap) && attention.scale > 0 && Number.isFinite(attention.scale), 'the cap and the scale are numbers to multiply by');
   invariant(limits.page === 64 && limits.minSpan % limits.page === 0 && limits.sink >= 0 && limits.sink < limits.minSpan, 'sink < minSpan, a multiple of the page');
 }
 
@@ -61,7 +62,8 @@ function verifyRings(module: RingModule): void {
     invariant(layer.heads.length === queryHeads && layer.rings.length === kvHeads, 'a layer has a ring for every KV head');
     layer.rings.forEach((ring, index) => {
       invariant(ring.kvHead === index, 'rings stand in the order of KV heads');
-      invariant(ring.ageMask === ring.rules.length > 1, 'rings of several rules mask by age');
+      invariant(ring.ageMask === (ring.rules.length > 1 || ring.slack > 0), 'rings of several rules, or with slack, mask by age');
+      invariant(ring.slack >= 0 && ring.slack % module.limits.page === 0, 'slack is whole pages');
     });
     layer.heads.forEach((head, index) => invariant(layer.rings[Math.floor(index / groupSize)]!.rules.includes(head.rule), 'a ring lists the rules of its heads'));
   }
@@ -99,6 +101,10 @@ function verifyKernels(module: KernelModule | ScheduledModule): void {
     invariant(/^moa_[a-z0-9_]{1,100}$/.test(kernel.name), `${kernel.name} is an identifier of ours`);
     invariant(kernel.threads % 32 === 0 && kernel.threads <= 1024, 'a block is made of whole warps');
     invariant(kernel.groupSize === module.shape.queryHeads / module.shape.kvHeads, "a kernel has the model's group size");
+    if (kernel.role !== 'append') {
+      const { softCap, learnedSinks } = module.attention;
+      invariant(kernel.softCap === softCap && kernel.learnedSinks === learnedSinks, "a kernel makes the model's scores");
+    }
     invariant(kernel.layers.length > 0 && kernel.architectures.length > 0, 'a kernel is used');
   }
   if (module.kind === 'scheduledModule') {

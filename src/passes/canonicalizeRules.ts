@@ -11,7 +11,7 @@
  */
 import { roundUp, constant, evaluate } from '../ir/affine.ts';
 import type { HeadModule } from '../ir/nodes.ts';
-import type { Rule, SpanLimits } from '../ir/rule.ts';
+import { isDense, type Rule, type SpanLimits } from '../ir/rule.ts';
 
 export function canonicalizeRules(module: HeadModule): HeadModule {
   const interned = new Map<string, Rule>();
@@ -41,9 +41,4 @@ function canonicalRule(rule: Rule, limits: SpanLimits): Rule {
   }
   if (isDense(rule) && alpha !== 0) return { kind: 'rule', alpha: 0, numerator: 1, denominator: 1 };
   return rule;
-}
-
-/** Whether the rule covers the whole sequence for every N. */
-export function isDense(rule: Rule): boolean {
-  return rule.numerator === rule.denominator && rule.alpha >= 0;
 }

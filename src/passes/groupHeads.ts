@@ -15,6 +15,7 @@ export function groupHeads(module: RingModule): GroupModule {
   return {
     kind: 'groupModule',
     shape: module.shape,
+    attention: module.attention,
     limits: module.limits,
     layers: module.layers.map(groupLayer),
   };
@@ -32,7 +33,7 @@ function groupLayer(layer: RingLayer): GroupLayer {
     const key = ring.rules.map((rule) => `${rule.alpha} ${rule.numerator} ${rule.denominator}`).join(', ');
     const group = rings.get(key);
     if (group !== undefined) group.kvHeads.push(ring.kvHead);
-    else rings.set(key, { kind: 'ringGroup', rules: ring.rules, ageMask: ring.ageMask, kvHeads: [ring.kvHead] });
+    else rings.set(key, { kind: 'ringGroup', rules: ring.rules, slack: ring.slack, ageMask: ring.ageMask, kvHeads: [ring.kvHead] });
   }
   const ringGroups = [...rings.values()].sort(compareRingGroups);
   return { kind: 'groupLayer', headGroups, ringGroups };

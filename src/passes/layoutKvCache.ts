@@ -1,6 +1,6 @@
 /**
  * Lays out the KV cache: the pages of each ring and the place of each ring group among the pages of a (sequence, layer), as
- * functions of N. A span is a multiple of the page, and a sink that is not is rounded up on its own.
+ * functions of N. A ring with slack is longer by that, but never longer than a sequence. A span is a multiple of the page, and a sink that is not is rounded up on its own.
  *
  *     layer 0: ring group {1/8*N}: 0 2 | ring group {128}: 1 3
  *   becomes
@@ -8,7 +8,7 @@
  *
  * Invariant: the ring groups of a layer follow each other without gaps, and `pages` of the layer is their sum.
  */
-import { add, constant, divide, max, multiply, roundUp, span, type Expression } from '../ir/affine.ts';
+import { add, constant, divide, lengthBound, max, min, multiply, roundUp, span, type Expression } from '../ir/affine.ts';
 import type { CacheType, GroupModule, LaidOutLayer, LaidOutModule, LaidOutRingGroup } from '../ir/nodes.ts';
 import type { SpanLimits } from '../ir/rule.ts';
 import type { PassContext } from './pass.ts';
@@ -21,12 +21,13 @@ export function layoutKvCache(module: GroupModule, { cacheType }: Pick<PassConte
   return {
     kind: 'laidOutModule',
     shape,
+    attention: module.attention,
     limits,
     layout: { pageTokens: limits.page, pageBytes: 2 * limits.page * shape.headDim * elementBytes[cacheType], cacheType },
     layers: module.layers.map((layer): LaidOutLayer => {
       let firstPage: Expression = constant(0);
       const ringGroups = layer.ringGroups.map((group): LaidOutRingGroup => {
-        const tokens = group.rules.map((rule) => span(rule, limits)).reduce(max);
+        const tokens = withSlack(group.rules.map((rule) => span(rule, limits)).reduce(max), group.slack, limits);
         const pages = pagesOf(tokens, limits);
         const placed: LaidOutRingGroup = { kind: 'laidOutRingGroup', group, span: tokens, pages, firstPage };
         firstPage = sum(firstPage, multiply(pages, group.kvHeads.length));
@@ -35,6 +36,11 @@ export function layoutKvCache(module: GroupModule, { cacheType }: Pick<PassConte
       return { kind: 'laidOutLayer', headGroups: layer.headGroups, ringGroups, pages: firstPage };
     }),
   };
+}
+
+/** `tokens` and the slack, but no more than a sequence of N tokens has. */
+function withSlack(tokens: Expression, slack: number, { minSpan, page }: SpanLimits): Expression {
+  return slack === 0 ? tokens : min(add(tokens, constant(slack)), roundUp(max(lengthBound, constant(minSpan)), page));
 }
 
 /** Sink pages, then window pages; a sink that is not whole pages leaves slots of its last page unused. */

@@ -13,6 +13,10 @@ export interface PassContext {
   /** Whether append and decode kernels that rotate (RoPE) are emitted beside those that do not. */
   readonly rope: boolean;
   readonly cacheType: CacheType;
+  /** Tokens that a ring keeps beyond its span, whole pages; 0 for none. */
+  readonly slack: number;
+  /** The most new tokens of a sequence in one decode; over 1 there is a kernel for it, and `slack` holds one less. */
+  readonly decodeTokens: number;
   /**
    * `unspecialised`: no shape compiled in, no balanced schedule of decode, and prefill's items in no order of cost. The others, of decode: that unit, where the tables choose the other; CUDA cores only with
    * 16-bit caches and groups up to 8.

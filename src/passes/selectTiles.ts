@@ -10,13 +10,15 @@
  * for more shared memory than its architecture has.
  */
 import type { Architecture } from '../arch/arch.ts';
-import { decodeCompute, decodeTile, prefillTiles, wgmmaPrefillTiles, type DecodeTile } from '../arch/tiles.ts';
-import type { CacheLayout, CacheType, DecodeCompute, ElementType, KernelModule, KernelNode, LaidOutModule } from '../ir/nodes.ts';
+import { decodeCompute, decodeTile, decodeTileRows, prefillTiles, wgmmaPrefillTiles, type DecodeTile } from '../arch/tiles.ts';
+import type { CacheLayout, CacheType, DecodeCompute, ElementType, KernelModule, KernelNode, LaidOutModule, ScoreOptions } from '../ir/nodes.ts';
 import { invariant } from '../util/invariant.ts';
 import type { PassContext } from './pass.ts';
 import { prefillItemWords } from './schedule/prefillItems.ts';
 
 export function selectTiles(module: LaidOutModule, context: PassContext): KernelModule {
+  const { softCap, learnedSinks } = module.attention;
+  const scores = { softCap, learnedSinks };
   const kernels = module.layers.flatMap((layer, index) => {
     const ageMask = layer.ringGroups.some(({ group }) => group.ageMask);
     return context.elementTypes.flatMap((elementType) =>
@@ -24,8 +26,9 @@ export function selectTiles(module: LaidOutModule, context: PassContext): Kernel
         const facts = kernelFacts(module, elementType, architecture, index);
         const choice = decodeChoice(facts, context, architecture, ageMask);
         return [
-          ...(context.rope ? [false, true] : [false]).flatMap((rope) => [appendKernel(facts, module.layout, rope), decodeKernel(facts, module.layout, choice, rope)]),
-          (architecture.family === 'hopper' ? wgmmaPrefillKernel : prefillKernel)(facts, module.layout, choice),
+          ...(context.rope ? [false, true] : [false]).flatMap((rope) => [appendKernel(facts, module.layout, rope), decodeKernel(facts, module.layout, choice, scores, rope)]),
+          ...(context.decodeTokens > 1 ? [decodeKernel(facts, module.layout, withTokens(choice), scores, false, context.decodeTokens)] : []),
+          (architecture.family === 'hopper' ? wgmmaPrefillKernel : prefillKernel)(facts, module.layout, choice, scores),
         ];
       }),
     );
@@ -54,24 +57,30 @@ function headsName({ headDim, queryHeads, kvHeads, elementType, sink }: Facts): 
   return `${elementType}_d${headDim}_h${queryHeads}_kv${kvHeads}_sink${sink}`;
 }
 
-function prefillKernel(facts: Facts, { pageTokens }: CacheLayout, { specialised }: Pick<DecodeChoice, 'specialised'>): KernelNode {
+/** `['cap50', 'lsink']`, of what is on. */
+function scoreTraits({ softCap, learnedSinks }: ScoreOptions): readonly string[] {
+  return [...(softCap > 0 ? [`cap${String(softCap).replace('.', 'p')}`] : []), ...(learnedSinks ? ['lsink'] : [])];
+}
+
+function prefillKernel(facts: Facts, { pageTokens }: CacheLayout, { specialised }: Pick<DecodeChoice, 'specialised'>, scores: ScoreOptions): KernelNode {
   const tile = prefillTiles[facts.headDim];
   invariant(tile !== undefined, `there are prefill tiles for headDim ${facts.headDim}`);
   const { rows, warps, minBlocksPerSm } = tile;
   return {
     ...facts,
     role: 'prefill',
-    name: `moa_prefill_${headsName(facts)}_m${rows}${specialised ? '' : '_any'}`,
+    name: [`moa_prefill_${headsName(facts)}_m${rows}${specialised ? '' : '_any'}`, ...scoreTraits(scores)].join('_'),
     threads: warps * 32,
     minBlocksPerSm,
     sharedBytes: (rows + 2 * pageTokens) * facts.headDim * 2 + itemBytes + walkBytes,
     rows,
     warps,
     specialised,
+    ...scores,
   };
 }
 
-function wgmmaPrefillKernel(facts: Facts, { pageTokens }: CacheLayout, { specialised }: Pick<DecodeChoice, 'specialised'>): KernelNode {
+function wgmmaPrefillKernel(facts: Facts, { pageTokens }: CacheLayout, { specialised }: Pick<DecodeChoice, 'specialised'>, scores: ScoreOptions): KernelNode {
   const tile = wgmmaPrefillTiles[facts.headDim];
   invariant(tile !== undefined, `there are prefill tiles for headDim ${facts.headDim}`);
   const { groups, stages, holdsQueries, producerRegisters, computeRegisters } = tile;
@@ -84,7 +93,7 @@ function wgmmaPrefillKernel(facts: Facts, { pageTokens }: CacheLayout, { special
   return {
     ...facts,
     role: 'prefillWgmma',
-    name: `moa_prefill_${headsName(facts)}_m${rows}_s${stages}_wgmma${specialised ? '' : '_any'}`,
+    name: [`moa_prefill_${headsName(facts)}_m${rows}_s${stages}_wgmma${specialised ? '' : '_any'}`, ...scoreTraits(scores)].join('_'),
     threads: (groups + 1) * 128,
     minBlocksPerSm: 1,
     // Queries, keys and values, items, what is known of each stage of keys, barriers.
@@ -96,6 +105,7 @@ function wgmmaPrefillKernel(facts: Facts, { pageTokens }: CacheLayout, { special
     producerRegisters,
     computeRegisters,
     specialised,
+    ...scores,
   };
 }
 
@@ -121,12 +131,13 @@ function decodeChoice({ headDim, groupSize }: Facts, { ablations, cacheType }: P
   return { architecture, tile, compute: hasCores ? wanted : 'tensorCores', specialised, ageMask: ageMask || !specialised };
 }
 
-/** The largest group that unspecialised kernels are made for. */
-const largestGroup = 16;
+/** With several tokens a kernel takes (token, query head) pairs on tensor cores, masks each by its position, and rotates nothing: keys are in the rings. */
+const withTokens = (choice: DecodeChoice): DecodeChoice => ({ ...choice, compute: 'tensorCores', ageMask: true });
 
-function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { architecture, tile, compute, specialised, ageMask }: DecodeChoice, rope: boolean): KernelNode {
+function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { architecture, tile, compute, specialised, ageMask }: DecodeChoice, scores: ScoreOptions, rope: boolean, tokens = 1): KernelNode {
   const producer = architecture.family === 'hopper';
-  const shape = { producer, groupSize: specialised ? facts.groupSize : largestGroup, headDim: facts.headDim, pageBytes };
+  const rows = Math.min(decodeTileRows, specialised ? facts.groupSize * tokens : decodeTileRows);
+  const shape = { producer, rows, headDim: facts.headDim, pageBytes };
   const fitted = fitDecodeTile(tileFor(tile, shape, cacheType), shape, architecture);
   const { stages, groups, blocksPerSm, residentBlocksPerSm } = fitted;
   const traits = [
@@ -135,8 +146,9 @@ function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { arc
     ...(cacheType === 'e4m3' ? ['e4m3'] : []),
     ...(compute === 'cudaCores' ? ['cores'] : []),
     ...(specialised ? [] : ['any']),
-    ...(ageMask ? ['age'] : []),
+    ...(tokens > 1 ? [`t${tokens}`] : ageMask ? ['age'] : []),
     ...(rope ? ['rope'] : []),
+    ...scoreTraits(scores),
   ];
   return {
     ...facts,
@@ -150,17 +162,19 @@ function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { arc
     producer,
     inFlight: producer ? Math.min(fitted.inFlight, stages) : stages,
     blocksPerSm,
+    tokens,
     ageMask,
     rope,
     cacheType,
     compute,
     specialised,
+    ...scores,
   };
 }
 
-/** The tile for as many bytes in flight, whatever a page has; groups over 8 heads take the registers of two groups of warps. */
-function tileFor(tile: DecodeTile, { producer, groupSize }: DecodeShape, cacheType: CacheType): DecodeTile {
-  const wide = groupSize > 8;
+/** The tile for as many bytes in flight, whatever a page has; over 8 rows take the registers of two groups of warps. */
+function tileFor(tile: DecodeTile, { producer, rows }: DecodeShape, cacheType: CacheType): DecodeTile {
+  const wide = rows > 8;
   const perGroup = wide && !producer ? tile.groups : 1;
   const deeper = cacheType === 'e4m3' ? 2 : 1;
   return { ...tile, groups: wide ? 1 : tile.groups, stages: tile.stages * perGroup * deeper, inFlight: tile.inFlight * deeper };
@@ -168,7 +182,8 @@ function tileFor(tile: DecodeTile, { producer, groupSize }: DecodeShape, cacheTy
 
 interface DecodeShape {
   readonly producer: boolean;
-  readonly groupSize: number;
+  /** Of queries. */
+  readonly rows: number;
   readonly headDim: number;
   readonly pageBytes: number;
 }
@@ -196,10 +211,10 @@ function fitDecodeTile(wanted: DecodeTile, shape: DecodeShape, architecture: Arc
 }
 
 /** Shared memory of a decode block (templates/include/moa/decode): pages, what is known of them, barriers, and the states of the warps. */
-function decodeSharedBytes({ stages, groups }: DecodeTile, { producer, groupSize, headDim, pageBytes }: DecodeShape): number {
+function decodeSharedBytes({ stages, groups }: DecodeTile, { producer, rows, headDim, pageBytes }: DecodeShape): number {
   const warps = groups * 4;
   const pageItemBytes = 64;
-  const mergeBytes = warps * groupSize * (headDim + 4) * 4;
+  const mergeBytes = warps * rows * (headDim + 4) * 4;
   const pipelineBytes = producer ? stages * (pageBytes + pageItemBytes) + Math.ceil((2 * stages * 8) / 16) * 16 : groups * stages * pageBytes + warps * stages * pageItemBytes;
   return pipelineBytes + mergeBytes;
 }

@@ -38,7 +38,7 @@ export const PLAN_CODES = {
   MOA1309: 'It is not known which layers of this model type have a window.',
   MOA1310: 'Heads tie at the threshold; their order decides.',
   MOA1311: 'StreamingLLM counts positions in the cache, these kernels in the sequence.',
-  MOA1312: "The model's attention has a part that is not a matter of plans.",
+  MOA1312: 'The model may have learned sinks, which its config does not say.',
   MOA1321: 'A pattern of MInference: what a head attends is found for each prompt.',
   MOA1322: 'Arguments of PyramidKV, SnapKV or the like: tokens are chosen by their scores at run time.',
   MOA1323: 'Arguments of Quest or the like: pages are chosen for each query at run time.',

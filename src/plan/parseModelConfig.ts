@@ -2,8 +2,8 @@ import type { ElementType } from '../ir/nodes.ts';
 import type { DiagnosticList } from '../util/diagnostics.ts';
 import { readJson, type JsonDocument, type JsonNode, type JsonObject } from '../util/jsonReader.ts';
 import { joinPath } from '../util/quote.ts';
-import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, MODEL_NAME, type DescribedModel, type Place, type Rope } from './planSchema.ts';
-import { offsetOf, readInteger, requireInteger, withoutNulls, type IntegerRange } from './readFields.ts';
+import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, MODEL_NAME, SCALES, SOFT_CAPS, type DescribedModel, type Place, type Rope } from './planSchema.ts';
+import { compact, offsetOf, readInteger, readNumber, requireInteger, withoutNulls, type IntegerRange } from './readFields.ts';
 import { describeKind, Report, reportKind, type Scope } from './report.ts';
 
 /** What a compilation needs of a Hugging Face `config.json`. */
@@ -36,6 +36,7 @@ export function modelConfigOf(document: JsonDocument, diagnostics: DiagnosticLis
   const scope = textScope(root);
   const described = readShape(scope);
   const rope = readRope(scope);
+  const scores = readScores(scope);
   if (described === undefined || diagnostics.errorCount > before) return undefined;
   const type = elementTypeOf(scope) ?? elementTypeOf(root);
   const name = nameOf(root);
@@ -46,7 +47,8 @@ export function modelConfigOf(document: JsonDocument, diagnostics: DiagnosticLis
     ...(name === undefined ? {} : { name }),
     ...(type === undefined ? {} : { elementType: type.elementType }),
     ...(rope === undefined ? {} : { rope }),
-    places: { ...described.places, ...(type === undefined ? {} : { elementType: type.place }) },
+    attention: scores.attention,
+    places: { ...described.places, ...scores.places, ...(type === undefined ? {} : { elementType: type.place }) },
   };
 }
 
@@ -87,6 +89,23 @@ function headDimOfHiddenSize(scope: Scope, queryHeads: number | undefined): numb
   const message = `hidden_size ${hiddenSize} over ${queryHeads} heads gives no head dimension from 1 to ${MAX_HEAD_DIM}`;
   scope.report.error('MOA1106', offsetOf(scope, 'hidden_size'), joinPath(scope.path, 'hidden_size'), message, { help: 'add "head_dim"' });
   return undefined;
+}
+
+/**
+ * How the model makes scores: Gemma's `attn_logit_softcapping`, and `query_pre_attn_scalar`, whose root divides q.k; Granite's `attention_multiplier`. That
+ * gpt-oss has learned sinks no key says, only the name of the architecture.
+ */
+function readScores(scope: Scope): Pick<DescribedModel, 'attention' | 'places'> {
+  const { node, path, report } = scope;
+  const softCap = readNumber(scope, 'attn_logit_softcapping', SOFT_CAPS, 'zero');
+  const scalar = readNumber(scope, 'query_pre_attn_scalar', { min: SCALES.max ** -2, max: SCALES.min ** -2 }, 'positive');
+  const multiplier = readNumber(scope, 'attention_multiplier', SCALES, 'positive');
+  const type = node.members.get('model_type')?.value;
+  const learnedSinks = type?.kind === 'string' && type.value === 'gpt_oss' ? true : undefined;
+  const keys = { softCap: 'attn_logit_softcapping', learnedSinks: 'model_type', scale: multiplier === undefined ? 'query_pre_attn_scalar' : 'attention_multiplier' } as const;
+  const attention = compact({ softCap, learnedSinks, scale: multiplier ?? (scalar && 1 / Math.sqrt(scalar)) });
+  const places = Object.entries(keys).filter(([fact]) => fact in attention).map(([fact, key]) => [fact, report.place(offsetOf(scope, key), joinPath(path, key))]);
+  return { attention, places: Object.fromEntries(places) };
 }
 
 const ELEMENT_TYPES: ReadonlyMap<string, ElementType> = new Map([

@@ -35,10 +35,13 @@ function fieldSchema(key: string, field: Field): Schema {
 function typeSchema(type: FieldType): Schema {
   switch (type.kind) {
     case 'integer':
+      return { type: 'integer', minimum: type.min, maximum: type.max, ...(type.multipleOf === undefined ? {} : { multipleOf: type.multipleOf }) };
     case 'number': {
-      const multiple = type.kind === 'integer' && type.multipleOf !== undefined ? { multipleOf: type.multipleOf } : {};
-      return { type: type.kind, minimum: type.min, maximum: type.max, ...multiple };
+      const range = { minimum: type.min, maximum: type.max };
+      return { type: 'number', ...(type.zero === true ? { anyOf: [{ const: 0 }, range] } : range) };
     }
+    case 'boolean':
+      return { type: 'boolean' };
     case 'constant':
       return { const: type.value };
     case 'choice':

@@ -1,5 +1,5 @@
 /** What a plan may hold: the keys, the ranges, the defaults, and the value that comes of it. */
-import type { ElementType, ModelShape } from '../ir/nodes.ts';
+import type { AttentionFacts, ElementType, ModelShape } from '../ir/nodes.ts';
 import type { Rule, SpanLimits } from '../ir/rule.ts';
 import type { SourceLocation } from '../util/diagnostics.ts';
 import type { JsonValue } from '../util/jsonReader.ts';
@@ -15,6 +15,10 @@ export const MAX_HEAD_DIM = 1024;
 export const MAX_ALPHA = 2 ** 24;
 /** Tokens. */
 export const MAX_MIN_SPAN = 2 ** 20;
+/** Of a logit; 0 is none. Beyond these the cap's arithmetic is no longer finer than a rounding of probabilities. */
+export const SOFT_CAPS: NumberRange = { min: 1e-3, max: 1000 };
+/** What q.k may be multiplied by. */
+export const SCALES: NumberRange = { min: 1e-6, max: 1e6 };
 export const MAX_DISTINCT_RULES = 256;
 
 export const DEFAULT_LIMITS: SpanLimits = { sink: 64, page: 64, minSpan: 128 };
@@ -22,10 +26,11 @@ export const DEFAULT_LIMITS: SpanLimits = { sink: 64, page: 64, minSpan: 128 };
 export const MODEL_NAME = /^[A-Za-z0-9._/-]{1,128}$/;
 export const ELEMENT_TYPES: readonly ElementType[] = ['bf16', 'fp16'];
 
-/** The values that a key may have. Numbers are inclusive bounds. */
+/** The values that a key may have. Bounds are inclusive; `zero` allows 0 beside them. */
 export type FieldType =
   | { readonly kind: 'integer'; readonly min: number; readonly max: number; readonly multipleOf?: number }
-  | { readonly kind: 'number'; readonly min: number; readonly max: number }
+  | ({ readonly kind: 'number'; readonly zero?: boolean } & NumberRange)
+  | { readonly kind: 'boolean' }
   | { readonly kind: 'constant'; readonly value: string | number }
   | { readonly kind: 'choice'; readonly values: readonly string[] }
   | { readonly kind: 'string'; readonly pattern?: RegExp }
@@ -53,6 +58,9 @@ export const MODEL_FIELDS = {
   kvHeads: { type: { kind: 'integer', min: 1, max: MAX_HEADS }, required: true, description: 'KV heads of a layer. Divides queryHeads.' },
   headDim: { type: { kind: 'integer', min: 1, max: MAX_HEAD_DIM }, required: true, description: 'Elements of a head.' },
   elementType: { type: { kind: 'choice', values: ELEMENT_TYPES }, required: false, description: 'Element type of queries, keys and values. Without it kernels are made for both.' },
+  softCap: { type: { kind: 'number', zero: true, ...SOFT_CAPS }, required: false, description: 'Scores s become softCap * tanh(s / softCap); 0 for no cap. None by default.' },
+  learnedSinks: { type: { kind: 'boolean' }, required: false, description: 'Whether each query head has a logit of its own in the denominator of its softmax. false by default.' },
+  scale: { type: { kind: 'number', ...SCALES }, required: false, description: 'What q.k is multiplied by. 1 / sqrt(headDim) by default.' },
 } as const satisfies Fields;
 
 /** Our own format. `readFields.ts`, `readMatrix.ts` and `parsePlan.ts` check it, `planJsonSchema.ts` prints it. */
@@ -76,6 +84,11 @@ export const AUTHORS_KEYS = ['alphas', 'betas'] as const;
 export const PLAN_KEYS: readonly string[] = Object.keys(PLAN_FIELDS);
 export const MODEL_KEYS: readonly string[] = Object.keys(MODEL_FIELDS);
 
+export interface NumberRange {
+  readonly min: number;
+  readonly max: number;
+}
+
 /** Where a fact is written. */
 export interface Place {
   /** Its JSON path: `model.kvHeads`. */
@@ -96,7 +109,9 @@ export interface DescribedModel {
   readonly elementType?: ElementType;
   readonly name?: string;
   readonly rope?: Rope;
-  readonly places: Readonly<Record<keyof ModelShape, Place>> & { readonly elementType?: Place };
+  /** What it says of scores. */
+  readonly attention: Partial<AttentionFacts>;
+  readonly places: Readonly<Record<keyof ModelShape, Place>> & { readonly [Fact in 'elementType' | keyof AttentionFacts]?: Place };
 }
 
 /** A plan that passed every check. */

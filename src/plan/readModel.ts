@@ -1,7 +1,7 @@
 import type { ElementType } from '../ir/nodes.ts';
 import { quote } from '../util/quote.ts';
 import { ELEMENT_TYPES, MODEL_FIELDS, MODEL_KEYS, MODEL_NAME, type DescribedModel } from './planSchema.ts';
-import { offsetOf, readObject, readString, requireInteger, requireMember } from './readFields.ts';
+import { compact, offsetOf, readBoolean, readNumber, readObject, readString, requireInteger, requireMember } from './readFields.ts';
 import type { Matrix } from './readMatrix.ts';
 import { rejectUnknownKeys, type Scope } from './report.ts';
 
@@ -18,18 +18,25 @@ export function readModel(plan: Scope): DescribedModel | undefined {
   const headDim = requireInteger(scope, 'headDim', MODEL_FIELDS.headDim.type);
   const name = readName(scope);
   const elementType = readElementType(scope);
+  const attention = compact({
+    softCap: readNumber(scope, 'softCap', MODEL_FIELDS.softCap.type, 'zero'),
+    learnedSinks: readBoolean(scope, 'learnedSinks'),
+    scale: readNumber(scope, 'scale', MODEL_FIELDS.scale.type, 'positive'),
+  });
   if (layers === undefined || queryHeads === undefined || kvHeads === undefined || headDim === undefined) return undefined;
   const place = (key: string) => scope.report.place(offsetOf(scope, key), `model.${key}`);
   return {
     shape: { layers, queryHeads, kvHeads, headDim },
     ...(name === undefined ? {} : { name }),
     ...(elementType === undefined ? {} : { elementType }),
+    attention,
     places: {
       layers: place('layers'),
       queryHeads: place('queryHeads'),
       kvHeads: place('kvHeads'),
       headDim: place('headDim'),
       ...(elementType === undefined ? {} : { elementType: place('elementType') }),
+      ...Object.fromEntries(Object.keys(attention).map((key) => [key, place(key)])),
     },
   };
 }

@@ -23,5 +23,5 @@ export function readPlan(plan: PlanInput, config: SourceText | undefined, flags:
   const parsed = read.kind === 'parsedPlan' ? read : placeOnModel(read, modelConfig, flags, diagnostics);
   if (parsed === undefined) return undefined;
   const model = resolveModelShape(parsed, modelConfig, flags, diagnostics);
-  return model && { module: buildModule(parsed, model.shape), model };
+  return model && { module: buildModule(parsed, model.shape, model.attention), model };
 }

@@ -1,8 +1,9 @@
-import type { ElementType, ModelShape } from '../ir/nodes.ts';
+import { usualAttention } from '../ir/attention.ts';
+import type { AttentionFacts, ElementType, ModelShape } from '../ir/nodes.ts';
 import type { Diagnostic, DiagnosticList } from '../util/diagnostics.ts';
 import type { PlanCode } from './codes.ts';
 import type { ModelConfig } from './parseModelConfig.ts';
-import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, type DescribedModel, type ParsedPlan, type Place, type Rope } from './planSchema.ts';
+import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, SOFT_CAPS, type DescribedModel, type ParsedPlan, type Place, type Rope } from './planSchema.ts';
 
 /** What the command line says of the model. */
 export interface ModelFlags {
@@ -11,6 +12,9 @@ export interface ModelFlags {
   readonly kvHeads?: number | undefined;
   readonly headDim?: number | undefined;
   readonly elementType?: ElementType | undefined;
+  /** 0: none. */
+  readonly softCap?: number | undefined;
+  readonly learnedSinks?: boolean | undefined;
 }
 
 /** The options that `ModelFlags` come from, for messages and for the command line itself. */
@@ -20,10 +24,13 @@ export const MODEL_FLAG_NAMES = {
   kvHeads: '--kv-heads',
   headDim: '--head-dim',
   elementType: '--dtype',
+  softCap: '--softcap',
+  learnedSinks: '--learned-sinks',
 } as const satisfies Record<keyof ModelFlags, string>;
 
 export interface ResolvedModel {
   readonly shape: ModelShape;
+  readonly attention: AttentionFacts;
   /** Undefined when nothing says it. */
   readonly elementType?: ElementType;
   readonly name?: string;
@@ -38,8 +45,10 @@ const DEFAULT_HEAD_DIM = 128;
 
 const FLAG_MAXIMA = { layers: MAX_LAYERS, queryHeads: MAX_HEADS, kvHeads: MAX_HEADS, headDim: MAX_HEAD_DIM } as const;
 
-type Field = keyof ModelFlags;
-type FieldValue<F extends Field> = NonNullable<ModelFlags[F]>;
+/** What models are described by: what flags say, and the scale, which has none since a session may give it. */
+type Facts = ModelFlags & { readonly scale?: number | undefined };
+type Field = keyof Facts;
+type FieldValue<F extends Field> = NonNullable<Facts[F]>;
 
 /** A value and where it is written; flags and defaults are written nowhere. */
 interface Sourced<T> {
@@ -72,6 +81,9 @@ export function resolveModelShape(
   const givenKvHeads = ownKvHeads ?? choose('kvHeads', plan, config, flags, diagnostics);
   const givenHeadDim = choose('headDim', plan, config, flags, diagnostics);
   const elementType = choose('elementType', plan, config, flags, diagnostics);
+  const softCap = choose('softCap', plan, config, flags, diagnostics);
+  const learnedSinks = choose('learnedSinks', plan, config, flags, diagnostics);
+  const scale = choose('scale', plan, config, flags, diagnostics);
   noteDefaults(plan, givenKvHeads, givenHeadDim, diagnostics);
   const kvHeads = givenKvHeads ?? queryHeads;
   const headDim = givenHeadDim ?? { value: DEFAULT_HEAD_DIM };
@@ -82,8 +94,14 @@ export function resolveModelShape(
 
   const name = config?.name ?? plan.model?.name;
   const rope = config?.rope ?? plan.model?.rope;
+  const usual = usualAttention({ headDim: headDim.value });
   return {
     shape: { layers: plan.layers, queryHeads: plan.queryHeads, kvHeads: kvHeads.value, headDim: headDim.value },
+    attention: {
+      softCap: softCap?.value ?? usual.softCap,
+      learnedSinks: learnedSinks?.value ?? usual.learnedSinks,
+      scale: scale?.value ?? usual.scale,
+    },
     ...(elementType === undefined ? {} : { elementType: elementType.value }),
     ...(name === undefined ? {} : { name }),
     ...(rope === undefined ? {} : { rope }),
@@ -98,6 +116,9 @@ export function checkFlags(flags: ModelFlags, diagnostics: DiagnosticList): void
     if (value === undefined || (Number.isInteger(value) && value >= 1 && value <= max)) continue;
     add(diagnostics, 'error', 'MOA1106', undefined, `${MODEL_FLAG_NAMES[field]} ${value} is not an integer from 1 to ${max}`);
   }
+  const { softCap = 0 } = flags;
+  if (softCap === 0 || (softCap >= SOFT_CAPS.min && softCap <= SOFT_CAPS.max)) return;
+  add(diagnostics, 'error', 'MOA1106', undefined, `${MODEL_FLAG_NAMES.softCap} ${softCap} is not from ${SOFT_CAPS.min} to ${SOFT_CAPS.max}, or 0`);
 }
 
 const COUNTED = { layers: 'layers', queryHeads: 'query heads', kvHeads: 'KV heads' } as const;
@@ -126,11 +147,11 @@ function checkAgainstPlan(
 }
 
 /** The value of `field` by precedence. A flag that overrides warns (MOA1203); without one, config and plan have to agree (MOA1202). */
-function choose<F extends 'kvHeads' | 'headDim' | 'elementType'>(
+function choose<F extends 'kvHeads' | 'headDim' | 'elementType' | keyof AttentionFacts>(
   field: F,
   plan: ParsedPlan,
   config: ModelConfig | undefined,
-  flags: ModelFlags,
+  flags: Facts,
   diagnostics: DiagnosticList,
 ): Sourced<FieldValue<F>> | undefined {
   const flag = flags[field] as FieldValue<F> | undefined;
@@ -139,21 +160,28 @@ function choose<F extends 'kvHeads' | 'headDim' | 'elementType'>(
   if (flag !== undefined) {
     for (const stated of [inConfig, inPlan]) {
       if (stated === undefined || stated.value === flag) continue;
-      add(diagnostics, 'warning', 'MOA1203', stated.place, `${MODEL_FLAG_NAMES[field]} ${flag} overrides ${stated.value}`);
+      add(diagnostics, 'warning', 'MOA1203', stated.place, `${flagText(field, flag)} overrides ${stated.value}`);
     }
     return { value: flag };
   }
   if (inConfig !== undefined && inPlan !== undefined && inConfig.value !== inPlan.value) {
     const message = `the plan's model has ${field} ${inPlan.value}, the model config has ${inConfig.value}`;
-    const help = `mend one of them, or pass ${MODEL_FLAG_NAMES[field]} to decide`;
+    const help = field === 'scale' ? 'mend one of them' : `mend one of them, or pass ${MODEL_FLAG_NAMES[field as keyof ModelFlags]} to decide`;
     add(diagnostics, 'error', 'MOA1202', inPlan.place, message, help, { says: `${field} ${inConfig.value}`, place: inConfig.place });
   }
   return inConfig ?? inPlan;
 }
 
 function statedBy<F extends Field>(model: DescribedModel | undefined, field: F): Sourced<FieldValue<F>> | undefined {
-  const value = model && ({ ...model.shape, elementType: model.elementType }[field] as FieldValue<F> | undefined);
+  const value = model && ({ ...model.shape, ...model.attention, elementType: model.elementType }[field] as FieldValue<F> | undefined);
   return value === undefined ? undefined : { value, place: model?.places[field] };
+}
+
+/** A flag as it was typed. */
+function flagText(field: Field, value: FieldValue<Field>): string {
+  const name = MODEL_FLAG_NAMES[field as keyof ModelFlags];
+  if (typeof value !== 'boolean') return `${name} ${value}`;
+  return value ? name : name.replace('--', '--no-');
 }
 
 function noteDefaults(plan: ParsedPlan, kvHeads: unknown, headDim: unknown, diagnostics: DiagnosticList): void {

@@ -12,5 +12,6 @@ export { activePairs } from '../mask/sinkWindow.ts';
 export { Plan } from './plan.ts';
 export type { RopeOptions } from './rope.ts';
 export { Session } from './session.ts';
+export type { SinkLogits } from './sinkLogits.ts';
 export type { GroupMemory, LayerMemory, SessionMemory, SessionShape } from './sessionLayout.ts';
 export type { CapturedStep, DecodeTensors, PrefillTensors, SessionOptions } from './sessionTypes.ts';

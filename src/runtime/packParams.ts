@@ -1,4 +1,4 @@
-import { paramStruct } from '../ir/kernelParams.ts';
+import { paramStruct, type ParamOptions } from '../ir/kernelParams.ts';
 import type { KernelRole } from '../ir/nodes.ts';
 import { assertNever, invariant } from '../util/invariant.ts';
 
@@ -6,8 +6,8 @@ import { assertNever, invariant } from '../util/invariant.ts';
 export type ParamValue = bigint | number | Uint8Array;
 
 /** The bytes of a kernel's parameter struct. Every field must be given. */
-export function packParams(role: KernelRole, values: Readonly<Record<string, ParamValue>>): Uint8Array {
-  const struct = paramStruct(role);
+export function packParams(role: KernelRole, values: Readonly<Record<string, ParamValue>>, options: ParamOptions = {}): Uint8Array {
+  const struct = paramStruct(role, options);
   const bytes = new Uint8Array(struct.bytes);
   const view = new DataView(bytes.buffer);
   for (const { name, type, offset } of struct.fields) {

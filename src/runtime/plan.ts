@@ -14,6 +14,7 @@ import type { KernelLookup } from './sessionBuffers.ts';
 import { checkSessionOptions, sessionError } from './sessionChecks.ts';
 import { sessionMemory, type SessionMemory, type SessionShape } from './sessionLayout.ts';
 import type { SessionOptions } from './sessionTypes.ts';
+import { checkSinkLogits } from './sinkLogits.ts';
 
 export class Plan<Element extends ElementType = ElementType> implements Disposable {
   readonly device: Device;
@@ -63,6 +64,12 @@ export class Plan<Element extends ElementType = ElementType> implements Disposab
   createSession(options: SessionOptions & { readonly elementType?: Element }): Session {
     checkSessionOptions(this.definition.shape.layers, options);
     checkCacheScales(this.definition, options.cacheScales);
+    checkSinkLogits(this.definition, options.sinkLogits);
+    const most = Math.max(1, ...this.#usable.map(({ tokens = 1 }) => tokens));
+    const { decodeTokens = 1 } = options;
+    if (!Number.isInteger(decodeTokens) || decodeTokens < 1 || decodeTokens > most) {
+      throw sessionError('badOptions', `decodeTokens is ${String(decodeTokens)}; the package decodes ${most === 1 ? 'one token at a time' : `1 to ${most} tokens at once`}`);
+    }
     const elementType = options.elementType ?? this.elementTypes[0];
     if (elementType === undefined || !this.elementTypes.includes(elementType)) {
       throw sessionError('badOptions', `elementType is ${String(elementType)}; the package was loaded for ${this.elementTypes.join(' and ')}`);

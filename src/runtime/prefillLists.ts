@@ -4,7 +4,7 @@ import { maskShapes } from '../mask/registry.ts';
 import { prefillItems, type PrefillItems } from '../passes/schedule/prefillItems.ts';
 import type { DeviceBuffer } from './buffer.ts';
 import type { Device } from './device.ts';
-import type { LayerLayout } from './sessionLayout.ts';
+import type { LayerTables } from './layerTables.ts';
 
 interface ItemList {
   readonly buffer: DeviceBuffer;
@@ -40,13 +40,13 @@ export class BatchLists {
   }
 
   /** The work items of a layer for a kernel. */
-  items(layout: Pick<LayerLayout, 'rings' | 'windows'>, kernel: PrefillKernelFacts): ItemList {
+  items(tables: Pick<LayerTables, 'rings' | 'windows'>, kernel: PrefillKernelFacts): ItemList {
     // Rings are read only where a sequence goes on.
-    const rings = isContinued(this.#lengths) ? layout.rings : [];
-    const key = `${kernel.rows};${layout.windows.join()};${rings.join()}`;
+    const rings = isContinued(this.#lengths) ? tables.rings : [];
+    const key = `${kernel.rows};${tables.windows.join()};${rings.join()}`;
     let list = this.#items.get(key);
     if (list === undefined) {
-      const built = cutPrefill(this.#plan, this.#lengths, layout, kernel, this.#device);
+      const built = cutPrefill(this.#plan, this.#lengths, tables, kernel, this.#device);
       list = { buffer: this.#device.upload(built.words), count: built.count, parts: built.parts };
       this.#items.set(key, list);
     }
@@ -132,7 +132,7 @@ type PrefillKernelFacts = Pick<KernelDefinition, 'rows' | 'blocksPerSm' | 'parti
 export function cutPrefill(
   plan: PlanDefinition,
   { cuSeqlens, cached }: SequenceLengths,
-  { rings, windows }: Pick<LayerLayout, 'rings' | 'windows'>,
+  { rings, windows }: Pick<LayerTables, 'rings' | 'windows'>,
   { rows, blocksPerSm, partialFloats }: PrefillKernelFacts,
   { l2Bytes, multiprocessors }: Pick<Device, 'l2Bytes' | 'multiprocessors'>,
 ): PrefillItems {

@@ -23,7 +23,7 @@ export function readRing(
   const { headDim, kvHeads } = plan.shape;
   const { pageTokens, pageBytes } = plan.layout;
   const { sink } = plan.limits;
-  const [tableOffset, window] = layout.rings.subarray((slot * kvHeads + kvHead) * 2);
+  const [tableOffset, window] = layout.tables.rings.subarray((slot * kvHeads + kvHead) * 2);
   invariant(tableOffset !== undefined && window !== undefined, 'the ring exists');
 
   const positions: number[] = [];
@@ -41,7 +41,7 @@ export function readRing(
     let page = pages.get(ringPage);
     if (page === undefined) {
       const number = new Int32Array(1);
-      buffers.pageTable.slice((layout.firstPage + tableOffset + ringPage) * 4, 4).read(number);
+      buffers.pageTable.slice((layout.firstEntry + tableOffset + ringPage) * 4, 4).read(number);
       page = new Uint8Array(pageBytes);
       buffers.pool.slice(number[0]! * pageBytes, pageBytes).read(page);
       pages.set(ringPage, page);

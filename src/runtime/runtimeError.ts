@@ -24,6 +24,11 @@ export const runtimeErrorCodes = {
   badCuSeqlens: 'MOA6104',
   sequenceHeld: 'MOA6105',
   badOptions: 'MOA6106',
+  noSuchSequence: 'MOA6107',
+  noFreeSlot: 'MOA6108',
+  poolFull: 'MOA6109',
+  cannotTruncate: 'MOA6110',
+  tooManyTokens: 'MOA6111',
   packageFormat: 'MOA6201',
   packageKernel: 'MOA6202',
   packageArchitecture: 'MOA6203',
@@ -168,6 +173,11 @@ function helpFor(name: RuntimeErrorName): string {
     case 'badCuSeqlens':
     case 'sequenceHeld':
     case 'badOptions':
+    case 'noSuchSequence':
+    case 'noFreeSlot':
+    case 'poolFull':
+    case 'cannotTruncate':
+    case 'tooManyTokens':
     case 'packageFormat':
     case 'packageKernel':
     case 'packageArchitecture':

@@ -7,27 +7,31 @@ import type { PlanDefinition } from '../ir/planDefinition.ts';
 import { ranges } from '../ir/print.ts';
 import type { Device } from './device.ts';
 import type { Graph } from './graph.ts';
-import type { DeviceBuffer } from './buffer.ts';
-import { packParams, type ParamValue } from './packParams.ts';
-import { cutPrefill, isContinued, PrefillLists, type BatchLists, type SequenceLengths } from './prefillLists.ts';
+import { Launches } from './launches.ts';
+import { cutPrefill, isContinued, PrefillLists, type SequenceLengths } from './prefillLists.ts';
 import { readRing, type CachedTokens } from './readRing.ts';
-import { SessionBuffers, type FoundKernel, type KernelLookup, type LayerState } from './sessionBuffers.ts';
+import { SessionBuffers, type KernelLookup, type LayerState } from './sessionBuffers.ts';
 import { checkCuSeqlens, checkTensor, sessionError } from './sessionChecks.ts';
-import { ringPagesInUse, type SessionMemory } from './sessionLayout.ts';
-import type { CapturedStep, DecodeTensors, PrefillTensors, SessionOptions } from './sessionTypes.ts';
+import type { Sequences } from './sequences.ts';
+import type { SessionMemory } from './sessionLayout.ts';
+import type { CapturedStep, DecodeTensors, JoinOptions, PrefillTensors, SessionOptions } from './sessionTypes.ts';
 
 export class Session implements Disposable {
   readonly device: Device;
+  /** Slots. */
   readonly batch: number;
+  /** The most tokens of a sequence. */
   readonly lengthBound: number;
   readonly elementType: ElementType;
   /** Bytes on the device, by layer and head group. */
   readonly memory: SessionMemory;
 
   readonly #plan: PlanDefinition;
-  readonly #scale: number;
+  readonly #decodeTokens: number;
   readonly #buffers: SessionBuffers;
+  readonly #sequences: Sequences;
   readonly #prefillLists: PrefillLists;
+  readonly #launches: Launches;
   /** While capturing: how many tokens each layer's decode calls add. */
   #captured: Map<number, number> | undefined;
   /**
@@ -44,28 +48,87 @@ export class Session implements Disposable {
     this.lengthBound = options.lengthBound;
     this.elementType = elementType;
     this.#plan = plan;
-    this.#scale = options.scale ?? 1 / Math.sqrt(plan.shape.headDim);
     this.#buffers = new SessionBuffers(device, plan, kernels, options, elementType);
+    this.#decodeTokens = options.decodeTokens ?? 1;
+    this.#sequences = this.#buffers.sequences;
     this.#prefillLists = new PrefillLists(device, plan);
+    this.#launches = new Launches(device, plan, this.#buffers, options);
     this.memory = this.#buffers.memory;
   }
 
-  /** Tokens of each sequence in the cache of `layer`. */
+  /** Tokens of each slot's sequence in the cache of `layer`; -1 for a free slot. */
   lengths(layer: number): Int32Array {
     return this.#layer(layer).lengths.slice();
   }
 
-  /** The window in tokens of each query head of `layer`. */
-  windows(layer: number): Int32Array {
-    return this.#layer(layer).layout.windows.slice();
+  /** The window in tokens of each query head of `layer`, for the sequence in `slot`; those of `lengthBound` for a slot that held none yet. */
+  windows(layer: number, slot = 0): Int32Array {
+    const { queryHeads } = this.#plan.shape;
+    const { windows } = this.#layer(layer).layout.tables;
+    return windows.slice(slot * queryHeads, (slot + 1) * queryHeads);
+  }
+
+  /** Length bound of each slot's sequence; 0 for a free slot. */
+  lengthBounds(): Int32Array {
+    this.#checkAlive();
+    return this.#sequences.bounds.slice();
   }
 
   /** Pages of `layer` that hold a token now, over all sequences: what decode reads. */
   pagesInUse(layer: number): number {
     const { layout, lengths } = this.#layer(layer);
-    const { pageTokens } = this.#plan.layout;
-    const { sink } = this.#plan.limits;
-    return layout.units.reduce((sum, { slot, window }) => sum + ringPagesInUse(lengths[slot]!, window, sink, pageTokens), 0);
+    return lengths.reduce((sum, length, slot) => sum + layout.tables.unitsOf(slot).reduce((pages, { window }) => pages + this.#sequences.pagesInUse(length, window), 0), 0);
+  }
+
+  /**
+   * Begins an empty sequence in the first free slot, and returns the slot. Its rings take the pages that its own length bound needs. Captured steps stay good: they
+   * read who is there from device memory. Throws MOA6108 without a free slot and MOA6109 without enough free pages.
+   */
+  join({ lengthBound = this.lengthBound }: JoinOptions = {}): number {
+    this.#checkChangeable('join');
+    if (!Number.isInteger(lengthBound) || lengthBound < 1 || lengthBound > this.lengthBound) {
+      throw sessionError('badOptions', `lengthBound is ${String(lengthBound)}; in this session it is an integer from 1 to ${this.lengthBound} tokens`);
+    }
+    const slot = this.#sequences.firstFree();
+    this.#sequences.join(slot, lengthBound);
+    this.#writeSlot(slot);
+    return slot;
+  }
+
+  /** Ends the sequence in `slot`: its pages are free, and its row of a decode is ignored until another joins. */
+  leave(slot: number): void {
+    this.#checkChangeable('leave');
+    this.#checkHeld(slot);
+    this.#sequences.leave(slot);
+    this.#lastWritten = 'all';
+    this.#buffers.writeLengths();
+  }
+
+  /**
+   * Copies the sequence in `slot` into the first free slot, and returns that: for beam search, or several samples of one prompt. Both go on alone. Throws as `join` does.
+   */
+  fork(slot: number): number {
+    this.#checkChangeable('fork');
+    this.#checkHeld(slot);
+    const to = this.#sequences.firstFree();
+    this.#sequences.join(to, this.#sequences.bounds[slot]!);
+    this.#buffers.copyPages(this.#sequences.copy(slot, to));
+    this.#writeSlot(to);
+    return to;
+  }
+
+  /**
+   * Takes back the newest tokens of the sequence in `slot`, in all layers, so that it has `length` tokens. A ring keeps the last tokens of its window, so once it has gone
+   * round only the newest token can be taken back, and of a plan compiled with `--slack S` so many more. Throws MOA6110, and changes nothing, where a token that
+   * the next one attends is lost.
+   */
+  truncate(slot: number, length: number): void {
+    this.#checkChangeable('truncate');
+    this.#checkHeld(slot);
+    if (!Number.isInteger(length) || length < 0) throw sessionError('cannotTruncate', `a sequence cannot have ${String(length)} tokens`);
+    this.#sequences.truncate(slot, length);
+    this.#lastWritten = 'all';
+    this.#buffers.writeLengths();
   }
 
   /**
@@ -80,17 +143,19 @@ export class Session implements Disposable {
     if (tokens === 0) return;
     this.#lastWritten = layer;
     const lists = this.#prefillLists.of(lengths);
-    const sequences = lists.cuSeqlens.address;
     if (isContinued(lengths)) {
       // New tokens may take the place of those that they attend, so they are written last; RoPE turns them first.
-      if (state.append !== state.appendRotated) this.#append(state, state.append, tensors, tokens, sequences, 0n);
-      this.#attend(state, tensors, tokens, lists);
-      this.#append(state, state.appendRotated, tensors, tokens, sequences, this.#buffers.pool.address);
+      this.#launches.rotate(state, tensors, tokens, lists.cuSeqlens.address);
+      this.#launches.prefill(state, tensors, tokens, lists, this.#prefillLists.parts);
+      this.#launches.appendRotated(state, tensors, tokens, lists.cuSeqlens.address);
     } else {
-      this.#append(state, state.append, tensors, tokens, sequences, this.#buffers.pool.address);
-      this.#attend(state, tensors, tokens, lists);
+      this.#launches.append(state, tensors, tokens, lists.cuSeqlens.address);
+      this.#launches.prefill(state, tensors, tokens, lists, this.#prefillLists.parts);
     }
-    for (let slot = 0; slot < this.batch; slot += 1) state.lengths[slot]! += cuSeqlens[slot + 1]! - cuSeqlens[slot]!;
+    for (let slot = 0; slot < this.batch; slot += 1) {
+      const added = cuSeqlens[slot + 1]! - cuSeqlens[slot]!;
+      if (added > 0) this.#sequences.advance(state.index, slot, added);
+    }
   }
 
   /**
@@ -100,7 +165,7 @@ export class Session implements Disposable {
   attend(layer: number, tensors: PrefillTensors): void {
     const { state, lengths } = this.#newTokens(layer, tensors);
     const tokens = lengths.cuSeqlens[this.batch]!;
-    if (tokens > 0) this.#attend(state, tensors, tokens, this.#prefillLists.of(lengths));
+    if (tokens > 0) this.#launches.prefill(state, tensors, tokens, this.#prefillLists.of(lengths), this.#prefillLists.parts);
   }
 
   /**
@@ -109,7 +174,7 @@ export class Session implements Disposable {
    */
   computedPairs(layer: number, cuSeqlens: ArrayLike<number>): number {
     const { layout, lengths, prefill } = this.#layer(layer);
-    const { pages } = cutPrefill(this.#plan, { cuSeqlens, cached: lengths }, layout, prefill.definition, this.device);
+    const { pages } = cutPrefill(this.#plan, { cuSeqlens, cached: lengths }, layout.tables, prefill.definition, this.device);
     return pages * this.#plan.layout.pageTokens * prefill.definition.rows;
   }
 
@@ -118,7 +183,12 @@ export class Session implements Disposable {
     const state = this.#layer(layer);
     const cuSeqlens = checkCuSeqlens(tensors.cuSeqlens, this.batch, this.lengthBound);
     this.#checkTensors(tensors, cuSeqlens[this.batch]!);
-    for (let slot = 0; slot < this.batch; slot += 1) this.#checkSequence(layer, slot, cuSeqlens[slot + 1]! - cuSeqlens[slot]!);
+    for (let slot = 0; slot < this.batch; slot += 1) {
+      const added = cuSeqlens[slot + 1]! - cuSeqlens[slot]!;
+      if (added === 0) continue;
+      this.#checkHeld(slot);
+      this.#checkSequence(layer, slot, added);
+    }
     const lengths = { cuSeqlens, cached: state.lengths.slice() };
     if (this.#plan.layout.cacheType !== 'element' && isContinued(lengths)) {
       throw sessionError('sequenceHeld', `a sequence already holds tokens in layer ${layer}, in a cache of 8 bits, which prefill does not read`);
@@ -127,69 +197,25 @@ export class Session implements Disposable {
     return { state, lengths };
   }
 
-  #attend(state: LayerState, tensors: PrefillTensors, tokens: number, lists: BatchLists): void {
-    const { definition } = state.prefill;
-    const { queryHeads, kvHeads, headDim } = this.#plan.shape;
-    const items = lists.items(state.layout, definition);
-    const values = {
-      out: tensors.out.address,
-      lse: tensors.lse?.address ?? 0n,
-      items: items.buffer.address,
-      pool: this.#buffers.pool.address,
-      pageTable: this.#pageTableOf(state),
-      scale: this.#scale,
-      groupSize: queryHeads / kvHeads,
-      queryHeads,
-      sink: this.#plan.limits.sink,
-    };
-    if (definition.role === 'prefillWgmma') {
-      const mapOf = (buffer: DeviceBuffer, heads: number): Uint8Array =>
-        this.device.tensorMap(buffer, { rows: tokens, columns: heads * headDim, boxRows: this.#plan.layout.pageTokens });
-      const maps = { queryMap: mapOf(tensors.q, queryHeads), keyMap: mapOf(tensors.k, kvHeads), valueMap: mapOf(tensors.v, kvHeads) };
-      const blocks = Math.min(items.count, definition.blocksPerSm * this.device.multiprocessors);
-      const parts = this.#prefillLists.parts.of(items.parts, definition);
-      launch(state.prefill, blocks, { ...maps, ...values, ...parts, itemCount: items.count, ticket: this.#buffers.tickets.address });
-    } else {
-      launch(state.prefill, items.count, { q: tensors.q.address, k: tensors.k.address, v: tensors.v.address, ...values });
-    }
-  }
-
-  /** Appends one token to every sequence in the cache of `layer`, then attends: the new token attends itself. May be captured. */
+  /**
+   * Appends one token, or several, to every sequence in the cache of `layer`, then attends: a new token attends itself and those before it. May be captured. Several tokens are
+   * appended by a launch of their own.
+   */
   decode(layer: number, tensors: DecodeTensors): void {
     const state = this.#layer(layer);
-    this.#checkTensors(tensors, this.batch);
+    const { tokens = 1 } = tensors;
+    if (!Number.isInteger(tokens) || tokens < 1 || tokens > this.#decodeTokens) {
+      throw sessionError('tooManyTokens', `decode of ${String(tokens)} tokens of each sequence; the session decodes 1 to ${this.#decodeTokens}`);
+    }
+    this.#checkTensors(tensors, this.batch * tokens);
+    if (this.batch === 0) return;
     const pending = this.#captured?.get(layer) ?? 0;
-    this.#checkRoom(layer, pending + 1);
-
-    const { pool, partials, tickets, cosSin } = this.#buffers;
-    const { queryHeads, kvHeads } = this.#plan.shape;
-    const early = this.#lastWritten !== layer && this.#lastWritten !== 'all';
-    launch(state.decode, state.blocks, {
-      q: tensors.q.address,
-      k: tensors.k.address,
-      v: tensors.v.address,
-      out: tensors.out.address,
-      lse: tensors.lse?.address ?? 0n,
-      pool: pool.address,
-      pageTable: this.#pageTableOf(state),
-      segments: state.segments.address,
-      windows: state.windows.address,
-      lengths: this.#lengthsOf(state),
-      cosSin: cosSin?.address ?? 0n,
-      partials: partials.address,
-      tickets: tickets.address,
-      scale: this.#scale,
-      slots: this.batch,
-      kvScales: this.#scalesOf(state),
-      groupSize: queryHeads / kvHeads,
-      queryHeads,
-      kvHeads,
-      sink: this.#plan.limits.sink,
-      early: early ? 1 : 0,
-    });
+    this.#checkRoom(layer, pending + tokens);
+    if (tokens === 1) this.#launches.decode(state, tensors, this.#lastWritten !== layer && this.#lastWritten !== 'all');
+    else this.#launches.decodeMany(state, tensors, tokens);
     this.#lastWritten = layer;
-    if (this.#captured !== undefined) this.#captured.set(layer, pending + 1);
-    else this.#advance(layer, 1);
+    if (this.#captured !== undefined) this.#captured.set(layer, pending + tokens);
+    else this.#advance(layer, tokens);
   }
 
   /**
@@ -222,7 +248,7 @@ export class Session implements Disposable {
     };
   }
 
-  /** Forgets all tokens; the memory stays. */
+  /** Forgets all tokens; sequences stay, empty. */
   reset(): void {
     this.#setLengths(0);
   }
@@ -239,14 +265,20 @@ export class Session implements Disposable {
   #setLengths(length: number): void {
     this.#checkAlive();
     this.#lastWritten = 'all';
-    this.#buffers.lengths.write(new Int32Array(this.#buffers.lengths.bytes / 4).fill(length));
-    for (const { lengths } of this.#buffers.layers.values()) lengths.fill(length);
+    this.#sequences.fillAll(length);
+    this.#buffers.writeLengths();
+  }
+
+  #writeSlot(slot: number): void {
+    this.#lastWritten = 'all';
+    this.#buffers.writeSlot(slot);
+    this.#buffers.writeLengths();
   }
 
   /** The tokens that a ring holds, unswizzled, in the order of their positions. Copies a ring to the host: for tests and debugging. */
   cachedTokens(layer: number, slot: number, kvHead: number): CachedTokens {
     const state = this.#layer(layer);
-    return readRing(this.#plan, state.layout, this.#buffers, slot, kvHead, state.lengths[slot]!);
+    return readRing(this.#plan, state.layout, this.#buffers, slot, kvHead, Math.max(0, state.lengths[slot]!));
   }
 
   /** Frees the cache. Idempotent; every other call throws afterwards. */
@@ -261,56 +293,32 @@ export class Session implements Disposable {
     this.dispose();
   }
 
-  /** `pool`: where pages lie; 0n: nothing is written, only turned by RoPE. */
-  #append(state: LayerState, append: FoundKernel, tensors: DecodeTensors, tokens: number, cuSeqlens: bigint, pool: bigint): void {
-    const { rope, threads } = append.definition;
-    const { headDim, queryHeads, kvHeads } = this.#plan.shape;
-    const tasks = 2 * kvHeads + (rope ? queryHeads : 0);
-    const blocks = Math.ceil((tokens * tasks * (headDim / 16)) / threads);
-    const { tickets, cosSin } = this.#buffers;
-    launch(append, Math.min(blocks, this.device.multiprocessors * appendBlocksPerMultiprocessor), {
-      q: tensors.q.address,
-      k: tensors.k.address,
-      v: tensors.v.address,
-      pool,
-      pageTable: this.#pageTableOf(state),
-      rings: state.rings.address,
-      lengths: this.#lengthsOf(state),
-      cuSeqlens,
-      cosSin: cosSin?.address ?? 0n,
-      kvScales: this.#scalesOf(state),
-      ticket: tickets.address,
-      tokens,
-      slots: this.batch,
-    });
-  }
-
-  #pageTableOf(state: LayerState): bigint {
-    return this.#buffers.pageTable.address + BigInt(state.layout.firstPage * 4);
-  }
-
-  #lengthsOf(state: LayerState): bigint {
-    return this.#buffers.lengths.address + BigInt(state.index * this.#buffers.lengthStride * 4);
-  }
-
-  #scalesOf(state: LayerState): bigint {
-    const { kvScales } = this.#buffers;
-    return kvScales === undefined ? 0n : kvScales.address + BigInt(state.index * 2 * this.#plan.shape.kvHeads * 4);
-  }
-
   #checkRoom(layer: number, tokens: number): void {
     for (let slot = 0; slot < this.batch; slot += 1) this.#checkSequence(layer, slot, tokens);
   }
 
   #checkSequence(layer: number, slot: number, tokens: number): void {
     const { lengths } = this.#layer(layer);
-    if (lengths[slot]! + tokens <= this.lengthBound) return;
-    throw sessionError('sequenceFull', `sequence ${slot} holds ${lengths[slot]} of at most ${this.lengthBound} tokens in layer ${layer}; ${tokens} more do not fit`);
+    const bound = this.#sequences.bounds[slot]!;
+    if (bound === 0 || lengths[slot]! + tokens <= bound) return;
+    throw sessionError('sequenceFull', `sequence ${slot} holds ${lengths[slot]} of at most ${bound} tokens in layer ${layer}; ${tokens} more do not fit`);
+  }
+
+  #checkHeld(slot: number): void {
+    if (this.#sequences.bounds[slot] === undefined) throw sessionError('noSuchSequence', `there is no slot ${String(slot)}; the session has ${this.batch}`);
+    if (this.#sequences.bounds[slot] === 0) throw sessionError('noSuchSequence', `slot ${slot} holds no sequence`);
+  }
+
+  #checkChangeable(call: string): void {
+    this.#checkAlive();
+    if (this.#captured !== undefined) throw sessionError('capture', `${call} changes tables on the device and cannot be captured`);
   }
 
   #advance(layer: number, tokens: number): void {
-    const { lengths } = this.#layer(layer);
-    for (let slot = 0; slot < this.batch; slot += 1) lengths[slot]! += tokens;
+    const { index } = this.#layer(layer);
+    this.#sequences.bounds.forEach((bound, slot) => {
+      if (bound > 0) this.#sequences.advance(index, slot, tokens);
+    });
   }
 
   #checkTensors({ q, k, v, out, lse }: DecodeTensors, tokens: number): void {
@@ -332,12 +340,4 @@ export class Session implements Disposable {
   #checkAlive(): void {
     if (this.#disposed) throw sessionError('usedAfterDispose', 'the session was used after it was disposed');
   }
-}
-
-/** Blocks enough to fill a GPU, few enough that the last one's ticket comes soon. */
-const appendBlocksPerMultiprocessor = 16;
-
-function launch({ kernel, definition }: FoundKernel, grid: number, values: Readonly<Record<string, ParamValue>>): void {
-  const { role, threads, sharedBytes } = definition;
-  kernel.launch({ grid, threads, sharedBytes, params: packParams(role, values), programmatic: role === 'decode' });
 }

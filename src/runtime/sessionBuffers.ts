@@ -1,14 +1,20 @@
 /** A session's memory on the device, filled with all that follows from the plan and the length bound. */
+import { decodeTileRows } from '../arch/tiles.ts';
 import type { ElementType, KernelRole } from '../ir/nodes.ts';
 import type { KernelDefinition, PlanDefinition } from '../ir/planDefinition.ts';
 import { invariant } from '../util/invariant.ts';
 import type { DeviceBuffer } from './buffer.ts';
 import type { Device } from './device.ts';
 import type { Kernel } from './kernel.ts';
+import { decodeSegments, decodeSegmentWords, type DecodeSegments } from '../passes/schedule/decodeSegments.ts';
+import type { LayerTables } from './layerTables.ts';
+import { PagePool } from './pagePool.ts';
 import { buildRopeTable } from './rope.ts';
+import { Sequences, type LayerLengths, type PageCopy } from './sequences.ts';
 import { sessionError } from './sessionChecks.ts';
-import { layerSegments, layoutSession, sessionMemory, type LayerLayout, type SessionMemory } from './sessionLayout.ts';
+import { layoutSession, sessionMemory, type LayerLayout, type SessionMemory } from './sessionLayout.ts';
 import type { SessionOptions } from './sessionTypes.ts';
+import { sinkTable } from './sinkLogits.ts';
 
 /** A loaded kernel and what the package says of it. */
 export interface FoundKernel {
@@ -19,7 +25,7 @@ export interface FoundKernel {
 /** The first kernel that is chosen; throws MOA6202 when the package has none. */
 export type KernelLookup = (choose: (kernel: KernelDefinition) => boolean) => FoundKernel;
 
-export interface LayerState {
+export interface LayerState extends LayerLengths {
   readonly layout: LayerLayout;
   /** Its number among the session's layers. */
   readonly index: number;
@@ -27,17 +33,23 @@ export interface LayerState {
   readonly rings: DeviceBuffer;
   readonly segments: DeviceBuffer;
   readonly blocks: number;
-  /** Tokens of each sequence in this layer's cache: the host's mirror. */
-  readonly lengths: Int32Array;
   /** Appends, and rotates where the session has RoPE. */
   readonly append: FoundKernel;
   /** Appends what was rotated before. */
   readonly appendRotated: FoundKernel;
   readonly decode: FoundKernel;
+  /** Decode of several tokens, where the session has it, and its schedule by the number of tiles that its rows of queries fill. */
+  readonly decodeMany: { readonly found: FoundKernel; readonly schedules: readonly { readonly segments: DeviceBuffer; readonly blocks: number }[] } | undefined;
   readonly prefill: FoundKernel;
 }
 
+/** A decode schedule, and where it lies on the device. Layers with equal rules share it. */
+interface PlacedSegments extends DecodeSegments {
+  readonly buffer: DeviceBuffer;
+}
+
 export class SessionBuffers {
+  readonly sequences: Sequences;
   readonly layers: ReadonlyMap<number, LayerState>;
   readonly memory: SessionMemory;
   readonly pool: DeviceBuffer;
@@ -51,52 +63,77 @@ export class SessionBuffers {
   readonly tickets: DeviceBuffer;
   /** `[layer][2][kvHeads]` scales of keys and of values, where the cache has 8 bits. */
   readonly kvScales: DeviceBuffer | undefined;
+  /** `[layer][queryHeads]` logits of learned sinks, where the model has them. */
+  readonly sinkLogits: DeviceBuffer | undefined;
   /** The RoPE table, where the session has RoPE. */
   readonly cosSin: DeviceBuffer | undefined;
   readonly #device: Device;
+  readonly #plan: PlanDefinition;
   readonly #owned: DeviceBuffer[] = [];
-  readonly #shared = new Map<string, DeviceBuffer>();
+  readonly #placed = new Map<Int32Array, DeviceBuffer>();
+  /** `[tokens][batch + 1]`: `cuSeqlens` of a decode of 1, 2 and more tokens of each sequence, where the session has it. */
+  readonly #tokenEnds: DeviceBuffer | undefined;
+  readonly #schedules = new Map<LayerTables, Map<string, PlacedSegments>>();
 
   /** Allocates everything, or nothing when it throws. */
   constructor(device: Device, plan: PlanDefinition, kernels: KernelLookup, options: SessionOptions, elementType: ElementType) {
     this.#device = device;
+    this.#plan = plan;
+    const { batch, lengthBound, decodeTokens = 1 } = options;
+    const { queryHeads, kvHeads } = plan.shape;
     const layout = layoutSession(plan, options);
+    const pages = options.pages ?? layout.entries;
+    this.sequences = new Sequences(plan, layout, new PagePool(pageOrder(pages, options)), batch);
+    if (options.slots !== 'free') for (let slot = 0; slot < batch; slot += 1) this.sequences.join(slot, lengthBound);
     let partials = 0;
     let tickets = 0;
     try {
       const layers = layout.layers.map((layer, index): LayerState => {
-        const find = (roles: readonly KernelRole[], rope: boolean): FoundKernel =>
-          kernels((kernel) => roles.includes(kernel.role) && kernel.elementType === elementType && kernel.rope === rope && kernel.layers.includes(layer.layer));
+        const find = (roles: readonly KernelRole[], rope: boolean, many = false): FoundKernel =>
+          kernels((kernel) => roles.includes(kernel.role) && kernel.elementType === elementType && kernel.rope === rope && kernel.layers.includes(layer.layer) && (kernel.tokens !== undefined) === many);
+        const schedule = ({ definition: { blocksPerSm, partialFloats } }: FoundKernel, tiles: number): PlacedSegments => {
+          const segments = this.#scheduleOf(layer.tables, batch, device.multiprocessors * blocksPerSm, tiles);
+          partials = Math.max(partials, segments.partials * partialFloats);
+          tickets = Math.max(tickets, segments.tickets);
+          return segments;
+        };
         const decode = find(['decode'], options.rope !== undefined);
-        const { blocksPerSm, partialFloats } = decode.definition;
-        const segments = layerSegments(plan, layer, device.multiprocessors * blocksPerSm);
-        partials = Math.max(partials, segments.partials * partialFloats);
-        tickets = Math.max(tickets, segments.tickets);
+        const segments = schedule(decode, 1);
+        const many = decodeTokens > 1 ? find(['decode'], false, true) : undefined;
+        const mostTiles = Math.ceil((decodeTokens * queryHeads) / kvHeads / decodeTileRows);
         return {
+          ...this.sequences.layers[index]!,
           layout: layer,
           index,
-          windows: this.#uploadOnce(layer.windows),
-          rings: this.#uploadOnce(layer.rings),
-          segments: this.#uploadOnce(segments.words),
+          windows: this.#place(layer.tables.windows),
+          rings: this.#place(layer.tables.rings),
+          segments: segments.buffer,
           blocks: segments.blocks,
-          lengths: new Int32Array(options.batch),
           append: find(['append'], options.rope !== undefined),
           appendRotated: find(['append'], false),
           decode,
+          decodeMany: many && {
+            found: many,
+            schedules: Array.from({ length: mostTiles }, (_, n) => schedule(many, n + 1)).map((placed) => ({ segments: placed.buffer, blocks: placed.blocks })),
+          },
           prefill: find(['prefill', 'prefillWgmma'], false),
         };
       });
       this.layers = new Map(layers.map((state) => [state.layout.layer, state]));
-      this.pageTable = this.#upload(pageOrder(layout.pages, options));
-      this.lengthStride = Math.ceil(options.batch / 8) * 8;
-      this.lengths = this.#upload(new Int32Array(this.lengthStride * layers.length));
+      this.pageTable = this.#upload(this.sequences.pageTable);
+      this.lengthStride = Math.ceil(batch / 8) * 8;
+      this.lengths = this.#own(device.alloc(this.lengthStride * layers.length * 4));
+      this.writeLengths();
       this.tickets = this.#upload(new Uint32Array(1 + tickets));
-      this.cosSin = options.rope === undefined ? undefined : this.#upload(buildRopeTable(options.rope, plan.shape.headDim, options.lengthBound));
+      this.#tokenEnds = decodeTokens > 1 ? this.#upload(Int32Array.from({ length: decodeTokens * (batch + 1) }, (_, n) => (Math.floor(n / (batch + 1)) + 1) * (n % (batch + 1)))) : undefined;
+      this.cosSin = options.rope === undefined ? undefined : this.#upload(buildRopeTable(options.rope, plan.shape.headDim, lengthBound));
       this.kvScales = plan.layout.cacheType === 'e4m3' ? this.#upload(scaleTable(plan, layers.map(({ layout: { layer } }) => layer), options)) : undefined;
+      const { sinkLogits } = options;
+      this.sinkLogits = sinkLogits === undefined ? undefined : this.#upload(sinkTable(layers.map(({ layout: { layer } }) => layer), sinkLogits));
       const tables = this.#owned.reduce((sum, buffer) => sum + buffer.bytes, 0);
       this.memory = sessionMemory(plan, options, tables, partials * 4);
       this.partials = this.#own(device.alloc(partials * 4));
-      this.pool = this.#own(device.alloc(layout.pages * plan.layout.pageBytes));
+      this.pool = this.#own(device.alloc(pages * plan.layout.pageBytes));
     } catch (error) {
       this.dispose();
       throw error;
@@ -104,16 +141,73 @@ export class SessionBuffers {
     invariant(this.pool.bytes === this.memory.cache, 'the pool has the bytes that were reported');
   }
 
+  /** Brings what follows from a slot's length bound and pages to the device. */
+  writeSlot(slot: number): void {
+    const { queryHeads, kvHeads } = this.#plan.shape;
+    for (const tables of new Set([...this.layers.values()].map(({ layout }) => layout.tables))) {
+      this.#writeRow(tables.windows, slot * queryHeads, queryHeads);
+      this.#writeRow(tables.rings, slot * kvHeads * 2, kvHeads * 2);
+      this.#schedules.get(tables)!.forEach(({ words, buffer }) => {
+        setWindows(words, tables, slot, kvHeads);
+        buffer.write(words);
+      });
+    }
+    for (const { layout } of this.layers.values()) {
+      const first = layout.firstEntry + slot * layout.tables.slotPages;
+      this.pageTable.write(this.sequences.pageTable.subarray(first, first + layout.tables.slotPages), first * 4);
+    }
+  }
+
+  /** Brings the lengths of all sequences to the device, behind what was launched. */
+  writeLengths(): void {
+    const all = new Int32Array(this.lengths.bytes / 4).fill(-1);
+    this.sequences.layers.forEach(({ lengths }, index) => all.set(lengths, index * this.lengthStride));
+    this.lengths.write(all);
+  }
+
+  /** The address of `cuSeqlens` for so many tokens of each sequence. */
+  tokenEnds(tokens: number): bigint {
+    invariant(this.#tokenEnds !== undefined, 'the session decodes several tokens');
+    return this.#tokenEnds.address + BigInt((tokens - 1) * (this.sequences.bounds.length + 1) * 4);
+  }
+
+  /** Copies pages of the pool, behind what was launched. */
+  copyPages(copies: readonly PageCopy[]): void {
+    const { pageBytes } = this.#plan.layout;
+    for (const { from, to, pages } of copies) this.pool.copyFrom(this.pool.slice(from * pageBytes, pages * pageBytes), to * pageBytes);
+  }
+
   dispose(): void {
     for (const buffer of this.#owned) buffer.dispose();
   }
 
-  /** Layers whose tables are equal share them. */
-  #uploadOnce(data: Int32Array): DeviceBuffer {
-    const key = data.join();
-    let buffer = this.#shared.get(key);
-    if (buffer === undefined) this.#shared.set(key, (buffer = this.#upload(data)));
+  /** Layers that share tables share them on the device too. */
+  #place(data: Int32Array): DeviceBuffer {
+    let buffer = this.#placed.get(data);
+    if (buffer === undefined) this.#placed.set(data, (buffer = this.#upload(data)));
     return buffer;
+  }
+
+  #writeRow(data: Int32Array, from: number, count: number): void {
+    this.#placed.get(data)!.write(data.subarray(from, from + count), from * 4);
+  }
+
+  /**
+   * The decode schedule of layers with these tables, for `blocks` blocks at once: of rings that are full, of every slot and the longest bound, each as often as its rows of
+   * queries fill tiles.
+   */
+  #scheduleOf(tables: LayerTables, batch: number, blocks: number, tiles: number): PlacedSegments {
+    let byBlocks = this.#schedules.get(tables);
+    if (byBlocks === undefined) this.#schedules.set(tables, (byBlocks = new Map()));
+    const key = `${blocks} ${tiles}`;
+    let placed = byBlocks.get(key);
+    if (placed === undefined) {
+      const units = Array.from({ length: batch }, (_, slot) => tables.unitsOf(slot)).flat();
+      const tiled = units.flatMap((unit) => Array.from({ length: tiles }, (_, tile) => ({ ...unit, firstRow: tile * decodeTileRows })));
+      const made = decodeSegments(this.#plan.decode, tiled, blocks);
+      byBlocks.set(key, (placed = { ...made, buffer: this.#upload(made.words) }));
+    }
+    return placed;
   }
 
   #upload(data: Int32Array | Uint32Array | Float32Array): DeviceBuffer {
@@ -126,7 +220,14 @@ export class SessionBuffers {
   }
 }
 
-/** The pool's page of each ring page, in the order of rings. */
+/** Writes the windows of a slot's rings into the segments that read them. */
+function setWindows(words: Int32Array, tables: LayerTables, slot: number, kvHeads: number): void {
+  for (let at = 0; at < words.length; at += decodeSegmentWords) {
+    if (words[at] === slot) words[at + 3] = tables.rings[(slot * kvHeads + words[at + 1]!) * 2 + 1]!;
+  }
+}
+
+/** The order in which pages are taken. */
 function pageOrder(pages: number, options: SessionOptions): Int32Array {
   if (options.pageOrder === undefined) return Int32Array.from({ length: pages }, (_, page) => page);
   const order = options.pageOrder(pages);

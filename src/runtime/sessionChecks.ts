@@ -12,6 +12,11 @@ const helpOf = {
   sequenceHeld: 'with a cache of 8 bits prefill takes new sequences: reset the session, or decode the tokens one by one',
   capture: 'capture decode steps only, one capture at a time',
   badOptions: 'see SessionOptions',
+  noSuchSequence: 'a slot holds a sequence from join or fork to leave; in a session that does not begin with free slots, from the beginning',
+  noFreeSlot: 'let a sequence leave, or create the session with a larger batch',
+  poolFull: 'let a sequence leave, ask for a smaller lengthBound, or create the session with more pages',
+  tooManyTokens: 'compile the plan with --decode-tokens, and create the session with decodeTokens',
+  cannotTruncate: 'compile the plan with --slack: rings then keep so many tokens more; or prefill the sequence anew',
 } as const satisfies Partial<Record<RuntimeErrorName, string>>;
 
 export function sessionError(name: keyof typeof helpOf, message: string): RuntimeError {
@@ -42,11 +47,12 @@ export function checkCuSeqlens(cuSeqlens: ArrayLike<number>, batch: number, leng
 }
 
 export function checkSessionOptions(planLayers: number, options: SessionShape & { readonly scale?: number }): void {
-  const { batch, lengthBound, scale, layers } = options;
-  if (!Number.isInteger(batch) || batch < 1 || batch > 65536) throw sessionError('badOptions', `batch is ${String(batch)}; it must be an integer from 1 to 65536`);
+  const { batch, lengthBound, pages, scale, layers } = options;
+  if (!Number.isInteger(batch) || batch < 0 || batch > 65536) throw sessionError('badOptions', `batch is ${String(batch)}; it must be an integer from 0 to 65536`);
   if (!Number.isInteger(lengthBound) || lengthBound < 1 || lengthBound > 2 ** 27) {
     throw sessionError('badOptions', `lengthBound is ${String(lengthBound)}; it must be an integer from 1 to 2^27 tokens`);
   }
+  if (pages !== undefined && (!Number.isInteger(pages) || pages < 0 || pages >= 2 ** 31)) throw sessionError('badOptions', `pages is ${String(pages)}; it must be an integer from 0 to 2^31 - 1`);
   if (scale !== undefined && !(scale > 0 && Number.isFinite(scale))) throw sessionError('badOptions', `scale is ${scale}; it must be positive and finite`);
   layers?.forEach((layer, index) => {
     const before = index === 0 ? -1 : layers[index - 1]!;

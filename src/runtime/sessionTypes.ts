@@ -4,11 +4,12 @@ import type { DeviceBuffer } from './buffer.ts';
 import type { CacheScales } from './cacheScales.ts';
 import type { RopeOptions } from './rope.ts';
 import type { SessionShape } from './sessionLayout.ts';
+import type { SinkLogits } from './sinkLogits.ts';
 
 export interface SessionOptions extends SessionShape {
   /** Of q, k, v, out and the cache. The package's only one, or its first, by default. */
   readonly elementType?: ElementType;
-  /** Multiplies q.k; `1 / sqrt(headDim)` by default. Positive. */
+  /** Multiplies q.k; by default what the model says, else `1 / sqrt(headDim)`. Positive. */
   readonly scale?: number;
   /**
    * Rotate q and k before keys enter the cache: prefill in the caller's buffers, decode on the way. Off by default: then q and k come rotated.
@@ -16,27 +17,43 @@ export interface SessionOptions extends SessionShape {
   readonly rope?: RopeOptions;
   /** Of a cache in e4m3: what keys and values are divided by before they are stored; 1 by default. Not allowed with any other cache. */
   readonly cacheScales?: CacheScales;
+  /**
+   * `held`: every slot begins with an empty sequence of `lengthBound` tokens. `free`: sequences come with `Session.join`. `held` by default.
+   */
+  readonly slots?: 'held' | 'free';
+  /** Of a model with learned sinks: their logits, `[layer of the plan][queryHead]`. Required there, and not allowed elsewhere. */
+  readonly sinkLogits?: SinkLogits;
+  /** The most new tokens of a sequence in one decode, at most the `--decode-tokens` of the package; 1 by default. */
+  readonly decodeTokens?: number;
   /** The order in which rings take the pool's pages: a permutation of `0 .. pages - 1`. For tests of indirection. */
   readonly pageOrder?: (pages: number) => Int32Array;
 }
 
 /** Tensors are contiguous buffers of the session's element type. */
 export interface DecodeTensors {
-  /** `[batch, queryHeads, headDim]`, one token a sequence. */
+  /** `[batch, tokens, queryHeads, headDim]`. Rows of free slots are ignored; theirs of `out` become 0, of `lse` -inf. */
   readonly q: DeviceBuffer;
-  /** `[batch, kvHeads, headDim]`. */
+  /** `[batch, tokens, kvHeads, headDim]`. */
   readonly k: DeviceBuffer;
   readonly v: DeviceBuffer;
-  /** `[batch, queryHeads, headDim]`. */
+  /** `[batch, tokens, queryHeads, headDim]`. */
   readonly out: DeviceBuffer;
-  /** `[batch, queryHeads]` float32, natural log; optional. */
+  /** `[batch, tokens, queryHeads]` float32, natural log; optional. */
   readonly lse?: DeviceBuffer;
+  /** New tokens of each sequence, at most the session's `decodeTokens`; 1 by default. With more, q and k are rotated in place when the session has RoPE. */
+  readonly tokens?: number;
 }
 
-/** As for decode, with `tokens = cuSeqlens[batch]` in place of `batch`. q and k are rotated in place when the session has RoPE. */
-export interface PrefillTensors extends DecodeTensors {
+/** As for decode, with `cuSeqlens[batch]` in place of `batch, tokens`. q and k are rotated in place when the session has RoPE. */
+export interface PrefillTensors extends Omit<DecodeTensors, 'tokens'> {
   /** First token of each sequence and the end of the last: `batch + 1` integers from 0 that never fall. */
   readonly cuSeqlens: ArrayLike<number>;
+}
+
+/** What a sequence joins with. */
+export interface JoinOptions {
+  /** The most tokens that it will hold, its windows follow from that; the session's by default, which is also the most. */
+  readonly lengthBound?: number;
 }
 
 /** A captured step. Each launch advances the lengths as the captured calls would have. */

@@ -1,45 +1,13 @@
 /** `moa-compile search --model`: the stages that run the model, what they leave, and how they fail. */
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { pythonObstacle, variables } from '../python/support.ts';
-import { syntheticProfile } from '../search/support.ts';
+import { answers, answersOne, answersWith, calls, data, fakePython, makesProfile, model, otherData, passes, root, search, stages } from './fakePython.ts';
 import { run, runMany, scratchFolder, type RunResult } from './support.ts';
 
-const root = scratchFolder();
-const [model, data, otherData, log] = ['model', 'data.jsonl', 'other.jsonl', 'calls'].map((name) => join(root, name)) as [string, string, string, string];
-const canned = '{"python": "3.12.0", "torch": "2.0.0", "transformers": "5.0.0", "safetensors": "0.5.0", "cuda": false, "device": "cpu"}';
-
-/** A Python that notes which command it is called with, and then does what `script` says: $1 to $3 are `-m moa_compile COMMAND`. */
-function fakePython(name: string, script: string): string {
-  const path = join(root, name);
-  writeFileSync(path, `#!/bin/sh\necho "$3" >> '${log}'\n${script}\n`, { mode: 0o755 });
-  return path;
-}
-
-/** The commands that Pythons were called with since the last time. */
-function calls(): string[] {
-  const found = existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : [];
-  rmSync(log, { force: true });
-  return found;
-}
-
-const answers = (check: string, others: string): string => `if [ "$3" = check ]; then ${check}; fi\n${others}`;
-const passes = `echo '${canned}'; exit 0`;
-/** What a fake Python does for `profile` and for `validate`, with the file to write in `$out`. */
-const stages = (profile: string, validate: string): string =>
-  answers(passes, `out=; for word; do [ "$out" = next ] && out="$word" && break; [ "$word" = --output ] && out=next; done\nif [ "$3" = profile ]; then ${profile}; else ${validate}; fi\nexit 0`);
-const search = (plan: string, python: string, ...more: readonly string[]): string[] => [
-  'search', '-o', plan, '--model', model, '--data', data, '--lengths', '128,192', '--density', '0.8@192,0.7@256', '--device', 'cpu', '--python', python, ...more,
-];
 const one = (args: readonly string[], own: Readonly<Record<string, string>> = {}): RunResult => runMany([args], { variables: { OMP_NUM_THREADS: '1', ...own } })[0]!;
-
-beforeAll(() => {
-  mkdirSync(model);
-  writeFileSync(join(model, 'config.json'), '{}');
-  writeFileSync(data, '{}\n');
-});
 
 describe('a Python that is no help', () => {
   const out = join(scratchFolder(), 'plan.json');
@@ -74,12 +42,6 @@ describe('a Python that is no help', () => {
     calls();
   });
 });
-
-const made = syntheticProfile({ layers: 2, queryHeads: 4, kvHeads: 2, lengths: [128, 192], seed: 1 });
-const makesProfile = `cp '${made.path}' "$out"`;
-const answersWith = (plans: readonly object[]): string =>
-  `echo '${JSON.stringify({ format: 'moa-validation', version: 1, length: 256, samples: 1, answerTokens: 1, dense: { loss: 1, accuracy: 1 }, plans })}' > "$out"`;
-const answersOne = answersWith([{ id: '0', loss: 1, accuracy: 1 }]);
 
 describe('a stage that fails', () => {
   test.each([

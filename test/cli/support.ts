@@ -1,6 +1,7 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { scratchFolder } from '../toolchain/helpers.ts';
 import { installed, repositoryPath } from './installed.ts';
@@ -24,10 +25,10 @@ export interface RunResult {
   readonly stderr: string;
 }
 
-/** Nothing of the tester's own configuration: no CUDA_HOME, no cache, no debug output. */
+/** Nothing of the tester's own configuration: no CUDA_HOME, no cache, no debug output. Temporary files of one that is killed are removed with the rest. */
 const cleanEnvironment = (variables: Readonly<Record<string, string>> = {}): Record<string, string> => {
   const home = scratchFolder();
-  return { PATH: process.env['PATH'] ?? '', HOME: home, XDG_CACHE_HOME: join(home, 'cache'), ...variables };
+  return { PATH: process.env['PATH'] ?? '', HOME: home, TMPDIR: home, XDG_CACHE_HOME: join(home, 'cache'), ...variables };
 };
 
 const program = (): string => join(installed(), 'bin', 'moa-compile.js');
@@ -53,6 +54,25 @@ export function runMany(commandLines: readonly CommandLine[], { variables, folde
 /** `moa-compile args...`, still running. */
 export function start(args: readonly string[], variables: Readonly<Record<string, string>>): ChildProcess {
   return spawn(process.execPath, [program(), ...args], { env: cleanEnvironment(variables), stdio: ['ignore', 'ignore', 'pipe'] });
+}
+
+/** `moa-compile args...` on a terminal of 120 columns, still running; what is shown there comes on stdout. `redirect`: as a shell has it, `> file`. */
+export function onTerminal(args: readonly string[], redirect: string): ChildProcess {
+  const command = `stty cols 120 rows 30; exec ${[process.execPath, program(), ...args].map((word) => `'${word}'`).join(' ')} ${redirect}`;
+  return spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], { env: { ...cleanEnvironment(), TERM: 'xterm' }, stdio: ['pipe', 'pipe', 'inherit'] });
+}
+
+/** Waits for the end of a process; throws when it does not come. */
+export async function gone(pid: number): Promise<void> {
+  for (let attempt = 0; attempt < 250; attempt += 1) {
+    try {
+      process.kill(pid, 0);
+    } catch {
+      return;
+    }
+    await sleep(20);
+  }
+  throw new Error(`process ${pid} is still there`);
 }
 
 /** A toolkit whose nvcc makes a small ELF file of an emitted unit, or what `FAKE_FAULT` says; `--nvcc` takes its root. */

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, expect, test } from 'vitest';
 import { readLog } from '../toolchain/helpers.ts';
-import { fakeToolkit, run, runMany, scratchFolder, snapshot, sourcesOnly, start, tinyPlan } from './support.ts';
+import { fakeToolkit, gone, run, runMany, scratchFolder, snapshot, sourcesOnly, start, tinyPlan } from './support.ts';
 
 const toolkit = fakeToolkit();
 const args = (folder: string): string[] => [tinyPlan, '--nvcc', toolkit, '--arch', 'sm_80,sm_90', '--no-cache', '-o', folder];
@@ -59,7 +59,7 @@ test.each(['SIGINT', 'SIGTERM'] as const)('%s while nvcc runs: the package from 
   child.kill(signal);
   // Ended as by the signal, so that shells and make stop too; a shell sees 128 and its number.
   expect(await once(child, 'close')).toEqual([null, signal]);
-  expect(stderr).toBe('interrupted; the output folder is as it was, or whole\n');
+  expect(stderr).toBe('interrupted; the output is as it was, or whole\n');
   for (const pid of children()) await gone(pid);
   expectUntouched(folder);
 });
@@ -94,15 +94,3 @@ test('warnings of a compile that succeeds go to stderr, and -q hides them', () =
   expect(said).toMatchObject({ status: 0, stderr: expect.stringMatching(/^warning MOA4003: NVCC_APPEND_FLAGS is set/) });
   expect(quiet).toEqual({ status: 0, stdout: '', stderr: '' });
 });
-
-async function gone(pid: number): Promise<void> {
-  for (let attempt = 0; attempt < 250; attempt += 1) {
-    try {
-      process.kill(pid, 0);
-    } catch {
-      return;
-    }
-    await sleep(20);
-  }
-  throw new Error(`process ${pid} is still there`);
-}

@@ -6,10 +6,13 @@ import type { Case } from '../properties/case.ts';
 import type { Tally } from '../properties/checkRows.ts';
 import type { Target } from '../properties/harness.ts';
 import * as relations from '../properties/metamorphic.ts';
-import type { RuleSpec } from '../properties/plans.ts';
+import type { PlanSpec, RuleSpec } from '../properties/plans.ts';
 import { runCase } from '../properties/runCase.ts';
 import { shapeOf } from '../properties/shapes.ts';
+import { decodeIsBatchInvariant } from '../properties/batchInvariance.ts';
+import { beginLife, lifeArbitrary, livesOf, runLife, type Life } from '../properties/sequencesModel.ts';
 import { largeOffsets } from './largeOffsets.ts';
+import { replayIsEager } from '../properties/replay.ts';
 import { gpuShapes, shapesWith } from './packages.ts';
 
 export interface Job {
@@ -46,6 +49,10 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
       repeated(`250 prefills, ${family}`, { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], family }),
       repeated(`250 prefills in chunks, ${family}`, { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], chunk: 256, family }),
     ]),
+    ...families.flatMap((family) => [
+      { name: `5000 steps of a graph, ${family}`, run: (target: Target) => replayIsEager(target, { ...replayed, family }, { steps: 5000 }) },
+      { name: `1500 steps of 4 tokens of a graph, ${family}`, run: (target: Target) => replayIsEager(target, { ...replayed, family, slack: 64, decodeTokens: 16 }, { steps: 1500, tokens: 4 }) },
+    ]),
     repeated('250 prefills in chunks, cut in two', { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], chunk: 256, family: 'hopper', splitPages: 2 }),
     repeated('250 prefills of headDim 64, cut in two', {
       decodes: 0,
@@ -67,6 +74,8 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
     ...(['unspecialised', 'cuda-cores'] as const).flatMap((ablation, n) =>
       randomCases(ablation, { shapes: shapesWith({ ablations: [ablation] }), decodes: 8, tiles: 40, bound: 1500, with: { ablations: [ablation] } }, count(40), seed + 11 + n),
     ),
+    ...lives('sequences', lifeArbitrary(shapesWith({ slack: 64, decodeTokens: 16 }).filter((name) => name !== 'llama3')), count(120), seed + 15),
+    ...relationJobs('decode in a batch', decodeIsBatchInvariant, { decodes: 4, layers: 2 }, count(20), seed + 16),
     ...relationJobs('pages', relations.pageOrderDoesNotMatter, { decodes: 4 }, count(20), seed + 4),
     ...relationJobs('capture', relations.captureIsEager, { decodes: 8, layers: 2 }, count(20), seed + 5),
     ...relationJobs('batch', relations.prefillIsBatchInvariant, { layers: 2 }, count(20), seed + 6),
@@ -75,7 +84,17 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
   ];
 }
 
-const alternating = (heads: number, rules: readonly RuleSpec[]): RuleSpec[] => Array.from({ length: heads }, (_, head) => rules[head % rules.length]!);
+/** Lives of sessions: of up to 30 commands each. */
+function lives(name: string, life: fc.Arbitrary<Life>, count: number, seed: number): Job[] {
+  return fc.sample(fc.tuple(life, livesOf(30)), { numRuns: count, seed }).map(([begun, commands], n) => ({ name: `${name} ${n}`, run: async (target) => runLife(await beginLife(target, begun), commands) }));
+}
+
+/** Two layers of Llama-3-8B's shape; each ring is far shorter than the steps. */
+const replayed: PlanSpec = { shape: 'llama3', rules: [alternating(32, [[128, 0, 1], [320, 0, 1], [0, 1, 8], [1024, 0, 1]]), alternating(32, [[192, 0, 1]])], rope: false };
+
+function alternating(heads: number, rules: readonly RuleSpec[]): RuleSpec[] {
+  return Array.from({ length: heads }, (_, head) => rules[head % rules.length]!);
+}
 
 function repeated(name: string, part: Pick<Case, 'decodes' | 'prefill'> & Partial<Case>): Job {
   const testCase: Case = { shape: 'llama3', rules: [alternating(32, [[0, 1, 2], [128, 0, 1], [0, 1, 1]])], bound: 1024, lane: 'normal', seed: 77, ...part };

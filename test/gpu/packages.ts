@@ -18,17 +18,20 @@ export const gpuShapes = [
 
 type GpuShape = (typeof gpuShapes)[number];
 
-/** Kernels beside the usual ones: a cache of 8 bits, and what ablations leave. */
-const variants: readonly { readonly shapes: readonly GpuShape[]; readonly spec: Pick<PlanSpec, 'cacheType' | 'ablations'> }[] = [
+type Variant = Pick<PlanSpec, 'cacheType' | 'ablations' | 'slack' | 'decodeTokens'>;
+
+/** Kernels beside the usual ones: a cache of 8 bits, several tokens at once, and what ablations leave. */
+const variants: readonly { readonly shapes: readonly GpuShape[]; readonly spec: Variant }[] = [
   { shapes: gpuShapes, spec: {} },
   { shapes: ['bf16_d64_2x1', 'bf16_d64_4x2', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'fp16_d128_16x1'], spec: { cacheType: 'e4m3' } },
+  { shapes: ['bf16_d64_2x1', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'fp16_d128_16x1', 'bf16_d64_2x1_sink4', 'bf16_d64_2x2_sink0', 'llama3'], spec: { slack: 64, decodeTokens: 16 } },
   { shapes: ['bf16_d64_2x1', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2'], spec: { ablations: ['unspecialised'] } },
   { shapes: ['bf16_d64_2x1', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2'], spec: { ablations: ['cuda-cores'] } },
 ];
 
 /** The shapes that a variant is built for. */
-export const shapesWith = (wanted: Pick<PlanSpec, 'cacheType' | 'ablations'>): readonly GpuShape[] =>
-  variants.find(({ spec }) => spec.cacheType === wanted.cacheType && spec.ablations?.join() === wanted.ablations?.join())!.shapes;
+export const shapesWith = (wanted: Variant): readonly GpuShape[] =>
+  variants.find(({ spec }) => spec.cacheType === wanted.cacheType && spec.decodeTokens === wanted.decodeTokens && spec.ablations?.join() === wanted.ablations?.join())!.shapes;
 
 export function writeSources(folder: string): void {
   mkdirSync(folder, { recursive: true });

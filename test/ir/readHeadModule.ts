@@ -2,20 +2,23 @@
  * Reads a `HeadModule` from compact text, the input of fixtures:
  *
  *     shape layers=2 queryHeads=4 kvHeads=2 headDim=64
+ *     attention softCap=50 learnedSinks=true scale=0.1
  *     limits sink=64 minSpan=128 page=64
  *     layer 0: 1/4*N | -1024 + N | 256 | N
  *     layer 1: 4 x N
  *
- * `limits` may be left out (the defaults of a plan), `layer 2..5:` says the same of several layers, `4 x RULE` of several heads. Rules are
+ * `attention` and `limits` may be left out (what is usual, the defaults of a plan), `layer 2..5:` says the same of several layers, `4 x RULE` of several heads. Rules are
  * written as `printRule` writes them. As after `plan/buildModule`, equal rules are one object.
  */
-import type { HeadLayer, HeadModule, HeadNode, ModelShape } from '../../src/ir/nodes.ts';
+import { usualAttention } from '../../src/ir/attention.ts';
+import type { AttentionFacts, HeadLayer, HeadModule, HeadNode, ModelShape } from '../../src/ir/nodes.ts';
 import type { Rule, SpanLimits } from '../../src/ir/rule.ts';
 import { DEFAULT_LIMITS } from '../../src/plan/planSchema.ts';
 
 export function readHeadModule(text: string): HeadModule {
   let shape: ModelShape | undefined;
   let limits: SpanLimits = DEFAULT_LIMITS;
+  let attention: AttentionFacts | undefined;
   const rows = new Map<number, readonly Rule[]>();
   const known = new Map<string, Rule>();
   const intern = (word: string): Rule => {
@@ -31,6 +34,9 @@ export function readHeadModule(text: string): HeadModule {
       for (let index = Number(layer[1]); index <= Number(layer[2] ?? layer[1]); index += 1) rows.set(index, rules);
     } else if (line.startsWith('shape ')) {
       shape = readFields(line, ['layers', 'queryHeads', 'kvHeads', 'headDim']);
+    } else if (line.startsWith('attention ')) {
+      const { softCap, learnedSinks, scale } = readWords(line, ['softCap', 'learnedSinks', 'scale']);
+      attention = { softCap: Number(softCap), learnedSinks: learnedSinks === 'true', scale: Number(scale) };
     } else if (line.startsWith('limits ')) {
       limits = readFields(line, ['sink', 'minSpan', 'page']);
     } else {
@@ -44,7 +50,7 @@ export function readHeadModule(text: string): HeadModule {
     return { kind: 'headLayer', heads: rules.map((rule, head): HeadNode => ({ kind: 'head', rule, origin: { path: `alphas[${index}][${head}]` } })) };
   });
   if (rows.size !== shape.layers) throw new Error(`${rows.size} layers are given, the shape has ${shape.layers}`);
-  return { kind: 'headModule', shape, limits, layers };
+  return { kind: 'headModule', shape, attention: attention ?? usualAttention(shape), limits, layers };
 }
 
 /** The inverse of `printRule`. */
@@ -63,7 +69,11 @@ function readHeads(part: string, intern: (word: string) => Rule): Rule[] {
 }
 
 function readFields<Key extends string>(line: string, keys: readonly Key[]): Record<Key, number> {
+  return Object.fromEntries(Object.entries(readWords(line, keys)).map(([key, value]) => [key, Number(value)])) as Record<Key, number>;
+}
+
+function readWords<Key extends string>(line: string, keys: readonly Key[]): Record<Key, string> {
   const pairs = line.split(/\s+/).slice(1).map((field) => field.split('='));
   if (pairs.length !== keys.length || pairs.some(([key], index) => key !== keys[index])) throw new Error(`expected ${keys.join(', ')}: ${line}`);
-  return Object.fromEntries(pairs.map(([key, value]) => [key, Number(value)])) as Record<Key, number>;
+  return Object.fromEntries(pairs) as Record<Key, string>;
 }

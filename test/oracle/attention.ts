@@ -17,6 +17,10 @@ export interface OracleSequence {
   readonly k: Float32Array;
   readonly v: Float32Array;
   readonly scale: number;
+  /** Scores s become `softCap * tanh(s / softCap)`. */
+  readonly softCap?: number;
+  /** `[queryHeads]`: one logit more in the denominator of each head. */
+  readonly sinkLogits?: readonly number[];
 }
 
 export interface OracleRow {
@@ -33,23 +37,27 @@ function dot(a: Float32Array, aAt: number, b: Float32Array, bAt: number, count: 
   return sum;
 }
 
+const capped = (score: number, { softCap }: OracleSequence): number => (softCap === undefined ? score : softCap * Math.tanh(score / softCap));
+const sinkOf = ({ sinkLogits }: OracleSequence, head: number): number => sinkLogits?.[head] ?? -Infinity;
+
 /** Output and LSE of query head `head` at position `i`. */
 export function attentionRow(sequence: OracleSequence, head: number, i: number, mask: OracleMask): OracleRow {
   const { queryHeads, kvHeads, headDim, q, k, v, scale } = sequence;
   const kvHead = kvHeadOf(sequence, head);
   const scores: number[] = [];
   const keys: number[] = [];
-  let largest = -Infinity;
+  const sink = sinkOf(sequence, head);
+  let largest = sink;
   for (let j = 0; j <= i; j += 1) {
     if (!attends(mask, i, j)) continue;
-    const score = dot(q, (i * queryHeads + head) * headDim, k, (j * kvHeads + kvHead) * headDim, headDim) * scale;
+    const score = capped(dot(q, (i * queryHeads + head) * headDim, k, (j * kvHeads + kvHead) * headDim, headDim) * scale, sequence);
     if (score > largest) largest = score;
     scores.push(score);
     keys.push(j);
   }
   const out = new Float64Array(headDim);
-  if (keys.length === 0) return { out, lse: -Infinity };
-  let sum = 0;
+  if (keys.length === 0) return { out, lse: sink };
+  let sum = Math.exp(sink - largest);
   keys.forEach((j, n) => {
     const weight = Math.exp(scores[n]! - largest);
     sum += weight;
@@ -67,7 +75,7 @@ export function scaledKeys({ k, scale }: OracleSequence, type: OracleElement): F
 
 /**
  * The same row by the plain computation in the element type, as FlashAttention's tests do it (`attention_ref(upcast=False,
- * reorder_ops=True)`): k scaled and rounded, S = q k^T rounded, softmax in wide arithmetic and rounded, P V rounded.
+ * reorder_ops=True)`): k scaled and rounded, S = q k^T rounded and where it is capped rounded again, softmax in wide arithmetic and rounded, P V rounded.
  * @param keys from `scaledKeys`
  */
 export function sameTypeRow(sequence: OracleSequence, keys: Float32Array, type: OracleElement, head: number, i: number, mask: OracleMask): OracleRow {
@@ -78,12 +86,14 @@ export function sameTypeRow(sequence: OracleSequence, keys: Float32Array, type: 
   for (let j = 0; j <= i; j += 1) {
     if (!attends(mask, i, j)) continue;
     attended.push(j);
-    scores.push(toElement(type, dot(q, (i * queryHeads + head) * headDim, keys, (j * kvHeads + kvHead) * headDim, headDim)));
+    const score = toElement(type, dot(q, (i * queryHeads + head) * headDim, keys, (j * kvHeads + kvHead) * headDim, headDim));
+    scores.push(sequence.softCap === undefined ? score : toElement(type, capped(score, sequence)));
   }
   const out = new Float64Array(headDim);
-  if (attended.length === 0) return { out, lse: -Infinity };
-  const largest = scores.reduce((a, b) => (a > b ? a : b));
-  const sum = scores.reduce((total, score) => total + Math.exp(score - largest), 0);
+  const sink = sinkOf(sequence, head);
+  if (attended.length === 0) return { out, lse: sink };
+  const largest = scores.reduce((a, b) => (a > b ? a : b), sink);
+  const sum = scores.reduce((total, score) => total + Math.exp(score - largest), Math.exp(sink - largest));
   attended.forEach((j, n) => {
     const probability = toElement(type, Math.exp(scores[n]! - largest) / sum);
     const at = (j * kvHeads + kvHead) * headDim;

@@ -1,6 +1,7 @@
 /** Random modules and contexts for property tests of passes. */
 import fc from 'fast-check';
 import { architectures } from '../../src/arch/registry.ts';
+import { usualAttention } from '../../src/ir/attention.ts';
 import type { CacheType, ElementType, HeadLayer, HeadModule, HeadNode } from '../../src/ir/nodes.ts';
 import type { Rule, SpanLimits } from '../../src/ir/rule.ts';
 import { sinkWindow } from '../../src/mask/sinkWindow.ts';
@@ -32,14 +33,16 @@ export const arbitraryModule: fc.Arbitrary<HeadModule> = fc
     groupSize: fc.constantFrom(1, 2, 3, 4, 8, 16),
     headDim: fc.constantFrom(64, 128),
     limits: arbitraryLimits,
+    scores: fc.record({ softCap: fc.constantFrom(0, 0, 50, 0.125), learnedSinks: fc.boolean() }),
     pool: fc.array(arbitraryRule, { minLength: 1, maxLength: 6 }),
   })
-  .chain(({ layers, kvHeads, groupSize, headDim, limits, pool }) => {
+  .chain(({ layers, kvHeads, groupSize, headDim, limits, scores, pool }) => {
     const queryHeads = kvHeads * groupSize;
     const head = fc.tuple(fc.constantFrom(...pool), fc.boolean());
     return fc.array(fc.array(head, { minLength: queryHeads, maxLength: queryHeads }), { minLength: layers, maxLength: layers }).map((rows): HeadModule => ({
       kind: 'headModule',
       shape: { layers, queryHeads, kvHeads, headDim },
+      attention: { ...usualAttention({ headDim }), ...scores },
       limits,
       layers: rows.map((row, layer): HeadLayer => ({
         kind: 'headLayer',
@@ -54,6 +57,8 @@ export const arbitraryContext: fc.Arbitrary<PassContext> = fc
     elementTypes: fc.subarray<ElementType>(['bf16', 'fp16'], { minLength: 1 }),
     rope: fc.boolean(),
     cacheType: fc.constantFrom<CacheType>('element', 'element', 'e4m3'),
+    slack: fc.constantFrom(0, 0, 64, 128),
+    decodeTokens: fc.constantFrom(1, 1, 4, 16),
     ablations: fc.constantFrom<readonly Ablation[]>([], [], ['unspecialised'], ['tensor-cores'], ['cuda-cores'], ['unspecialised', 'cuda-cores']),
   })
   .map((options) => ({ ...options, mask: sinkWindow(64) }));

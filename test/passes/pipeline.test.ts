@@ -48,8 +48,10 @@ test('every layer has each kernel it needs once, for each element type and archi
         for (const elementType of context.elementTypes) {
           for (const { name, family } of context.architectures) {
             const mine = kernels.filter((kernel) => kernel.layers.includes(layer) && kernel.elementType === elementType && kernel.architectures.includes(name));
-            expect(mine.map(({ role }) => role)).toEqual([...roles('append'), ...roles('decode'), family === 'hopper' ? 'prefillWgmma' : 'prefill']);
-            const decodes = mine.filter((kernel): kernel is DecodeKernel => kernel.role === 'decode');
+            expect(mine.map(({ role }) => role)).toEqual([...roles('append'), ...roles('decode'), ...(context.decodeTokens > 1 ? ['decode'] : []), family === 'hopper' ? 'prefillWgmma' : 'prefill']);
+            const all = mine.filter((kernel): kernel is DecodeKernel => kernel.role === 'decode');
+            const decodes = all.filter(({ tokens }) => tokens === 1);
+            for (const many of all.filter(({ tokens }) => tokens > 1)) expect(many).toMatchObject({ tokens: context.decodeTokens, ageMask: true, rope: false, compute: 'tensorCores' });
             const specialised = !context.ablations.includes('unspecialised');
             const masked = !specialised || layers[layer]!.ringGroups.some(({ group }) => group.ageMask);
             for (const decode of decodes) expect(decode).toMatchObject({ ageMask: masked, specialised, cacheType: context.cacheType, producer: family === 'hopper' });

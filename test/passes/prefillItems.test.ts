@@ -12,7 +12,7 @@ const cutOf = (part: Partial<PrefillCut>): PrefillCut => ({ rows: 4, sink: 0, pa
 function batchOf(lengths: readonly number[], windows: readonly number[], cached = lengths.map(() => 0)): PrefillBatch {
   const cuSeqlens = [0];
   for (const length of lengths) cuSeqlens.push(cuSeqlens.at(-1)! + length);
-  return { cuSeqlens, cached, rings: lengths.flatMap((_, sequence) => windows.flatMap((window, head) => [100 * sequence + head, window])), kvHeads: windows.length, windows };
+  return { cuSeqlens, cached, rings: lengths.flatMap((_, sequence) => windows.flatMap((window, head) => [100 * sequence + head, window])), kvHeads: windows.length, windows: lengths.flatMap(() => windows) };
 }
 
 /** Pages that hold a key which a row attends: new tokens count from the first of them, cached ones lie in a ring. */

@@ -59,6 +59,8 @@ function readTarget(line: string, sink: number): PassContext {
     elementTypes,
     rope: fields.get('rope') === 'true',
     cacheType: (fields.get('cacheType') ?? 'element') as CacheType,
+    slack: Number(fields.get('slack') ?? 0),
+    decodeTokens: Number(fields.get('decodeTokens') ?? 1),
     ablations: (fields.get('ablations')?.split(',') ?? []) as Ablation[],
     mask: sinkWindow(sink),
   };

@@ -216,7 +216,7 @@ describe('Hugging Face configs', () => {
   test('the config is that of the model too', () => {
     const { value, text: said } = read(config({ sliding_window: 64, dtype: 'float16', rope_theta: 10000, _name_or_path: 'org/m' }));
     expect(said).toBe('');
-    expect(value!.model).toEqual({ shape: { layers: 6, queryHeads: 4, kvHeads: 2, headDim: 64 }, elementType: 'fp16', name: 'org/m', rope: { theta: 10000, scaling: 'none' } });
+    expect(value!.model).toMatchObject({ shape: { layers: 6, queryHeads: 4, kvHeads: 2, headDim: 64 }, elementType: 'fp16', name: 'org/m', rope: { theta: 10000, scaling: 'none' } });
     expect(value!.module.layers[3]!.heads[1]!.origin).toEqual({ path: 'sliding_window' });
     expect(read(config({ sliding_window: 64 }), {}, {}, config({ num_key_value_heads: 4 })).codes).toEqual(['MOA1202']);
     expect(read(config({ sliding_window: 64 }), {}, { layers: 5 }).codes).toEqual(['MOA1201']);
@@ -250,10 +250,16 @@ describe('Hugging Face configs', () => {
     expect(read(config({ model_type: 'exaone4', sliding_window: 64, sliding_window_pattern: 'LLLG', max_window_layers: 'x', layer_types: Array(6).fill('sliding_attention') })).text).toBe('');
   });
 
-  test('what the model does beside the mask is said', () => {
-    expect(read(config({ model_type: 'gemma2', sliding_window: 4096, attn_logit_softcapping: 50 })).codes).toEqual(['MOA1312']);
-    expect(read(config({ model_type: 'gemma2', sliding_window: 4096, attn_logit_softcapping: null })).codes).toEqual([]);
-    expect(read(config({ model_type: 'gpt_oss', sliding_window: 128 })).codes).toEqual(['MOA1312']);
+  test('how the model makes scores is read with it', () => {
+    const attentionOf = (changes: object): unknown => read(config({ layer_types: Array(6).fill('full_attention'), ...changes })).value!.model.attention;
+    expect(attentionOf({ attn_logit_softcapping: 50, query_pre_attn_scalar: 256 })).toEqual({ softCap: 50, learnedSinks: false, scale: 1 / 16 });
+    expect(attentionOf({ model_type: 'gpt_oss' })).toEqual({ softCap: 0, learnedSinks: true, scale: 1 / 8 });
+    expect(attentionOf({ model_type: 'granite', attention_multiplier: 0.0078125 })).toEqual({ softCap: 0, learnedSinks: false, scale: 0.0078125 });
+    expect(attentionOf({ attn_logit_softcapping: null })).toEqual({ softCap: 0, learnedSinks: false, scale: 1 / 8 });
+  });
+
+  test('learned sinks that the config does not say are warned of', () => {
+    expect(read(config({ model_type: 'granite_swa', sliding_window: 128, layer_types: Array(6).fill('sliding_attention') })).codes).toEqual(['MOA1312']);
   });
 
   test.each<[string, object, string]>([

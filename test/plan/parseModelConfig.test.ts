@@ -12,7 +12,8 @@ describe('parseModelConfig', () => {
     const { value, text } = parse(base);
     expect(text).toBe('');
     expect(value).toMatchObject({ shape: { layers: 4, queryHeads: 8, kvHeads: 8, headDim: 128 }, places: { kvHeads: { path: 'num_attention_heads' }, headDim: { path: 'hidden_size' } } });
-    expect(Object.keys(value!)).toEqual(['kind', 'file', 'shape', 'places']);
+    expect(Object.keys(value!)).toEqual(['kind', 'file', 'shape', 'attention', 'places']);
+    expect(value!.attention).toEqual({});
   });
 
   it('takes null as absent and ignores other keys', () => {

@@ -16,7 +16,8 @@ const row = (length: number): number[] => Array<number>(length).fill(0);
 
 const good: readonly (readonly [string, unknown])[] = [
   ['what is required', plan],
-  ['everything', { ...plan, $schema: './plan.schema.json', sink: 0, page: 64, minSpan: 192, certificate: { a: [1, null] }, evidence: {}, model: { ...model, name: 'org/a-1.5', elementType: 'bf16' } }],
+  ['everything', { ...plan, $schema: './plan.schema.json', sink: 0, page: 64, minSpan: 192, certificate: { a: [1, null] }, evidence: {}, model: { ...model, name: 'org/a-1.5', elementType: 'bf16', softCap: 50, learnedSinks: true, scale: 0.0625 } }],
+  ['a cap of none', { ...plan, model: { ...model, softCap: 0, learnedSinks: false } }],
   ['an integer with a point', { ...plan, alphas: [[0.0, 1e3], [-0, 0]] }],
   ['the largest numbers', { ...plan, sink: 1024, minSpan: 2 ** 20, alphas: [[2 ** 24, -(2 ** 24)], [0, 0]] }],
   ['1024 heads', { ...plan, model: { ...model, layers: 1, queryHeads: 1024 }, alphas: [row(1024)], betas: [row(1024)] }],
@@ -53,6 +54,11 @@ const bad: readonly (readonly [string, unknown])[] = [
   ['an empty name', { ...plan, model: { ...model, name: '' } }],
   ['a name of 129 letters', { ...plan, model: { ...model, name: 'a'.repeat(129) } }],
   ['another element type', { ...plan, model: { ...model, elementType: 'fp32' } }],
+  ['too small a cap', { ...plan, model: { ...model, softCap: 1e-4 } }],
+  ['a negative cap', { ...plan, model: { ...model, softCap: -1 } }],
+  ['text for a cap', { ...plan, model: { ...model, softCap: '50' } }],
+  ['a number for learned sinks', { ...plan, model: { ...model, learnedSinks: 1 } }],
+  ['a scale of nothing', { ...plan, model: { ...model, scale: 0 } }],
   ['no KV heads', { ...plan, model: { ...model, kvHeads: 0 } }],
   ['a list for evidence', { ...plan, evidence: [] }],
   ['null for a certificate', { ...plan, certificate: null }],

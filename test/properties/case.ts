@@ -24,6 +24,10 @@ export interface Case {
   readonly queryScale?: number;
   readonly scale?: number;
   readonly rope?: boolean;
+  /** None by default. With one not the one-hot lane, whose scores it would flatten. */
+  readonly softCap?: number;
+  /** The model has learned sinks: their logits, taken in turns by layers and heads; null is -Infinity. In all but the normal lane of moderate size. */
+  readonly sinkLogits?: readonly (number | null)[];
   /** Of the kernels; `mmaSync` by default. */
   readonly family?: KernelFamily;
   /** Of keys and values; the element type by default. With `e4m3` only the normal lane, and no `compareWhole`. */
@@ -49,7 +53,7 @@ export interface Case {
 export const ropeTheta = 10000;
 
 /** The plan of a case. */
-export function specOf({ shape, rules, rope, family, cacheType, ablations, splitPages }: Case): PlanSpec {
+export function specOf({ shape, rules, rope, family, cacheType, ablations, splitPages, softCap, sinkLogits }: Case): PlanSpec {
   return {
     shape,
     rules,
@@ -57,8 +61,16 @@ export function specOf({ shape, rules, rope, family, cacheType, ablations, split
     family: family ?? 'mmaSync',
     cacheType: cacheType ?? 'element',
     ablations: ablations ?? [],
+    softCap: softCap ?? 0,
+    learnedSinks: sinkLogits !== undefined,
     ...(splitPages === undefined ? {} : { splitPages }),
   };
+}
+
+/** The logits of a layer's learned sinks, where the case has them. */
+export function sinksOf({ shape, sinkLogits }: Case, layer: number): number[] | undefined {
+  const { queryHeads } = shapeOf(shape);
+  return sinkLogits && Array.from({ length: queryHeads }, (_, head) => sinkLogits[(layer * queryHeads + head) % sinkLogits.length] ?? -Infinity);
 }
 
 /** The mask of each head of a layer. */

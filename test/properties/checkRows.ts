@@ -62,18 +62,19 @@ function checkNormal(check: RowCheck, tally: Tally): void {
   if (wrong !== undefined) throw new Error(`head ${head}, positions ${positions[0]} to ${positions.at(-1)}: ${wrong}`);
 }
 
-/** Output x count is the sum of the attended values, an integer that the rounding of the output cannot hide. */
+/** Output x denominator, which is the count but for a learned sink, is the sum of the attended values, an integer that rounding cannot hide. */
 function checkUniform(check: RowCheck, i: number): void {
   const { shape, inputs, head, mask, found } = check;
   const kvHead = Math.floor(head / (shape.queryHeads / shape.kvHeads));
   const keys = attendedKeys(mask, i);
+  const denominator = keys.length + Math.exp(sinkOf(check));
   for (let d = 0; d < shape.headDim; d += 1) {
     let sum = 0;
     for (const j of keys) sum += inputs.v[(j * shape.kvHeads + kvHead) * shape.headDim + d]!;
     const value = found.out[at(check, i) + d]!;
     if (Math.abs(sum) > 127) throw new Error('the case is badly made: sums must be recovered from 8 bits');
-    if (Math.round(value * keys.length) !== sum && !(value === 0 && sum === 0)) {
-      throw new Error(`head ${head}, position ${i}, column ${d}: the values of ${keys.length} keys sum to ${sum}, found ${value * keys.length}`);
+    if (Math.round(value * denominator) !== sum && !(value === 0 && sum === 0)) {
+      throw new Error(`head ${head}, position ${i}, column ${d}: the values of ${keys.length} keys sum to ${sum}, found ${value * denominator}`);
     }
   }
 }
@@ -90,17 +91,25 @@ function checkOneHot(check: RowCheck, i: number): void {
 
 function checkLse(check: RowCheck, i: number, tally: Tally): void {
   const { lane, mask, inputs, shape } = check;
-  compareLse(check, i, lane === 'uniform' ? Math.log(attendedKeys(mask, i).length) : inputs.scale * codeSize ** 2 * shape.headDim, tally);
+  const ofKeys = lane === 'uniform' ? Math.log(attendedKeys(mask, i).length) : inputs.scale * codeSize ** 2 * shape.headDim;
+  compareLse(check, i, ofKeys + Math.log1p(Math.exp(sinkOf(check) - ofKeys)), tally);
 }
+
+const sinkOf = ({ inputs, head }: RowCheck): number => inputs.sinkLogits?.[head] ?? -Infinity;
 
 function compareLse(check: RowCheck, i: number, exact: number, tally: Tally): void {
   const { shape, inputs, head, found } = check;
   const value = found.lse[(found.firstRow + i) * shape.queryHeads + head]!;
-  const limit = lseLimit(inputs.scale * norm(inputs.q, (i * shape.queryHeads + head) * shape.headDim, shape.headDim) * largestKey(inputs));
+  const score = inputs.scale * norm(inputs.q, (i * shape.queryHeads + head) * shape.headDim, shape.headDim) * largestKey(inputs);
+  const sink = Math.abs(sinkOf(check));
+  const limit = lseLimit(Math.max(score, sink < Infinity ? sink : 0)) + cappingError * (inputs.softCap ?? 0);
   const error = Math.abs(value - exact);
   tally.lseShare = Math.max(tally.lseShare, error / limit);
   if (!(error <= limit)) throw new Error(`head ${head}, position ${i}: LSE is ${value}, exactly ${exact}; limit ${limit.toExponential(2)}`);
 }
+
+/** Of a tanh, as templates/include/moa/scoreOptions.cuh promises. */
+const cappingError = 6e-7;
 
 const at = ({ shape, head, found }: RowCheck, i: number): number => ((found.firstRow + i) * shape.queryHeads + head) * shape.headDim;
 

@@ -30,6 +30,9 @@ export interface InputOptions {
   readonly queryScale?: number;
   /** The session's; `1 / sqrt(headDim)` by default. */
   readonly scale?: number | undefined;
+  readonly softCap?: number | undefined;
+  /** Of each query head. */
+  readonly sinkLogits?: readonly number[] | undefined;
   /** Values from a table of random ones, each row from another place on. */
   readonly cheap?: boolean | undefined;
 }
@@ -49,7 +52,8 @@ export function makeInputs(options: InputOptions): SequenceInputs {
   };
   const queries = length * queryHeads * headDim;
   const keys = length * kvHeads * headDim;
-  const facts = { length, queryHeads, kvHeads, headDim, scale };
+  const { softCap, sinkLogits } = options;
+  const facts = { length, queryHeads, kvHeads, headDim, scale, ...(softCap === undefined ? {} : { softCap }), ...(sinkLogits === undefined ? {} : { sinkLogits }) };
   const none = new Int32Array(0);
   if (lane === 'normal') return { ...facts, q: normal(queries, queryScale), k: normal(keys, 1), v: normal(keys, 1), targets: none };
   if (lane === 'uniform') {

@@ -2,6 +2,7 @@
 import type fc from 'fast-check';
 import { describe, test } from 'vitest';
 import { caseArbitrary, type CaseOptions } from './arbitraries.ts';
+import { decodeIsBatchInvariant } from './batchInvariance.ts';
 import { CaseFailure, type Case } from './case.ts';
 import * as relations from './metamorphic.ts';
 import { Suite, target, timeout } from './suite.ts';
@@ -22,6 +23,7 @@ describe('relations', () => {
   test('the order of pages does not matter', { timeout }, () => check(relations.pageOrderDoesNotMatter, { decodes: 3 }, 12));
   test('capture is eager', { timeout }, () => check(relations.captureIsEager, { decodes: 6, layers: 2 }, 12));
   test('prefill is batch invariant', { timeout }, () => check(relations.prefillIsBatchInvariant, { layers: 2 }, 12));
+  test('decode is batch invariant', { timeout }, () => check(decodeIsBatchInvariant, { layers: 2, decodes: 3 }, 8));
   test('spans that cover the bound are dense', { timeout }, () => check(relations.coveringSpansAreDense, { decodes: 3 }, 10));
   test('permuted heads give permuted outputs', { timeout }, () => check(relations.headsArePermuted, { shapes: ['bf16_d64_2x2', 'bf16_d64_4x2', 'fp16_d64_6x2', 'fp16_d128_2x2'] }, 10));
   test('groups are repeated heads', { timeout }, () => check(relations.groupsAreRepeatedHeads('bf16_d64_2x2'), { shapes: ['bf16_d64_2x1'] }, 8));

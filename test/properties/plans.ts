@@ -2,6 +2,7 @@
 import type { KernelFamily } from '../../src/arch/arch.ts';
 import { findArchitecture } from '../../src/arch/registry.ts';
 import { planDefinition } from '../../src/emit/planDefinition.ts';
+import { usualAttention } from '../../src/ir/attention.ts';
 import type { CacheType, HeadModule, KernelNode, ScheduledModule } from '../../src/ir/nodes.ts';
 import type { PlanDefinition } from '../../src/ir/planDefinition.ts';
 import { maskShapes } from '../../src/mask/registry.ts';
@@ -24,6 +25,13 @@ export interface PlanSpec {
   /** Of the kernels; `mmaSync` by default. */
   readonly family?: KernelFamily;
   readonly cacheType?: CacheType;
+  /** Tokens that rings keep beyond their spans: whole pages. */
+  readonly slack?: number;
+  /** The most tokens of a sequence in one decode; it needs slack. 1 by default. */
+  readonly decodeTokens?: number;
+  /** 0, the default: none. */
+  readonly softCap?: number;
+  readonly learnedSinks?: boolean;
   readonly ablations?: readonly Ablation[];
   /** Items of prefill with more pages than this are cut in two. */
   readonly splitPages?: number;
@@ -48,13 +56,14 @@ export function compileSpec(spec: PlanSpec): CompiledSpec {
   const module: HeadModule = {
     kind: 'headModule',
     shape: { layers: spec.rules.length, queryHeads, kvHeads, headDim },
+    attention: { ...usualAttention({ headDim }), softCap: spec.softCap ?? 0, learnedSinks: spec.learnedSinks ?? false },
     limits: limitsOf(shapeOf(spec.shape)),
     layers: spec.rules.map((heads, layer) => ({
       kind: 'headLayer',
       heads: heads.map((rule, head) => ({ kind: 'head', rule: { kind: 'rule', ...lowestTerms(rule) }, origin: { path: `alphas[${layer}][${head}]` } })),
     })),
   };
-  const context = { architectures: [architecture], elementTypes: [elementType], rope: spec.rope, cacheType: spec.cacheType ?? 'element', ablations: spec.ablations ?? [], mask } as const;
+  const context = { architectures: [architecture], elementTypes: [elementType], rope: spec.rope, cacheType: spec.cacheType ?? 'element', slack: spec.slack ?? 0, decodeTokens: spec.decodeTokens ?? 1, ablations: spec.ablations ?? [], mask } as const;
   const scheduled = runPasses(module, pipeline, context) as ScheduledModule;
   const definition = planDefinition(scheduled, mask, {});
   const prefill = spec.splitPages === undefined ? definition.prefill : { ...definition.prefill, splitPages: spec.splitPages, splitShare: 0 };

@@ -6,7 +6,7 @@ import { decodeElements } from '../../src/runtime/elements.ts';
 import { scaledKeys } from '../oracle/attention.ts';
 import { rotatedRow, turnedRow } from '../oracle/rope.ts';
 import { elementStep } from '../oracle/rounding.ts';
-import { CaseFailure, specOf, masksOf, ringMask, ropeTheta, type Case } from './case.ts';
+import { CaseFailure, specOf, masksOf, ringMask, ropeTheta, sinksOf, type Case } from './case.ts';
 import { checkCache } from './checkCache.ts';
 import { checkDecodeCounts, checkPrefillCounts } from './checkCounts.ts';
 import { checkRows, newTally, type FoundRows, type Tally } from './checkRows.ts';
@@ -65,17 +65,19 @@ export function openSession(plan: Plan, testCase: Case, target: Target): Session
     ...(scale === undefined ? {} : { scale }),
     ...(rope === true ? { rope: { theta: ropeTheta } } : {}),
     ...(cacheScales === undefined ? {} : { cacheScales }),
+    ...(testCase.sinkLogits === undefined ? {} : { sinkLogits: testCase.rules.map((_, layer) => sinksOf(testCase, layer)!) }),
     ...(shufflePages === true ? { pageOrder: (pages: number) => new Random(seed).shuffled(pages) } : {}),
   });
 }
 
 export function makeTokens(testCase: Case): Tokens[][] {
-  const { prefill, decodes, rules, lane, seed, queryScale, scale, rope, cheapInputs } = testCase;
+  const { prefill, decodes, rules, lane, seed, queryScale, scale, rope, softCap, cheapInputs } = testCase;
   return rules.map((_, layer) => {
     const masks = masksOf(testCase, layer);
+    const sinkLogits = sinksOf(testCase, layer);
     return prefill.map((count, sequence): Tokens => {
       const length = count + decodes;
-      const given = makeInputs({ shape: shapeOf(testCase.shape), lane, length, masks, seed: seed + 7919 * sequence + 104729 * layer, scale, cheap: cheapInputs, ...(queryScale === undefined ? {} : { queryScale }) });
+      const given = makeInputs({ shape: shapeOf(testCase.shape), lane, length, masks, seed: seed + 7919 * sequence + 104729 * layer, scale, softCap, sinkLogits, cheap: cheapInputs, ...(queryScale === undefined ? {} : { queryScale }) });
       return { given, attended: rope === true ? { ...given, q: given.q.slice(), k: given.k.slice() } : given };
     });
   });

@@ -114,7 +114,7 @@ describe('a session', () => {
   });
 
   test('refuses options that make no sense', () => {
-    for (const options of [{ batch: 0, lengthBound: 1 }, { batch: 1.5, lengthBound: 1 }, { batch: 1, lengthBound: 0 }, { batch: 1, lengthBound: 2 ** 28 }, { batch: 1, lengthBound: 1, scale: 0 }, { batch: 1, lengthBound: 1, scale: NaN }]) {
+    for (const options of [{ batch: -1, lengthBound: 1 }, { batch: 1, lengthBound: 1, pages: 0.5 }, { batch: 1.5, lengthBound: 1 }, { batch: 1, lengthBound: 0 }, { batch: 1, lengthBound: 2 ** 28 }, { batch: 1, lengthBound: 1, scale: 0 }, { batch: 1, lengthBound: 1, scale: NaN }]) {
       expect(() => plan.createSession(options), JSON.stringify(options)).toThrow(code('MOA6106'));
     }
   });

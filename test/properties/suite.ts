@@ -31,14 +31,17 @@ export class Suite {
 
   async run(testCase: Case): Promise<Tally> {
     const tally = await runCase(target, testCase);
-    this.#cases += 1;
-    this.#tally.rows += tally.rows;
-    this.#tally.lseShare = Math.max(this.#tally.lseShare, tally.lseShare);
-    if (tally.multiple > this.#tally.multiple) {
-      this.#tally.multiple = tally.multiple;
-      this.#worst = testCase;
-    }
+    if (tally.multiple > this.#tally.multiple) this.#worst = testCase;
+    this.add(tally);
     return tally;
+  }
+
+  /** Counts what was compared. */
+  add({ rows, multiple, lseShare }: Tally): void {
+    this.#cases += 1;
+    this.#tally.rows += rows;
+    this.#tally.multiple = Math.max(this.#tally.multiple, multiple);
+    this.#tally.lseShare = Math.max(this.#tally.lseShare, lseShare);
   }
 
   /** Counts a comparison that is not a `Case`. */

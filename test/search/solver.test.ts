@@ -119,6 +119,19 @@ describe('the exact step', () => {
   });
 });
 
+test('signals and timers are served between two problems', async () => {
+  let turns = 0;
+  let next: NodeJS.Immediate;
+  const count = (): void => {
+    turns += 1;
+    next = setImmediate(count);
+  };
+  count();
+  for (let problem = 0; problem < 5; problem += 1) await solve(larger(1), { gap: 1 });
+  clearImmediate(next!);
+  expect(turns).toBeGreaterThanOrEqual(5);
+});
+
 test('without resources each head takes its best', async () => {
   await fc.assert(
     fc.asyncProperty(arbitraryProblem(), async (problem) => {

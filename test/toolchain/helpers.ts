@@ -1,11 +1,11 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
 import type { KernelSource } from '../../src/toolchain/compileKernel.ts';
 import { DiagnosticError } from '../../src/util/diagnostics.ts';
+import { scratchRoot } from '../scratchRoot.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const made: string[] = [];
@@ -14,9 +14,9 @@ afterAll(() => {
   for (const folder of made) rmSync(folder, { recursive: true, force: true });
 });
 
-/** A new empty folder, removed after the tests of the file. */
+/** A new empty folder, removed after the tests of the file, or else after the run. */
 export function scratchFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'moa-test-'));
+  const folder = mkdtempSync(join(scratchRoot(), 'folder-'));
   made.push(folder);
   return folder;
 }

@@ -22,8 +22,8 @@ struct Params {
     uint16_t* pool;                      ///< [pages] K page, V page
     const int* pageTable;                ///< page numbers, ring after ring
     const moa::DecodeSegment* segments;  ///< first those that blocks begin with, in the order of blocks
-    const int* windows;                  ///< [queryHeads] tokens, of this layer
-    int* lengths;                        ///< [slots] tokens in the cache of this layer; advanced by one
+    const int* windows;                  ///< [slots][queryHeads] tokens, of this layer
+    int* lengths;                        ///< [slots] tokens in the cache of this layer, -1 without a sequence; advanced by one
     const float* cosSin;                 ///< [positions][headDim / 2][2]; unused without RoPE
     float* partials;                     ///< results of splits
     uint32_t* tickets;                   ///< counters, 0 between launches: of those who read lengths, then of finished splits

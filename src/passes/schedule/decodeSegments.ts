@@ -14,6 +14,8 @@ export interface RingUnit {
   readonly window: number;
   /** When full. */
   readonly pages: number;
+  /** Of its rows of queries, which of several tokens may be more than one segment takes; 0 by default. */
+  readonly firstRow?: number;
 }
 
 export interface DecodeSegments {
@@ -30,6 +32,7 @@ export interface DecodeSegments {
 
 interface Segment {
   readonly block: number;
+  /** All but `next`. */
   readonly words: readonly number[];
 }
 
@@ -59,7 +62,7 @@ export function decodeSegments(schedule: DecodeSchedule, rings: readonly RingUni
     const splits = cuts.length - 1;
     const [partial, ticket] = splits > 1 ? [partials, tickets] : [0, 0];
     for (let split = 0; split < splits; split += 1) {
-      const words = [ring.slot, ring.kvHead, ring.tableOffset, ring.window, cuts[split]!, cuts[split + 1]!, split, splits, partial, ticket];
+      const words = [ring.slot, ring.kvHead, ring.tableOffset, ring.window, cuts[split]!, cuts[split + 1]!, split, splits, partial, ticket, ring.firstRow ?? 0];
       segments.push({ block: firstBlock + split, words });
       used = firstBlock + split + 1;
     }
@@ -79,11 +82,11 @@ function equalSplits(rings: readonly RingUnit[], blocks: number): DecodeSegments
   const words: number[] = [];
   let partials = 0;
   let tickets = 0;
-  for (const { slot, kvHead, tableOffset, window, pages } of rings) {
+  for (const { slot, kvHead, tableOffset, window, pages, firstRow = 0 } of rings) {
     const length = Math.ceil(pages / wanted);
     const splits = Math.ceil(pages / length);
     for (let split = 0; split < splits; split += 1) {
-      words.push(slot, kvHead, tableOffset, window, split * length, Math.min(pages, (split + 1) * length), split, splits, splits > 1 ? partials : 0, splits > 1 ? tickets : 0, -1, 0);
+      words.push(slot, kvHead, tableOffset, window, split * length, Math.min(pages, (split + 1) * length), split, splits, splits > 1 ? partials : 0, splits > 1 ? tickets : 0, -1, firstRow);
     }
     if (splits > 1) {
       partials += splits;
@@ -141,7 +144,7 @@ function linkSegments(segments: readonly Segment[], blocks: number): Int32Array 
   segments.forEach(({ block, words: own }, index) => {
     const place = index === 0 || segments[index - 1]!.block !== block ? block : free - 1;
     const next = segments[index + 1]?.block === block ? free++ : -1;
-    words.set([...own, next, 0], place * decodeSegmentWords);
+    words.set([...own.slice(0, 10), next, own[10]!], place * decodeSegmentWords);
   });
   return words;
 }

@@ -32,7 +32,7 @@ export interface PrefillBatch {
   /** `[sequence][kvHead]` pairs: offset in the page table, window in tokens of the ring. */
   readonly rings: ArrayLike<number>;
   readonly kvHeads: number;
-  /** Window in tokens of each query head. */
+  /** `[sequence][queryHead]` windows in tokens. */
   readonly windows: ArrayLike<number>;
 }
 
@@ -137,7 +137,8 @@ function cheapest(items: readonly Item[], blocks: number): ReadonlySet<Item> {
 
 /** Of each sequence with tokens. */
 function unitsOf(cut: PrefillCut, mask: MaskShape, { cuSeqlens, cached, rings, kvHeads, windows }: PrefillBatch): Unit[][] {
-  const groupSize = windows.length / kvHeads;
+  const queryHeads = windows.length / (cuSeqlens.length - 1);
+  const groupSize = queryHeads / kvHeads;
   const costs = new Map<string, readonly number[]>();
   const costsOf = (length: number, window: number, tokens: number, ringWindow: number): readonly number[] => {
     const key = `${length} ${window} ${tokens} ${ringWindow}`;
@@ -159,7 +160,7 @@ function unitsOf(cut: PrefillCut, mask: MaskShape, { cuSeqlens, cached, rings, k
       const newest = tokens > cut.sink ? newestSlot(cut, { tokens, ringWindow }) : 0;
       const items: Item[] = [];
       for (let head = kvHead * groupSize; head < (kvHead + 1) * groupSize; head += 1) {
-        const window = windows[head]!;
+        const window = windows[sequence * queryHeads + head]!;
         costsOf(length, window, tokens, ringWindow).forEach((cost, block) => {
           items.push({ cost, block, firstPage: 0, newest, place: [firstToken, length, block, head, window, tokens, tableOffset, ringWindow] });
         });

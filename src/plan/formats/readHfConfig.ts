@@ -1,10 +1,11 @@
 import type { DiagnosticList } from '../../util/diagnostics.ts';
 import type { JsonDocument, JsonNode, JsonObject } from '../../util/jsonReader.ts';
-import { joinPath } from '../../util/quote.ts';
+import { joinPath, quote } from '../../util/quote.ts';
 import { modelConfigOf, textScope } from '../parseModelConfig.ts';
 import { DEFAULT_LIMITS, MAX_LAYERS, type ParsedPlan } from '../planSchema.ts';
 import { offsetOf, withoutNulls } from '../readFields.ts';
 import type { Report, Scope } from '../report.ts';
+import { MODEL_FLAG_NAMES } from '../resolveModelShape.ts';
 import { FORMAT_OPTIONS, type FormatOptions } from './inputFormat.ts';
 import { readLayerTypes } from './readLayerTypes.ts';
 import { FULL_RULE, roundUpToPages, streamingOf } from './streamingRule.ts';
@@ -29,7 +30,7 @@ export function readHfConfig(document: JsonDocument, root: JsonObject, options: 
 
   const window = types.window === undefined ? undefined : wholePages(types.window, text, types.slides.includes(true), options, report);
   if (diagnostics.errorCount > before) return undefined;
-  warnOfOtherParts(file, text);
+  warnOfSinks(file, text);
   const streaming = window === undefined || !types.slides.includes(true) ? undefined : streamingOf(0, window);
   const { queryHeads } = model.shape;
   return {
@@ -81,16 +82,13 @@ function rejectOtherAttention(file: Scope, text: Scope): void {
   if (shared?.kind === 'number' && shared.value > 0) reject(text, 'num_kv_shared_layers', 'layers of the model share the keys of others, which a plan does not say');
 }
 
-/** Warns of what the model does to scores beside the mask (MOA1312). */
-function warnOfOtherParts(file: Scope, text: Scope): void {
-  const softcap = text.node.members.get('attn_logit_softcapping')?.value;
-  if (softcap !== undefined) {
-    const help = 'a plan says what is attended; scores are capped only where the caller has that done';
-    text.report.warning('MOA1312', softcap.offset, joinPath(text.path, 'attn_logit_softcapping'), 'the model caps the scores of its attention (attn_logit_softcapping)', { help });
-  }
-  const type = text.node.members.get('model_type') ?? file.node.members.get('model_type');
-  if (type?.value.kind === 'string' && type.value.value === 'gpt_oss') {
-    const help = 'a plan says what is attended; a learned sink is a number for each head in the softmax, and no token';
-    text.report.warning('MOA1312', type.value.offset, 'model_type', 'the model has learned sinks', { help });
-  }
+/** Model types other than gpt-oss, which is known to the reader of configs, whose layers have learned sinks. */
+const SINK_TYPES: readonly string[] = ['granite_swa', 'granitemoe_swa', 'mimo_v2_flash'];
+
+/** Warns where the model has learned sinks that no key of its config says (MOA1312). */
+function warnOfSinks(file: Scope, text: Scope): void {
+  const type = (text.node.members.get('model_type') ?? file.node.members.get('model_type'))?.value;
+  if (type?.kind !== 'string' || !SINK_TYPES.includes(type.value)) return;
+  const help = `pass ${MODEL_FLAG_NAMES.learnedSinks} if they are in use`;
+  text.report.warning('MOA1312', type.offset, 'model_type', `models of the type ${quote(type.value)} may have learned sinks, which the config does not say`, { help });
 }

@@ -1,4 +1,5 @@
 /** The whole solver: bound, assignment, and what is between them made small. */
+import { setImmediate } from 'node:timers/promises';
 import { solveDual, type DualSolution, type WarmStart } from './dual.ts';
 import { gapOf, solveExactly, type ExactOptions } from './exact.ts';
 import { findAssignment, type Incumbent } from './primal.ts';
@@ -33,6 +34,8 @@ export const DEFAULT_EXACT: Omit<ExactOptions, 'gap'> = { maxNodes: 5000, maxCha
 
 export async function solve(problem: Problem, { gap, exact, warm }: SolveOptions): Promise<SolveResult> {
   checkProblem(problem);
+  // Nothing below waits for anything but HiGHS, which not every problem needs; signals and progress have to be served between two problems all the same.
+  await setImmediate();
   const dual = solveDual(problem, warm);
   if (!dual.feasible) return { kind: 'infeasible', proven: true };
   const found = findAssignment(problem, dual, { enough: gap });

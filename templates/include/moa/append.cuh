@@ -50,6 +50,7 @@ private:
         const int first = loadGlobal(p.cuSeqlens + slot);
         const int end = loadGlobal(p.cuSeqlens + slot + 1);
         const int length = loadGlobal(p.lengths + slot);
+        if (length < 0) return;  // a slot without a sequence
         const int position = length + token - first;
 
         if (task < 2 * kKvHeads) {
@@ -121,7 +122,8 @@ private:
         if (loadShared<uint32_t>(sharedBase()) != static_cast<uint32_t>(gridSize() - 1)) return;
         for (int slot = threadIndex(); slot < p.slots; slot += kThreads) {
             const int added = loadGlobal(p.cuSeqlens + slot + 1) - loadGlobal(p.cuSeqlens + slot);
-            storeGlobal(p.lengths + slot, loadGlobal(p.lengths + slot) + added);
+            const int length = loadGlobal(p.lengths + slot);
+            if (length >= 0) storeGlobal(p.lengths + slot, length + added);
         }
     }
 };

@@ -7,6 +7,11 @@
 //   merge   : warps in shared memory, then the segments of a ring, by the block that finishes last
 //   lengths : the warp that reads the lengths last of all adds the new token
 //
+// With several new tokens (Config::kManyTokens) they are in the rings already, which have the slack for it, and lengths count them: nothing is appended, and
+// rows of queries are (token, query head) pairs (queryRows.cuh), each masked by its own position.
+//
+// A slot without a sequence has length -1: no page of its rings is in use, its output is 0, and nothing of it changes.
+//
 // Launched so that it may start before the launch before it has ended (PTX griddepcontrol): with p.early it reads the old pages at once, and
 // waits before it touches anything that the launch before may have written, the new token and its queries among it. It lets its successor begin
 // only when it has waited itself: so all launches but the one before have ended wherever this one runs.
@@ -43,7 +48,7 @@ public:
                     waitForPrerequisites();
                     launchDependents();
                 });
-                advanceLengths(p, 1);
+                if constexpr (!kHasManyTokens<Config>) advanceLengths(p, 1);
             } else {
                 Pages pages;
                 compute(p, pages);
@@ -70,17 +75,17 @@ private:
             const PageItem item = pages.acquire(p);
             if (item.is(PageItem::kFirst)) {
                 segment = pages.segment();
-                token.place(p, segment, item.length, row, group, Config::kGroups);
+                if constexpr (!kHasManyTokens<Config>) token.place(p, segment, item.length, row, group, Config::kGroups);
                 attend.place(p, segment, item.length);
                 if (!waited) {
                     waited = true;
                     waitForPrerequisites();
                     if constexpr (!Config::kProducer) launchDependents();
                 }
-                attend.open(p, segment, item.length);
-                token.load(p, segment, item.length - 1);
+                attend.open(p, segment, maximum(item.length, 1));
+                if constexpr (!kHasManyTokens<Config>) token.load(p, segment, item.length - 1);
             }
-            if constexpr (!Config::kProducer) {
+            if constexpr (!Config::kProducer && !kHasManyTokens<Config>) {
                 if (!exhausted && pages.exhausted()) {
                     exhausted = true;
                     advanceLengths(p, Config::kWarps);
@@ -114,7 +119,10 @@ private:
         uint32_t finished = 0;
         if (laneIndex() == 0) finished = atomicIncrementWrap(p.tickets, static_cast<uint32_t>(gridSize() * readers - 1));
         if (shuffle(finished, 0) != static_cast<uint32_t>(gridSize() * readers - 1)) return;
-        for (int slot = laneIndex(); slot < p.slots; slot += 32) storeGlobal(p.lengths + slot, loadGlobal(p.lengths + slot) + 1);
+        for (int slot = laneIndex(); slot < p.slots; slot += 32) {
+            const int length = loadGlobal(p.lengths + slot);
+            if (length >= 0) storeGlobal(p.lengths + slot, length + 1);
+        }
     }
 };
 

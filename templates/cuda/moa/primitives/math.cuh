@@ -26,6 +26,12 @@ MOA_DEVICE float exp2Approx(float x) {
 MOA_DEVICE float logNatural(float x) { return logf(x); }
 /// a b + c, rounded once. What else is multiplied and added the compiler may contract or not.
 MOA_DEVICE float multiplyAdd(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+/// 1 / x, 1 ulp, denormals flushed (PTX rcp.approx.ftz.f32).
+MOA_DEVICE float reciprocalApprox(float x) {
+    float result;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+    return result;
+}
 /// a / b, about 2 ulp.
 MOA_DEVICE float fastDivide(float a, float b) { return __fdividef(a, b); }
 

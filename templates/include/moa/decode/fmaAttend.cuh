@@ -7,6 +7,7 @@
 #include <moa/decode/groupMask.cuh>
 #include <moa/primitives/math.cuh>
 #include <moa/rotate.cuh>
+#include <moa/scoreOptions.cuh>
 #include <type_traits>
 
 namespace moa {
@@ -74,12 +75,16 @@ public:
         multiplyKeys(scores, stage, row);
         Piece values[kLaneKeys][kPieces];
         readValues(values, stage + Cache::kHalfBytes, row);
+        if constexpr (kCapsScores<Config>) {
+#pragma unroll
+            for (int i = 0; i < kScores; ++i) scores[i] = cappedScore<Config>(scores[i], scale2_);
+        }
         forbid(scores, item, row);
         raiseMaximum(scores);
-        const float base = finiteMaximum(maximum_) * scale2_;
+        const float base = finiteMaximum(maximum_) * unit2();
 #pragma unroll
         for (int i = 0; i < kScores; ++i) {
-            scores[i] = exp2Approx(scores[i] * scale2_ - base);
+            scores[i] = exp2Approx(scores[i] * unit2() - base);
             sum_ += scores[i];
         }
         addValues(scores, values);
@@ -97,8 +102,9 @@ public:
         float total = sum_;
 #pragma unroll
         for (int mask = kPeers; mask < 32; mask *= 2) total += shuffleXor(total, mask);
-        // The maximum counts in units of p.scale, as everything behind a segment does.
-        const Vec8 scalars = {{floatBits(maximum_ * Cache::keyScale(p, segment.kvHead)), floatBits(total)}};
+        // The maximum counts in units of scoreUnit, as everything behind a segment does.
+        const float maximum = kCapsScores<Config> ? maximum_ : maximum_ * Cache::keyScale(p, segment.kvHead);
+        const Vec8 scalars = {{floatBits(maximum), floatBits(total)}};
         if (laneIndex() < Config::groupSize(p)) storeShared(area + laneIndex() * stride + kHeadDim * 4, scalars);
         clear();
     }
@@ -115,6 +121,12 @@ private:
 #pragma unroll
             for (int n = 0; n < kColumns; ++n) output_[head][n] = 0.0f;
         }
+    }
+
+    /// What a stored score is multiplied by, for base 2.
+    MOA_DEVICE float unit2() const {
+        if constexpr (kCapsScores<Config>) return Config::kSoftCap * kLog2e;
+        return scale2_;
     }
 
     static MOA_DEVICE int ownHead() { return laneIndex() & (kHeads - 1); }
@@ -225,7 +237,7 @@ private:
             }
         }
         if constexpr (Config::kAgeMask) {
-            if (ages_.mayHoldOldTokens(item.page)) {
+            if (ages_.mayForbid(item.page)) {
 #pragma unroll
                 for (int i = 0; i < kScores; ++i) {
                     if (!allows(Mask{window_}, ages_.newest(), ages_.positionOf(item.page, row + rowOf(laneIndex(), i)))) scores[i] = kNegativeInfinity;
@@ -240,11 +252,11 @@ private:
         float largest = scores[0];
 #pragma unroll
         for (int i = 1; i < kScores; ++i) largest = larger(largest, scores[i]);
-        if (!warpAny((largest - maximum_) * scale2_ > kLazyLog2)) return;
+        if (!warpAny((largest - maximum_) * unit2() > kLazyLog2)) return;
 #pragma unroll
         for (int mask = kPeers; mask < 32; mask *= 2) largest = larger(largest, shuffleXor(largest, mask));
         const float raised = larger(maximum_, largest);
-        const float correction = exp2Approx(maximum_ * scale2_ - finiteMaximum(raised) * scale2_);
+        const float correction = exp2Approx(maximum_ * unit2() - finiteMaximum(raised) * unit2());
         maximum_ = raised;
         sum_ *= correction;
 #pragma unroll

@@ -1,7 +1,7 @@
-// What forbids keys in the pages of one segment: rows that hold no token, and where heads of the group have windows shorter than the ring,
-// tokens too old for them.
+// What forbids keys in the pages of one segment: rows that hold no token, where heads of the group have windows shorter than the ring, tokens too old
+// for them, and where a sequence has several new tokens, those behind the query's own.
 #pragma once
-#include <moa/decode/segment.cuh>
+#include <moa/decode/queryRows.cuh>
 #include <moa/softmax.cuh>
 #include <moa/tiles.cuh>
 
@@ -19,26 +19,30 @@ public:
         sinkPages_ = rings.sinkPages();
         newestSlot_ = length > rings.sink ? rings.windowSlot(length - 1, segment.window) : 0;
         shortest_ = segment.window;
-        for (int member = 0; member < Config::groupSize(p); ++member) shortest_ = minimum(shortest_, windowOf(p, segment, member));
+        for (int member = 0; member < QueryRows<Config>::count(p, segment); ++member) shortest_ = minimum(shortest_, windowOf(p, segment, member));
+        oldestRow_ = QueryRows<Config>::oldest(p, segment);
     }
 
-    /// The window of a head of the group; of what is none, the ring's.
+    /// The window of a row; of what is none, the ring's.
     template <class Params>
     static MOA_DEVICE int windowOf(const Params& p, const DecodeSegment& segment, int member) {
-        return member < Config::groupSize(p) ? loadGlobal(p.windows + segment.kvHead * Config::groupSize(p) + member) : segment.window;
+        return member < QueryRows<Config>::count(p, segment) ? loadGlobal(p.windows + segment.slot * Config::queryHeads(p) + QueryRows<Config>::head(p, segment, member)) : segment.window;
     }
 
-    /// Ages fall along a page, but for the one with the newest token, behind which the oldest follow.
-    MOA_DEVICE bool mayHoldOldTokens(int page) const {
-        if (page < sinkPages_) return false;
+    /// Whether a page may hold tokens that a row does not attend. Ages fall along a page, but for the one with the newest token, behind which the oldest
+    /// follow.
+    MOA_DEVICE bool mayForbid(int page) const {
+        if (page < sinkPages_) return kHasManyTokens<Config> && length_ - oldestRow_ < (page + 1) * kPageTokens;
         const int slot = (page - sinkPages_) * kPageTokens;
         const bool holdsNewest = slot <= newestSlot_ && newestSlot_ < slot + kPageTokens;
+        if (kHasManyTokens<Config> && RingGeometry::ageOf(minimum(slot + kPageTokens, ringWindow_) - 1, newestSlot_, ringWindow_) < oldestRow_) return true;
         return holdsNewest || RingGeometry::ageOf(slot, newestSlot_, ringWindow_) >= shortest_;
     }
 
-    /// Positions of the newest token, and of the one in a row of a page behind the sink.
+    /// Positions of the newest token, and of the one in a row of a page: behind the sink, or anywhere where several tokens are new.
     MOA_DEVICE int newest() const { return length_ - 1; }
     MOA_DEVICE int positionOf(int page, int row) const {
+        if (kHasManyTokens<Config> && page < sinkPages_) return page * kPageTokens + row;
         return length_ - 1 - RingGeometry::ageOf((page - sinkPages_) * kPageTokens + row, newestSlot_, ringWindow_);
     }
 
@@ -48,6 +52,7 @@ private:
     int sinkPages_ = 0;
     int newestSlot_ = 0;
     int shortest_ = 0;
+    int oldestRow_ = 0;
 };
 
 template <class Config, class Mask>
@@ -62,7 +67,10 @@ public:
         if constexpr (Config::kAgeMask) {
             ages_.open(p, segment, length);
 #pragma unroll
-            for (int head = 0; head < kLaneHeads; ++head) window_[head] = ages_.windowOf(p, segment, memberOf(head));
+            for (int head = 0; head < kLaneHeads; ++head) {
+                window_[head] = ages_.windowOf(p, segment, memberOf(head));
+                position_[head] = length - 1 - QueryRows<Config>::age(p, segment, memberOf(head));
+            }
         }
     }
 
@@ -80,7 +88,7 @@ public:
             }
         }
         if constexpr (Config::kAgeMask) {
-            if (ages_.mayHoldOldTokens(item.page)) applyAge(scores, item.page, row0);
+            if (ages_.mayForbid(item.page)) applyAge(scores, item.page, row0);
         }
     }
 
@@ -92,13 +100,14 @@ private:
 #pragma unroll
             for (int head = 0; head < kLaneHeads; ++head) {
                 const Mask mask{window_[head]};
-                if (!allows(mask, ages_.newest(), position)) scores[head / 2][half * 2 + head % 2] = kNegativeInfinity;
+                if (!allows(mask, position_[head], position)) scores[head / 2][half * 2 + head % 2] = kNegativeInfinity;
             }
         }
     }
 
     RingAges<Config> ages_;
     int window_[kLaneHeads] = {};
+    int position_[kLaneHeads] = {};  ///< of the row's own token
 };
 
 }  // namespace moa

@@ -3,9 +3,9 @@
 #pragma once
 #include <type_traits>
 
-#include <moa/decode/segment.cuh>
+#include <moa/decode/queryRows.cuh>
 #include <moa/primitives/barrier.cuh>
-#include <moa/softmax.cuh>
+#include <moa/scoreOptions.cuh>
 
 namespace moa {
 
@@ -35,14 +35,14 @@ public:
     static MOA_DEVICE void run(const Params& p, const DecodeSegment& segment, SharedAddress area) {
         meet();
         if (segment.splits == 1) {
-            combine(p, area, [&](const Sum& sum, int member, int column) { writeOut(sum, p, segment, member, column); });
+            combine(p, segment, area, [&](const Sum& sum, int member, int column) { writeOut(sum, p, segment, member, column); });
         } else {
             float* partial = p.partials + static_cast<int64_t>(segment.firstPartial + segment.split) * kPartialFloats;
-            combine(p, area, [&](const Sum& sum, int member, int column) { writePartial(sum, partial + member * kStateFloats, column); });
+            combine(p, segment, area, [&](const Sum& sum, int member, int column) { writePartial(sum, partial + member * kStateFloats, column); });
             if (finishesRing(p, segment, area)) {
                 gather(p, segment, area);
                 meet();
-                combine(p, area, [&](const Sum& sum, int member, int column) { writeOut(sum, p, segment, member, column); });
+                combine(p, segment, area, [&](const Sum& sum, int member, int column) { writeOut(sum, p, segment, member, column); });
             }
         }
         meet();  // the area is free for the next segment
@@ -70,9 +70,9 @@ private:
 
     /// Adds the states of the warps, in their order, and gives each pair of columns to `emit`.
     template <class Params, class Emit>
-    static MOA_DEVICE void combine(const Params& p, SharedAddress area, const Emit& emit) {
-        const float scale2 = p.scale * kLog2e;
-        for (int index = threadIndex(); index < Config::groupSize(p) * (kHeadDim / 2); index += kThreads) {
+    static MOA_DEVICE void combine(const Params& p, const DecodeSegment& segment, SharedAddress area, const Emit& emit) {
+        const float scale2 = scoreUnit<Config>(p) * kLog2e;
+        for (int index = threadIndex(); index < QueryRows<Config>::count(p, segment) * (kHeadDim / 2); index += kThreads) {
             const int member = index / (kHeadDim / 2);
             const int column = index % (kHeadDim / 2) * 2;
             const SharedAddress row = area + member * kRowBytes;
@@ -115,11 +115,11 @@ private:
     /// Each warp adds every kWarps-th partial result of the ring, in their order, and leaves the sum in `area` as its state.
     template <class Params>
     static MOA_DEVICE void gather(const Params& p, const DecodeSegment& segment, SharedAddress area) {
-        const float scale2 = p.scale * kLog2e;
+        const float scale2 = scoreUnit<Config>(p) * kLog2e;
         const int warp = warpIndex();
         const int column = laneIndex() * kLaneColumns;
         const float* partials = p.partials + static_cast<int64_t>(segment.firstPartial) * kPartialFloats;
-        for (int firstMember = 0; firstMember < Config::groupSize(p); firstMember += kMembers) {
+        for (int firstMember = 0; firstMember < QueryRows<Config>::count(p, segment); firstMember += kMembers) {
             float largest[kMembers];
             float total[kMembers] = {};
             float columns[kMembers][kLaneColumns] = {};
@@ -135,7 +135,7 @@ private:
                         scalars[m][i] = Vec8{{floatBits(kNegativeInfinity), 0u}};
                         parts[m][i] = Columns{};
                         const int split = first + i * kWarps;
-                        if (split < segment.splits && firstMember + m < Config::groupSize(p)) {
+                        if (split < segment.splits && firstMember + m < QueryRows<Config>::count(p, segment)) {
                             const float* from = partials + static_cast<int64_t>(split) * kPartialFloats + (firstMember + m) * kStateFloats;
                             scalars[m][i] = loadGlobal(reinterpret_cast<const Vec8*>(from + kHeadDim));
                             parts[m][i] = loadGlobal(reinterpret_cast<const Columns*>(from + column));
@@ -163,7 +163,7 @@ private:
             }
 #pragma unroll
             for (int m = 0; m < kMembers; ++m) {
-                if (firstMember + m >= Config::groupSize(p)) continue;
+                if (firstMember + m >= QueryRows<Config>::count(p, segment)) continue;
                 const SharedAddress row = area + (warp * Config::kMaxGroup + firstMember + m) * kRowBytes;
                 Columns words;
 #pragma unroll
@@ -175,11 +175,12 @@ private:
     }
 
     template <class Params>
-    static MOA_DEVICE void writeOut(const Sum& sum, const Params& p, const DecodeSegment& segment, int member, int column) {
-        const int64_t row = static_cast<int64_t>(segment.slot) * Config::queryHeads(p) + segment.kvHead * Config::groupSize(p) + member;
-        const float inverse = sum.total > 0.0f ? 1.0f / sum.total : 0.0f;
+    static MOA_DEVICE void writeOut(Sum sum, const Params& p, const DecodeSegment& segment, int member, int column) {
+        const int64_t row = QueryRows<Config>::place(p, segment, member);
+        const float weight = joinSink<Config>(p, QueryRows<Config>::head(p, segment, member), sum.largest, sum.total);
+        const float inverse = sum.total > 0.0f ? weight / sum.total : 0.0f;
         storeGlobal(reinterpret_cast<uint32_t*>(p.out + row * kHeadDim + column), packPair<Element>(sum.first * inverse, sum.second * inverse));
-        if (p.lse != nullptr && column == 0) storeGlobal(p.lse + row, logSumExp(sum.largest, sum.total, p.scale));
+        if (p.lse != nullptr && column == 0) storeGlobal(p.lse + row, logSumExpOf<Config>(p, sum.largest, sum.total));
     }
 };
 

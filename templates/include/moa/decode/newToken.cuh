@@ -13,16 +13,15 @@ template <class Config, class Params>
 MOA_DEVICE void loadQueries(uint32_t (&queries)[Config::kHeadTiles][Config::kHeadDim / 16][2], const Params& p, const DecodeSegment& segment, int position) {
     using Cache = typename Config::Cache;
     constexpr int kSteps = Config::kHeadDim / 16;
-    const int64_t firstHead = static_cast<int64_t>(segment.slot) * Config::queryHeads(p) + segment.kvHead * Config::groupSize(p);
 #pragma unroll
     for (int tile = 0; tile < Config::kHeadTiles; ++tile) {
         const int member = tile * 8 + (laneIndex() >> 2);
-        const uint16_t* source = p.q + (firstHead + member) * Config::kHeadDim;
+        const uint16_t* source = p.q + QueryRows<Config>::place(p, segment, member) * Config::kHeadDim;
 #pragma unroll
         for (int step = 0; step < kSteps; ++step) {
 #pragma unroll
             for (int part = 0; part < 2; ++part) {
-                queries[tile][step][part] = member < Config::groupSize(p) ? loadGlobal(reinterpret_cast<const uint32_t*>(source + Cache::column(step, part))) : 0u;
+                queries[tile][step][part] = member < QueryRows<Config>::count(p, segment) ? loadGlobal(reinterpret_cast<const uint32_t*>(source + Cache::column(step, part))) : 0u;
             }
         }
     }
@@ -61,7 +60,7 @@ public:
         page_ = slot / kPageTokens;
         row_ = slot % kPageTokens;
         const int behind = page_ - segment.pageBegin;
-        if (behind < 0 || page_ >= segment.pageEnd || behind % step != offset || row_ / 16 * 16 != warpRow) {
+        if (length == 0 || behind < 0 || page_ >= segment.pageEnd || behind % step != offset || row_ / 16 * 16 != warpRow) {
             page_ = -1;
         } else {
             number_ = loadGlobal(p.pageTable + segment.tableOffset + page_);

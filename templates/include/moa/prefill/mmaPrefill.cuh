@@ -12,7 +12,7 @@
 #include <moa/primitives/cpAsync.cuh>
 #include <moa/primitives/ldmatrix.cuh>
 #include <moa/primitives/mma.cuh>
-#include <moa/softmax.cuh>
+#include <moa/scoreOptions.cuh>
 
 namespace moa {
 
@@ -74,10 +74,11 @@ public:
 
             float scores[kRowTiles][kColumnTiles][4];
             multiplyKeys(scores, sharedQ, sharedK);
+            if constexpr (kCapsScores<Config>) capScores(scores, p.scale * kLog2e);
             if (place.masked) applyMask(p, scores, place.page);
 
             uint32_t probabilities[kRowTiles][kColumns / 16][4];
-            updateSoftmax(probabilities, scores, output, maximum, sum, p.scale * kLog2e);
+            updateSoftmax(probabilities, scores, output, maximum, sum, scoreUnit<Config>(p) * kLog2e);
 
             cpAsyncWait<0>();
             blockBarrier();  // V has landed, all warps are done with K, and the walk has come to the next page
@@ -253,6 +254,17 @@ private:
         }
     }
 
+    static MOA_DEVICE void capScores(float (&scores)[kRowTiles][kColumnTiles][4], float scale2) {
+#pragma unroll
+        for (int i = 0; i < kRowTiles; ++i) {
+#pragma unroll
+            for (int j = 0; j < kColumnTiles; ++j) {
+#pragma unroll
+                for (int e = 0; e < 4; ++e) scores[i][j][e] = cappedScore<Config>(scores[i][j][e], scale2);
+            }
+        }
+    }
+
     /// Scores of pairs the mask forbids become -inf. Only pages with some come here.
     template <class Params>
     static MOA_DEVICE void applyMask(const Params& p, float (&scores)[kRowTiles][kColumnTiles][4], KeyPage page) {
@@ -340,13 +352,16 @@ private:
         const int lane = opaque(laneIndex());
         const int warpRow = warpIndex() * kRowTiles * 16;
         const SwizzledRow<kRows> outputRow(sharedO, warpRow + (lane >> 2));
+        int head = 0;
+        if constexpr (kHasLearnedSinks<Config>) head = MmaPrefill::item().head;
         warpBarrier();  // all lanes have read Q
 #pragma unroll
         for (int row = 0; row < kLaneRows; ++row) {
             const int i = row >> 1;
             const int e0 = (row & 1) * 2;
             sum[row] = quadSum(sum[row]);
-            const float inverse = sum[row] > 0.0f ? fastDivide(1.0f, sum[row]) : 0.0f;
+            const float weight = joinSink<Config>(p, head, maximum[row], sum[row]);
+            const float inverse = sum[row] > 0.0f ? fastDivide(weight, sum[row]) : 0.0f;
 #pragma unroll
             for (int j = 0; j < kOutputTiles; ++j) {
                 storeShared<uint32_t>(outputRow.at(j, row * 8) + (lane & 3) * 4,
@@ -363,7 +378,7 @@ private:
                 const int position = firstRow + row * 8 + (lane >> 2);
                 if (position < item.length) {
                     storeGlobal(p.lse + (static_cast<int64_t>(item.firstToken) + position) * Config::queryHeads(p) + item.head,
-                                logSumExp(maximum[row], sum[row], p.scale));
+                                logSumExpOf<Config>(p, maximum[row], sum[row]));
                 }
             }
         }

@@ -6,7 +6,7 @@
 #include <moa/primitives/count.cuh>
 #include <moa/primitives/ldmatrix.cuh>
 #include <moa/primitives/wgmma.cuh>
-#include <moa/softmax.cuh>
+#include <moa/scoreOptions.cuh>
 
 namespace moa {
 
@@ -33,7 +33,7 @@ class WgmmaCompute : WgmmaRoom<Config> {
     };
 
     struct Softmax {
-        float maximum[2];  ///< of rows g and g + 8, in raw units
+        float maximum[2];  ///< of rows g and g + 8, in units of scoreUnit
         float sum[2];      ///< of what the lane has seen
         float scale2;
     };
@@ -70,7 +70,7 @@ public:
         float scores[kColumns / 2];
         uint32_t probabilities[kColumns / 16][4];
         Softmax softmax;
-        softmax.scale2 = p.scale * kLog2e;
+        softmax.scale2 = scoreUnit<Config>(p) * kLog2e;
 
         Queries queries;
         Step step;
@@ -250,6 +250,10 @@ private:
     template <int kWidth, class Params>
     static MOA_DEVICE void absorb(const Params& p, float (&scores)[kWidth / 2], uint32_t (&probabilities)[kColumns / 16][4], float (&output)[kHeadDim / 2], Softmax& softmax,
                                   SharedAddress item, const Step& step, bool first, int group, Turns& turns) {
+        if constexpr (kCapsScores<Config>) {
+#pragma unroll
+            for (int i = 0; i < kWidth / 2; ++i) scores[i] = cappedScore<Config>(scores[i], p.scale * kLog2e);
+        }
         maskScores<kWidth>(p, scores, item, step, group);
         float correction[2];
         updateSoftmax<kWidth>(scores, softmax, correction);
@@ -404,11 +408,12 @@ private:
         const SwizzledRow<kRows> to(room + 4 * (lane & 3), warpRow + (lane >> 2));
 #pragma unroll
         for (int row = 0; row < 2; ++row) {
-            const float sum = quadSum(softmax.sum[row]);
-            const float inverse = sum > 0.0f ? fastDivide(1.0f, sum) : 0.0f;
+            float sum = quadSum(softmax.sum[row]);
+            const float weight = joinSink<Config>(p, item.head, softmax.maximum[row], sum);
+            const float inverse = sum > 0.0f ? fastDivide(weight, sum) : 0.0f;
             const int position = firstRow + (lane >> 2) + 8 * row;
             if (p.lse != nullptr && (lane & 3) == 0 && position < item.length) {
-                storeGlobal(p.lse + (static_cast<int64_t>(item.firstToken) + position) * Config::queryHeads(p) + item.head, logSumExp(softmax.maximum[row], sum, p.scale));
+                storeGlobal(p.lse + (static_cast<int64_t>(item.firstToken) + position) * Config::queryHeads(p) + item.head, logSumExpOf<Config>(p, softmax.maximum[row], sum));
             }
 #pragma unroll
             for (int chunk = 0; chunk < kChunks; ++chunk) {
@@ -469,12 +474,13 @@ private:
             if (position >= item.length) break;
             const Vec8 a = loadGlobal(reinterpret_cast<const Vec8*>(first + 16 * kHeadDim + 2 * row));
             const Vec8 b = loadGlobal(reinterpret_cast<const Vec8*>(second + 16 * kHeadDim + 2 * row));
-            const float largest = larger(bitsToFloat(a.w[0]), bitsToFloat(b.w[0]));
+            float largest = larger(bitsToFloat(a.w[0]), bitsToFloat(b.w[0]));
             const float base = finiteMaximum(largest) * scale2;
             const float weightA = exp2Approx(bitsToFloat(a.w[0]) * scale2 - base);
             const float weightB = exp2Approx(bitsToFloat(b.w[0]) * scale2 - base);
-            const float sum = bitsToFloat(a.w[1]) * weightA + bitsToFloat(b.w[1]) * weightB;
-            const float inverse = sum > 0.0f ? fastDivide(1.0f, sum) : 0.0f;
+            float sum = bitsToFloat(a.w[1]) * weightA + bitsToFloat(b.w[1]) * weightB;
+            const float weight = joinSink<Config>(p, item.head, largest, sum);
+            const float inverse = sum > 0.0f ? fastDivide(weight, sum) : 0.0f;
             Vec16 result;
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
@@ -488,7 +494,7 @@ private:
             }
             const int64_t token = static_cast<int64_t>(item.firstToken) + position;
             storeGlobal(reinterpret_cast<Vec16*>(p.out + (token * Config::queryHeads(p) + item.head) * kHeadDim + column), result);
-            if (p.lse != nullptr && column == 0) storeGlobal(p.lse + token * Config::queryHeads(p) + item.head, logSumExp(largest, sum, p.scale));
+            if (p.lse != nullptr && column == 0) storeGlobal(p.lse + token * Config::queryHeads(p) + item.head, logSumExpOf<Config>(p, largest, sum));
         }
     }
 

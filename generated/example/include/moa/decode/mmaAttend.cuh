@@ -5,6 +5,7 @@
 #include <moa/decode/newToken.cuh>
 #include <moa/primitives/mma.cuh>
 #include <moa/primitives/movmatrix.cuh>
+#include <moa/scoreOptions.cuh>
 #include <type_traits>
 
 namespace moa {
@@ -60,11 +61,12 @@ public:
         multiplyKeys(scores, stage, row);
         uint32_t values[kOutputTiles][4];
         Cache::valueFragments(values, stage + Cache::kHalfBytes, row);
+        if constexpr (kCapsScores<Config>) capScores(scores);
         mask_.apply(scores, item, row);
         raiseMaximum(scores);
 #pragma unroll
         for (int tile = 0; tile < kHeadTiles; ++tile) {
-            const float scale2[2] = {scaleOf(tile, 0), scaleOf(tile, 1)};
+            const float scale2[2] = {unitOf(tile, 0), unitOf(tile, 1)};
             const float base[2] = {finiteMaximum(maximum_[tile][0]) * scale2[0], finiteMaximum(maximum_[tile][1]) * scale2[1]};
 #pragma unroll
             for (int e = 0; e < 4; ++e) {
@@ -89,7 +91,7 @@ public:
             for (int head = 0; head < 2; ++head) {
                 const float total = columnSum(sum_[tile][head]);
                 const int member = tile * 8 + 2 * (laneIndex() & 3) + head;
-                if (member >= Config::groupSize(p)) continue;
+                if (member >= QueryRows<Config>::count(p, segment)) continue;
                 const SharedAddress row = area + member * stride;
 #pragma unroll
                 for (int j = 0; j < kOutputTiles; ++j) {
@@ -101,15 +103,22 @@ public:
     }
 
 private:
-    /// What a score of a head is multiplied by, for base 2.
+    /// What q.k of a head is multiplied by, for base 2.
     MOA_DEVICE float scaleOf(int tile, int head) const {
         if constexpr (kNarrow) return scale2_ * power_[tile][head];
         return scale2_;
     }
 
-    /// The maximum in units of p.scale, as everything behind a segment counts it.
+    /// What a stored score of a head is multiplied by, for base 2.
+    MOA_DEVICE float unitOf(int tile, int head) const {
+        if constexpr (kCapsScores<Config>) return Config::kSoftCap * kLog2e;
+        return scaleOf(tile, head);
+    }
+
+    /// The maximum in units of scoreUnit, as everything behind a segment counts it.
     template <class Params>
     MOA_DEVICE float maximumOf(const Params& p, const DecodeSegment& segment, int tile, int head) const {
+        if constexpr (kCapsScores<Config>) return maximum_[tile][head];
         const float maximum = maximum_[tile][head] * Cache::keyScale(p, segment.kvHead);
         if constexpr (kNarrow) return maximum * power_[tile][head];
         return maximum;
@@ -162,6 +171,14 @@ private:
         }
     }
 
+    MOA_DEVICE void capScores(float (&scores)[kHeadTiles][4]) const {
+#pragma unroll
+        for (int tile = 0; tile < kHeadTiles; ++tile) {
+#pragma unroll
+            for (int e = 0; e < 4; ++e) scores[tile][e] = cappedScore<Config>(scores[tile][e], scaleOf(tile, e & 1));
+        }
+    }
+
     /// Over the eight lanes that hold the same heads.
     static MOA_DEVICE float columnMaximum(float value) {
         value = larger(value, shuffleXor(value, 4));
@@ -194,7 +211,7 @@ private:
 #pragma unroll
             for (int head = 0; head < 2; ++head) {
                 const float raised = larger(maximum_[tile][head], columnMaximum(largest[tile][head]));
-                correction[head] = exp2Approx((maximum_[tile][head] - finiteMaximum(raised)) * scaleOf(tile, head));
+                correction[head] = exp2Approx((maximum_[tile][head] - finiteMaximum(raised)) * unitOf(tile, head));
                 maximum_[tile][head] = raised;
                 sum_[tile][head] *= correction[head];
             }

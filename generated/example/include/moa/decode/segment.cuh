@@ -19,13 +19,13 @@ struct alignas(16) DecodeSegment {
     int firstPartial;  ///< partial result of split 0; unused when splits == 1
     int ticket;        ///< counter of finished splits
     int next;          ///< the block's next segment, or -1
-    int reserved;
+    int firstRow;      ///< of its rows of queries (queryRows.cuh)
 };
 
 /// What those who compute a page must know of it, beside its rows in a stage. Its segment goes with it: 64 bytes in shared memory.
 struct PageItem {
     int page;    ///< counted in the ring
-    int length;  ///< tokens of the sequence, the new one included
+    int length;  ///< tokens of the sequence, the new ones included
     int flags;
     int rows;  ///< rows of the page that hold a token
 
@@ -134,7 +134,7 @@ private:
         base_ = begin;
         numbers_ = loadNumbers(p, begin);
         ahead_ = loadNumbers(p, begin + 32);
-        length_ = loadGlobal(p.lengths + slot) + 1;
+        length_ = loadGlobal(p.lengths + slot) + (requires { Config::kManyTokens; } ? 0 : 1);
         if (next_ >= 0) nextWord_ = loadWord(p, next_);
         page_ = begin + offset_;
         pageEnd_ = minimum(segmentEnd_, Config::rings(p).pagesInUse(length_, window_));

@@ -26,6 +26,12 @@ MOA_PRIMITIVE float logNatural(float x) { return __builtin_logf(x); }
 /// a b + c, rounded once (PTX fma.rn.f32).
 MOA_PRIMITIVE float multiplyAdd(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 
+/// 1 / x, denormals flushed (PTX rcp.approx.ftz.f32).
+MOA_PRIMITIVE float reciprocalApprox(float x) {
+    const float result = 1.0f / x;
+    return __builtin_fabsf(result) < 0x1p-126f ? 0.0f * result : result;
+}
+
 /// a / b; as on the GPU, 0 for a finite `a` where |b| > 2^126 (PTX div.approx.f32).
 MOA_PRIMITIVE float fastDivide(float a, float b) { return __builtin_fabsf(b) > 0x1p126f ? a * 0.0f : a / b; }
 

@@ -1,0 +1,60 @@
+// Which rows of queries a segment attends for.
+//
+//   one token    : the query heads of its KV head
+//   several      : a tile of at most kMaxGroup of its (token, query head) pairs, token after token, from segment.firstRow on
+#pragma once
+#include <moa/decode/segment.cuh>
+
+namespace moa {
+
+/// Whether a launch attends several new tokens of each sequence, which are in the rings already; otherwise one, which it appends.
+template <class Config>
+inline constexpr bool kHasManyTokens = requires { Config::kManyTokens; };
+
+template <class Config>
+struct QueryRows {
+    template <class Params>
+    static MOA_DEVICE int count(const Params& p, [[maybe_unused]] const DecodeSegment& segment) {
+        if constexpr (kHasManyTokens<Config>) {
+            return minimum(Config::kMaxGroup, p.tokens * Config::groupSize(p) - segment.firstRow);
+        } else {
+            return Config::groupSize(p);
+        }
+    }
+
+    /// The model's query head of a row.
+    template <class Params>
+    static MOA_DEVICE int head(const Params& p, const DecodeSegment& segment, int member) {
+        if constexpr (kHasManyTokens<Config>) {
+            return segment.kvHead * Config::groupSize(p) + (segment.firstRow + member) % Config::groupSize(p);
+        } else {
+            return segment.kvHead * Config::groupSize(p) + member;
+        }
+    }
+
+    /// A row's place in q, out and lse.
+    template <class Params>
+    static MOA_DEVICE int64_t place(const Params& p, const DecodeSegment& segment, int member) {
+        int64_t token = segment.slot;
+        if constexpr (kHasManyTokens<Config>) token = token * p.tokens + (segment.firstRow + member) / Config::groupSize(p);
+        return token * Config::queryHeads(p) + head(p, segment, member);
+    }
+
+    /// How many tokens a row's own one is older than the newest of its sequence.
+    template <class Params>
+    static MOA_DEVICE int age(const Params& p, const DecodeSegment& segment, int member) {
+        if constexpr (kHasManyTokens<Config>) {
+            return p.tokens - 1 - (segment.firstRow + member) / Config::groupSize(p);
+        } else {
+            return 0;
+        }
+    }
+
+    /// The age of a segment's oldest row.
+    template <class Params>
+    static MOA_DEVICE int oldest(const Params& p, const DecodeSegment& segment) {
+        return age(p, segment, 0);
+    }
+};
+
+}  // namespace moa

@@ -1,0 +1,161 @@
+import { decodeTileRows } from '../arch/tiles.ts';
+import { usualAttention } from '../ir/attention.ts';
+import type { PlanDefinition } from '../ir/planDefinition.ts';
+import type { DeviceBuffer } from './buffer.ts';
+import type { Device } from './device.ts';
+import { packParams, type ParamValue } from './packParams.ts';
+import type { BatchLists, PartRoom } from './prefillLists.ts';
+import type { FoundKernel, LayerState, SessionBuffers } from './sessionBuffers.ts';
+import type { DecodeTensors, PrefillTensors, SessionOptions } from './sessionTypes.ts';
+
+/** The launches of a session: which kernel, how many blocks, with which parameters. What is legal, and in which order, is the session's. */
+export class Launches {
+  readonly #device: Device;
+  readonly #plan: PlanDefinition;
+  readonly #buffers: SessionBuffers;
+  readonly #batch: number;
+  readonly #scale: number;
+
+  constructor(device: Device, plan: PlanDefinition, buffers: SessionBuffers, { batch, scale }: SessionOptions) {
+    this.#device = device;
+    this.#plan = plan;
+    this.#buffers = buffers;
+    this.#batch = batch;
+    this.#scale = scale ?? (plan.attention ?? usualAttention(plan.shape)).scale;
+  }
+
+  /** Writes new tokens into their rings, rotated where the session has RoPE, and counts them. `cuSeqlens`: where each sequence's begin. */
+  append(state: LayerState, tensors: DecodeTensors, tokens: number, cuSeqlens: bigint): void {
+    this.#append(state, state.append, tensors, tokens, cuSeqlens, this.#buffers.pool.address);
+  }
+
+  /** Rotates new tokens where they lie, where the session has RoPE. */
+  rotate(state: LayerState, tensors: DecodeTensors, tokens: number, cuSeqlens: bigint): void {
+    if (state.append !== state.appendRotated) this.#append(state, state.append, tensors, tokens, cuSeqlens, 0n);
+  }
+
+  /** `append`, of what was rotated. */
+  appendRotated(state: LayerState, tensors: DecodeTensors, tokens: number, cuSeqlens: bigint): void {
+    this.#append(state, state.appendRotated, tensors, tokens, cuSeqlens, this.#buffers.pool.address);
+  }
+
+  /** Prefill's attention, of `tokens` new tokens. */
+  prefill(state: LayerState, tensors: PrefillTensors, tokens: number, lists: BatchLists, room: PartRoom): void {
+    const { definition } = state.prefill;
+    const { queryHeads, kvHeads, headDim } = this.#plan.shape;
+    const items = lists.items(state.layout.tables, definition);
+    const values = {
+      out: tensors.out.address,
+      lse: tensors.lse?.address ?? 0n,
+      items: items.buffer.address,
+      pool: this.#buffers.pool.address,
+      pageTable: this.#pageTableOf(state),
+      scale: this.#scale,
+      groupSize: queryHeads / kvHeads,
+      queryHeads,
+      sink: this.#plan.limits.sink,
+      ...this.#sinksOf(state),
+    };
+    if (definition.role === 'prefillWgmma') {
+      const mapOf = (buffer: DeviceBuffer, heads: number): Uint8Array =>
+        this.#device.tensorMap(buffer, { rows: tokens, columns: heads * headDim, boxRows: this.#plan.layout.pageTokens });
+      const maps = { queryMap: mapOf(tensors.q, queryHeads), keyMap: mapOf(tensors.k, kvHeads), valueMap: mapOf(tensors.v, kvHeads) };
+      const blocks = Math.min(items.count, definition.blocksPerSm * this.#device.multiprocessors);
+      const parts = room.of(items.parts, definition);
+      launch(state.prefill, blocks, { ...maps, ...values, ...parts, itemCount: items.count, ticket: this.#buffers.tickets.address });
+    } else {
+      launch(state.prefill, items.count, { q: tensors.q.address, k: tensors.k.address, v: tensors.v.address, ...values });
+    }
+  }
+
+  /** Appends a token to each sequence and attends. `early`: the launch before wrote nothing of this layer. */
+  decode(state: LayerState, tensors: DecodeTensors, early: boolean): void {
+    launch(state.decode, state.blocks, { ...this.#decodeValues(state, tensors), segments: state.segments.address, early: early ? 1 : 0 });
+  }
+
+  /** Rings have the slack for it: the tokens are appended first, and each row of queries masks by its own position. */
+  decodeMany(state: LayerState, tensors: DecodeTensors, tokens: number): void {
+    const { queryHeads, kvHeads } = this.#plan.shape;
+    const { found, schedules } = state.decodeMany!;
+    const { segments, blocks } = schedules[Math.ceil((tokens * queryHeads) / kvHeads / decodeTileRows) - 1]!;
+    this.append(state, tensors, this.#batch * tokens, this.#buffers.tokenEnds(tokens));
+    launch(found, blocks, { ...this.#decodeValues(state, tensors), segments: segments.address, early: 0, tokens });
+  }
+
+  #decodeValues(state: LayerState, tensors: DecodeTensors): Readonly<Record<string, ParamValue>> {
+    const { pool, partials, tickets, cosSin } = this.#buffers;
+    const { queryHeads, kvHeads } = this.#plan.shape;
+    return {
+      q: tensors.q.address,
+      k: tensors.k.address,
+      v: tensors.v.address,
+      out: tensors.out.address,
+      lse: tensors.lse?.address ?? 0n,
+      pool: pool.address,
+      pageTable: this.#pageTableOf(state),
+      windows: state.windows.address,
+      lengths: this.#lengthsOf(state),
+      cosSin: cosSin?.address ?? 0n,
+      partials: partials.address,
+      tickets: tickets.address,
+      scale: this.#scale,
+      slots: this.#batch,
+      kvScales: this.#scalesOf(state),
+      groupSize: queryHeads / kvHeads,
+      queryHeads,
+      kvHeads,
+      sink: this.#plan.limits.sink,
+      ...this.#sinksOf(state),
+    };
+  }
+
+  /** `pool`: where pages lie; 0n: nothing is written, only turned by RoPE. */
+  #append(state: LayerState, append: FoundKernel, tensors: DecodeTensors, tokens: number, cuSeqlens: bigint, pool: bigint): void {
+    const { rope, threads } = append.definition;
+    const { headDim, queryHeads, kvHeads } = this.#plan.shape;
+    const tasks = 2 * kvHeads + (rope ? queryHeads : 0);
+    const blocks = Math.ceil((tokens * tasks * (headDim / 16)) / threads);
+    const { tickets, cosSin } = this.#buffers;
+    launch(append, Math.min(blocks, this.#device.multiprocessors * appendBlocksPerMultiprocessor), {
+      q: tensors.q.address,
+      k: tensors.k.address,
+      v: tensors.v.address,
+      pool,
+      pageTable: this.#pageTableOf(state),
+      rings: state.rings.address,
+      lengths: this.#lengthsOf(state),
+      cuSeqlens,
+      cosSin: cosSin?.address ?? 0n,
+      kvScales: this.#scalesOf(state),
+      ticket: tickets.address,
+      tokens,
+      slots: this.#batch,
+    });
+  }
+
+  #pageTableOf(state: LayerState): bigint {
+    return this.#buffers.pageTable.address + BigInt(state.layout.firstEntry * 4);
+  }
+
+  #lengthsOf(state: LayerState): bigint {
+    return this.#buffers.lengths.address + BigInt(state.index * this.#buffers.lengthStride * 4);
+  }
+
+  #scalesOf(state: LayerState): bigint {
+    const { kvScales } = this.#buffers;
+    return kvScales === undefined ? 0n : kvScales.address + BigInt(state.index * 2 * this.#plan.shape.kvHeads * 4);
+  }
+
+  #sinksOf(state: LayerState): { readonly sinkLogits?: bigint } {
+    const { sinkLogits } = this.#buffers;
+    return sinkLogits === undefined ? {} : { sinkLogits: sinkLogits.address + BigInt(state.index * this.#plan.shape.queryHeads * 4) };
+  }
+}
+
+/** Blocks enough to fill a GPU, few enough that the last one's ticket comes soon. */
+const appendBlocksPerMultiprocessor = 16;
+
+function launch({ kernel, definition }: FoundKernel, grid: number, values: Readonly<Record<string, ParamValue>>): void {
+  const { role, threads, sharedBytes } = definition;
+  kernel.launch({ grid, threads, sharedBytes, params: packParams(role, values, definition), programmatic: role === 'decode' });
+}

@@ -1,0 +1,158 @@
+import type { PlanDefinition } from '../ir/planDefinition.ts';
+import type { LayerTables } from './layerTables.ts';
+import type { PagePool } from './pagePool.ts';
+import { sessionError } from './sessionChecks.ts';
+import type { LayerLayout, SessionLayout } from './sessionLayout.ts';
+
+/** Tokens of the sequences in the cache of a layer, by slot. */
+export interface LayerLengths {
+  /** -1 for a slot that holds no sequence, as on the device. */
+  readonly lengths: Int32Array;
+  /** The most that the sequence had since its ring went round: what the ring has lost follows from that, not from the length after a truncation. */
+  readonly reached: Int32Array;
+}
+
+/** A run of pages, in numbers of the pool. */
+export interface PageCopy {
+  readonly from: number;
+  readonly to: number;
+  readonly pages: number;
+}
+
+/** The slots of a session on the host: which hold a sequence, of what length bound, in which pages, and how many tokens each layer has of it. */
+export class Sequences {
+  /** Length bound of each slot's sequence; 0 for a free slot. */
+  readonly bounds: Int32Array;
+  /** The pool's page of each entry; -1 where there is none. */
+  readonly pageTable: Int32Array;
+  /** In the order of the session's layers. */
+  readonly layers: readonly LayerLengths[];
+  readonly #plan: PlanDefinition;
+  readonly #layout: SessionLayout;
+  readonly #tables: readonly LayerTables[];
+  readonly #pool: PagePool;
+
+  constructor(plan: PlanDefinition, layout: SessionLayout, pool: PagePool, batch: number) {
+    this.#plan = plan;
+    this.#layout = layout;
+    this.#tables = [...new Set(layout.layers.map(({ tables }) => tables))];
+    this.#pool = pool;
+    this.bounds = new Int32Array(batch);
+    this.pageTable = new Int32Array(layout.entries).fill(-1);
+    this.layers = layout.layers.map(() => ({ lengths: new Int32Array(batch).fill(-1), reached: new Int32Array(batch) }));
+  }
+
+  /** The first slot that holds no sequence. Throws MOA6108 when all do. */
+  firstFree(): number {
+    const slot = this.bounds.indexOf(0);
+    if (slot < 0) throw sessionError('noFreeSlot', `all ${this.bounds.length} slots hold a sequence`);
+    return slot;
+  }
+
+  /** Begins an empty sequence of at most `bound` tokens in a free slot. Throws MOA6109, and changes nothing, when the pool has too few pages. */
+  join(slot: number, bound: number): void {
+    const numbers = this.#pool.take(this.#layout.layers.reduce((sum, { tables }) => sum + tables.pagesAt(bound), 0));
+    this.#tables.forEach((tables) => tables.setBound(slot, bound));
+    let next = 0;
+    for (const layer of this.#layout.layers) {
+      for (const { entry, pages } of this.#ringsOf(layer, slot)) {
+        this.pageTable.set(numbers.subarray(next, next + pages), entry);
+        next += pages;
+      }
+    }
+    this.bounds[slot] = bound;
+    this.#setLengths(slot, 0);
+  }
+
+  /** Ends a slot's sequence: its pages are the pool's again. */
+  leave(slot: number): void {
+    for (const layer of this.#layout.layers) {
+      for (const { entry, pages } of this.#ringsOf(layer, slot)) {
+        this.#pool.giveBack(this.pageTable.slice(entry, entry + pages));
+        this.pageTable.fill(-1, entry, entry + pages);
+      }
+    }
+    this.bounds[slot] = 0;
+    this.#setLengths(slot, -1);
+  }
+
+  /** Makes the empty sequence in slot `to` what the one in `from` is, and says which pages are to be copied: those with a token, in runs. */
+  copy(from: number, to: number): PageCopy[] {
+    const copies: PageCopy[] = [];
+    this.#layout.layers.forEach((layer, index) => {
+      const { lengths, reached } = this.layers[index]!;
+      lengths[to] = lengths[from]!;
+      reached[to] = reached[from]!;
+      const targets = this.#ringsOf(layer, to);
+      this.#ringsOf(layer, from).forEach(({ entry, window }, ring) => {
+        const pages = this.pagesInUse(lengths[from]!, window);
+        for (let page = 0; page < pages; page += 1) {
+          const [source, target] = [this.pageTable[entry + page]!, this.pageTable[targets[ring]!.entry + page]!];
+          const last = copies.at(-1);
+          if (last !== undefined && last.from + last.pages === source && last.to + last.pages === target) copies[copies.length - 1] = { ...last, pages: last.pages + 1 };
+          else copies.push({ from: source, to: target, pages: 1 });
+        }
+      });
+    });
+    return copies;
+  }
+
+  /** Takes back the tokens from `length` on. Throws MOA6110, and changes nothing, when a ring has lost tokens that the next one attends. */
+  truncate(slot: number, length: number): void {
+    const { sink } = this.#plan.limits;
+    this.#layout.layers.forEach((layer, index) => {
+      const { lengths, reached } = this.layers[index]!;
+      if (length > lengths[slot]!) throw sessionError('cannotTruncate', `sequence ${slot} has ${lengths[slot]} tokens in layer ${layer.layer}, fewer than ${length}`);
+      if (length <= sink) return;
+      for (const { kvHead, window: slots } of this.#ringsOf(layer, slot)) {
+        const kept = reached[slot]! - slots;
+        const needed = Math.max(sink, length - layer.tables.longestWindow(slot, kvHead) + 1);
+        if (kept <= needed) continue;
+        throw sessionError(
+          'cannotTruncate',
+          `sequence ${slot} cannot go back from ${lengths[slot]} to ${length} tokens: behind the sink, the ring of KV head ${kvHead} in layer ${layer.layer} begins with token ${kept}, and token ${length} attends from ${needed} on`,
+        );
+      }
+    });
+    for (const [index, { lengths, reached }] of this.layers.entries()) {
+      lengths[slot] = length;
+      // Of a sequence that no ring has gone round for, nothing is lost; what lies behind its end is written anew before it is read.
+      const wrapped = this.#ringsOf(this.#layout.layers[index]!, slot).some(({ window }) => reached[slot]! > sink + window);
+      if (!wrapped || length <= sink) reached[slot] = length;
+    }
+  }
+
+  /** A sequence of `layer`, the session's nth, has `tokens` more. */
+  advance(layer: number, slot: number, tokens: number): void {
+    const { lengths, reached } = this.layers[layer]!;
+    lengths[slot]! += tokens;
+    reached[slot] = Math.max(reached[slot]!, lengths[slot]!);
+  }
+
+  /** Says that every sequence has `length` tokens. */
+  fillAll(length: number): void {
+    this.bounds.forEach((bound, slot) => {
+      if (bound > 0) this.#setLengths(slot, length);
+    });
+  }
+
+  /** Pages of one ring that hold a token when its sequence has `length` tokens. */
+  pagesInUse(length: number, window: number): number {
+    const { sink } = this.#plan.limits;
+    const { pageTokens } = this.#plan.layout;
+    if (length <= sink) return Math.ceil(Math.max(0, length) / pageTokens);
+    return Math.ceil(sink / pageTokens) + Math.ceil(Math.min(length - sink, window) / pageTokens);
+  }
+
+  #setLengths(slot: number, length: number): void {
+    this.layers.forEach(({ lengths, reached }) => {
+      lengths[slot] = length;
+      reached[slot] = Math.max(0, length);
+    });
+  }
+
+  /** The rings of a slot in a layer: their first entries of the session's page table, their pages and window slots. */
+  #ringsOf({ tables, firstEntry }: LayerLayout, slot: number): readonly { readonly kvHead: number; readonly entry: number; readonly pages: number; readonly window: number }[] {
+    return tables.unitsOf(slot).map(({ kvHead, tableOffset, pages, window }) => ({ kvHead, entry: firstEntry + tableOffset, pages, window }));
+  }
+}

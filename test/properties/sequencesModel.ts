@@ -1,0 +1,460 @@
+/**
+ * Random lives of a session, against a model of it (fast-check commands): sequences join, leave, fork, are truncated, get prompts in chunks and tokens. The model
+ * holds every token of every sequence, which the oracle attends, and simulates rings slot by slot to know what may be taken back.
+ */
+import fc from 'fast-check';
+import type { Device } from '../../src/runtime/device.ts';
+import { decodeElements } from '../../src/runtime/elements.ts';
+import { RuntimeError } from '../../src/runtime/runtimeError.ts';
+import type { Session } from '../../src/runtime/session.ts';
+import type { CapturedStep } from '../../src/runtime/sessionTypes.ts';
+import { scaledKeys } from '../oracle/attention.ts';
+import { oracleMask, oracleSpan, type OracleMask } from '../oracle/mask.ts';
+import { toElement } from '../oracle/rounding.ts';
+import { checkRows, newTally, type Tally } from './checkRows.ts';
+import type { KernelFamily } from '../../src/arch/arch.ts';
+import type { Target } from './harness.ts';
+import type { SequenceInputs } from './inputs.ts';
+import { ruleOf, type PlanSpec, type RuleSpec } from './plans.ts';
+import { Random } from './random.ts';
+import { limitsOf, shapeOf, type Shape } from './shapes.ts';
+import { TensorSet, type Piece } from './tensors.ts';
+
+/** What a life begins with. */
+export interface Life {
+  readonly shape: string;
+  /** `[layer][query head]`. */
+  readonly rules: readonly (readonly RuleSpec[])[];
+  readonly slack: number;
+  /** The most of one decode. */
+  readonly decodeTokens: number;
+  readonly family: KernelFamily;
+  readonly batch: number;
+  readonly lengthBound: number;
+  /** Of the pages that `batch` sequences of the bound need, in percent. */
+  readonly poolPercent: number;
+  readonly seed: number;
+}
+
+/** A sequence as the model has it. */
+interface Sequence {
+  readonly bound: number;
+  /** `[layer]`, with room for `bound` tokens; those from `length` on mean nothing. */
+  readonly inputs: readonly SequenceInputs[];
+  readonly masks: readonly (readonly OracleMask[])[];
+  /** `[layer][kvHead]`: the position of the token in each window slot of the ring, or -1. */
+  readonly rings: readonly (readonly Int32Array[])[];
+  length: number;
+}
+
+export interface Model {
+  readonly life: Life;
+  readonly shape: Shape;
+  readonly sequences: (Sequence | undefined)[];
+}
+
+export interface Real {
+  readonly device: Device;
+  readonly session: Session;
+  readonly random: Random;
+  readonly tally: Tally;
+  /** What happened, by name: tests ask that enough of each did. */
+  readonly happened: Map<string, number>;
+  /** Captured decodes of all layers, by their tokens, with the tensors that they read. */
+  readonly steps: Map<number, { readonly captured: CapturedStep; readonly tensors: readonly TensorSet[] }>;
+}
+
+export type Command = fc.AsyncCommand<Model, Real>;
+
+export const specOfLife = ({ shape, rules, slack, decodeTokens, family }: Life): PlanSpec => ({ shape, rules, rope: false, family, slack, decodeTokens });
+
+/** A session without sequences, and its model. */
+export async function beginLife(target: Target, life: Life, happened: Map<string, number> = new Map()): Promise<{ readonly model: Model; readonly real: Real; readonly end: () => void }> {
+  const device = await target.device({ seed: life.seed });
+  const plan = await target.load(device, specOfLife(life));
+  const whole = plan.memory({ batch: life.batch, lengthBound: life.lengthBound }).cache / plan.definition.layout.pageBytes;
+  const pages = Math.max(1, Math.floor((whole * life.poolPercent) / 100));
+  const session = plan.createSession({ batch: life.batch, lengthBound: life.lengthBound, slots: 'free', pages, decodeTokens: life.decodeTokens });
+  const model: Model = { life, shape: shapeOf(life.shape), sequences: Array.from({ length: life.batch }, () => undefined) };
+  const real: Real = { device, session, random: new Random(life.seed), tally: newTally(), happened, steps: new Map() };
+  const end = (): void => {
+    for (const { captured, tensors } of real.steps.values()) {
+      captured.dispose();
+      tensors.forEach((set) => set.dispose());
+    }
+    session.dispose();
+    plan.dispose();
+  };
+  return { model, real, end };
+}
+
+/** Lives it through, and ends it. */
+export async function runLife({ model, real, end }: Awaited<ReturnType<typeof beginLife>>, commands: readonly Command[]): Promise<Tally> {
+  const done: string[] = [];
+  try {
+    for (const command of commands) {
+      if (!command.check(model)) continue;
+      done.push(command.toString());
+      await command.run(model, real);
+    }
+    return real.tally;
+  } catch (error) {
+    throw new Error(`${(error as Error).message}\n    after ${done.join(', ')}\n    of ${JSON.stringify(model.life)}`, { cause: error });
+  } finally {
+    end();
+  }
+}
+
+const range = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
+const held = ({ sequences }: Model): number[] => range(sequences.length).filter((slot) => sequences[slot] !== undefined);
+const pick = (model: Model, choice: number): number => held(model)[choice % held(model).length]!;
+
+function newSequence({ life, shape }: Model, bound: number): Sequence {
+  const { queryHeads, kvHeads, headDim } = shape;
+  const limits = limitsOf(shape);
+  const groupSize = queryHeads / kvHeads;
+  const whole = Math.ceil(Math.max(bound, limits.minSpan) / limits.page) * limits.page;
+  const isDense = ([alpha, numerator, denominator]: RuleSpec): boolean => numerator === denominator && alpha >= 0;
+  return {
+    bound,
+    length: 0,
+    inputs: life.rules.map(() => ({
+      length: bound,
+      queryHeads,
+      kvHeads,
+      headDim,
+      scale: 1 / Math.sqrt(headDim),
+      q: new Float32Array(bound * queryHeads * headDim),
+      k: new Float32Array(bound * kvHeads * headDim),
+      v: new Float32Array(bound * kvHeads * headDim),
+      targets: new Int32Array(0),
+    })),
+    masks: life.rules.map((heads) => heads.map((rule) => oracleMask(ruleOf(rule), limits, bound))),
+    rings: life.rules.map((heads) =>
+      range(kvHeads).map((kvHead) => {
+        const members = heads.slice(kvHead * groupSize, (kvHead + 1) * groupSize);
+        const span = Math.max(...members.map((rule) => oracleSpan(ruleOf(rule), limits, bound)));
+        const tokens = members.some(isDense) ? span : Math.min(span + life.slack, whole);
+        return new Int32Array(tokens - limits.sink).fill(-1);
+      }),
+    ),
+  };
+}
+
+/** New random rows behind a sequence, in all layers; returns where they begin. */
+function addTokens(model: Model, random: Random, slot: number, count: number): number {
+  const sequence = model.sequences[slot]!;
+  const { shape } = model;
+  const begin = sequence.length;
+  for (const inputs of sequence.inputs) {
+    for (const [name, heads] of [['q', shape.queryHeads], ['k', shape.kvHeads], ['v', shape.kvHeads]] as const) {
+      const row = heads * shape.headDim;
+      for (let at = begin * row; at < (begin + count) * row; at += 1) inputs[name][at] = toElement(shape.elementType, random.normal());
+    }
+  }
+  sequence.length += count;
+  for (const rings of sequence.rings) {
+    for (const ring of rings) for (let j = Math.max(begin, shape.sink); j < sequence.length; j += 1) ring[(j - shape.sink) % ring.length] = j;
+  }
+  return begin;
+}
+
+/** Rows of NaN for a slot that holds no sequence: nothing may read them. */
+function poison({ queryHeads, kvHeads, headDim }: Shape, tokens = 1): Piece {
+  const rows = (heads: number): Float32Array => new Float32Array(tokens * heads * headDim).fill(NaN);
+  const inputs: SequenceInputs = { length: tokens, queryHeads, kvHeads, headDim, scale: 1, q: rows(queryHeads), k: rows(kvHeads), v: rows(kvHeads), targets: new Int32Array(0) };
+  return { inputs, begin: 0, end: tokens };
+}
+
+/** Compares rows `begin .. end - 1` of a slot's sequence with the oracle. `firstRow`: of position 0 in what was found. */
+function compare(model: Model, real: Real, layer: number, slot: number, found: { out: Float32Array; lse: Float32Array }, firstRow: number, begin: number): void {
+  const sequence = model.sequences[slot]!;
+  const inputs = sequence.inputs[layer]!;
+  const scaled = scaledKeys(inputs, model.shape.elementType);
+  const positions = range(sequence.length - begin).map((n) => begin + n);
+  sequence.masks[layer]!.forEach((mask, head) => {
+    try {
+      checkRows({ shape: model.shape, lane: 'normal', inputs, head, mask, positions, found: { ...found, firstRow }, scaledKeys: scaled }, real.tally);
+    } catch (error) {
+      throw new Error(`layer ${layer}, slot ${slot} of bound ${sequence.bound}: ${(error as Error).message}`, { cause: error });
+    }
+  });
+}
+
+const note = ({ happened }: Real, what: string): void => void happened.set(what, (happened.get(what) ?? 0) + 1);
+
+function refuses(code: string, call: () => unknown): void {
+  try {
+    call();
+  } catch (error) {
+    if (error instanceof RuntimeError && error.code === code) return;
+    throw error;
+  }
+  throw new Error(`${code} was to be thrown`);
+}
+
+class Join implements Command {
+  readonly part: number;
+  constructor(part: number) {
+    this.part = part;
+  }
+  check = (): boolean => true;
+  async run(model: Model, real: Real): Promise<void> {
+    const { session } = real;
+    const bound = Math.max(1, Math.round((model.life.lengthBound * this.part) / 100));
+    const free = model.sequences.indexOf(undefined);
+    if (free < 0) return refuses('MOA6108', () => session.join({ lengthBound: bound }));
+    const before = session.lengthBounds();
+    try {
+      const slot = session.join({ lengthBound: bound });
+      if (slot !== free) throw new Error(`joined in slot ${slot}, not in ${free}`);
+      model.sequences[slot] = newSequence(model, bound);
+      note(real, 'join');
+    } catch (error) {
+      // A pool that is too small refuses, and nothing has changed.
+      if (!(error instanceof RuntimeError && error.code === 'MOA6109' && model.life.poolPercent < 100)) throw error;
+      note(real, 'pool full');
+      if (session.lengthBounds().join() !== before.join()) throw new Error('a join that failed changed the session', { cause: error });
+    }
+  }
+  toString = (): string => `join(${this.part} %)`;
+}
+
+class Leave implements Command {
+  readonly choice: number;
+  constructor(choice: number) {
+    this.choice = choice;
+  }
+  check = (model: Model): boolean => held(model).length > 0;
+  async run(model: Model, real: Real): Promise<void> {
+    const { session } = real;
+    const slot = pick(model, this.choice);
+    session.leave(slot);
+    note(real, 'leave');
+    model.sequences[slot] = undefined;
+    refuses('MOA6107', () => session.truncate(slot, 0));
+  }
+  toString = (): string => `leave(${this.choice})`;
+}
+
+class Fork implements Command {
+  readonly choice: number;
+  constructor(choice: number) {
+    this.choice = choice;
+  }
+  check = (model: Model): boolean => held(model).length > 0;
+  async run(model: Model, real: Real): Promise<void> {
+    const { session } = real;
+    const slot = pick(model, this.choice);
+    if (!model.sequences.includes(undefined)) return refuses('MOA6108', () => session.fork(slot));
+    try {
+      const to = session.fork(slot);
+      const { bound, length, inputs, masks, rings } = model.sequences[slot]!;
+      note(real, length === 0 ? 'fork of nothing' : 'fork');
+      model.sequences[to] = {
+        bound,
+        length,
+        masks,
+        inputs: inputs.map((one) => ({ ...one, q: one.q.slice(), k: one.k.slice(), v: one.v.slice() })),
+        rings: rings.map((layer) => layer.map((ring) => ring.slice())),
+      };
+    } catch (error) {
+      if (!(error instanceof RuntimeError && error.code === 'MOA6109' && model.life.poolPercent < 100)) throw error;
+    }
+  }
+  toString = (): string => `fork(${this.choice})`;
+}
+
+class Truncate implements Command {
+  readonly choice: number;
+  readonly back: number;
+  constructor(choice: number, back: number) {
+    this.choice = choice;
+    this.back = back;
+  }
+  check = (model: Model): boolean => held(model).length > 0;
+  async run(model: Model, real: Real): Promise<void> {
+    const { session } = real;
+    const slot = pick(model, this.choice);
+    const sequence = model.sequences[slot]!;
+    const length = Math.max(0, sequence.length - this.back);
+    const { sink, queryHeads, kvHeads } = model.shape;
+    const possible = sequence.rings.every((rings, layer) =>
+      rings.every((ring, kvHead) => {
+        const groupSize = queryHeads / kvHeads;
+        const window = Math.max(...sequence.masks[layer]!.slice(kvHead * groupSize, (kvHead + 1) * groupSize).map((mask) => mask.window));
+        for (let j = Math.max(sink, length - window + 1); j < length; j += 1) if (ring[(j - sink) % ring.length] !== j) return false;
+        return true;
+      }),
+    );
+    const wrapped = sequence.rings.some((rings) => rings.some((ring) => sequence.length - sink > ring.length));
+    note(real, !possible ? 'truncate refused' : this.back > 0 && wrapped ? 'truncate of a ring that went round' : 'truncate');
+    if (!possible) return refuses('MOA6110', () => session.truncate(slot, length));
+    session.truncate(slot, length);
+    sequence.length = length;
+  }
+  toString = (): string => `truncate(${this.choice}, ${this.back})`;
+}
+
+class Prefill implements Command {
+  readonly counts: readonly number[];
+  constructor(counts: readonly number[]) {
+    this.counts = counts;
+  }
+  check = (model: Model): boolean => held(model).length > 0;
+  async run(model: Model, real: Real): Promise<void> {
+    const counts = model.sequences.map((sequence, slot) => (sequence === undefined ? 0 : Math.min(this.counts[slot % this.counts.length]!, sequence.bound - sequence.length)));
+    const begins = counts.map((count, slot) => (count === 0 ? (model.sequences[slot]?.length ?? 0) : addTokens(model, real.random, slot, count)));
+    const none = poison(model.shape);
+    if (counts.some((count, slot) => count > 0 && begins[slot]! > 0)) note(real, 'chunk');
+    else note(real, 'prefill');
+    model.life.rules.forEach((_, layer) => {
+      const pieces = counts.map((count, slot): Piece => (count === 0 ? { ...none, end: 0 } : { inputs: model.sequences[slot]!.inputs[layer]!, begin: begins[slot]!, end: begins[slot]! + count }));
+      using tensors = new TensorSet(real.device, model.shape, pieces);
+      real.session.prefill(layer, tensors);
+      const found = { out: tensors.values('out'), lse: tensors.logSums() };
+      counts.forEach((count, slot) => {
+        if (count > 0) compare(model, real, layer, slot, found, tensors.cuSeqlens[slot]! - begins[slot]!, begins[slot]!);
+      });
+    });
+  }
+  toString = (): string => `prefill(${this.counts.join()})`;
+}
+
+class Decode implements Command {
+  readonly steps: number;
+  readonly captured: boolean;
+  /** Of each sequence, as far as the session goes. */
+  readonly tokens: number;
+  constructor(steps: number, captured: boolean, tokens: number) {
+    this.steps = steps;
+    this.captured = captured;
+    this.tokens = tokens;
+  }
+  check = (): boolean => true;
+  async run(model: Model, real: Real): Promise<void> {
+    const { session, device } = real;
+    const tokens = Math.min(this.tokens, model.life.decodeTokens);
+    const none = poison(model.shape, tokens);
+    for (let step = 0; step < this.steps; step += 1) {
+      if (held(model).some((slot) => model.sequences[slot]!.length + tokens > model.sequences[slot]!.bound)) {
+        using tensors = new TensorSet(device, model.shape, model.sequences.map(() => none));
+        note(real, 'sequence full');
+        return refuses('MOA6101', () => session.decode(0, { ...fields(tensors), tokens }));
+      }
+      if (tokens > 1) note(real, 'several tokens');
+      note(real, this.captured ? 'graph' : 'decode');
+      if (held(model).length < model.sequences.length) note(real, 'decode with free slots');
+      const begins = model.sequences.map((sequence, slot) => (sequence === undefined ? 0 : addTokens(model, real.random, slot, tokens)));
+      const piecesOf = (layer: number): Piece[] =>
+        model.sequences.map((sequence, slot) => (sequence === undefined ? none : { inputs: sequence.inputs[layer]!, begin: begins[slot]!, end: begins[slot]! + tokens }));
+      const sets = this.captured ? this.#launch(model, real, tokens, piecesOf) : model.life.rules.map((_, layer) => new TensorSet(device, model.shape, piecesOf(layer)));
+      sets.forEach((tensors, layer) => {
+        if (!this.captured) session.decode(layer, { ...fields(tensors), tokens });
+        const found = { out: tensors.values('out'), lse: tensors.logSums() };
+        model.sequences.forEach((sequence, slot) => {
+          if (sequence !== undefined) compare(model, real, layer, slot, found, slot * tokens - begins[slot]!, begins[slot]!);
+          else checkEmpty(model.shape, found, slot * tokens, tokens);
+        });
+        if (!this.captured) tensors.dispose();
+      });
+    }
+  }
+  /** One graph for the session's whole life, whoever comes and goes; its tensors are written anew. */
+  #launch(model: Model, real: Real, tokens: number, piecesOf: (layer: number) => Piece[]): readonly TensorSet[] {
+    const { session, device, steps } = real;
+    let step = steps.get(tokens);
+    if (step === undefined) {
+      const tensors = model.life.rules.map((_, layer) => new TensorSet(device, model.shape, piecesOf(layer)));
+      step = { tensors, captured: session.capture(() => tensors.forEach((set, layer) => session.decode(layer, { ...fields(set), tokens }))) };
+      steps.set(tokens, step);
+    }
+    step.tensors.forEach((tensors, layer) => {
+      using fresh = new TensorSet(device, model.shape, piecesOf(layer));
+      for (const name of ['q', 'k', 'v', 'out', 'lse'] as const) tensors[name].copyFrom(fresh[name]);
+    });
+    step.captured.launch();
+    return step.tensors;
+  }
+  toString = (): string => `decode(${this.steps} x ${this.tokens}${this.captured ? ', graph' : ''})`;
+}
+
+const fields = ({ q, k, v, out, lse }: TensorSet) => ({ q, k, v, out, lse });
+
+/** The rows of a slot without a sequence: zeros, and -inf. */
+function checkEmpty({ queryHeads, headDim }: Shape, { out, lse }: { out: Float32Array; lse: Float32Array }, firstRow: number, rows: number): void {
+  const part = (values: Float32Array, width: number): Float32Array => values.subarray(firstRow * width, (firstRow + rows) * width);
+  if (part(out, queryHeads * headDim).some((value) => value !== 0) || part(lse, queryHeads).some((value) => value !== -Infinity)) throw new Error(`row ${firstRow} is of a free slot, and has an output`);
+}
+
+class CheckCaches implements Command {
+  check = (): boolean => true;
+  async run(model: Model, { session }: Real): Promise<void> {
+    model.sequences.forEach((sequence, slot) => {
+      sequence?.inputs.forEach((inputs, layer) => {
+        if (session.lengths(layer)[slot] !== sequence.length) throw new Error(`layer ${layer}, slot ${slot}: ${session.lengths(layer)[slot]} tokens, not ${sequence.length}`);
+        sequence.rings[layer]!.forEach((ring, kvHead) => checkRing(model.shape, session, layer, slot, kvHead, inputs, ring));
+      });
+    });
+  }
+  toString = (): string => 'checkCaches';
+}
+
+/** Tokens of the sink and those that the ring still has are in the cache, bit for bit. */
+function checkRing({ headDim, kvHeads, sink }: Shape, session: Session, layer: number, slot: number, kvHead: number, inputs: SequenceInputs, ring: Int32Array): void {
+  const { positions, keys, values } = session.cachedTokens(layer, slot, kvHead);
+  const type = session.elementType;
+  positions.forEach((j, n) => {
+    if (j >= sink && ring[(j - sink) % ring.length] !== j) return;
+    for (let d = 0; d < headDim; d += 1) {
+      const from = (j * kvHeads + kvHead) * headDim + d;
+      if (decodeBits(type, keys[n * headDim + d]!) !== inputs.k[from] || decodeBits(type, values[n * headDim + d]!) !== inputs.v[from]) {
+        throw new Error(`layer ${layer}, slot ${slot}, KV head ${kvHead}: token ${j} is not in the cache as it was given`);
+      }
+    }
+  });
+}
+
+const decodeBits = (type: 'bf16' | 'fp16', bits: number): number => decodeElements(type, Uint16Array.of(bits))[0]!;
+
+const mostPrompt = 300;
+
+/** Commands in the proportions of a life. */
+const commands: readonly fc.Arbitrary<Command>[] = [
+  fc.integer({ min: 20, max: 100 }).map((part) => new Join(part)),
+  fc.integer({ min: 60, max: 100 }).map((part) => new Join(part)),
+  fc.nat(7).map((choice) => new Leave(choice)),
+  fc.nat(7).map((choice) => new Fork(choice)),
+  fc.nat(7).map((choice) => new Fork(choice)),
+  fc.tuple(fc.nat(7), fc.integer({ min: 1, max: 3 })).map(([choice, back]) => new Truncate(choice, back)),
+  fc.tuple(fc.nat(7), fc.integer({ min: 0, max: 140 })).map(([choice, back]) => new Truncate(choice, back)),
+  fc.array(fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 70 }), fc.integer({ min: 1, max: mostPrompt }), fc.constant(1000)), { minLength: 1, maxLength: 4 }).map((counts) => new Prefill(counts)),
+  fc.array(fc.integer({ min: 1, max: mostPrompt }), { minLength: 1, maxLength: 4 }).map((counts) => new Prefill(counts)),
+  fc.tuple(fc.integer({ min: 1, max: 3 }), fc.boolean()).map(([steps, captured]) => new Decode(steps, captured, 1)),
+  fc.tuple(fc.integer({ min: 1, max: 2 }), fc.boolean(), fc.integer({ min: 1, max: 16 })).map(([steps, captured, tokens]) => new Decode(steps, captured, tokens)),
+  fc.constant<Command>(new CheckCaches()),
+];
+
+/** A life of up to `most` commands; it begins with a sequence. */
+export const livesOf = (most: number): fc.Arbitrary<readonly Command[]> => fc.array(fc.oneof(...commands), { minLength: 4, maxLength: most, size: 'max' }).map((all) => [new Join(100), ...all]);
+
+/** Lives of small sessions. */
+export function lifeArbitrary(shapes: readonly string[]): fc.Arbitrary<Life> {
+  // Short ones mostly: their rings go round.
+  const rule: fc.Arbitrary<RuleSpec> = fc.oneof(
+    fc.constantFrom<RuleSpec[]>([128, 0, 1], [128, 0, 1], [192, 0, 1], [0, 1, 1], [0, 1, 2]),
+    fc.tuple(fc.integer({ min: 0, max: 6 }).map((pages) => pages * 64), fc.integer({ min: 0, max: 8 }), fc.constant(8)),
+  );
+  return fc
+    .record({
+      shape: fc.constantFrom(...shapes),
+      rings: fc.constantFrom({ slack: 0, decodeTokens: 1 }, { slack: 64, decodeTokens: 1 }, { slack: 64, decodeTokens: 16 }, { slack: 128, decodeTokens: 16 }),
+      family: fc.constantFrom<KernelFamily>('mmaSync', 'hopper'),
+      batch: fc.integer({ min: 1, max: 4 }),
+      lengthBound: fc.integer({ min: 200, max: 640 }),
+      poolPercent: fc.constantFrom(60, 100, 100, 100),
+      seed: fc.nat(2 ** 30),
+      layers: fc.integer({ min: 1, max: 2 }),
+    })
+    .chain(({ layers, rings, ...life }) => fc.array(fc.array(rule, { minLength: shapeOf(life.shape).queryHeads, maxLength: shapeOf(life.shape).queryHeads }), { minLength: layers, maxLength: layers }).map((rules) => ({ ...life, ...rings, rules })));
+}
