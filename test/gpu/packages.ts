@@ -40,8 +40,10 @@ export function writeSources(folder: string): void {
     const heads = (rule: (head: number) => RuleSpec): RuleSpec[] => Array.from({ length: queryHeads }, (_, head) => rule(head));
     for (const family of ['mmaSync', 'hopper'] as const) {
       const spec: PlanSpec = { shape, rules: [heads((head) => [128 + 64 * head, 0, 1]), heads(() => [0, 1, 1])], rope: true, family, ...variant };
-      const { kernels, mask } = compileSpec(spec);
-      writeFileSync(join(folder, `${cubinName(spec)}.cu`), kernels.map((kernel) => renderKernel(kernel.role, kernelContext(kernel, mask))).join('\n'));
+      // With slack too: decode masks by age then, in groups of one head as well.
+      const { kernels: usual, mask } = compileSpec(spec);
+      const kernels = new Map([...usual, ...compileSpec({ ...spec, slack: 64 }).kernels].map((kernel) => [kernel.name, kernel]));
+      writeFileSync(join(folder, `${cubinName(spec)}.cu`), [...kernels.values()].map((kernel) => renderKernel(kernel.role, kernelContext(kernel, mask))).join('\n'));
     }
   }
 }
