@@ -3,6 +3,7 @@ import { Argument, Command, CommanderError, Option } from 'commander';
 import { cleanupOnSignal, onInterrupt } from '../emit/cleanupOnSignal.ts';
 import { cacheFolder } from '../toolchain/cacheFolder.ts';
 import { clearCache, listCache } from '../toolchain/kernelCache.ts';
+import { balancedLengths } from '../passes/assignRanks.ts';
 import { environment, environmentVariables } from '../util/debug.ts';
 import { DiagnosticError } from '../util/diagnostics.ts';
 import { version } from '../version.ts';
@@ -62,6 +63,8 @@ function commandLine(run: Run): Command {
     .option('--no-rope', 'leave out the kernels that rotate (RoPE)')
     .option('--kv-cache-dtype <type>', 'what keys and values are stored as: auto (the element type) or fp8_e4m3 (with a scale for each head)', parseCacheType, 'element')
     .option('--ablate <list>', 'for measurements, kernels without what is usual: unspecialised; of decode tensor-cores or cuda-cores', parseAblations)
+    .option('--tp <ranks>', 'share the heads of each layer out among ranks, balanced; a package for each', parseCount)
+    .option('--tp-lengths <list>', 'length bounds N at which ranks are balanced', parseLengths, [...balancedLengths])
     .option('--print-ir-after <pass>', 'print the IR after a pass, or after all', parsePass)
     .option('--stop-after <pass>', 'stop after a pass and print the IR', parseStopAfter)
     .option('--check', 'compare the folder with what would be written, but for machine code; exit 1 if it differs')
@@ -84,6 +87,8 @@ function commandLine(run: Run): Command {
     .description('print what a plan keeps and costs: rules, head groups, GQA loss, densities, bytes')
     .option('--lengths <list>', 'length bounds N in tokens', parseLengths, [4096, 8192, 16384, 32768])
     .option('--kv-cache-dtype <type>', 'what keys and values are stored as: auto or fp8_e4m3', parseCacheType, 'element')
+    .option('--tp <ranks>', 'also how even ranks are that share the heads out: contiguous blocks, and balanced', parseCount)
+    .option('--tp-lengths <list>', 'length bounds N at which ranks are balanced', parseLengths, [...balancedLengths])
     .option('--json', 'print as JSON')
     .option('-q, --quiet', 'no warnings and notes')
     .action((plan: string, options: InspectOptions) => run(() => inspectCommand(plan, options, standardOutput(options.quiet === true))));
