@@ -49,8 +49,8 @@ function deal(loads: PartLoads): number[][] {
   return order;
 }
 
-/** The most exchanges that are made: a number, so that the time is bounded. */
-const maxExchanges = 2000;
+/** The most sums that are looked at: a number and not a time, so that the result does not depend on the machine. */
+const maxSums = 20_000_000;
 
 /** Exchanges the parts of two ranks in a layer, one of them the fullest at the worst length, as long as that makes the sums more even. */
 function exchange(loads: PartLoads, start: readonly (readonly number[])[]): number[][] {
@@ -66,7 +66,8 @@ function exchange(loads: PartLoads, start: readonly (readonly number[])[]): numb
     });
   };
   let best = rate(held);
-  for (let count = 0; count < maxExchanges; count += 1) {
+  const sumsOfRound = loads.length * held.length ** 2;
+  for (let round = 1; round * sumsOfRound <= maxSums; round += 1) {
     const fullest = fullestRank(held);
     let chosen: readonly [number, number] | undefined;
     for (let layer = 0; layer < loads.length; layer += 1) {

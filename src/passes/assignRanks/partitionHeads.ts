@@ -3,8 +3,8 @@
  * class, and a part is how many it takes of each class.
  *
  * The blocks that a contiguous split makes are kept unless something is better. First the heads in the order of their cost to the part that has least so
- * far, then exchanges of two heads while one helps; then a search through all partitions that may be better still, up to a number of steps, which for 8 KV
- * heads it never needs.
+ * far, with costs of all lengths and of each, and exchanges of two heads while one helps; then a search through all partitions that may be better still, up
+ * to a number of steps, which for 8 KV heads it never needs.
  */
 import { invariant } from '../../util/invariant.ts';
 import { compareUnevenness, unevenness, type CostVector, type Unevenness } from './balance.ts';
@@ -28,9 +28,11 @@ export interface Partition {
   readonly proven: boolean;
 }
 
-/** The most exchanges that are tried in a layer, and steps of the search: numbers and not times, so that the result does not depend on the machine. */
-const exchangeSteps = 200_000;
+/** The most exchanges that are tried from one start, and steps of the search: numbers and not times, so that the result does not depend on the machine. */
+const exchangeSteps = 50_000;
 const searchSteps = 20_000;
+/** Places, a class in a part each, from which on the search is not begun: so many steps would not come to an end of it. */
+const searchPlaces = 4096;
 
 /** Classes in the order of their first head. */
 export function headClasses(costs: readonly CostVector[]): HeadClass[] {
@@ -59,9 +61,13 @@ export function partitionHeads(classes: readonly HeadClass[], ranks: number): Pa
   const rate = (parts: Parts): Solution => ({ parts, unevenness: rateParts(problem, parts) });
   const contiguous = rate(contiguousParts(classes, ranks));
   if (compareUnevenness(contiguous.unevenness, bound) <= 0) return { ...contiguous, bound, proven: true };
-  const exchanged = rate(exchange(problem, fillByCost(problem)));
-  const best = compareUnevenness(exchanged.unevenness, contiguous.unevenness) < 0 ? exchanged : contiguous;
-  if (compareUnevenness(best.unevenness, bound) <= 0) return { ...best, bound, proven: true };
+  let best = contiguous;
+  for (const dimensions of startsOf(totals.length)) {
+    const exchanged = rate(exchange(problem, fillByCost(problem, dimensions)));
+    if (compareUnevenness(exchanged.unevenness, best.unevenness) < 0) best = exchanged;
+    if (compareUnevenness(best.unevenness, bound) <= 0) return { ...best, bound, proven: true };
+  }
+  if (classes.length * ranks > searchPlaces) return { ...best, bound, proven: false };
   const { solution, complete } = search(problem, best);
   return { ...solution, bound, proven: complete };
 }
@@ -100,12 +106,18 @@ function leastMost({ classes, ranks, size, totals }: Problem): number[] {
   });
 }
 
-/** A cost as one number: the mean over dimensions of its part of the whole. */
-const weight = (load: CostVector, totals: CostVector): number => load.reduce((sum, value, at) => sum + value / totals[at]!, 0);
+/** A cost as one number: its parts of the whole, of some dimensions or of all. */
+const weight = (load: CostVector, totals: CostVector, dimensions?: readonly number[]): number => load.reduce((sum, value, at) => sum + (dimensions?.includes(at) === false ? 0 : value / totals[at]!), 0);
+
+/** The dimensions by which heads are filled in: all, all lengths' pages, and the pages of each length. */
+const startsOf = (dimensions: number): number[][] => {
+  const half = Array.from({ length: dimensions / 2 }, (_, at) => at);
+  return [half.concat(half.map((at) => at + half.length)), ...(half.length > 1 ? [half, ...half.map((at) => [at])] : [half])];
+};
 
 /** Heads by falling cost, each to the part with the least load among those that are not full. */
-function fillByCost({ classes, ranks, size, totals }: Problem): number[][] {
-  const weights = classes.map(({ cost }) => weight(cost, totals));
+function fillByCost({ classes, ranks, size, totals }: Problem, dimensions: readonly number[]): number[][] {
+  const weights = classes.map(({ cost }) => weight(cost, totals, dimensions));
   const heads = classes.flatMap(({ members }, index) => members.map(() => index)).sort((a, b) => weights[b]! - weights[a]! || a - b);
   const parts = Array.from({ length: ranks }, () => classes.map(() => 0));
   const filled = parts.map(() => 0);
@@ -124,42 +136,43 @@ function fillByCost({ classes, ranks, size, totals }: Problem): number[][] {
 function exchange({ classes, ranks, totals }: Problem, start: number[][]): number[][] {
   const parts = start.map((counts) => [...counts]);
   const loads = parts.map((counts) => addUp(classes, counts));
-  const most = totals.map(() => 0);
-  const rate = (): Unevenness => {
-    for (let at = 0; at < most.length; at += 1) {
-      most[at] = 0;
-      for (const load of loads) if (load[at]! > most[at]!) most[at] = load[at]!;
-    }
-    return unevenness(most, totals, ranks);
-  };
-  const move = (head: number, from: number, to: number): void => {
-    parts[from]![head]! -= 1;
-    parts[to]![head]! += 1;
-    classes[head]!.cost.forEach((cost, at) => {
-      loads[from]![at]! -= cost;
-      loads[to]![at]! += cost;
-    });
-  };
-  let best = rate();
+  const most = new Float64Array(totals.length);
+  const others = new Float64Array(totals.length);
+  let best = rateParts({ classes, ranks, totals }, parts);
   let steps = 0;
-  for (let improved = true; improved && steps < exchangeSteps; ) {
+  let improved = true;
+
+  /** Tries a head of class `given` of one part for one of class `taken` of another; `others` is what the other parts have at most. */
+  const attempt = (left: number, given: number, right: number, taken: number): void => {
+    const [less, more] = [classes[given]!.cost, classes[taken]!.cost];
+    const [ours, theirs] = [loads[left]!, loads[right]!];
+    for (let at = 0; at < most.length; at += 1) {
+      const change = more[at]! - less[at]!;
+      most[at] = Math.max(others[at]!, ours[at]! + change, theirs[at]! - change);
+    }
+    const found = unevenness(most, totals, ranks);
+    if (compareUnevenness(found, best) >= 0) return;
+    best = found;
+    improved = true;
+    for (const [part, from, to] of [[left, given, taken], [right, taken, given]] as const) {
+      parts[part]![from]! -= 1;
+      parts[part]![to]! += 1;
+      loads[part] = addUp(classes, parts[part]!);
+    }
+  };
+
+  while (improved) {
     improved = false;
     for (let left = 0; left < ranks; left += 1) {
       for (let right = left + 1; right < ranks; right += 1) {
+        // As much work as that many exchanges.
+        if ((steps += ranks) > exchangeSteps) return parts;
+        others.forEach((_, at) => (others[at] = loads.reduce((largest, load, part) => (part === left || part === right ? largest : Math.max(largest, load[at]!)), 0)));
         for (let given = 0; given < classes.length; given += 1) {
           for (let taken = 0; taken < classes.length && parts[left]![given]! > 0; taken += 1) {
-            if (taken === given || parts[right]![taken] === 0 || steps >= exchangeSteps) continue;
-            steps += 1;
-            move(given, left, right);
-            move(taken, right, left);
-            const found = rate();
-            if (compareUnevenness(found, best) < 0) {
-              best = found;
-              improved = true;
-            } else {
-              move(given, right, left);
-              move(taken, left, right);
-            }
+            if (taken === given || parts[right]![taken] === 0) continue;
+            if ((steps += 1) > exchangeSteps) return parts;
+            attempt(left, given, right, taken);
           }
         }
       }
