@@ -86,7 +86,7 @@ function ranksText({ ranks, balancedLengths, provenLayers, kvHeads, lengths }: R
     formatBytes(Math.max(...balance.cacheBytes)),
   ];
   return [
-    `Tensor parallelism, ${ranks} ranks: heads in contiguous blocks, and assigned for N = ${balancedLengths.join(', ')}. In ${provenLayers} of ${kvHeads.length} layers none is more even.`,
+    `Tensor parallelism, ${ranks} ranks: heads in contiguous blocks, and as assigned for N = ${balancedLengths.join(', ')}. In ${provenLayers} of ${kvHeads.length} layers no assignment is more even.`,
     'Ratios are of the rank that has most and the mean: of KV pages, which decode reads, and of the pairs of prefill. All layers: the sum of the one by the sum of the other.',
     '',
     table([

@@ -45,7 +45,12 @@ export const modelShapes = {
   llama32: shape('bf16', 64, 32, 8),
 } as const satisfies Record<string, Shape>;
 
-export const shapes: Readonly<Record<string, Shape>> = { ...smallShapes, ...modelShapes };
+/** For ranks that share heads out: the whole, in shapes whose part is one of the small ones. */
+export const sharedShapes = {
+  bf16_d64_8x4: shape('bf16', 64, 8, 4),
+} as const satisfies Record<string, Shape>;
+
+export const shapes: Readonly<Record<string, Shape>> = { ...smallShapes, ...modelShapes, ...sharedShapes };
 export type SmallShape = keyof typeof smallShapes;
 
 export function shapeOf(name: string): Shape {
