@@ -79,6 +79,13 @@ const costsOf = (dimensions: number, values: fc.Arbitrary<number>): fc.Arbitrary
 /** Few different costs, so that heads are alike, or any. */
 const arbitraryCosts = fc.oneof(costsOf(2, fc.integer({ min: 1, max: 4 })), costsOf(4, fc.integer({ min: 1, max: 1000 })), costsOf(6, fc.constantFrom(1, 10, 100)));
 
+test('unevenness: the fullest rank beside the mean, worst and sum, of pages and then of tiles', () => {
+  // Two lengths, two ranks: pages 6 of 10 and 15 of 20, tiles 3 of 4 and 10 of 16.
+  expect(unevenness([6, 15, 3, 10], [10, 20, 4, 16], 2)).toEqual([1.5, 1.2 + 1.5, 1.5, 1.5 + 1.25]);
+  expect(compareUnevenness([1, 2, 3, 4], [1, 2, 3, 5])).toBeLessThan(0);
+  expect(compareUnevenness([1, 2, 3, 4], [1, 1, 9, 9])).toBeGreaterThan(0);
+});
+
 describe('the heads of a layer', () => {
   test('up to 8: no partition of all is more even, and that is known', () => {
     property(
@@ -156,6 +163,10 @@ describe('the order of parts', () => {
       }),
       500,
     );
+  });
+
+  test('parts that are even in place stay there', () => {
+    expect(orderParts([[[1], [2]], [[2], [1]]])).toEqual([[0, 1], [0, 1]]);
   });
 
   test('two ranks and layers that differ by as much take turns', () => {
