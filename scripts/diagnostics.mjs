@@ -8,6 +8,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { DISK_CODES } from '../dist/emit/diskDiagnostics.js';
+import { PASS_CODES } from '../dist/passes/assignRanks/rankProblem.js';
 import { PLAN_CODES } from '../dist/plan/codes.js';
 import { runtimeErrorCodes } from '../dist/runtime/runtimeError.js';
 import { PROFILER_CODES, SEARCH_CODES } from '../dist/search/codes.js';
@@ -73,6 +74,7 @@ function runtimeCodes() {
 const sections = [
   { title: '1xxx: input files', source: '`src/util/inputCodes.ts`, `src/plan/codes.ts`', codes: { ...INPUT_CODES, ...PLAN_CODES } },
   { title: '2xxx: the command line', source: '`src/cli`', codes: optionCodes },
+  { title: '3xxx: passes', source: '`src/passes/assignRanks/rankProblem.ts`', codes: PASS_CODES },
   { title: '4xxx: nvcc, architectures and the compiler of the emulator', source: '`src/toolchain/toolchainCodes.ts`', codes: TOOLCHAIN_CODES },
   { title: '5xxx: the disk', source: '`src/emit/diskDiagnostics.ts`', codes: DISK_CODES },
   { title: '6xxx: the runtime', source: '`src/runtime/runtimeError.ts`', codes: runtimeCodes() },

@@ -8,11 +8,13 @@ import { emitRuntime } from './emit/emitRuntime.ts';
 import { planDefinition } from './emit/planDefinition.ts';
 import { printModule } from './ir/print.ts';
 import type { CacheType, ElementType, ScheduledModule } from './ir/nodes.ts';
-import type { PlanDefinition } from './ir/planDefinition.ts';
+import type { PlanDefinition, RankDefinition } from './ir/planDefinition.ts';
 import { maskShapes } from './mask/registry.ts';
+import type { RankAssignment } from './passes/assignRanks.ts';
 import { pipeline } from './passes/pipeline.ts';
 import type { Ablation, PassContext } from './passes/pass.ts';
 import { runPasses, type PassEvent } from './passes/runPasses.ts';
+import { selectRank } from './passes/selectRank.ts';
 import { readPlan, type PlanInput, type ReadPlan, type SourceText } from './plan/readPlan.ts';
 import type { ModelFlags, ResolvedModel } from './plan/resolveModelShape.ts';
 import type { DiagnosticList } from './util/diagnostics.ts';
@@ -41,6 +43,8 @@ export interface CompiledPlan {
   readonly module: ScheduledModule;
   readonly model: ResolvedModel;
   readonly elementTypes: readonly ElementType[];
+  /** Where the module has a part of the model's heads: which. */
+  readonly rank?: RankDefinition;
   /** CUDA sources by path in the package. */
   readonly sources: ReadonlyMap<string, string>;
   /** The last level of the IR as text. */
@@ -57,8 +61,15 @@ export function passContext({ module, model }: ReadPlan, options: CompileOptions
   return { architectures, elementTypes, rope, cacheType, slack: Math.ceil(Math.max(slack, decodeTokens - 1) / page) * page, decodeTokens, ablations, mask: maskShapes['sinkWindow']!(sink) };
 }
 
-/** Compiles a plan that was read: passes, then sources. */
-export function compileModule(read: ReadPlan, options: CompileOptions): CompiledPlan {
+/** The part of a plan that one rank runs, as a plan of its own. */
+export function readRank({ module, model }: ReadPlan, assignment: RankAssignment, rank: number): ReadPlan & { readonly rank: RankDefinition } {
+  const part = selectRank(module, assignment, rank);
+  const kvHeads = assignment.layers.map((layer) => layer.kvHeads[rank]!);
+  return { module: part, model: { ...model, shape: part.shape }, rank: { rank, ranks: assignment.ranks, kvHeads } };
+}
+
+/** Compiles a plan that was read, or the part of one rank: passes, then sources. */
+export function compileModule(read: ReadPlan & { readonly rank?: RankDefinition }, options: CompileOptions): CompiledPlan {
   const context = passContext(read, options);
   const { elementTypes, mask } = context;
   const module = runPasses(read.module, pipeline, context, options.observe) as ScheduledModule;
@@ -66,11 +77,12 @@ export function compileModule(read: ReadPlan, options: CompileOptions): Compiled
     module,
     model: read.model,
     elementTypes,
+    ...(read.rank === undefined ? {} : { rank: read.rank }),
     sources: emitKernels(module, mask),
     ir: printModule(module),
     runtime: (cubins) => {
-      const definition = planDefinition(module, mask, cubins);
-      const { javascript, declarations } = emitRuntime(definition, titleOf(module));
+      const definition = planDefinition(module, mask, cubins, read.rank);
+      const { javascript, declarations } = emitRuntime(definition, titleOf(module, read.rank));
       return { definition, files: new Map([['index.js', javascript], ['index.d.ts', declarations]]) };
     },
   };
@@ -82,6 +94,7 @@ export function compile(plan: PlanInput, config: SourceText | undefined, options
   return read && compileModule(read, options);
 }
 
-function titleOf({ shape }: ScheduledModule): string {
-  return `The runtime of a MoA plan: ${shape.layers} layers, ${shape.queryHeads} query heads on ${shape.kvHeads} KV heads, headDim ${shape.headDim}.`;
+function titleOf({ shape }: ScheduledModule, rank?: RankDefinition): string {
+  const part = rank === undefined ? '' : `, rank ${rank.rank} of ${rank.ranks}`;
+  return `The runtime of a MoA plan${part}: ${shape.layers} layers, ${shape.queryHeads} query heads on ${shape.kvHeads} KV heads, headDim ${shape.headDim}.`;
 }

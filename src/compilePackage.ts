@@ -4,6 +4,9 @@ import { cubinPath, fatbinPath, unitPath } from './emit/emitKernels.ts';
 import { kernelSourcePath } from './emit/planDefinition.ts';
 import { isUsual } from './ir/attention.ts';
 import { packageFiles, sealPackage, sha256, type PackageFiles } from './emit/package.ts';
+import { rankFolder, tensorParallelFile, tensorParallelPath } from './emit/tensorParallelFile.ts';
+import type { ModelShape } from './ir/nodes.ts';
+import type { RankAssignment } from './passes/assignRanks.ts';
 import type { Target } from './toolchain/architectures.ts';
 import { buildKernels, type BuildOptions, type BuiltKernel, type KernelJob } from './toolchain/buildKernels.ts';
 import type { Nvcc } from './toolchain/findNvcc.ts';
@@ -50,9 +53,9 @@ export interface KernelUse {
 
 export interface BuiltPackage {
   readonly files: PackageFiles;
-  /** By name, then architecture; empty without machine code. */
+  /** By name, then architecture, each once; empty without machine code. */
   readonly kernels: readonly KernelUse[];
-  /** ptxas's report of each architecture. */
+  /** ptxas's report of each translation unit. */
   readonly reports: readonly { readonly architecture: string; readonly report: PtxasReport }[];
   /** Translation units, and how many of them came from the cache. */
   readonly units: { readonly total: number; readonly cached: number };
@@ -60,39 +63,87 @@ export interface BuiltPackage {
 
 /** Builds the package. Throws a DiagnosticError when nvcc fails. Same plan, options and nvcc: same bytes. */
 export async function compilePackage(compiled: CompiledPlan, options: PackageOptions): Promise<BuiltPackage> {
+  const { build, reports, units } = await buildUnits([compiled], options);
+  return { ...(await assemble(compiled, build, options)), reports, units };
+}
+
+/**
+ * Builds one package that holds a whole package for each rank, in a folder of its own, and says which heads each has. Ranks have the same kernels, as a rule:
+ * they are compiled once.
+ * @param compiled of each rank, as `readRank` gives them
+ * @param shape of the whole model
+ */
+export async function compileRankPackages(compiled: readonly CompiledPlan[], assignment: RankAssignment, shape: ModelShape, options: PackageOptions): Promise<BuiltPackage> {
+  const { build, reports, units } = await buildUnits(compiled, options);
+  const parts = await Promise.all(compiled.map((rank) => assemble(rank, build, options)));
+  const files = parts.flatMap((part, rank) => [...part.files.files].map(([path, content]) => [`${rankFolder(rank)}/${path}`, content] as const));
+  const manifest = { ...commonFields(compiled[0]!, options), plan: planFields(options, shape, compiled[0]!), ranks: assignment.ranks };
+  const all = packageFiles([...files, [tensorParallelPath, tensorParallelFile(shape, assignment)]]);
+  const kernels = new Map(parts.flatMap((part) => part.kernels.map((kernel) => [`${kernel.name} ${kernel.architecture}`, kernel] as const)));
+  return { files: sealPackage(all, manifest), kernels: [...kernels.values()].sort(compareUses), reports, units };
+}
+
+/** Machine code by what it is compiled from. */
+type Build = ReadonlyMap<string, BuiltKernel>;
+
+async function buildUnits(plans: readonly CompiledPlan[], { emit, targets, toolchain }: PackageOptions): Promise<Pick<BuiltPackage, 'reports' | 'units'> & { readonly build: Build }> {
+  if (!emit.has('cubin') || toolchain === undefined) return { build: new Map(), reports: [], units: { total: 0, cached: 0 } };
+  const jobs = new Map(plans.flatMap((compiled) => kernelJobs(compiled, targets).map((job) => [sourceOf(job), job] as const)));
+  const built = await buildKernels(toolchain.nvcc, [...jobs.values()], toolchain.cache, toolchain.build);
+  const reports = built.map(({ job, report }) => ({ architecture: job.target.name, report }));
+  return { build: new Map(built.map((unit) => [sourceOf(unit.job), unit])), reports, units: { total: built.length, cached: built.filter((unit) => unit.cached).length } };
+}
+
+/** What a job compiles, and for what. */
+const sourceOf = ({ source, target }: KernelJob): string => `${target.name} ${sha256(JSON.stringify([...source.files]))}`;
+
+async function assemble(compiled: CompiledPlan, build: Build, options: PackageOptions): Promise<Pick<BuiltPackage, 'files' | 'kernels'>> {
   const { emit, targets, toolchain } = options;
   const files = new Map<string, Uint8Array | string>();
   if (emit.has('ir')) files.set('module.ir', compiled.ir);
   if (emit.has('cuda')) compiled.sources.forEach((text, path) => files.set(path, text));
 
-  let built: readonly BuiltKernel[] = [];
-  if (emit.has('cubin') && toolchain !== undefined) {
-    built = await buildKernels(toolchain.nvcc, kernelJobs(compiled, targets), toolchain.cache, toolchain.build);
-    for (const { job, cubin } of built) files.set(cubinPath(job.target.name), cubin);
-    if (built.length > 1 || built.some(({ ptx }) => ptx !== undefined)) {
-      const images = built.flatMap(({ job, cubin, ptx }) => [
-        { architecture: job.target.name, kind: 'cubin' as const, bytes: cubin },
-        ...(ptx === undefined ? [] : [{ architecture: job.target.name, kind: 'ptx' as const, bytes: ptx }]),
-      ]);
-      files.set(fatbinPath, await linkFatbin(toolchain.nvcc, images, toolchain.build));
-    }
+  const built = kernelJobs(compiled, targets).flatMap((job) => build.get(sourceOf(job)) ?? []);
+  for (const { job, cubin } of built) files.set(cubinPath(job.target.name), cubin);
+  if (toolchain !== undefined && (built.length > 1 || built.some(({ ptx }) => ptx !== undefined))) {
+    const images = built.flatMap(({ job, cubin, ptx }) => [
+      { architecture: job.target.name, kind: 'cubin' as const, bytes: cubin },
+      ...(ptx === undefined ? [] : [{ architecture: job.target.name, kind: 'ptx' as const, bytes: ptx }]),
+    ]);
+    files.set(fatbinPath, await linkFatbin(toolchain.nvcc, images, toolchain.build));
   }
   const named = emit.has('cubin') && options.withoutMachineCode === true ? targets : built.map(({ job }) => job.target);
   const cubins = Object.fromEntries(named.map(({ name }) => [name, cubinPath(name)]));
   if (emit.has('ts')) compiled.runtime(cubins).files.forEach((text, path) => files.set(path, text));
 
-  const kernels = built.flatMap((unit) => kernelUses(compiled, unit)).sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.architecture < b.architecture ? -1 : 1));
-  const { shape, attention, limits } = compiled.module;
+  const kernels = built.flatMap((unit) => kernelUses(compiled, unit)).sort(compareUses);
   const manifest = {
-    compiler: `moa-compile ${options.version}`,
-    plan: { sha256: sha256(options.planText), ...options.planFacts, ...shape, ...(isUsual(attention, shape) ? {} : attention), ...limits },
-    elementTypes: compiled.elementTypes,
-    architectures: targets.map((target) => target.name),
+    ...commonFields(compiled, options),
+    plan: planFields(options, compiled.module.shape, compiled),
     kernels: compiled.module.kernels.map(({ name, role, architectures, threads, sharedBytes, layers }) => ({ name, role, architectures, threads, sharedBytes, layers: layers.length })),
+    ...(compiled.rank === undefined ? {} : { tensorParallel: { rank: compiled.rank.rank, ranks: compiled.rank.ranks } }),
   };
-  const sealed = sealPackage(packageFiles(files), manifest);
-  const reports = built.map(({ job, report }) => ({ architecture: job.target.name, report }));
-  return { files: sealed, kernels, reports, units: { total: built.length, cached: built.filter((unit) => unit.cached).length } };
+  return { files: sealPackage(packageFiles(files), manifest), kernels };
+}
+
+const commonFields = ({ elementTypes }: CompiledPlan, { targets, version }: PackageOptions) => ({
+  compiler: `moa-compile ${version}`,
+  elementTypes,
+  architectures: targets.map((target) => target.name),
+});
+
+const planFields = ({ planText, planFacts }: PackageOptions, shape: ModelShape, { module }: CompiledPlan) => ({
+  sha256: sha256(planText),
+  ...planFacts,
+  ...shape,
+  ...(isUsual(module.attention, module.shape) ? {} : module.attention),
+  ...module.limits,
+});
+
+/** By name, then architecture. */
+function compareUses(a: KernelUse, b: KernelUse): number {
+  if (a.name !== b.name) return a.name < b.name ? -1 : 1;
+  return a.architecture < b.architecture ? -1 : a.architecture > b.architecture ? 1 : 0;
 }
 
 /** One translation unit for each architecture. */

@@ -1,13 +1,15 @@
 /** The compiler as a library: plan text to a package as a value, then to disk. The runtime is `moa-compile/runtime`. */
 export { architectures, findArchitecture } from './arch/registry.ts';
 export type { Architecture } from './arch/arch.ts';
-export { compile, compileModule, type CompiledPlan, type CompileOptions } from './compile.ts';
-export { compilePackage, type BuiltPackage, type EmitKind, type KernelUse, type PackageOptions, type Toolchain } from './compilePackage.ts';
+export { compile, compileModule, readRank, type CompiledPlan, type CompileOptions } from './compile.ts';
+export { compilePackage, compileRankPackages, type BuiltPackage, type EmitKind, type KernelUse, type PackageOptions, type Toolchain } from './compilePackage.ts';
 export type { FileContent, PackageFiles } from './emit/package.ts';
 export { writePackage, type WriteOptions, type WriteResult } from './emit/writePackage.ts';
 export { inspectPlan, type LengthFigures, type PlanFigures, type RuleUse } from './inspect.ts';
+export { inspectRanks, type RankBalance, type RankFigures } from './inspectRanks.ts';
+export { assignRanks, balancedLengths, contiguousRanks, queryHeadsOf, type RankAssignment, type RankLayer } from './passes/assignRanks.ts';
 export type { ElementType, ModelShape, ScheduledModule } from './ir/nodes.ts';
-export type { PlanDefinition } from './ir/planDefinition.ts';
+export type { PlanDefinition, RankDefinition } from './ir/planDefinition.ts';
 export type { PassEvent } from './passes/runPasses.ts';
 export { INPUT_FORMATS, type FormatOptions, type InputFormat } from './plan/formats/inputFormat.ts';
 export { planJsonSchema } from './plan/planJsonSchema.ts';

@@ -1,16 +1,19 @@
 import { findArchitecture } from '../arch/registry.ts';
-import { compileModule, passContext, type CompiledPlan, type CompileOptions } from '../compile.ts';
-import { compilePackage, type BuiltPackage, type EmitKind } from '../compilePackage.ts';
+import { compileModule, passContext, readRank, type CompiledPlan, type CompileOptions } from '../compile.ts';
+import { compilePackage, compileRankPackages, type BuiltPackage, type EmitKind } from '../compilePackage.ts';
 import { comparePackage } from '../emit/comparePackage.ts';
 import { cubinPath, unitPath } from '../emit/emitKernels.ts';
 import { fileBytes, sha256 } from '../emit/package.ts';
 import { writePackage } from '../emit/writePackage.ts';
 import { printModule } from '../ir/print.ts';
 import type { CacheType } from '../ir/nodes.ts';
+import type { RankDefinition } from '../ir/planDefinition.ts';
+import { assignRanks } from '../passes/assignRanks.ts';
+import { rankProblem } from '../passes/assignRanks/rankProblem.ts';
 import type { Ablation } from '../passes/pass.ts';
 import { pipeline } from '../passes/pipeline.ts';
 import { runPasses, type PassEvent } from '../passes/runPasses.ts';
-import { readPlan } from '../plan/readPlan.ts';
+import { readPlan, type ReadPlan } from '../plan/readPlan.ts';
 import { parseArchitectures, type Target } from '../toolchain/architectures.ts';
 import { cacheFolder } from '../toolchain/cacheFolder.ts';
 import { findNvcc, type Nvcc } from '../toolchain/findNvcc.ts';
@@ -34,6 +37,9 @@ export interface CompileCommandOptions extends InputOptions {
   readonly slack: number;
   readonly decodeTokens: number;
   readonly ablate?: readonly Ablation[];
+  /** Ranks that share the heads. */
+  readonly tp?: number;
+  readonly tpLengths: readonly number[];
   readonly printIrAfter?: string;
   readonly stopAfter?: string;
   readonly json?: boolean;
@@ -57,22 +63,25 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   if (misuse !== undefined) diagnostics.add(misuse);
   const { plan, config } = await readInputs(planPath, options, diagnostics);
   const read = plan && readPlan(plan, config, modelFlags(options), diagnostics);
+  const uneven = read && options.tp !== undefined ? rankProblem(read.module.shape, options.tp) : undefined;
+  if (uneven !== undefined) diagnostics.add(uneven);
   const wantsMachineCode = emit.has('cubin') && options.stopAfter === undefined && options.check !== true;
   const tools = await findTools(options, wantsMachineCode, diagnostics);
-  if (plan === undefined || read === undefined || misuse !== undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
+  if (plan === undefined || read === undefined || misuse !== undefined || uneven !== undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
   if (tools.exitCode !== undefined) throw new DiagnosticError(diagnostics.toArray(), tools.exitCode);
 
   const { targets, nvcc } = tools;
   const architectures = targets.flatMap(({ name }) => findArchitecture(name) ?? []);
-  const observe = passObserver(options, output);
-  const passOptions: CompileOptions = { architectures, rope: options.rope, cacheType: options.kvCacheDtype, slack: options.slack, decodeTokens: options.decodeTokens, ablations: options.ablate ?? [], observe, ...(options.dtype === undefined ? {} : { elementTypes: options.dtype }) };
+  const passOptions: CompileOptions = { architectures, rope: options.rope, cacheType: options.kvCacheDtype, slack: options.slack, decodeTokens: options.decodeTokens, ablations: options.ablate ?? [], ...(options.dtype === undefined ? {} : { elementTypes: options.dtype }) };
+  const assignment = options.tp === undefined ? undefined : assignRanks(read.module, options.tp, options.tpLengths);
+  const parts: readonly Part[] = assignment === undefined ? [read] : Array.from({ length: assignment.ranks }, (_, rank) => readRank(read, assignment, rank));
   if (options.stopAfter !== undefined) {
-    const module = runPasses(read.module, pipeline, passContext(read, passOptions), observe, options.stopAfter);
+    const modules = parts.map((part) => runPasses(part.module, pipeline, passContext(part, passOptions), passObserver(options, output, part), options.stopAfter));
     sayDiagnostics(output, diagnostics.toArray(), quiet);
-    if (options.printIrAfter !== 'all' && options.printIrAfter !== options.stopAfter) output.print(printModule(module).trimEnd());
+    if (options.printIrAfter !== 'all' && options.printIrAfter !== options.stopAfter) modules.forEach((module, index) => output.print(titled(parts[index]!, printModule(module))));
     return 0;
   }
-  const compiled = compileModule(read, passOptions);
+  const compiled = parts.map((part) => compileModule(part, { ...passOptions, observe: passObserver(options, output, part) }));
   const { debugLevel } = environment();
   if (debugLevel >= 4) sayKernels(compiled, targets, nvcc, output);
 
@@ -82,7 +91,8 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   let built: BuiltPackage;
   try {
     const build = { variables: environmentVariables(), onProgress: progress.step, ...(options.jobs === undefined ? {} : { jobs: options.jobs }) };
-    built = await compilePackage(compiled, { emit, targets, planText: plan.text, planFacts: planFacts(plan), version, ...(machineCode ? { toolchain: { nvcc, cache, build } } : { withoutMachineCode: true }) });
+    const packageOptions = { emit, targets, planText: plan.text, planFacts: planFacts(plan), version, ...(machineCode ? { toolchain: { nvcc, cache, build } } : { withoutMachineCode: true }) };
+    built = await (assignment === undefined ? compilePackage(compiled[0]!, packageOptions) : compileRankPackages(compiled, assignment, read.module.shape, packageOptions));
   } finally {
     await progress.end();
   }
@@ -97,7 +107,7 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   }
   if (options.output === undefined) {
     sayDiagnostics(output, diagnostics.toArray(), quiet);
-    output.print(compiled.ir.trimEnd());
+    compiled.forEach((part) => output.print(titled(part, part.ir)));
     return 0;
   }
   const written = await writePackage(built.files, options.output, { force: options.force === true });
@@ -106,6 +116,12 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   report(compiled, built, options, output, written.changed ? 'wrote' : 'unchanged');
   return 0;
 }
+
+/** A plan to compile: the whole one, or that of a rank. */
+type Part = ReadPlan & { readonly rank?: RankDefinition };
+
+/** A module's text, under the name of its rank where there are ranks. */
+const titled = ({ rank }: { readonly rank?: RankDefinition }, ir: string): string => `${rank === undefined ? '' : `// rank ${rank.rank} of ${rank.ranks}\n`}${ir.trimEnd()}`;
 
 interface Tools {
   readonly targets: readonly Target[];
@@ -161,30 +177,32 @@ function check(built: BuiltPackage, options: CompileCommandOptions, output: Outp
 }
 
 /** `MOA_DEBUG=4`: what nvcc will be given, but for the headers. */
-function sayKernels(compiled: CompiledPlan, targets: readonly Target[], nvcc: Nvcc | undefined, output: Output): void {
-  for (const [path, text] of compiled.sources) if (path.startsWith('kernels/')) output.say(`// ${path}\n${text.trimEnd()}`);
+function sayKernels(compiled: readonly CompiledPlan[], targets: readonly Target[], nvcc: Nvcc | undefined, output: Output): void {
+  for (const [path, text] of new Map(compiled.flatMap(({ sources }) => [...sources]))) if (path.startsWith('kernels/')) output.say(`// ${path}\n${text.trimEnd()}`);
   for (const { name } of targets) {
     output.say([nvcc?.path ?? 'nvcc', ...nvccFlags({ kind: 'cubin', architecture: name }, ['include']), unitPath(name), '-o', cubinPath(name)].join(' '));
   }
 }
 
-function passObserver(options: CompileCommandOptions, output: Output): (event: PassEvent) => void {
+function passObserver(options: CompileCommandOptions, output: Output, { rank }: Part): (event: PassEvent) => void {
   const { debugLevel } = environment();
+  const part = rank === undefined ? '' : `rank ${rank.rank} of ${rank.ranks}, `;
   return ({ pass, module, changed, milliseconds }) => {
     // Not where JSON goes.
     const print = options.json === true ? output.say : output.print;
-    if (options.printIrAfter === 'all' || options.printIrAfter === pass) print(`// after ${pass}${changed ? '' : ' (unchanged)'}\n${printModule(module).trimEnd()}`);
-    if (debugLevel >= 1) output.say(`${pass}: ${milliseconds.toFixed(2)} ms${changed ? '' : ', unchanged'}`);
+    const title = `// ${part}after ${pass}${changed ? '' : ' (unchanged)'}`;
+    if (options.printIrAfter === 'all' || options.printIrAfter === pass) print(`${title}\n${printModule(module).trimEnd()}`);
+    if (debugLevel >= 1) output.say(`${part}${pass}: ${milliseconds.toFixed(2)} ms${changed ? '' : ', unchanged'}`);
     if (debugLevel >= 3 || (debugLevel >= 2 && changed)) output.say(printModule(module).trimEnd());
   };
 }
 
-function report(compiled: CompiledPlan, built: BuiltPackage, options: CompileCommandOptions, output: Output, verb: string): void {
+function report(compiled: readonly CompiledPlan[], built: BuiltPackage, options: CompileCommandOptions, output: Output, verb: string): void {
   const files = [...built.files.files];
   const bytes = files.reduce((sum, [, content]) => sum + fileBytes(content).byteLength, 0);
   if (options.json === true) {
     const listed = Object.fromEntries(files.map(([path, content]) => [path, sha256(content)]));
-    output.print(stableJson({ output: options.output ?? null, result: verb, files: listed, kernels: built.kernels, units: built.units, elementTypes: compiled.elementTypes }).trimEnd());
+    output.print(stableJson({ output: options.output ?? null, result: verb, files: listed, kernels: built.kernels, units: built.units, elementTypes: compiled[0]!.elementTypes, ranks: options.tp }).trimEnd());
     return;
   }
   if (options.quiet === true) return;
@@ -193,5 +211,6 @@ function report(compiled: CompiledPlan, built: BuiltPackage, options: CompileCom
     output.print(`${table([['kernel', 'arch', 'registers', 'shared', 'threads'], ...rows])}\n`);
   }
   const cached = built.units.total === 0 ? '' : `, ${built.units.cached} of ${built.units.total} cubins from the cache`;
-  output.print(`${verb} ${options.output ?? 'a package'}: ${files.length} files, ${formatBytes(bytes)}${cached}`);
+  const packages = options.tp === undefined ? '' : `packages of ${options.tp} ranks, `;
+  output.print(`${verb} ${options.output ?? 'a package'}: ${packages}${files.length} files, ${formatBytes(bytes)}${cached}`);
 }

@@ -1,6 +1,9 @@
 import { inspectPlan, type PlanFigures } from '../inspect.ts';
+import { inspectRanks, type RankBalance, type RankFigures } from '../inspectRanks.ts';
 import { attentionWords } from '../ir/attention.ts';
 import type { CacheType } from '../ir/nodes.ts';
+import { assignRanks } from '../passes/assignRanks.ts';
+import { rankProblem } from '../passes/assignRanks/rankProblem.ts';
 import { readPlan } from '../plan/readPlan.ts';
 import { stableJson } from '../util/stableJson.ts';
 import { DiagnosticError, DiagnosticList } from '../util/diagnostics.ts';
@@ -11,19 +14,27 @@ export interface InspectOptions extends InputOptions {
   readonly lengths: readonly number[];
   readonly kvCacheDtype: CacheType;
   readonly slack: number;
+  /** Ranks that share the heads. */
+  readonly tp?: number;
+  readonly tpLengths: readonly number[];
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
 
-/** `moa-compile inspect plan.json`: rules, head groups, what GQA costs, cache bytes and densities at given lengths. */
+/** `moa-compile inspect plan.json`: rules, head groups, what GQA costs, cache bytes and densities at given lengths; with `--tp` how even ranks are. */
 export async function inspectCommand(planPath: string, options: InspectOptions, output: Output): Promise<void> {
   const diagnostics = new DiagnosticList();
   const { plan, config } = await readInputs(planPath, options, diagnostics);
   const read = plan && readPlan(plan, config, modelFlags(options), diagnostics);
-  if (read === undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
+  const uneven = read && options.tp !== undefined ? rankProblem(read.module.shape, options.tp) : undefined;
+  if (uneven !== undefined) diagnostics.add(uneven);
+  if (read === undefined || uneven !== undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
   sayDiagnostics(output, diagnostics.toArray(), options.quiet === true);
   const figures = inspectPlan(read.module, options.lengths, { cacheType: options.kvCacheDtype, slack: options.slack });
-  output.print(options.json === true ? stableJson(figures).trimEnd() : textOf(figures));
+  const assignment = options.tp === undefined ? undefined : assignRanks(read.module, options.tp, options.tpLengths);
+  const ranks = assignment && inspectRanks(read.module, assignment, options.lengths, options.kvCacheDtype);
+  if (options.json === true) output.print(stableJson({ ...figures, tensorParallel: ranks }).trimEnd());
+  else output.print([textOf(figures), ...(ranks === undefined ? [] : ['', ranksText(ranks)])].join('\n'));
 }
 
 function textOf(figures: PlanFigures): string {
@@ -66,6 +77,25 @@ function textOf(figures: PlanFigures): string {
     'Plan density averages query heads, cache density KV heads; cache bytes are of one sequence, in whole pages.',
     '',
     table(lengthRows),
+  ].join('\n');
+}
+
+function ranksText({ ranks, balancedLengths, provenLayers, kvHeads, lengths }: RankFigures): string {
+  const row = (length: number, heads: string, balance: RankBalance): string[] => [
+    String(length),
+    heads,
+    ...[balance.worstLayer, balance.meanOfLayers, balance.allLayers, balance.prefillWorstLayer, balance.prefillMeanOfLayers].map((ratio) => ratio.toFixed(3)),
+    formatBytes(Math.min(...balance.cacheBytes)),
+    formatBytes(Math.max(...balance.cacheBytes)),
+  ];
+  return [
+    `Tensor parallelism, ${ranks} ranks: heads in contiguous blocks, and as assigned for N = ${balancedLengths.join(', ')}. In ${provenLayers} of ${kvHeads.length} layers no assignment is more even.`,
+    'Ratios are of the rank that has most and the mean: of KV pages, which decode reads, and of the pairs of prefill. All layers: the sum of the one by the sum of the other.',
+    '',
+    table([
+      ['N', 'heads', 'worst layer', 'mean of layers', 'all layers', 'prefill, worst', 'prefill, mean', 'least cache', 'most cache'],
+      ...lengths.flatMap(({ length, contiguous, assigned }) => [row(length, 'contiguous', contiguous), row(length, 'assigned', assigned)]),
+    ]),
   ].join('\n');
 }
 

@@ -5,6 +5,7 @@ import { cacheFolder } from '../toolchain/cacheFolder.ts';
 import { SINK_RANGE, WINDOW_RANGE } from '../plan/formats/streamingRule.ts';
 import { planJsonSchema } from '../plan/planJsonSchema.ts';
 import { clearCache, listCache } from '../toolchain/kernelCache.ts';
+import { balancedLengths } from '../passes/assignRanks.ts';
 import { environment, environmentVariables } from '../util/debug.ts';
 import { DiagnosticError } from '../util/diagnostics.ts';
 import { stableJson } from '../util/stableJson.ts';
@@ -68,6 +69,8 @@ function commandLine(run: Run): Command {
     .option('--slack <tokens>', 'what rings keep beyond their spans, in whole pages: so many tokens can be taken back (Session.truncate)', parseIntegerFrom(0, 2 ** 20), 0)
     .option('--decode-tokens <n>', 'emit kernels that decode up to so many tokens of a sequence at once, 1 to 16', parseIntegerFrom(1, 16), 1)
     .option('--ablate <list>', 'for measurements, kernels without what is usual: unspecialised; of decode tensor-cores or cuda-cores', parseAblations)
+    .option('--tp <ranks>', 'share the heads of each layer out among ranks, balanced; a package for each', parseCount)
+    .option('--tp-lengths <list>', 'length bounds N at which ranks are balanced', parseLengths, [...balancedLengths])
     .option('--print-ir-after <pass>', 'print the IR after a pass, or after all', parsePass)
     .option('--stop-after <pass>', 'stop after a pass and print the IR', parseStopAfter)
     .option('--check', 'compare the folder with what would be written, but for machine code; exit 1 if it differs')
@@ -91,6 +94,8 @@ function commandLine(run: Run): Command {
     .option('--lengths <list>', 'length bounds N in tokens', parseLengths, [4096, 8192, 16384, 32768])
     .option('--kv-cache-dtype <type>', 'what keys and values are stored as: auto or fp8_e4m3', parseCacheType, 'element')
     .option('--slack <tokens>', 'count rings that keep so many tokens beyond their spans', parseIntegerFrom(0, 2 ** 20), 0)
+    .option('--tp <ranks>', 'also how even ranks are that share the heads out: contiguous blocks, and balanced', parseCount)
+    .option('--tp-lengths <list>', 'length bounds N at which ranks are balanced', parseLengths, [...balancedLengths])
     .option('--json', 'print as JSON')
     .option('-q, --quiet', 'no warnings and notes')
     .action((plan: string, options: InspectOptions) => run(() => inspectCommand(plan, options, standardOutput(options.quiet === true))));

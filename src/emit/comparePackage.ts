@@ -16,6 +16,8 @@ export interface CompareOptions {
   readonly fs?: PackageFileSystem;
 }
 
+/** Of the package, or of a package inside it. */
+const isManifest = (path: string): boolean => path === manifestPath || path.endsWith(`/${manifestPath}`);
 const isMachineCode = (path: string): boolean => /\.(cubin|fatbin|ptx)$/.test(path);
 
 /** How the folder differs from the package, by path. Empty: they are the same. A folder that is absent has everything missing. */
@@ -37,7 +39,7 @@ export function comparePackage({ files }: PackageFiles, folder: string, options:
 function sameContent(path: string, wanted: FileContent, found: Uint8Array | undefined, ignore: boolean): boolean {
   if (found === undefined) return false;
   if (Buffer.compare(fileBytes(wanted), found) === 0) return true;
-  if (!ignore || path !== manifestPath) return false;
+  if (!ignore || !isManifest(path)) return false;
   const [left, right] = [fileBytes(wanted), found].map((bytes) => manifestOfSources(Buffer.from(bytes).toString('utf8')));
   return left !== undefined && left === right;
 }
@@ -45,5 +47,6 @@ function sameContent(path: string, wanted: FileContent, found: Uint8Array | unde
 function manifestOfSources(text: string): string | undefined {
   const manifest = parseManifest(text);
   if (manifest === undefined) return undefined;
-  return stableJson({ ...manifest, files: Object.fromEntries(Object.entries(manifest.files).filter(([path]) => !isMachineCode(path))) });
+  // The manifests of packages inside have hashes of machine code in them; they are compared as files of their own.
+  return stableJson({ ...manifest, files: Object.fromEntries(Object.entries(manifest.files).filter(([path]) => !isMachineCode(path) && !isManifest(path))) });
 }

@@ -3,11 +3,14 @@ import { isUsual } from '../ir/attention.ts';
 import type { KernelNode, LaidOutLayer, ScheduledModule } from '../ir/nodes.ts';
 import type { Rule } from '../ir/rule.ts';
 import type { MaskShape } from '../mask/mask.ts';
-import { definitionFormat, type KernelDefinition, type LayerDefinition, type PlanDefinition } from '../ir/planDefinition.ts';
+import { definitionFormat, type KernelDefinition, type LayerDefinition, type PlanDefinition, type RankDefinition } from '../ir/planDefinition.ts';
 import { partialFloats } from './kernelContext.ts';
 
-/** The runtime's view of a compiled module. `cubins` maps architectures to paths in the package. */
-export function planDefinition(module: ScheduledModule, mask: MaskShape, cubins: Readonly<Record<string, string>>): PlanDefinition {
+/**
+ * The runtime's view of a compiled module. `cubins` maps architectures to paths in the package.
+ * @param rank where the module has a part of the model's heads
+ */
+export function planDefinition(module: ScheduledModule, mask: MaskShape, cubins: Readonly<Record<string, string>>, rank?: RankDefinition): PlanDefinition {
   const rules = new Interner<Rule>();
   const expressions = new Interner<Expression>();
   const layers = module.layers.map((layer) => layerDefinition(layer, module.shape.queryHeads, rules, expressions));
@@ -25,6 +28,7 @@ export function planDefinition(module: ScheduledModule, mask: MaskShape, cubins:
     prefill: module.prefill,
     decode: module.decode,
     cubins,
+    ...(rank === undefined ? {} : { tensorParallel: rank }),
   };
 }
 

@@ -48,6 +48,14 @@ export interface KernelDefinition {
   readonly source: string;
 }
 
+/** Which part of a model a plan is, where ranks share its heads out. */
+export interface RankDefinition {
+  readonly rank: number;
+  readonly ranks: number;
+  /** By layer: the model's KV heads, in the order that they have here. The query heads of each follow it. */
+  readonly kvHeads: readonly (readonly number[])[];
+}
+
 export interface PlanDefinition {
   readonly format: number;
   readonly shape: ModelShape;
@@ -65,4 +73,6 @@ export interface PlanDefinition {
   readonly decode: DecodeSchedule;
   /** Path of the cubin for each architecture; empty in a package of sources. */
   readonly cubins: Readonly<Record<string, string>>;
+  /** Only in a package of one rank of several. */
+  readonly tensorParallel?: RankDefinition;
 }

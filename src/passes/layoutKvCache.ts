@@ -9,7 +9,7 @@
  * Invariant: the ring groups of a layer follow each other without gaps, and `pages` of the layer is their sum.
  */
 import { add, constant, divide, lengthBound, max, min, multiply, roundUp, span, type Expression } from '../ir/affine.ts';
-import type { CacheType, GroupModule, LaidOutLayer, LaidOutModule, LaidOutRingGroup } from '../ir/nodes.ts';
+import type { CacheType, GroupModule, LaidOutLayer, LaidOutModule, LaidOutRingGroup, PlanFacts } from '../ir/nodes.ts';
 import type { SpanLimits } from '../ir/rule.ts';
 import type { PassContext } from './pass.ts';
 
@@ -17,13 +17,13 @@ import type { PassContext } from './pass.ts';
 const elementBytes: Readonly<Record<CacheType, number>> = { element: 2, e4m3: 1 };
 
 export function layoutKvCache(module: GroupModule, { cacheType }: Pick<PassContext, 'cacheType'>): LaidOutModule {
-  const { limits, shape } = module;
+  const { limits } = module;
   return {
     kind: 'laidOutModule',
-    shape,
+    shape: module.shape,
     attention: module.attention,
     limits,
-    layout: { pageTokens: limits.page, pageBytes: 2 * limits.page * shape.headDim * elementBytes[cacheType], cacheType },
+    layout: { pageTokens: limits.page, pageBytes: pageBytesOf(module, cacheType), cacheType },
     layers: module.layers.map((layer): LaidOutLayer => {
       let firstPage: Expression = constant(0);
       const ringGroups = layer.ringGroups.map((group): LaidOutRingGroup => {
@@ -42,6 +42,9 @@ export function layoutKvCache(module: GroupModule, { cacheType }: Pick<PassConte
 function withSlack(tokens: Expression, slack: number, { minSpan, page }: SpanLimits): Expression {
   return slack === 0 ? tokens : min(add(tokens, constant(slack)), roundUp(max(lengthBound, constant(minSpan)), page));
 }
+
+/** Bytes of a page: its keys and its values. */
+export const pageBytesOf = ({ limits, shape }: PlanFacts, cacheType: CacheType): number => 2 * limits.page * shape.headDim * elementBytes[cacheType];
 
 /** Sink pages, then window pages; a sink that is not whole pages leaves slots of its last page unused. */
 function pagesOf(tokens: Expression, { sink, page }: SpanLimits): Expression {

@@ -27,5 +27,7 @@ describe('relations', () => {
   test('spans that cover the bound are dense', { timeout }, () => check(relations.coveringSpansAreDense, { decodes: 3 }, 10));
   test('permuted heads give permuted outputs', { timeout }, () => check(relations.headsArePermuted, { shapes: ['bf16_d64_2x2', 'bf16_d64_4x2', 'fp16_d64_6x2', 'fp16_d128_2x2'] }, 10));
   test('groups are repeated heads', { timeout }, () => check(relations.groupsAreRepeatedHeads('bf16_d64_2x2'), { shapes: ['bf16_d64_2x1'] }, 8));
+  test('ranks are the whole', { timeout }, () => check(relations.ranksAreTheWhole(2, 'bf16_d64_4x2'), { shapes: ['bf16_d64_8x4'], decodes: 3, layers: 2 }, 10));
+  test('as many ranks as KV heads are the whole', { timeout }, () => check(relations.ranksAreTheWhole(2, 'bf16_d64_2x1'), { shapes: ['bf16_d64_4x2'], decodes: 3, layers: 2 }, 6));
   test('repeats are equal', { timeout }, () => check(relations.repeatsAreEqual(5), { decodes: 2, tiles: 4 }, 4));
 });

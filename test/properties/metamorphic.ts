@@ -1,9 +1,10 @@
 /** Relations between two runs that hold bit for bit. Each is a function of a target and a case, so that a GPU runs them too. */
+import { assignRanks, queryHeadsOf } from '../../src/passes/assignRanks.ts';
 import type { Case } from './case.ts';
 import type { Target } from './harness.ts';
 import type { SequenceInputs } from './inputs.ts';
 import { expectSameBits, firstDifference, outputsOf, type Outputs } from './outputs.ts';
-import type { RuleSpec } from './plans.ts';
+import { moduleOf, type RuleSpec } from './plans.ts';
 import { makeTokens, range, type Tokens } from './runCase.ts';
 import { shapeOf } from './shapes.ts';
 
@@ -80,6 +81,44 @@ export const groupsAreRepeatedHeads =
     expectSameBits('repeated KV heads', grouped, await outputsOf(target, { ...testCase, shape: repeated, decodes: 0 }, { tokens: wide }));
   };
 
+/**
+ * Ranks that share the heads out compute, head by head, what one device with all heads does: prefill, and decode where nothing is split (rings of a rank alone
+ * are cut elsewhere). `part` is the shape of a rank.
+ */
+export const ranksAreTheWhole =
+  (ranks: number, part: string): Relation =>
+  async (target, testCase) => {
+    const { kvHeads, queryHeads, headDim } = shapeOf(testCase.shape);
+    const options = { device: { seed: 1, multiprocessors: 1 } };
+    const { groupSize, layers } = assignRanks(moduleOf(testCase), ranks, [testCase.bound]);
+    const tokens = makeTokens(testCase);
+    const whole = await outputsOf(target, testCase, { tokens, ...options });
+    for (const rank of range(0, ranks)) {
+      const own = layers.map((layer) => layer.kvHeads[rank]!);
+      const queries = own.map((heads) => queryHeadsOf(heads, groupSize));
+      const found = await outputsOf(
+        target,
+        { ...testCase, shape: part, rules: testCase.rules.map((heads, layer) => queries[layer]!.map((head) => heads[head]!)) },
+        {
+          tokens: mapTokens(tokens, (inputs, layer) => ({
+            ...inputs,
+            queryHeads: queryHeads / ranks,
+            kvHeads: kvHeads / ranks,
+            q: gather(inputs.q, queries[layer]!, queryHeads, headDim),
+            k: gather(inputs.k, own[layer]!, kvHeads, headDim),
+            v: gather(inputs.v, own[layer]!, kvHeads, headDim),
+          })),
+          ...options,
+        },
+      );
+      const expected: Outputs = {
+        out: whole.out.map((steps, layer) => steps.map((bits) => gather(bits, queries[layer]!, queryHeads, headDim))),
+        lse: whole.lse.map((steps, layer) => steps.map((sums) => gather(sums, queries[layer]!, queryHeads, 1))),
+      };
+      expectSameBits(`rank ${rank} of ${ranks}`, expected, found);
+    }
+  };
+
 /** Runs a case again and again. */
 export const repeatsAreEqual =
   (repeats: number): Relation =>
@@ -95,10 +134,10 @@ export const repeatsAreEqual =
 
 const deviceOf = ({ multiprocessors }: Case, seed: number) => ({ seed, ...(multiprocessors === undefined ? {} : { multiprocessors }) });
 
-function mapTokens(tokens: readonly (readonly Tokens[])[], change: (inputs: SequenceInputs) => SequenceInputs): Tokens[][] {
-  return tokens.map((layer) =>
-    layer.map(({ given }) => {
-      const changed = change(given);
+function mapTokens(tokens: readonly (readonly Tokens[])[], change: (inputs: SequenceInputs, layer: number) => SequenceInputs): Tokens[][] {
+  return tokens.map((sequences, layer) =>
+    sequences.map(({ given }) => {
+      const changed = change(given, layer);
       return { given: changed, attended: changed };
     }),
   );

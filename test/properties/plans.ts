@@ -48,12 +48,10 @@ export const ruleOf = ([alpha, numerator, denominator]: RuleSpec): OracleRule =>
 /** The architectures whose tiles are tested. */
 export const testArchitectures: Readonly<Record<KernelFamily, string>> = { mmaSync: 'sm_90', hopper: 'sm_90a' };
 
-export function compileSpec(spec: PlanSpec): CompiledSpec {
-  const { elementType, headDim, queryHeads, kvHeads, sink } = shapeOf(spec.shape);
-  const architecture = findArchitecture(testArchitectures[spec.family ?? 'mmaSync']);
-  if (architecture === undefined) throw new Error(`the compiler does not know ${testArchitectures[spec.family ?? 'mmaSync']}`);
-  const mask = maskShapes['sinkWindow']!(sink);
-  const module: HeadModule = {
+/** The first level of a spec. */
+export function moduleOf(spec: Pick<PlanSpec, 'shape' | 'rules' | 'softCap' | 'learnedSinks'>): HeadModule {
+  const { headDim, queryHeads, kvHeads } = shapeOf(spec.shape);
+  return {
     kind: 'headModule',
     shape: { layers: spec.rules.length, queryHeads, kvHeads, headDim },
     attention: { ...usualAttention({ headDim }), softCap: spec.softCap ?? 0, learnedSinks: spec.learnedSinks ?? false },
@@ -63,8 +61,15 @@ export function compileSpec(spec: PlanSpec): CompiledSpec {
       heads: heads.map((rule, head) => ({ kind: 'head', rule: { kind: 'rule', ...lowestTerms(rule) }, origin: { path: `alphas[${layer}][${head}]` } })),
     })),
   };
+}
+
+export function compileSpec(spec: PlanSpec): CompiledSpec {
+  const { elementType, sink } = shapeOf(spec.shape);
+  const architecture = findArchitecture(testArchitectures[spec.family ?? 'mmaSync']);
+  if (architecture === undefined) throw new Error(`the compiler does not know ${testArchitectures[spec.family ?? 'mmaSync']}`);
+  const mask = maskShapes['sinkWindow']!(sink);
   const context = { architectures: [architecture], elementTypes: [elementType], rope: spec.rope, cacheType: spec.cacheType ?? 'element', slack: spec.slack ?? 0, decodeTokens: spec.decodeTokens ?? 1, ablations: spec.ablations ?? [], mask } as const;
-  const scheduled = runPasses(module, pipeline, context) as ScheduledModule;
+  const scheduled = runPasses(moduleOf(spec), pipeline, context) as ScheduledModule;
   const definition = planDefinition(scheduled, mask, {});
   const prefill = spec.splitPages === undefined ? definition.prefill : { ...definition.prefill, splitPages: spec.splitPages, splitShare: 0 };
   return { definition: { ...definition, prefill }, kernels: scheduled.kernels, mask };

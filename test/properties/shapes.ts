@@ -53,7 +53,12 @@ export const formatShapes = {
   bf16_d64_4x2_sink128: { ...shape('bf16', 64, 4, 2, 128), minSpan: 192 },
 } as const satisfies Record<string, Shape>;
 
-export const shapes: Readonly<Record<string, Shape>> = { ...smallShapes, ...modelShapes, ...formatShapes };
+/** For ranks that share heads out: the whole, in shapes whose part is one of the small ones. */
+export const sharedShapes = {
+  bf16_d64_8x4: shape('bf16', 64, 8, 4),
+} as const satisfies Record<string, Shape>;
+
+export const shapes: Readonly<Record<string, Shape>> = { ...smallShapes, ...modelShapes, ...formatShapes, ...sharedShapes };
 export type SmallShape = keyof typeof smallShapes;
 
 export function shapeOf(name: string): Shape {

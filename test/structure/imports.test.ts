@@ -12,7 +12,7 @@ const order: readonly (readonly string[])[] = [
   ['passes'],
   ['emit'],
   ['toolchain'],
-  ['compile', 'inspect'],
+  ['compile', 'inspect', 'inspectRanks'],
   ['search'],
   ['compilePackage'],
   ['cli', 'index'],
