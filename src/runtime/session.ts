@@ -323,11 +323,12 @@ export class Session implements Disposable {
 
   #checkTensors({ q, k, v, out, lse }: DecodeTensors, tokens: number): void {
     const { headDim, queryHeads, kvHeads } = this.#plan.shape;
-    checkTensor('q', q, [tokens, queryHeads, headDim], 2);
-    checkTensor('k', k, [tokens, kvHeads, headDim], 2);
-    checkTensor('v', v, [tokens, kvHeads, headDim], 2);
-    checkTensor('out', out, [tokens, queryHeads, headDim], 2);
-    if (lse !== undefined) checkTensor('lse', lse, [tokens, queryHeads], 4);
+    const rows = (heads: number) => ({ shape: [tokens, heads, headDim], elementType: this.elementType, device: this.device });
+    checkTensor('q', q, rows(queryHeads));
+    checkTensor('k', k, rows(kvHeads));
+    checkTensor('v', v, rows(kvHeads));
+    checkTensor('out', out, rows(queryHeads));
+    if (lse !== undefined) checkTensor('lse', lse, { shape: [tokens, queryHeads], elementType: 'fp32', device: this.device });
   }
 
   #layer(layer: number): LayerState {
