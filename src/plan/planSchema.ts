@@ -48,7 +48,7 @@ export interface DescribedModel {
   readonly elementType?: ElementType;
   readonly name?: string;
   /** What it says of scores. */
-  readonly attention: Partial<AttentionFacts>;
+  readonly attention?: Partial<AttentionFacts>;
   readonly places: Readonly<Record<keyof ModelShape, Place>> & { readonly [Fact in 'elementType' | keyof AttentionFacts]?: Place };
 }
 
