@@ -161,6 +161,18 @@ describe('a session', () => {
     }
   });
 
+  test('refuses logits of learned sinks that are not its plan\'s', async () => {
+    const shapeOptions = { batch: 2, lengthBound: 130 };
+    expect(() => plan.createSession({ ...shapeOptions, sinkLogits: [[0, 0]] })).toThrow(code('MOA6106'));
+    using withSinks = await target.load(device, { shape: testCase.shape, rules: testCase.rules, rope: false, learnedSinks: true });
+    expect(withSinks.definition.attention).toMatchObject({ learnedSinks: true });
+    expect(() => withSinks.createSession(shapeOptions)).toThrow(/^MOA6106: sinkLogits are missing/);
+    for (const sinkLogits of [[], [[0]], [[0, 0], [0, 0]], [[0, 0, 0]], [[0, NaN]], [[Infinity, 0]], [[1e39, 0]]]) {
+      expect(() => withSinks.createSession({ ...shapeOptions, sinkLogits }), JSON.stringify(sinkLogits)).toThrow(code('MOA6106'));
+    }
+    withSinks.createSession({ ...shapeOptions, sinkLogits: [[-Infinity, 1]] }).dispose();
+  });
+
   test('needs the bytes that it said it would', () => {
     using session = plan.createSession({ batch: 2, lengthBound: 1000 });
     expect(session.memory.cache).toBe(plan.memory({ batch: 2, lengthBound: 1000 }).cache);
