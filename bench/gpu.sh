@@ -29,7 +29,7 @@ parts=14
 build_tests() {
   [ -e .gpu/tests/packages/vicuna.sm_90a.cubin ] && return
   (cd .gpu/tests/packages && ls ./*.cu | xargs -P "$(nproc)" -I{} sh -c \
-    'a=${1%.cu}; a=${a##*.sm_}; nvcc -cubin -gencode "arch=compute_$a,code=sm_$a" -std=c++20 -O3 -I ../../../templates/include -I ../../../templates/cuda -o "${1%.cu}.cubin" "$1" || echo "FAILED $1"' _ {}) >"$OUT/build.log" 2>&1
+    'a=${1%.cu}; a=${a##*.sm_}; nvcc -cubin -gencode "arch=compute_$a,code=sm_$a" -std=c++20 -O3 -lineinfo -I ../../../templates/include -I ../../../templates/cuda -o "${1%.cu}.cubin" "$1" || echo "FAILED $1"' _ {}) >"$OUT/build.log" 2>&1
 }
 
 run_tests() {

@@ -74,7 +74,7 @@ export async function beginLife(target: Target, life: Life, happened: Map<string
   const plan = await target.load(device, specOfLife(life));
   const whole = plan.memory({ batch: life.batch, lengthBound: life.lengthBound }).cache / plan.definition.layout.pageBytes;
   const pages = Math.max(1, Math.floor((whole * life.poolPercent) / 100));
-  const session = plan.createSession({ batch: life.batch, lengthBound: life.lengthBound, slots: 'free', pages, decodeTokens: life.decodeTokens });
+  const session = plan.createSession({ batch: life.batch, lengthBound: life.lengthBound, slots: 'free', pages, poolByte: 0xff, decodeTokens: life.decodeTokens });
   const model: Model = { life, shape: shapeOf(life.shape), sequences: Array.from({ length: life.batch }, () => undefined) };
   const real: Real = { device, session, random: new Random(life.seed), tally: newTally(), happened, steps: new Map() };
   const end = (): void => {
