@@ -96,6 +96,7 @@ export class DeviceBuffer implements Disposable {
   fill(value: number, byteOffset = 0, bytes = this.bytes - byteOffset): this {
     const handle = this.#live();
     this.#checkRange('fill', byteOffset, bytes);
+    if (bytes === 0) return this;
     try {
       this.#memory.link.addon.fill(handle, this.#offset + byteOffset, bytes, value);
     } catch (error) {
