@@ -278,7 +278,8 @@ export class Session implements Disposable {
   /** The tokens that a ring holds, unswizzled, in the order of their positions. Copies a ring to the host: for tests and debugging. */
   cachedTokens(layer: number, slot: number, kvHead: number): CachedTokens {
     const state = this.#layer(layer);
-    return readRing(this.#plan, state.layout, this.#buffers, slot, kvHead, Math.max(0, state.lengths[slot]!));
+    const length = Math.max(0, state.lengths[slot]!);
+    return readRing(this.#plan, state.layout, this.#buffers, slot, kvHead, { length, reached: Math.max(length, state.reached[slot]!) });
   }
 
   /** Frees the cache. Idempotent; every other call throws afterwards. */

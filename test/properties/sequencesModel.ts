@@ -405,7 +405,7 @@ function checkRing({ headDim, kvHeads, sink }: Shape, session: Session, layer: n
   const { positions, keys, values } = session.cachedTokens(layer, slot, kvHead);
   const type = session.elementType;
   positions.forEach((j, n) => {
-    if (j >= sink && ring[(j - sink) % ring.length] !== j) return;
+    if (j >= sink && ring[(j - sink) % ring.length] !== j) throw new Error(`layer ${layer}, slot ${slot}, KV head ${kvHead}: the ring has lost token ${j}, and is said to hold it`);
     for (let d = 0; d < headDim; d += 1) {
       const from = (j * kvHeads + kvHead) * headDim + d;
       if (decodeBits(type, keys[n * headDim + d]!) !== inputs.k[from] || decodeBits(type, values[n * headDim + d]!) !== inputs.v[from]) {
