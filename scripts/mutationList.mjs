@@ -23,6 +23,7 @@ const bulkPages = 'templates/include/moa/decode/bulkPages.cuh';
 const cache16 = 'templates/include/moa/decode/cache16.cuh';
 const segments = 'src/passes/schedule/decodeSegments.ts';
 const session = 'src/runtime/session.ts';
+const launches = 'src/runtime/launches.ts';
 const append = 'templates/include/moa/append.cuh';
 const rotate = 'templates/include/moa/rotate.cuh';
 const page = 'templates/include/moa/page.cuh';
@@ -37,7 +38,7 @@ export const mutations = [
   mutation('windowOf one too small', 'src/ir/affine.ts', 'return spanOf(rule, limits, bound) - limits.sink;', 'return spanOf(rule, limits, bound) - limits.sink - 1;'),
   mutation('span not rounded up to pages', 'src/ir/affine.ts', 'return Math.ceil(kept / limits.page) * limits.page;', 'return Math.floor(kept / limits.page) * limits.page;'),
   mutation('ring as long as its shortest head', 'src/passes/layoutKvCache.ts', 'span(rule, limits)).reduce(max)', 'span(rule, limits)).at(-1)!'),
-  mutation('prefill items with the window of head 0', 'src/passes/schedule/prefillItems.ts', 'const window = windows[head]!;', 'const window = windows[0]!;'),
+  mutation('prefill items with the window of head 0', 'src/passes/schedule/prefillItems.ts', 'const window = windows[sequence * queryHeads + head]!;', 'const window = windows[sequence * queryHeads]!;'),
   mutation('segments: without the last page of a ring', segments, 'cuts[split]!, cuts[split + 1]!, split,', 'cuts[split]!, cuts[split + 1]! - (split === splits - 1 && ring.pages > 2 ? 1 : 0), split,'),
   mutation('segments: a block goes on with another\'s', segments, 'const next = segments[index + 1]?.block === block ? free++ : -1;', 'const next = segments[index + 1]?.block === block || (index > 0 && index === segments.length - 1) ? free++ % segments.length : -1;'),
   mutation('segments: splits share a partial result', segments, 'partials += splits;\n      tickets += 1;\n    }\n  });', 'partials += splits - 1;\n      tickets += 1;\n    }\n  });'),
@@ -295,13 +296,13 @@ export const mutations = [
   mutation('prefill items: the last ones twice', items, 'all.filter((item) => !last.has(item))', 'all'),
   mutation('prefill items: the last rows of a sequence left out', items, 'Math.ceil(length / cut.rows) }', 'Math.max(1, Math.floor(length / cut.rows)) }'),
   mutation('prefill lists: those of the chunk before', lists, '`${Array.from(lengths.cuSeqlens).join()};${Array.from(lengths.cached).join()}`', "Array.from(lengths.cuSeqlens).join()"),
-  mutation('prefill lists: those of another layer', lists, '`${kernel.rows};${layout.windows.join()};${rings.join()}`', '`${kernel.rows};${rings.join()}`'),
+  mutation('prefill lists: those of another layer', lists, '`${kernel.rows};${tables.windows.join()};${rings.join()}`', '`${kernel.rows};${rings.join()}`'),
   mutation('chunks: written before they are attended', session, 'if (isContinued(lengths)) {', 'if (isContinued(lengths) && this.batch === 0) {'),
   mutation('chunks: looked for in the first sequence alone', lists, 'Array.from(cached).some((tokens, slot) => tokens > 0', 'Array.from(cached).some((tokens, slot) => slot === 0 && tokens > 0'),
-  mutation('chunks: turned twice', session, 'this.#append(state, state.appendRotated, tensors', 'this.#append(state, state.append, tensors'),
-  mutation('chunks: not turned', session, 'if (state.append !== state.appendRotated) this.#append(state, state.append, tensors, tokens, sequences, 0n);', ''),
-  mutation('chunks: written when they are turned', session, 'tokens, sequences, 0n);', 'tokens, sequences, this.#buffers.pool.address);'),
-  mutation('session: more blocks than items', session, 'Math.min(items.count, definition.blocksPerSm * this.device.multiprocessors)', 'definition.blocksPerSm * this.device.multiprocessors'),
+  mutation('chunks: turned twice', launches, 'this.#append(state, state.appendRotated, tensors', 'this.#append(state, state.append, tensors'),
+  mutation('chunks: not turned', launches, 'if (state.append !== state.appendRotated) this.#append(state, state.append, tensors, tokens, cuSeqlens, 0n);', ''),
+  mutation('chunks: written when they are turned', launches, 'tokens, cuSeqlens, 0n);', 'tokens, cuSeqlens, this.#buffers.pool.address);'),
+  mutation('session: more blocks than items', launches, 'Math.min(items.count, definition.blocksPerSm * this.#device.multiprocessors)', 'definition.blocksPerSm * this.#device.multiprocessors'),
 
   // Pages and rings
   mutation('swizzle of 4 rows in pages', page, '(((chunk & 7) ^ (row & 7)) * kChunkBytes)', '(((chunk & 7) ^ (row & 3)) * kChunkBytes)'),
@@ -316,7 +317,7 @@ export const mutations = [
   // Append
   mutation('append: window one too small', append, 'position >= newLength - window);', 'position > newLength - window);'),
   mutation('append: overwritten tokens are written too', append, 'const bool kept = p.pool != nullptr && (position < Config::kSink || position >= newLength - window);', 'const bool kept = p.pool != nullptr;'),
-  mutation('append: lengths not advanced', append, 'loadGlobal(p.lengths + slot) + added', 'loadGlobal(p.lengths + slot)'),
+  mutation('append: lengths not advanced', append, 'storeGlobal(p.lengths + slot, length + added)', 'storeGlobal(p.lengths + slot, length)'),
   mutation('append: lengths advanced without a pool', append, 'if (p.pool != nullptr) advanceLengths(p);', 'advanceLengths(p);'),
   mutation('append: a chunk\'s tokens at the start of the sequence', append, 'const int position = length + token - first;', 'const int position = token - first;'),
   mutation('append: a chunk\'s own length for the sequence\'s', append, 'position, length + end - first, chunk);', 'position, end - first, chunk);'),
@@ -342,13 +343,13 @@ export const mutations = [
   mutation('decode RoPE: value turned too', newToken, 'if (!isValue) rotateChunks', 'rotateChunks'),
   mutation('decode RoPE: query with the wrong partner', newToken, 'queries[tile][step + kSteps / 2][part], angles', 'queries[tile][step + kSteps / 2][part ^ 1], angles'),
   mutation('decode RoPE: query with the angles of another pair', newToken, 'table + 2 * Cache::column(step, part)', 'table + 2 * Cache::column(step, part ^ 1)'),
-  mutation('decode: queries of another KV head', newToken, 'segment.kvHead * Config::groupSize(p);\n#pragma', 'segment.kvHead;\n#pragma'),
+  mutation('decode: queries of another KV head', newToken, 'p.q + QueryRows<Config>::place(p, segment, member) *', 'p.q + (QueryRows<Config>::place(p, segment, member) - segment.kvHead * (Config::groupSize(p) - 1)) *'),
 
   // Decode: lengths
   mutation('decode: lengths advanced while others read them', decode, 'if (shuffle(finished, 0) != static_cast<uint32_t>(gridSize() * readers - 1)) return;', 'if (shuffle(finished, 0) != 0u) return;'),
-  mutation('decode: lengths not advanced', decode, 'loadGlobal(p.lengths + slot) + 1);', 'loadGlobal(p.lengths + slot));'),
+  mutation('decode: lengths not advanced', decode, 'storeGlobal(p.lengths + slot, length + 1)', 'storeGlobal(p.lengths + slot, length)'),
   mutation('decode: counts one reader too few', decode, 'advanceLengths(p, Config::kWarps);', 'advanceLengths(p, Config::kWarps - 1);'),
-  mutation('decode: attends the old tokens alone', walker, 'length_ = loadGlobal(p.lengths + slot) + 1;', 'length_ = maximum(1, loadGlobal(p.lengths + slot));'),
+  mutation('decode: attends the old tokens alone', walker, 'length_ = loadGlobal(p.lengths + slot) + (requires { Config::kManyTokens; } ? 0 : 1);', 'length_ = maximum(1, loadGlobal(p.lengths + slot));'),
 
   // Decode: launches that overlap
   mutation('launches: reads early what the launch before wrote', decode, 'if (p.early == 0) waitForPrerequisites();', ''),
@@ -391,9 +392,9 @@ export const mutations = [
 
   // Decode: attention to a page
   mutation('decode: rows without a token are not masked', ages, 'if (item.rows < kPageTokens) {', 'if (item.rows < 0) {'),
-  mutation('decode: no age mask', ages, 'mayHoldOldTokens(item.page)) applyAge', 'mayHoldOldTokens(item.page) && false) applyAge'),
-  mutation('decode: age mask of the wrong head', ages, 'loadGlobal(p.windows + segment.kvHead * Config::groupSize(p) + member)', 'loadGlobal(p.windows + member)'),
-  mutation('decode: age mask one step old', ages, 'MOA_DEVICE int newest() const { return length_ - 1; }', 'MOA_DEVICE int newest() const { return length_ - 2; }'),
+  mutation('decode: no age mask', ages, 'mayForbid(item.page)) applyAge', 'mayForbid(item.page) && false) applyAge'),
+  mutation('decode: age mask of the wrong head', ages, 'segment.slot * Config::queryHeads(p) + QueryRows<Config>::head(p, segment, member))', 'segment.slot * Config::queryHeads(p) + member)'),
+  mutation('decode: age mask one step old', ages, 'position_[head] = length - 1 -', 'position_[head] = length - 2 -'),
   mutation('decode: page of the newest token not masked by age', ages, 'return holdsNewest || RingGeometry::ageOf', 'return RingGeometry::ageOf'),
   mutation('decode: page with one token too old not masked', ages, '>= shortest_;', '> shortest_;'),
   mutation('decode: wrong scale', attend, 'scale2_ = p.scale * Cache::keyScale(p, segment.kvHead) * kLog2e;', 'scale2_ = p.scale * Cache::keyScale(p, segment.kvHead);'),
@@ -420,7 +421,7 @@ export const mutations = [
   mutation('scores: sink of the first head', scoreOptions, 'loadGlobal(p.sinkLogits + head)', 'loadGlobal(p.sinkLogits)'),
   mutation('scores: output relative to the keys alone', scoreOptions, 'return weight;', 'return 1.0f;'),
   mutation('scores: a sink that is larger than all logits overflows', scoreOptions, 'maximum = larger(own, sink);', 'maximum = own;'),
-  mutation('scores: sink of another KV head', merge, 'joinSink<Config>(p, segment.kvHead * Config::groupSize(p) + member,', 'joinSink<Config>(p, member,'),
+  mutation('scores: sink of another KV head', merge, 'joinSink<Config>(p, QueryRows<Config>::head(p, segment, member),', 'joinSink<Config>(p, member,'),
   mutation('scores: sink of head 0 in prefill', prefill, 'head = MmaPrefill::item().head;', 'head = 0;'),
   mutation('scores: sink of head 0 where parts are joined', wgmmaCompute, 'joinSink<Config>(p, item.head, largest, sum)', 'joinSink<Config>(p, 0, largest, sum)'),
   mutation('scores: a logit without the cap', scoreOptions, 'return multiplyAdd(score, scoreUnit<Config>(p), Config::kSoftCap);', 'return score * scoreUnit<Config>(p);'),
@@ -430,5 +431,5 @@ export const mutations = [
   mutation('scores: capped behind the mask in prefill', prefill, 'if constexpr (kCapsScores<Config>) capScores(scores, p.scale * kLog2e);\n            if (place.masked) applyMask(p, scores, place.page);', 'if (place.masked) applyMask(p, scores, place.page);\n            if constexpr (kCapsScores<Config>) capScores(scores, p.scale * kLog2e);'),
   mutation('scores: capped behind the mask in decode', attend, 'if constexpr (kCapsScores<Config>) capScores(scores);\n        mask_.apply(scores, item, row);', 'mask_.apply(scores, item, row);\n        if constexpr (kCapsScores<Config>) capScores(scores);'),
   mutation('scores: half the row is capped on wgmma', wgmmaCompute, 'for (int i = 0; i < kWidth / 2; ++i) scores[i] = cappedScore', 'for (int i = 0; i < kWidth / 4; ++i) scores[i] = cappedScore'),
-  mutation('scores: sinks of the first layer', session, 'sinkLogits.address + BigInt(state.index * this.#plan.shape.queryHeads * 4)', 'sinkLogits.address'),
+  mutation('scores: sinks of the first layer', launches, 'sinkLogits.address + BigInt(state.index * this.#plan.shape.queryHeads * 4)', 'sinkLogits.address'),
 ];

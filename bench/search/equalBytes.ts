@@ -5,6 +5,7 @@
  *     node dist-bench/search/equalBytes.js profile.safetensors plan.json --density 0.25 [--extend 4096] [--alpha-step 128]
  */
 import { parseArgs } from 'node:util';
+import { influenceOf } from '../../dist/search/instance.js';
 import { planText, rulesOf } from '../../dist/search/planFile.js';
 import { readProfile } from '../../dist/search/profile/readProfile.js';
 import type { SearchRequest } from '../../dist/search/request.js';
@@ -37,8 +38,7 @@ const requestFor = (bounds: readonly number[]): SearchRequest => ({
   exact: true,
 });
 
-const influence = { model: profile.model, lengths: profiled, tail: (n: number, layer: number, head: number) => profile.tail(n, layer, head, 1) };
-const instance = instanceOf(influence, requestFor(lengths.map(() => density)), diagnostics);
+const instance = instanceOf(influenceOf(profile, 1), requestFor(lengths.map(() => density)), diagnostics);
 if (instance === undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
 const { model } = profile;
 const group = model.queryHeads / model.kvHeads;

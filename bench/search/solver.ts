@@ -9,7 +9,7 @@
 import { parseArgs } from 'node:util';
 import { cpus } from 'node:os';
 import { solveFront, solveWeighted } from '../../dist/search/front.js';
-import { problemOf, type Instance } from '../../dist/search/instance.js';
+import { influenceOf, problemOf, type Instance } from '../../dist/search/instance.js';
 import { readProfile } from '../../dist/search/profile/readProfile.js';
 import type { SearchRequest } from '../../dist/search/request.js';
 import { instanceOf } from '../../dist/search/searchPlans.js';
@@ -92,8 +92,7 @@ async function profileRequests(path: string): Promise<readonly { readonly name: 
       objectives: bounded.map((length) => ({ length, weight: 1 })),
       constraints: bounded.map((length) => ({ kind: 'density', length, bound: density })),
     };
-    const influence = { model: profile.model, lengths, tail: (n: number, layer: number, head: number) => profile.tail(n, layer, head, 1) };
-    const instance = instanceOf(influence, request, diagnostics);
+    const instance = instanceOf(influenceOf(profile, 1), request, diagnostics);
     if (instance === undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
     return { name: `profile, density ${density}`, instance, request };
   });

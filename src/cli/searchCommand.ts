@@ -1,5 +1,5 @@
 import { solveFront, type FrontPoint } from '../search/front.ts';
-import type { Instance } from '../search/instance.ts';
+import { influenceOf, type Instance } from '../search/instance.ts';
 import { densityAt, makeReport, type Found } from '../search/makeReport.ts';
 import { planText } from '../search/planFile.ts';
 import type { Profile } from '../search/profile/profile.ts';
@@ -73,12 +73,6 @@ async function solvePlans(instance: Instance, request: SearchRequest, options: S
     await progress.end();
   }
 }
-
-const influenceOf = (profile: Profile, sinkPages: number): Parameters<typeof instanceOf>[0] => ({
-  model: profile.model,
-  lengths: profile.lengths.map(({ length }) => length),
-  tail: (lengthIndex, layer, queryHead) => profile.tail(lengthIndex, layer, queryHead, sinkPages),
-});
 
 function evidenceOf(instance: Instance, request: SearchRequest, profile: Profile, plans: readonly FrontPoint[], chosen: number, reason: string, validation: Validation | undefined): { readonly [key: string]: JsonValue } {
   return {

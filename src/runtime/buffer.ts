@@ -18,6 +18,12 @@ export interface TensorFacts {
   readonly elementType: 'bf16' | 'fp16' | 'fp32';
 }
 
+/** Bytes of a tensor. */
+export const tensorBytes = ({ shape, elementType }: TensorFacts): number => product(shape) * (elementType === 'fp32' ? 4 : 2);
+
+/** Of sizes; 1 of none. */
+export const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
+
 /**
  * Bytes in a device's memory. A buffer from `Device.alloc` owns them until `dispose`; one from `slice` is a view that keeps its
  * parent reachable and frees nothing. Offsets and sizes are in bytes.

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { bytesOf, DeviceBuffer, type TensorFacts, type TensorMapShape } from './buffer.ts';
+import { bytesOf, DeviceBuffer, tensorBytes, type TensorFacts, type TensorMapShape } from './buffer.ts';
 import { Event } from './event.ts';
 import { Graph } from './graph.ts';
 import { Module } from './kernel.ts';
@@ -111,8 +111,8 @@ export class Device implements Disposable {
    */
   tensor(shape: readonly number[], elementType: TensorFacts['elementType']): DeviceBuffer {
     if (shape.some((size) => !Number.isSafeInteger(size) || size < 0)) throw new RuntimeError('badArgument', `tensor: [${shape.join(', ')}] is no shape`);
-    const bytes = shape.reduce((product, size) => product * size, elementType === 'fp32' ? 4 : 2);
-    return DeviceBuffer.allocate(this.#link, bytes, { shape: [...shape], elementType });
+    const facts = { shape: [...shape], elementType };
+    return DeviceBuffer.allocate(this.#link, tensorBytes(facts), facts);
   }
 
   /** Whether `buffer` is memory of this device. */

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { cacheFolder } from '../toolchain/cacheFolder.ts';
-import { findHostCompiler } from '../toolchain/findHostCompiler.ts';
+import type { Variables } from '../toolchain/compilerEnvironment.ts';
+import { findHostCompiler, type HostCompiler } from '../toolchain/findHostCompiler.ts';
 import { buildHostKernel } from '../toolchain/hostKernel.ts';
 import { KernelCache } from '../toolchain/kernelCache.ts';
 import { environmentVariables } from '../util/debug.ts';
@@ -13,10 +14,10 @@ const emulatorHeaders = fileURLToPath(new URL('native/emulator/include', root));
 const emulatorAbi = fileURLToPath(new URL('native/emulator/abi.h', root));
 const kernelHeaders = fileURLToPath(new URL('templates/include', root));
 
-const compilers = new Map<string, ReturnType<typeof findHostCompiler>>();
+const compilers = new Map<string, Promise<HostCompiler>>();
 
 /** The host's C++ compiler, looked for once: to ask one who it is takes a process, and a package has many kernels. */
-function hostCompiler(variables: ReturnType<typeof environmentVariables>): ReturnType<typeof findHostCompiler> {
+function hostCompiler(variables: Variables): Promise<HostCompiler> {
   const key = JSON.stringify([variables['CXX'], variables['PATH']]);
   let found = compilers.get(key);
   if (found === undefined) {

@@ -2,7 +2,7 @@ import type { PlanDefinition } from '../ir/planDefinition.ts';
 import type { LayerTables } from './layerTables.ts';
 import type { PagePool } from './pagePool.ts';
 import { sessionError } from './sessionChecks.ts';
-import type { LayerLayout, SessionLayout } from './sessionLayout.ts';
+import { ringPagesInUse, type LayerLayout, type SessionLayout } from './sessionLayout.ts';
 
 /** Tokens of the sequences in the cache of a layer, by slot. */
 export interface LayerLengths {
@@ -78,6 +78,8 @@ export class Sequences {
 
   /** Makes the empty sequence in slot `to` what the one in `from` is, and says which pages are to be copied: those with a token, in runs. */
   copy(from: number, to: number): PageCopy[] {
+    const { sink } = this.#plan.limits;
+    const { pageTokens } = this.#plan.layout;
     const copies: PageCopy[] = [];
     this.#layout.layers.forEach((layer, index) => {
       const { lengths, reached } = this.layers[index]!;
@@ -85,7 +87,7 @@ export class Sequences {
       reached[to] = reached[from]!;
       const targets = this.#ringsOf(layer, to);
       this.#ringsOf(layer, from).forEach(({ entry, window }, ring) => {
-        const pages = this.pagesInUse(lengths[from]!, window);
+        const pages = ringPagesInUse(lengths[from]!, window, sink, pageTokens);
         for (let page = 0; page < pages; page += 1) {
           const [source, target] = [this.pageTable[entry + page]!, this.pageTable[targets[ring]!.entry + page]!];
           const last = copies.at(-1);
@@ -134,14 +136,6 @@ export class Sequences {
     this.bounds.forEach((bound, slot) => {
       if (bound > 0) this.#setLengths(slot, length);
     });
-  }
-
-  /** Pages of one ring that hold a token when its sequence has `length` tokens. */
-  pagesInUse(length: number, window: number): number {
-    const { sink } = this.#plan.limits;
-    const { pageTokens } = this.#plan.layout;
-    if (length <= sink) return Math.ceil(Math.max(0, length) / pageTokens);
-    return Math.ceil(sink / pageTokens) + Math.ceil(Math.min(length - sink, window) / pageTokens);
   }
 
   #setLengths(slot: number, length: number): void {

@@ -13,7 +13,7 @@ import { readRing, type CachedTokens } from './readRing.ts';
 import { SessionBuffers, type KernelLookup, type LayerState } from './sessionBuffers.ts';
 import { checkCuSeqlens, checkTensor, sessionError } from './sessionChecks.ts';
 import type { Sequences } from './sequences.ts';
-import type { SessionMemory } from './sessionLayout.ts';
+import { ringPagesInUse, type SessionMemory } from './sessionLayout.ts';
 import type { CapturedStep, DecodeTensors, JoinOptions, PrefillTensors, SessionOptions } from './sessionTypes.ts';
 
 export class Session implements Disposable {
@@ -77,7 +77,9 @@ export class Session implements Disposable {
   /** Pages of `layer` that hold a token now, over all sequences: what decode reads. */
   pagesInUse(layer: number): number {
     const { layout, lengths } = this.#layer(layer);
-    return lengths.reduce((sum, length, slot) => sum + layout.tables.unitsOf(slot).reduce((pages, { window }) => pages + this.#sequences.pagesInUse(length, window), 0), 0);
+    const { pageTokens } = this.#plan.layout;
+    const { sink } = this.#plan.limits;
+    return lengths.reduce((sum, length, slot) => sum + layout.tables.unitsOf(slot).reduce((pages, { window }) => pages + ringPagesInUse(length, window, sink, pageTokens), 0), 0);
   }
 
   /**
@@ -100,8 +102,7 @@ export class Session implements Disposable {
     this.#checkChangeable('leave');
     this.#checkHeld(slot);
     this.#sequences.leave(slot);
-    this.#lastWritten = 'all';
-    this.#buffers.writeLengths();
+    this.#writeLengths();
   }
 
   /**
@@ -127,8 +128,7 @@ export class Session implements Disposable {
     this.#checkHeld(slot);
     if (!Number.isInteger(length) || length < 0) throw sessionError('cannotTruncate', `a sequence cannot have ${String(length)} tokens`);
     this.#sequences.truncate(slot, length);
-    this.#lastWritten = 'all';
-    this.#buffers.writeLengths();
+    this.#writeLengths();
   }
 
   /**
@@ -264,14 +264,18 @@ export class Session implements Disposable {
 
   #setLengths(length: number): void {
     this.#checkAlive();
-    this.#lastWritten = 'all';
     this.#sequences.fillAll(length);
-    this.#buffers.writeLengths();
+    this.#writeLengths();
   }
 
   #writeSlot(slot: number): void {
-    this.#lastWritten = 'all';
     this.#buffers.writeSlot(slot);
+    this.#writeLengths();
+  }
+
+  /** Brings the lengths of all sequences to the device, where they are no longer what the last launch left. */
+  #writeLengths(): void {
+    this.#lastWritten = 'all';
     this.#buffers.writeLengths();
   }
 

@@ -145,13 +145,10 @@ export class SessionBuffers {
   /** Brings what follows from a slot's length bound and pages to the device. */
   writeSlot(slot: number): void {
     const { queryHeads, kvHeads } = this.#plan.shape;
-    for (const tables of new Set([...this.layers.values()].map(({ layout }) => layout.tables))) {
+    for (const [tables, schedules] of this.#schedules) {
       this.#writeRow(tables.windows, slot * queryHeads, queryHeads);
       this.#writeRow(tables.rings, slot * kvHeads * 2, kvHeads * 2);
-      this.#schedules.get(tables)!.forEach(({ words, buffer }) => {
-        setWindows(words, tables, slot, kvHeads);
-        buffer.write(words);
-      });
+      for (const { words, buffer } of schedules.values()) if (setWindows(words, tables, slot, kvHeads)) buffer.write(words);
     }
     for (const { layout } of this.layers.values()) {
       const first = layout.firstEntry + slot * layout.tables.slotPages;
@@ -221,11 +218,16 @@ export class SessionBuffers {
   }
 }
 
-/** Writes the windows of a slot's rings into the segments that read them. */
-function setWindows(words: Int32Array, tables: LayerTables, slot: number, kvHeads: number): void {
+/** Writes the windows of a slot's rings into the segments that read them. Whether one changed: a sequence mostly has the bound of the one before it. */
+function setWindows(words: Int32Array, tables: LayerTables, slot: number, kvHeads: number): boolean {
+  let changed = false;
   for (let at = 0; at < words.length; at += decodeSegmentWords) {
-    if (words[at] === slot) words[at + 3] = tables.rings[(slot * kvHeads + words[at + 1]!) * 2 + 1]!;
+    if (words[at] !== slot) continue;
+    const window = tables.rings[(slot * kvHeads + words[at + 1]!) * 2 + 1]!;
+    changed ||= words[at + 3] !== window;
+    words[at + 3] = window;
   }
+  return changed;
 }
 
 /** The order in which pages are taken. */

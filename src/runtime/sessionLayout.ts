@@ -80,9 +80,9 @@ export function layoutSession(plan: PlanDefinition, shape: SessionShape): Sessio
   return { layers, entries };
 }
 
-/** Pages of one ring that hold a token when its sequence has `length` tokens. */
+/** Pages of one ring that hold a token when its sequence has `length` tokens; none of a slot without a sequence, whose length is -1. */
 export function ringPagesInUse(length: number, window: number, sink: number, pageTokens: number): number {
-  if (length <= sink) return Math.ceil(length / pageTokens);
+  if (length <= sink) return Math.ceil(Math.max(0, length) / pageTokens);
   return Math.ceil(sink / pageTokens) + Math.ceil(Math.min(length - sink, window) / pageTokens);
 }
 

@@ -5,6 +5,7 @@ import type { Rule, SpanLimits } from '../ir/rule.ts';
 import { invariant } from '../util/invariant.ts';
 import { timeOf } from './latencyTable.ts';
 import { lossFunction } from './losses.ts';
+import type { Profile } from './profile/profile.ts';
 import type { Constraint, Granularity, Objective } from './request.ts';
 import type { Problem, Resource } from './solve/problem.ts';
 
@@ -16,6 +17,13 @@ export interface Influence {
   /** Of the query head at the length with that index. */
   readonly tail: (lengthIndex: number, layer: number, queryHead: number) => Float64Array;
 }
+
+/** What a search takes of a profile, for sinks of so many pages. */
+export const influenceOf = (profile: Profile, sinkPages: number): Influence => ({
+  model: profile.model,
+  lengths: profile.lengths.map(({ length }) => length),
+  tail: (lengthIndex, layer, queryHead) => profile.tail(lengthIndex, layer, queryHead, sinkPages),
+});
 
 /** What all problems of a search share: the losses of each head with each candidate. */
 export interface Instance {
