@@ -39,6 +39,14 @@ export const smallShapes = {
   fp16_d128_2x1_sink100: shape('fp16', 128, 2, 1, 100),
 } as const satisfies Record<string, Shape>;
 
+/** Of headDim 256, whose tiles are others: on the emulator a test of their own (wide.test.ts), a few cases. */
+export const wideShapes = {
+  bf16_d256_2x1: shape('bf16', 256, 2, 1),
+  fp16_d256_2x2: shape('fp16', 256, 2, 2),
+  bf16_d256_8x1: shape('bf16', 256, 8, 1),
+  fp16_d256_3x1_sink4: shape('fp16', 256, 3, 1, 4),
+} as const satisfies Record<string, Shape>;
+
 /** Shapes of real models, for a GPU: vicuna-7b, Llama-3-8B, Llama-3.2-1B. */
 export const modelShapes = {
   vicuna: shape('bf16', 128, 32, 32),
@@ -58,7 +66,7 @@ export const sharedShapes = {
   bf16_d64_8x4: shape('bf16', 64, 8, 4),
 } as const satisfies Record<string, Shape>;
 
-export const shapes: Readonly<Record<string, Shape>> = { ...smallShapes, ...modelShapes, ...formatShapes, ...sharedShapes };
+export const shapes: Readonly<Record<string, Shape>> = { ...smallShapes, ...wideShapes, ...modelShapes, ...formatShapes, ...sharedShapes };
 export type SmallShape = keyof typeof smallShapes;
 
 export function shapeOf(name: string): Shape {

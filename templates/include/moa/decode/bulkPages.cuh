@@ -83,8 +83,14 @@ public:
     MOA_DEVICE DecodeSegment segment() const { return loadSegment(item(stage_)); }
     MOA_DEVICE SharedAddress stage() const { return sharedBase() + stage_ * Cache::kPageBytes; }
 
+    /// What whole pages do not need: their keys and values come and go together.
+    MOA_DEVICE void waitForValues() const {}
+    template <class Params>
+    MOA_DEVICE void releaseKeys(const Params&) const {}
+
     /// The warp is done with the page; `written` says that the lane wrote to it.
-    MOA_DEVICE void release(bool written) {
+    template <class Params>
+    MOA_DEVICE void release(const Params&, bool written) {
         if (written) asyncProxyFence();
         warpBarrier();
         if (laneIndex() == 0) mbarrierArrive(empty(stage_));

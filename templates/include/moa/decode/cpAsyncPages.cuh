@@ -39,8 +39,14 @@ public:
     MOA_DEVICE DecodeSegment segment() const { return loadSegment(entry(stage_)); }
     MOA_DEVICE SharedAddress stage() const { return stages_ + stage_ * Cache::kPageBytes; }
 
+    /// What whole pages do not need: their keys and values come and go together.
+    MOA_DEVICE void waitForValues() const {}
+    template <class Params>
+    MOA_DEVICE void releaseKeys(const Params&) const {}
+
     /// The lanes are done with the page.
-    MOA_DEVICE void release(bool) { stage_ = stage_ + 1 == kStages ? 0 : stage_ + 1; }
+    template <class Params>
+    MOA_DEVICE void release(const Params&, bool) { stage_ = stage_ + 1 == kStages ? 0 : stage_ + 1; }
 
     /// True once the warp has read all lengths that it will ever read.
     MOA_DEVICE bool exhausted() const { return walker_.done(); }
