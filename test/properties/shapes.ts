@@ -44,7 +44,6 @@ export const wideShapes = {
   bf16_d256_2x1: shape('bf16', 256, 2, 1),
   fp16_d256_2x2: shape('fp16', 256, 2, 2),
   bf16_d256_8x1: shape('bf16', 256, 8, 1),
-  fp16_d256_3x1_sink4: shape('fp16', 256, 3, 1, 4),
 } as const satisfies Record<string, Shape>;
 
 /** Shapes of real models, for a GPU: vicuna-7b, Llama-3-8B, Llama-3.2-1B. */
