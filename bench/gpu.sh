@@ -29,7 +29,7 @@ parts=14
 build_tests() {
   [ -e .gpu/tests/packages/vicuna.sm_90a.cubin ] && return
   (cd .gpu/tests/packages && ls ./*.cu | xargs -P "$(nproc)" -I{} sh -c \
-    'a=${1%.cu}; a=${a##*.sm_}; nvcc -cubin -gencode "arch=compute_$a,code=sm_$a" -std=c++20 -O3 -I ../../../templates/include -I ../../../templates/cuda -o "${1%.cu}.cubin" "$1" || echo "FAILED $1"' _ {}) >"$OUT/build.log" 2>&1
+    'a=${1%.cu}; a=${a##*.sm_}; nvcc -cubin -gencode "arch=compute_$a,code=sm_$a" -std=c++20 -O3 -lineinfo -I ../../../templates/include -I ../../../templates/cuda -o "${1%.cu}.cubin" "$1" || echo "FAILED $1"' _ {}) >"$OUT/build.log" 2>&1
 }
 
 run_tests() {
@@ -43,19 +43,24 @@ run_tests() {
   rm -f "$OUT"/tests-*.json "$OUT"/tests-*.log
 }
 
-# The sanitizer slows kernels down by tens: a few small cases of each kind.
+# The sanitizer slows kernels down by tens: a few small cases of each kind, the kinds side by side.
 sanitize() {
   build_tests
   : >"$OUT/sanitize.log"
-  for tool in memcheck racecheck synccheck; do
-    for kind in invariant 'prefill ' 'chunks ' 'decode ' RoPE capture; do
-      MOA_PROPERTY_RUNS=0.1 timeout 120 compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 3 \
-        node .gpu/tests/gpu-tests.mjs run .gpu/tests/packages --only "$kind" >"$OUT/sanitize-one.log" 2>&1
-      echo "$tool, $kind: exit $?, $(grep -h 'SUMMARY' "$OUT/sanitize-one.log" | sed 's/=* *//' | head -n 1), $(grep -ho '[0-9]* cases, [0-9]* failed' "$OUT/sanitize-one.log")" >>"$OUT/sanitize.log"
-      grep -h -A 12 '=========' "$OUT/sanitize-one.log" | head -n 40 >>"$OUT/sanitize-details.log"
+  for tool in memcheck racecheck synccheck initcheck; do
+    for kind in invariant 'prefill ' 'chunks ' 'decode ' RoPE capture 'sequences ' 'learned sinks' e4m3; do
+      (
+        one="$OUT/sanitize-$tool-${kind// /_}.log"
+        MOA_PROPERTY_RUNS=${SANITIZER_RUNS:-0.05} timeout 150 compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 3 \
+          node .gpu/tests/gpu-tests.mjs run .gpu/tests/packages --only "$kind" >"$one" 2>&1
+        echo "$tool, $kind: exit $?, $(grep -h 'SUMMARY' "$one" | sed 's/=* *//' | head -n 1), $(grep -ho '[0-9]* cases, [0-9]* failed' "$one")" >>"$OUT/sanitize.log"
+        grep -h -A 12 '=========' "$one" | head -n 40 >"$one-details"
+      ) &
     done
+    wait
   done
-  rm -f "$OUT/sanitize-one.log"
+  cat "$OUT"/sanitize-*-details >"$OUT/sanitize-details.log"
+  rm -f "$OUT"/sanitize-*-*.log "$OUT"/sanitize-*-details
 }
 
 for step in $steps; do

@@ -45,7 +45,7 @@ const runtimeMeanings = {
   driverFailure: 'Another call of the driver failed; the message names it.',
   sequenceFull: "A sequence would grow past the session's length bound.",
   noSuchLayer: 'The session does not serve this layer.',
-  badTensor: 'A tensor is too small or not aligned.',
+  badTensor: 'A tensor is too small, not aligned, of another device, shape or element type.',
   badCuSeqlens: '`cuSeqlens` is not batch + 1 integers from 0 that never fall.',
   sequenceHeld: 'Prefill of a sequence that already holds tokens, with a cache of 8 bits.',
   badOptions: 'An option of a session is not legal.',

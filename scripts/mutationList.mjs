@@ -15,6 +15,7 @@ const decode = 'templates/include/moa/decode.cuh';
 const attend = 'templates/include/moa/decode/mmaAttend.cuh';
 const ages = 'templates/include/moa/decode/groupMask.cuh';
 const merge = 'templates/include/moa/decode/merge.cuh';
+const scoreOptions = 'templates/include/moa/scoreOptions.cuh';
 const newToken = 'templates/include/moa/decode/newToken.cuh';
 const walker = 'templates/include/moa/decode/segment.cuh';
 const cpAsyncPages = 'templates/include/moa/decode/cpAsyncPages.cuh';
@@ -54,12 +55,12 @@ export const mutations = [
   mutation('prefill: no barrier before K is read', prefill, 'blockBarrier();  // K has landed', '// K has landed'),
   mutation('prefill: no barrier before V is read', prefill, 'blockBarrier();  // V has landed', '// V has landed'),
   mutation('prefill: rows past the sequence are read', prefill, 'source + (row - row0) * stride, firstRow + row < length);', 'source + (row - row0) * stride, true);'),
-  mutation('prefill: wrong scale', prefill, 'updateSoftmax(probabilities, scores, output, maximum, sum, p.scale * kLog2e);', 'updateSoftmax(probabilities, scores, output, maximum, sum, p.scale);'),
+  mutation('prefill: wrong scale', prefill, 'updateSoftmax(probabilities, scores, output, maximum, sum, scoreUnit<Config>(p) * kLog2e);', 'updateSoftmax(probabilities, scores, output, maximum, sum, p.scale);'),
   mutation('prefill: output not rescaled to the new maximum', prefill, 'output[row >> 1][j][2 * (row & 1)] *= correction[row];', ''),
   mutation('prefill: sum not rescaled to the new maximum', prefill, 'float rowSum = sum[row] * correction[row];', 'float rowSum = sum[row];'),
   mutation('prefill: maximum of half a row', prefill, 'largest = quadMaximum(largest);', 'largest = larger(largest, shuffleXor(largest, 1));'),
   mutation('prefill: values not transposed in pairs', prefill, 'mma16816<Element>(output[i][2 * pair + 1], probabilities[i][step], values[2], values[3]);', 'mma16816<Element>(output[i][2 * pair + 1], probabilities[i][step], values[3], values[2]);'),
-  mutation('prefill: LSE of another row', prefill, 'logSumExp(maximum[row], sum[row], p.scale)', 'logSumExp(maximum[0], sum[row], p.scale)'),
+  mutation('prefill: LSE of another row', prefill, 'logSumExpOf<Config>(p, maximum[row], sum[row])', 'logSumExpOf<Config>(p, maximum[0], sum[row])'),
   mutation('prefill: row written past the sequence', prefill, 'const int position = firstRow + row;\n            if (position < item.length) {', 'const int position = firstRow + row;\n            if (position <= item.length) {'),
   mutation('prefill: output rescaled for another row', prefill, '+ 1] *= correction[row];', '+ 1] *= correction[row & ~1];'),
   mutation('prefill: the next page is read before the walk is there', prefill, 'blockBarrier();  // V has landed, all warps are done with K, and the walk has come to the next page\n            place = loadPlace();', 'place = loadPlace();\n            blockBarrier();  // V has landed'),
@@ -198,7 +199,7 @@ export const mutations = [
   mutation('wgmma: sum not rescaled to the new maximum', wgmmaCompute, 'float sum = softmax.sum[row] * correction[row];', 'float sum = softmax.sum[row];'),
   mutation('wgmma: rows without a score yet', wgmmaCompute, 'finiteMaximum(largest) * softmax.scale2;', 'largest * softmax.scale2;'),
   mutation('wgmma: maximum of half a row', wgmmaCompute, 'largest = quadMaximum(largest);', 'largest = larger(largest, shuffleXor(largest, 1));'),
-  mutation('wgmma: wrong scale', wgmmaCompute, 'softmax.scale2 = p.scale * kLog2e;', 'softmax.scale2 = p.scale;'),
+  mutation('wgmma: wrong scale', wgmmaCompute, 'softmax.scale2 = scoreUnit<Config>(p) * kLog2e;', 'softmax.scale2 = scoreUnit<Config>(p);'),
   mutation('wgmma: probabilities of keys 2 and 3 exchanged with those of row 8', wgmmaCompute, 'packPair<Element>(scores[8 * i + 2 * part], scores[8 * i + 2 * part + 1])', 'packPair<Element>(scores[8 * i + 2 * (part >> 1 | (part & 1) << 1)], scores[8 * i + 2 * (part >> 1 | (part & 1) << 1) + 1])'),
   mutation('wgmma: row masked from its own key on', wgmmaCompute, 'if (j * 8 + e > last) scores', 'if (j * 8 + e >= last) scores'),
   mutation('wgmma: row masked behind the next key', wgmmaCompute, 'if (j * 8 + e > last) scores', 'if (j * 8 + e > last + 1) scores'),
@@ -207,8 +208,8 @@ export const mutations = [
   mutation('wgmma: mask of the first page for both', wgmmaCompute, 'const KeyPage page = half == 0 ? step.first : step.second;', 'const KeyPage page = step.first;'),
   mutation('wgmma: share of the other page', wgmmaRoom, 'flags >> (4 * group + 2 * half) & 3', 'flags >> (4 * group + 2 - 2 * half) & 3'),
   mutation('wgmma: share of the first group', wgmmaProducer, 'const int row = item.queryBlock * kRows + 64 * group;', 'const int row = item.queryBlock * kRows;'),
-  mutation('wgmma: LSE of another row', wgmmaCompute, 'logSumExp(softmax.maximum[row], sum, p.scale)', 'logSumExp(softmax.maximum[0], sum, p.scale)'),
-  mutation('wgmma: LSE of what one lane has seen', wgmmaCompute, 'const float sum = quadSum(softmax.sum[row]);\n            const float inverse', 'const float sum = softmax.sum[row];\n            const float inverse'),
+  mutation('wgmma: LSE of another row', wgmmaCompute, 'logSumExpOf<Config>(p, softmax.maximum[row], sum)', 'logSumExpOf<Config>(p, softmax.maximum[0], sum)'),
+  mutation('wgmma: LSE of what one lane has seen', wgmmaCompute, 'float sum = quadSum(softmax.sum[row]);\n            const float weight', 'float sum = softmax.sum[row];\n            const float weight'),
   mutation('wgmma: row written past the sequence', wgmmaCompute, 'if (row < rows) storeGlobal', 'if (row <= rows) storeGlobal'),
   mutation('parts: sum of what one lane has seen', wgmmaCompute, 'const float sum = quadSum(softmax.sum[row]);\n            const int r', 'const float sum = softmax.sum[row];\n            const int r'),
   mutation('parts: maximum of another row', wgmmaCompute, 'Vec8{{floatBits(softmax.maximum[row]), floatBits(sum)}}', 'Vec8{{floatBits(softmax.maximum[0]), floatBits(sum)}}'),
@@ -224,7 +225,7 @@ export const mutations = [
   mutation('parts: output not rescaled', wgmmaCompute, 'bitsToFloat(u.w[i]) * weightA + bitsToFloat(v.w[i]) * weightB', 'bitsToFloat(u.w[i]) + bitsToFloat(v.w[i])'),
   mutation('parts: sum not rescaled', wgmmaCompute, 'bitsToFloat(a.w[1]) * weightA + bitsToFloat(b.w[1]) * weightB', 'bitsToFloat(a.w[1]) + bitsToFloat(b.w[1])'),
   mutation('parts: maximum and sum of the first for both', wgmmaCompute, 'reinterpret_cast<const Vec8*>(second + 16 * kHeadDim', 'reinterpret_cast<const Vec8*>(first + 16 * kHeadDim'),
-  mutation('parts: LSE from the first\'s maximum', wgmmaCompute, 'logSumExp(largest, sum, p.scale)', 'logSumExp(bitsToFloat(a.w[0]), sum, p.scale)'),
+  mutation('parts: LSE from the first\'s maximum', wgmmaCompute, 'logSumExpOf<Config>(p, largest, sum)', 'logSumExpOf<Config>(p, bitsToFloat(a.w[0]), sum)'),
   mutation('parts: row written past the sequence', wgmmaCompute, 'if (position >= item.length) break;', 'if (position > item.length) break;'),
   mutation('parts: the item\'s whole walk for each', wgmmaProducer, 'pages.at(item.firstPage + number)', 'pages.at(number)'),
 
@@ -412,5 +413,22 @@ export const mutations = [
   mutation('decode: merged by the first split to finish', merge, 'const bool finished = loadShared<uint32_t>(area) == last;', 'const bool finished = loadShared<uint32_t>(area) == 0u;'),
   mutation('decode: tickets of the lengths drawn by splits', merge, 'p.tickets + 1 + segment.ticket', 'p.tickets + segment.ticket'),
   mutation('decode: no barrier behind the gathering of splits', merge, 'gather(p, segment, area);\n                meet();', 'gather(p, segment, area);'),
-  mutation('decode: LSE without the scale', merge, 'logSumExp(sum.largest, sum.total, p.scale)', 'logSumExp(sum.largest, sum.total, 1.0f)'),
+
+  // Options of scores
+  mutation('scores: LSE without the scale', scoreOptions, 'return logSumExp(maximum, sum, p.scale);', 'return logSumExp(maximum, sum, 1.0f);'),
+  mutation('scores: no sink in the denominator', scoreOptions, ' + exp2Approx((sink - base) * kLog2e)', ''),
+  mutation('scores: sink of the first head', scoreOptions, 'loadGlobal(p.sinkLogits + head)', 'loadGlobal(p.sinkLogits)'),
+  mutation('scores: output relative to the keys alone', scoreOptions, 'return weight;', 'return 1.0f;'),
+  mutation('scores: a sink that is larger than all logits overflows', scoreOptions, 'maximum = larger(own, sink);', 'maximum = own;'),
+  mutation('scores: sink of another KV head', merge, 'joinSink<Config>(p, segment.kvHead * Config::groupSize(p) + member,', 'joinSink<Config>(p, member,'),
+  mutation('scores: sink of head 0 in prefill', prefill, 'head = MmaPrefill::item().head;', 'head = 0;'),
+  mutation('scores: sink of head 0 where parts are joined', wgmmaCompute, 'joinSink<Config>(p, item.head, largest, sum)', 'joinSink<Config>(p, 0, largest, sum)'),
+  mutation('scores: a logit without the cap', scoreOptions, 'return multiplyAdd(score, scoreUnit<Config>(p), Config::kSoftCap);', 'return score * scoreUnit<Config>(p);'),
+  mutation('scores: tanh of half', scoreOptions, '(2.0f / Config::kSoftCap)', '(1.0f / Config::kSoftCap)'),
+  mutation('scores: half the cap', scoreOptions, 'return 2.0f * Config::kSoftCap;', 'return Config::kSoftCap;'),
+  mutation('scores: half the cap in decode', attend, 'return 2.0f * Config::kSoftCap * kLog2e;', 'return Config::kSoftCap * kLog2e;'),
+  mutation('scores: capped behind the mask in prefill', prefill, 'if constexpr (kCapsScores<Config>) capScores(scores, p.scale * kLog2e);\n            if (place.masked) applyMask(p, scores, place.page);', 'if (place.masked) applyMask(p, scores, place.page);\n            if constexpr (kCapsScores<Config>) capScores(scores, p.scale * kLog2e);'),
+  mutation('scores: capped behind the mask in decode', attend, 'if constexpr (kCapsScores<Config>) capScores(scores);\n        mask_.apply(scores, item, row);', 'mask_.apply(scores, item, row);\n        if constexpr (kCapsScores<Config>) capScores(scores);'),
+  mutation('scores: half the row is capped on wgmma', wgmmaCompute, 'for (int i = 0; i < kWidth / 2; ++i) scores[i] = cappedScore', 'for (int i = 0; i < kWidth / 4; ++i) scores[i] = cappedScore'),
+  mutation('scores: sinks of the first layer', session, 'sinkLogits.address + BigInt(state.index * this.#plan.shape.queryHeads * 4)', 'sinkLogits.address'),
 ];

@@ -87,7 +87,20 @@ def describe(model, folder: str) -> dict:
     names = [_name_in_config(folder), os.path.basename(os.path.abspath(folder))]
     name = next((name for name in names if isinstance(name, str) and _PLAIN.fullmatch(name)), None)
     element = _ELEMENT_TYPES.get(model.dtype)
-    return {**({} if name is None else {"name": name}), **facts, **({} if element is None else {"elementType": element})}
+    return {**({} if name is None else {"name": name}), **facts, **({} if element is None else {"elementType": element}), **scores_of(model, shape.head_dim)}
+
+
+def scores_of(model, head_dim: int) -> dict:
+    """How the model makes scores, as a plan says it: only what differs from `q.k / sqrt(headDim)`."""
+    config = model.config.get_text_config()
+    cap = getattr(config, "attn_logit_softcapping", None)
+    scalar, multiplier = getattr(config, "query_pre_attn_scalar", None), getattr(config, "attention_multiplier", None)
+    scale = multiplier if multiplier is not None else None if scalar is None else scalar**-0.5
+    return {
+        **({} if cap is None else {"softCap": float(cap)}),
+        **({"learnedSinks": True} if config.model_type == "gpt_oss" else {}),
+        **({} if scale is None or scale == head_dim**-0.5 else {"scale": float(scale)}),
+    }
 
 
 def _name_in_config(folder: str):

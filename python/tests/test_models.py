@@ -8,7 +8,7 @@ from moa_compile.codes import MoaError
 from moa_compile.data import Sample
 from moa_compile.loss import run_sample
 from moa_compile.masked import masked_attention
-from moa_compile.model import differentiable
+from moa_compile.model import differentiable, scores_of
 from moa_compile.profile import profile_sample
 
 from .reference import reference, whole_attention
@@ -29,6 +29,15 @@ def profiled(model, tokens, labels, rows=None, target="cross-entropy"):
     sums = empty_sums(model)
     result = profile_sample(model, Sample("file:1", tokens, labels), sums, rows, target)
     return result, torch.stack(sums)
+
+
+class Description(unittest.TestCase):
+    def test_how_scores_are_made(self):
+        # headDim is 16: a scalar of 16 is the usual scale.
+        expected = {"gemma2": {"softCap": 2.0, "scale": 20**-0.5}, "gpt-oss": {"learnedSinks": True}}
+        for family in FAMILIES:
+            with self.subTest(family):
+                self.assertEqual(scores_of(tiny_model(family), 16), expected.get(family, {}))
 
 
 class Profile(unittest.TestCase):

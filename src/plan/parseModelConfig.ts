@@ -1,4 +1,4 @@
-import type { ElementType } from '../ir/nodes.ts';
+import type { AttentionFacts, ElementType } from '../ir/nodes.ts';
 import type { DiagnosticList } from '../util/diagnostics.ts';
 import { readJson, type JsonDocument, type JsonNode, type JsonObject } from '../util/jsonReader.ts';
 import { joinPath } from '../util/quote.ts';
@@ -95,7 +95,7 @@ function headDimOfHiddenSize(scope: Scope, queryHeads: number | undefined): numb
  * How the model makes scores: Gemma's `attn_logit_softcapping`, and `query_pre_attn_scalar`, whose root divides q.k; Granite's `attention_multiplier`. That
  * gpt-oss has learned sinks no key says, only the name of the architecture.
  */
-function readScores(scope: Scope): Pick<DescribedModel, 'attention' | 'places'> {
+function readScores(scope: Scope): { readonly attention: Partial<AttentionFacts>; readonly places: { readonly [Fact in keyof AttentionFacts]?: Place } } {
   const { node, path, report } = scope;
   const softCap = readNumber(scope, 'attn_logit_softcapping', SOFT_CAPS, 'zero');
   const scalar = readNumber(scope, 'query_pre_attn_scalar', { min: SCALES.max ** -2, max: SCALES.min ** -2 }, 'positive');

@@ -110,7 +110,7 @@ export interface DescribedModel {
   readonly name?: string;
   readonly rope?: Rope;
   /** What it says of scores. */
-  readonly attention: Partial<AttentionFacts>;
+  readonly attention?: Partial<AttentionFacts>;
   readonly places: Readonly<Record<keyof ModelShape, Place>> & { readonly [Fact in 'elementType' | keyof AttentionFacts]?: Place };
 }
 

@@ -12,30 +12,39 @@ export interface TensorMapShape {
   readonly boxRows: number;
 }
 
+/** What a buffer from `Device.tensor` holds: a contiguous row-major tensor. Calls that take tensors compare it with what they need. */
+export interface TensorFacts {
+  readonly shape: readonly number[];
+  readonly elementType: 'bf16' | 'fp16' | 'fp32';
+}
+
 /**
  * Bytes in a device's memory. A buffer from `Device.alloc` owns them until `dispose`; one from `slice` is a view that keeps its
  * parent reachable and frees nothing. Offsets and sizes are in bytes.
  */
 export class DeviceBuffer implements Disposable {
   readonly bytes: number;
+  /** Of a buffer from `Device.tensor`; other buffers are bytes, and hold whatever the caller says. */
+  readonly tensor: TensorFacts | undefined;
   readonly #memory: Lifetime<BufferHandle>;
   readonly #offset: number;
   readonly #isView: boolean;
   #viewDisposed = false;
 
-  private constructor(memory: Lifetime<BufferHandle>, offset: number, bytes: number, isView: boolean) {
+  private constructor(memory: Lifetime<BufferHandle>, offset: number, bytes: number, isView: boolean, tensor?: TensorFacts) {
     this.#memory = memory;
     this.#offset = offset;
     this.bytes = bytes;
+    this.tensor = tensor;
     this.#isView = isView;
   }
 
   /** For `Device.alloc`. @internal */
-  static allocate(link: DeviceLink, bytes: number): DeviceBuffer {
+  static allocate(link: DeviceLink, bytes: number, tensor?: TensorFacts): DeviceBuffer {
     const device = link.handle();
     try {
       const memory = new Lifetime(link, 'buffer', link.addon.allocate(device, bytes), (handle) => link.addon.freeBuffer(handle));
-      return new DeviceBuffer(memory, 0, bytes, false);
+      return new DeviceBuffer(memory, 0, bytes, false, tensor);
     } catch (error) {
       throw fromNative(error);
     }
@@ -87,6 +96,7 @@ export class DeviceBuffer implements Disposable {
   fill(value: number, byteOffset = 0, bytes = this.bytes - byteOffset): this {
     const handle = this.#live();
     this.#checkRange('fill', byteOffset, bytes);
+    if (bytes === 0) return this;
     try {
       this.#memory.link.addon.fill(handle, this.#offset + byteOffset, bytes, value);
     } catch (error) {
@@ -113,6 +123,11 @@ export class DeviceBuffer implements Disposable {
     this.#live();
     this.#checkRange('slice', byteOffset, bytes);
     return new DeviceBuffer(this.#memory, this.#offset + byteOffset, bytes, true);
+  }
+
+  /** For `Device.owns`. @internal */
+  isOf(link: DeviceLink): boolean {
+    return this.#memory.link === link;
   }
 
   /** For `Device.tensorMap`. @internal */

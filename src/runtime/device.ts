@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { bytesOf, DeviceBuffer, type TensorMapShape } from './buffer.ts';
+import { bytesOf, DeviceBuffer, type TensorFacts, type TensorMapShape } from './buffer.ts';
 import { Event } from './event.ts';
 import { Graph } from './graph.ts';
 import { Module } from './kernel.ts';
@@ -104,6 +104,20 @@ export class Device implements Disposable {
   /** Memory of `bytes` bytes, 256-byte aligned. The content is undefined on a GPU and NaN on the emulator. */
   alloc(bytes: number): DeviceBuffer {
     return DeviceBuffer.allocate(this.#link, bytes);
+  }
+
+  /**
+   * A buffer for a contiguous row-major tensor that remembers its shape and element type: a call that needs another refuses it (MOA6103), where it would have to believe bytes.
+   */
+  tensor(shape: readonly number[], elementType: TensorFacts['elementType']): DeviceBuffer {
+    if (shape.some((size) => !Number.isSafeInteger(size) || size < 0)) throw new RuntimeError('badArgument', `tensor: [${shape.join(', ')}] is no shape`);
+    const bytes = shape.reduce((product, size) => product * size, elementType === 'fp32' ? 4 : 2);
+    return DeviceBuffer.allocate(this.#link, bytes, { shape: [...shape], elementType });
+  }
+
+  /** Whether `buffer` is memory of this device. */
+  owns(buffer: DeviceBuffer): boolean {
+    return buffer.isOf(this.#link);
   }
 
   /** A buffer with a copy of `data`. */

@@ -13,6 +13,20 @@ const emulatorHeaders = fileURLToPath(new URL('native/emulator/include', root));
 const emulatorAbi = fileURLToPath(new URL('native/emulator/abi.h', root));
 const kernelHeaders = fileURLToPath(new URL('templates/include', root));
 
+const compilers = new Map<string, ReturnType<typeof findHostCompiler>>();
+
+/** The host's C++ compiler, looked for once: to ask one who it is takes a process, and a package has many kernels. */
+function hostCompiler(variables: ReturnType<typeof environmentVariables>): ReturnType<typeof findHostCompiler> {
+  const key = JSON.stringify([variables['CXX'], variables['PATH']]);
+  let found = compilers.get(key);
+  if (found === undefined) {
+    found = findHostCompiler(variables);
+    compilers.set(key, found);
+    found.catch(() => compilers.delete(key));
+  }
+  return found;
+}
+
 /**
  * The emulator's library of an emitted kernel: the `.cu` as it is, compiled by the host's C++ compiler against the emulator's primitives.
  * Built once; the cache is keyed by every byte that goes in.
@@ -22,7 +36,7 @@ const kernelHeaders = fileURLToPath(new URL('templates/include', root));
 export async function buildEmulatorLibrary(sourcePath: string, kernelName: string, headers: string = kernelHeaders): Promise<string> {
   const variables = environmentVariables();
   try {
-    const compiler = await findHostCompiler(variables);
+    const compiler = await hostCompiler(variables);
     const cache = KernelCache.open(cacheFolder(variables));
     const text = await readFile(sourcePath, 'utf8');
     const source = { name: kernelName, text, includeFolders: [headers, emulatorHeaders], furtherInputs: [emulatorAbi] };

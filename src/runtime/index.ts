@@ -1,4 +1,4 @@
-export { DeviceBuffer, type TensorMapShape } from './buffer.ts';
+export { DeviceBuffer, type TensorFacts, type TensorMapShape } from './buffer.ts';
 export { Device, type DeviceOptions, type DeviceSpec } from './device.ts';
 export { decodeElements, encodeElements, roundToElement } from './elements.ts';
 export { Event } from './event.ts';
@@ -14,4 +14,4 @@ export type { RopeOptions } from './rope.ts';
 export { Session } from './session.ts';
 export type { SinkLogits } from './sinkLogits.ts';
 export type { GroupMemory, LayerMemory, SessionMemory, SessionShape } from './sessionLayout.ts';
-export type { CapturedStep, DecodeTensors, PrefillTensors, SessionOptions } from './sessionTypes.ts';
+export type { CapturedStep, DecodeTensors, JoinOptions, PrefillTensors, SessionOptions } from './sessionTypes.ts';

@@ -11,14 +11,14 @@ export interface CachedTokens {
   readonly values: Uint16Array;
 }
 
-/** Reads a ring back and undoes ring order and swizzle (templates/include/moa/page.cuh). */
+/** Reads a ring back, of a sequence of `length` tokens that had `reached` before a truncation, and undoes ring order and swizzle (templates/include/moa/page.cuh). */
 export function readRing(
   plan: PlanDefinition,
   layout: LayerLayout,
   buffers: { readonly pool: DeviceBuffer; readonly pageTable: DeviceBuffer },
   slot: number,
   kvHead: number,
-  length: number,
+  { length, reached }: { readonly length: number; readonly reached: number },
 ): CachedTokens {
   const { headDim, kvHeads } = plan.shape;
   const { pageTokens, pageBytes } = plan.layout;
@@ -28,7 +28,7 @@ export function readRing(
 
   const positions: number[] = [];
   for (let j = 0; j < length; j += 1) {
-    if (j < sink || j >= length - window) positions.push(j);
+    if (j < sink || j >= reached - window) positions.push(j);
   }
   const sinkSlots = Math.ceil(sink / pageTokens) * pageTokens;
   const keys = new Uint16Array(positions.length * headDim);

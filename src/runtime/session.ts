@@ -278,7 +278,8 @@ export class Session implements Disposable {
   /** The tokens that a ring holds, unswizzled, in the order of their positions. Copies a ring to the host: for tests and debugging. */
   cachedTokens(layer: number, slot: number, kvHead: number): CachedTokens {
     const state = this.#layer(layer);
-    return readRing(this.#plan, state.layout, this.#buffers, slot, kvHead, Math.max(0, state.lengths[slot]!));
+    const length = Math.max(0, state.lengths[slot]!);
+    return readRing(this.#plan, state.layout, this.#buffers, slot, kvHead, { length, reached: Math.max(length, state.reached[slot]!) });
   }
 
   /** Frees the cache. Idempotent; every other call throws afterwards. */
@@ -323,11 +324,12 @@ export class Session implements Disposable {
 
   #checkTensors({ q, k, v, out, lse }: DecodeTensors, tokens: number): void {
     const { headDim, queryHeads, kvHeads } = this.#plan.shape;
-    checkTensor('q', q, [tokens, queryHeads, headDim], 2);
-    checkTensor('k', k, [tokens, kvHeads, headDim], 2);
-    checkTensor('v', v, [tokens, kvHeads, headDim], 2);
-    checkTensor('out', out, [tokens, queryHeads, headDim], 2);
-    if (lse !== undefined) checkTensor('lse', lse, [tokens, queryHeads], 4);
+    const rows = (heads: number) => ({ shape: [tokens, heads, headDim], elementType: this.elementType, device: this.device });
+    checkTensor('q', q, rows(queryHeads));
+    checkTensor('k', k, rows(kvHeads));
+    checkTensor('v', v, rows(kvHeads));
+    checkTensor('out', out, rows(queryHeads));
+    if (lse !== undefined) checkTensor('lse', lse, { shape: [tokens, queryHeads], elementType: 'fp32', device: this.device });
   }
 
   #layer(layer: number): LayerState {

@@ -133,7 +133,8 @@ export class SessionBuffers {
       const tables = this.#owned.reduce((sum, buffer) => sum + buffer.bytes, 0);
       this.memory = sessionMemory(plan, options, tables, partials * 4);
       this.partials = this.#own(device.alloc(partials * 4));
-      this.pool = this.#own(device.alloc(pages * plan.layout.pageBytes));
+      // Launches copy whole pages, and mask the rows that hold no token: nothing that they read has never been written.
+      this.pool = this.#own(device.alloc(pages * plan.layout.pageBytes)).fill(options.poolByte ?? 0);
     } catch (error) {
       this.dispose();
       throw error;

@@ -1,5 +1,6 @@
 /** Checks of what a session is given, before any device work. */
-import type { DeviceBuffer } from './buffer.ts';
+import { DeviceBuffer, type TensorFacts } from './buffer.ts';
+import type { Device } from './device.ts';
 import type { SessionShape } from './sessionLayout.ts';
 import { RuntimeError, type RuntimeErrorName } from './runtimeError.ts';
 
@@ -23,11 +24,27 @@ export function sessionError(name: keyof typeof helpOf, message: string): Runtim
   return new RuntimeError(name, message, helpOf[name]);
 }
 
-/** `name` has room for `shape` elements of `elementBytes` bytes and is aligned for 16-byte accesses. */
-export function checkTensor(name: string, buffer: DeviceBuffer, shape: readonly number[], elementBytes: number): void {
-  const bytes = shape.reduce((product, size) => product * size, elementBytes);
-  if (buffer.bytes < bytes) throw sessionError('badTensor', `${name} has ${buffer.bytes} bytes; [${shape.join(', ')}] needs ${bytes}`);
-  if (buffer.address % 16n !== 0n) throw sessionError('badTensor', `${name} begins at an address that is not a multiple of 16 bytes`);
+/** What a call needs a tensor to be. */
+interface NeededTensor extends TensorFacts {
+  readonly device: Device;
+}
+
+/** `buffer` is memory of the device, has room for the elements, and is aligned for 16-byte accesses; one that says what it holds, holds just that. */
+export function checkTensor(name: string, buffer: DeviceBuffer, { shape, elementType, device }: NeededTensor): void {
+  const fail = (what: string): never => {
+    throw sessionError('badTensor', `${name} ${what}`);
+  };
+  if (!(buffer instanceof DeviceBuffer)) return fail(`is ${buffer === null ? 'null' : typeof buffer}, not a DeviceBuffer`);
+  const bytes = shape.reduce((product, size) => product * size, elementType === 'fp32' ? 4 : 2);
+  const { address, tensor } = buffer; // of one that was disposed: MOA6005
+  if (!device.owns(buffer)) fail('is memory of another device');
+  if (tensor !== undefined) {
+    const [width, height] = [tensor.shape.at(-1), tensor.shape.slice(0, -1).reduce((product, size) => product * size, 1)];
+    if (tensor.elementType !== elementType) fail(`holds ${tensor.elementType}; ${elementType} is needed`);
+    if (width !== shape.at(-1) || height !== shape.slice(0, -1).reduce((product, size) => product * size, 1)) fail(`is [${tensor.shape.join(', ')}]; [${shape.join(', ')}] is needed`);
+  }
+  if (buffer.bytes < bytes) fail(`has ${buffer.bytes} bytes; [${shape.join(', ')}] needs ${bytes}`);
+  if (address % 16n !== 0n) fail('begins at an address that is not a multiple of 16 bytes');
 }
 
 /** A copy of `cuSeqlens`, found legal: `batch + 1` integers from 0, never falling, no sequence longer than the bound. */

@@ -25,6 +25,8 @@ export interface SessionOptions extends SessionShape {
   readonly sinkLogits?: SinkLogits;
   /** The most new tokens of a sequence in one decode, at most the `--decode-tokens` of the package; 1 by default. */
   readonly decodeTokens?: number;
+  /** What every byte of the pool is at first, 0 by default. For tests: 0xff is NaN, which must not leak. @internal */
+  readonly poolByte?: number;
   /** The order in which rings take the pool's pages: a permutation of `0 .. pages - 1`. For tests of indirection. */
   readonly pageOrder?: (pages: number) => Int32Array;
 }

@@ -82,6 +82,12 @@ export class FieldReader {
     return this.number(value, path, range);
   }
 
+  /** True or false. */
+  flag(value: JsonValue | undefined, path: string): boolean | undefined {
+    if (value === undefined || typeof value === 'boolean') return value;
+    return this.#kind(value, path, 'true or false');
+  }
+
   /** A string that matches `pattern`; `what` says of what kind. */
   text(value: JsonValue | undefined, path: string, pattern: RegExp, what: string): string | undefined {
     if (value === undefined) return undefined;

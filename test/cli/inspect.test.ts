@@ -79,6 +79,15 @@ test('as JSON, and what is assumed is said unless quiet', () => {
   expect((JSON.parse(said.stdout) as PlanFigures).lengths.map(({ length }) => length)).toEqual([4096, 8192, 16384, 32768]);
 });
 
+test('what a model does to its scores, where that is not usual', () => {
+  const first = (...options: string[]): string => run(['inspect', tinyPlan, ...options]).stdout.split('\n')[0]!;
+  expect(first('--softcap', '50', '--learned-sinks')).toContain('headDim 64, soft cap 50, learned sinks; sink 64');
+  expect(first('--softcap', '0', '--no-learned-sinks')).toBe(first());
+  expect(run(['inspect', tinyPlan, '--softcap', 'much']).stderr).toContain("'much' is not a number.");
+  expect(run(['inspect', tinyPlan, '--softcap', '-5']).stderr).toContain('MOA1106: --softcap -5 is not from 0.001 to 1000, or 0');
+  expect(JSON.parse(run(['inspect', tinyPlan, '--json', '--softcap', '30']).stdout)).toMatchObject({ attention: { softCap: 30, learnedSinks: false, scale: 0.125 } });
+});
+
 test('a cache in E4M3 has half the bytes', () => {
   const bytesOf = (...options: string[]): number => (JSON.parse(run(['inspect', tinyPlan, '--lengths', '1024', '--json', ...options]).stdout) as PlanFigures).lengths[0]!.cacheBytes;
   expect(bytesOf('--kv-cache-dtype', 'fp8_e4m3')).toBe(bytesOf() / 2);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { CacheType, ElementType, KernelNode, KernelRole } from '../../src/ir/nodes.ts';
 import type { Ablation } from '../../src/passes/pass.ts';
+import type { ModelFlags } from '../../src/plan/resolveModelShape.ts';
 import { findHostCompiler } from '../../src/toolchain/findHostCompiler.ts';
 import { buildHostKernel } from '../../src/toolchain/hostKernel.ts';
 import { KernelCache } from '../../src/toolchain/kernelCache.ts';
@@ -19,6 +20,7 @@ interface Spec {
   readonly rope: boolean;
   readonly cacheType?: CacheType;
   readonly ablations?: readonly Ablation[];
+  readonly model?: ModelFlags;
 }
 
 const { architectures } = targetsOf('sm_80', 'sm_86', 'sm_90a');
@@ -28,9 +30,9 @@ interface Emitted {
   readonly text: string;
 }
 
-function emit({ elementType, headDim, groupSize, sink, mixed, rope, cacheType = 'element', ablations = [] }: Spec, on = architectures): Emitted[] {
+function emit({ elementType, headDim, groupSize, sink, mixed, rope, cacheType = 'element', ablations = [], model = {} }: Spec, on = architectures): Emitted[] {
   const text = planText({ queryHeads: 2 * groupSize, kvHeads: 2, headDim, sink, mixed });
-  const { module, sources } = compileText(text, { architectures: on, elementTypes: [elementType], rope, cacheType, ablations });
+  const { module, sources } = compileText(text, { architectures: on, elementTypes: [elementType], rope, cacheType, ablations, model });
   return module.kernels.map((kernel) => ({ kernel, text: sources.get(`kernels/${kernel.name}.cu`)! }));
 }
 
@@ -42,6 +44,8 @@ const space: Spec[] = choices<ElementType>('bf16', 'fp16').flatMap((elementType)
       [0, 64, 100].flatMap((sink) => [false, true].flatMap((mixed) => [false, true].map((rope) => ({ elementType, headDim, groupSize, sink, mixed, rope })))),
     ),
   ),
+).concat(
+  choices<ModelFlags>({ softCap: 50 }, { softCap: 0.5 }, { learnedSinks: true }, { softCap: 50, learnedSinks: true }).flatMap((model) => [false, true].map((rope) => ({ ...unspecialised, ablations: [], rope, model }))),
 ).concat(
   choices<CacheType>('element', 'e4m3').flatMap((cacheType) =>
     choices<readonly Ablation[]>([], ['unspecialised'], ['cuda-cores'], ['unspecialised', 'cuda-cores']).map((ablations) => ({ ...unspecialised, cacheType, ablations })),

@@ -27,9 +27,10 @@ describe.skipIf(nvcc === undefined)('the real nvcc (skipped where there is none)
     { headDim: 64, groupSize: 4, elementType: 'fp16', sink: 64 },
     { headDim: 128, groupSize: 4, elementType: 'bf16', sink: 64 },
     { headDim: 128, groupSize: 1, elementType: 'fp16', sink: 100 },
-  ] as const)('units of %j for three architectures, without spills', async ({ headDim, groupSize, elementType, sink }) => {
+    { headDim: 64, groupSize: 8, elementType: 'bf16', sink: 64, model: { softCap: 50, learnedSinks: true } },
+  ] as const)('units of %j for three architectures, without spills', async ({ headDim, groupSize, elementType, sink, ...options }) => {
     const text = planText({ layers: 2, queryHeads: 8 * groupSize, kvHeads: 8, headDim, sink, mixed: true });
-    const compiled = compileText(text, { architectures, elementTypes: [elementType] });
+    const compiled = compileText(text, { architectures, elementTypes: [elementType], ...options });
     const { files, kernels, units } = await compilePackage(compiled, { emit: new Set(['cubin', 'ts']), targets, toolchain, planText: text, version: '1.2.3' });
     expect(units.total).toBe(3);
     expect(kernels).toHaveLength(compiled.module.kernels.flatMap((kernel) => kernel.architectures).length);

@@ -25,6 +25,9 @@ const families = ['mmaSync', 'hopper'] as const;
 const smallShapes = gpuShapes.filter((name) => shapeOf(name).queryHeads <= 16);
 const ropeShapes = ['bf16_d64_4x2', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'bf16_d256_2x1'];
 
+/** Of learned sinks; null is none. */
+const sinkLogits = [0.5, null, -3, 2, 5];
+
 const caseJob = (name: string, testCase: Case): Job => ({ name, testCase, run: (target) => runCase(target, testCase) });
 
 function randomCases(name: string, options: CaseOptions, count: number, seed: number): Job[] {
@@ -74,8 +77,11 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
     ...(['unspecialised', 'cuda-cores'] as const).flatMap((ablation, n) =>
       randomCases(ablation, { shapes: shapesWith({ ablations: [ablation] }), decodes: 8, tiles: 40, bound: 1500, with: { ablations: [ablation] } }, count(40), seed + 11 + n),
     ),
-    ...lives('sequences', lifeArbitrary(shapesWith({ slack: 64, decodeTokens: 16 }).filter((name) => name !== 'llama3')), count(120), seed + 15),
-    ...relationJobs('decode in a batch', decodeIsBatchInvariant, { decodes: 4, layers: 2 }, count(20), seed + 16),
+    ...randomCases('capped scores and learned sinks', { shapes: shapesWith({ softCap: 2.5, learnedSinks: true }), lanes: ['normal', 'uniform'], chunks: true, compareWhole: true, decodes: 5, tiles: 40, bound: 1500, layers: 2, with: { softCap: 2.5, sinkLogits } }, count(60), seed + 15),
+    ...randomCases('learned sinks', { shapes: shapesWith({ learnedSinks: true }), chunks: true, decodes: 5, tiles: 40, bound: 1500, with: { sinkLogits } }, count(40), seed + 16),
+    ...randomCases('capped scores and learned sinks, e4m3', { shapes: shapesWith({ cacheType: 'e4m3', softCap: 2.5, learnedSinks: true }), lanes: ['normal'], decodes: 8, tiles: 40, bound: 1500, with: { cacheType: 'e4m3', softCap: 2.5, sinkLogits } }, count(20), seed + 17),
+    ...lives('sequences', lifeArbitrary(shapesWith({ slack: 64, decodeTokens: 16 }).filter((name) => name !== 'llama3')), count(120), seed + 18),
+    ...relationJobs('decode in a batch', decodeIsBatchInvariant, { decodes: 4, layers: 2 }, count(20), seed + 19),
     ...relationJobs('pages', relations.pageOrderDoesNotMatter, { decodes: 4 }, count(20), seed + 4),
     ...relationJobs('capture', relations.captureIsEager, { decodes: 8, layers: 2 }, count(20), seed + 5),
     ...relationJobs('batch', relations.prefillIsBatchInvariant, { layers: 2 }, count(20), seed + 6),

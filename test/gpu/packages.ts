@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { kernelContext } from '../../src/emit/kernelContext.ts';
 import { renderKernel } from '../../src/emit/templateEngine.ts';
+import { stableJson } from '../../src/util/stableJson.ts';
 import { cubinName } from '../properties/harness.ts';
 import { compileSpec, type PlanSpec, type RuleSpec } from '../properties/plans.ts';
 import { shapeOf } from '../properties/shapes.ts';
@@ -18,20 +19,22 @@ export const gpuShapes = [
 
 type GpuShape = (typeof gpuShapes)[number];
 
-type Variant = Pick<PlanSpec, 'cacheType' | 'ablations' | 'slack' | 'decodeTokens'>;
+type Variant = Pick<PlanSpec, 'cacheType' | 'ablations' | 'slack' | 'decodeTokens' | 'softCap' | 'learnedSinks'>;
 
-/** Kernels beside the usual ones: a cache of 8 bits, several tokens at once, and what ablations leave. */
+/** Kernels beside the usual ones: a cache of 8 bits, several tokens at once, what ablations leave, and options of scores. */
 const variants: readonly { readonly shapes: readonly GpuShape[]; readonly spec: Variant }[] = [
   { shapes: gpuShapes, spec: {} },
   { shapes: ['bf16_d64_2x1', 'bf16_d64_4x2', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'fp16_d128_16x1', 'bf16_d256_2x1', 'bf16_d256_8x1'], spec: { cacheType: 'e4m3' } },
   { shapes: ['bf16_d64_2x1', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'fp16_d128_16x1', 'bf16_d64_2x1_sink4', 'bf16_d64_2x2_sink0', 'bf16_d256_2x1', 'llama3'], spec: { slack: 64, decodeTokens: 16 } },
   { shapes: ['bf16_d64_2x1', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'bf16_d256_2x1'], spec: { ablations: ['unspecialised'] } },
   { shapes: ['bf16_d64_2x1', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2'], spec: { ablations: ['cuda-cores'] } },
+  { shapes: ['bf16_d64_4x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'fp16_d128_16x1', 'bf16_d256_8x1'], spec: { softCap: 2.5, learnedSinks: true } },
+  { shapes: ['bf16_d64_4x2', 'fp16_d128_2x2'], spec: { learnedSinks: true } },
+  { shapes: ['bf16_d64_4x2'], spec: { cacheType: 'e4m3', softCap: 2.5, learnedSinks: true } },
 ];
 
 /** The shapes that a variant is built for. */
-export const shapesWith = (wanted: Variant): readonly GpuShape[] =>
-  variants.find(({ spec }) => spec.cacheType === wanted.cacheType && spec.decodeTokens === wanted.decodeTokens && spec.ablations?.join() === wanted.ablations?.join())!.shapes;
+export const shapesWith = (wanted: Variant): readonly GpuShape[] => variants.find(({ spec }) => stableJson(spec) === stableJson(wanted))!.shapes;
 
 export function writeSources(folder: string): void {
   mkdirSync(folder, { recursive: true });

@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { kernelContext } from '../../src/emit/kernelContext.ts';
 import { renderKernel } from '../../src/emit/templateEngine.ts';
-import { fieldLayout, paramStruct, type FieldType } from '../../src/ir/kernelParams.ts';
+import { fieldLayout, paramStruct, type FieldType, type ParamOptions, type ParamStruct } from '../../src/ir/kernelParams.ts';
 import type { KernelRole, ScheduledModule } from '../../src/ir/nodes.ts';
 import { pipeline } from '../../src/passes/pipeline.ts';
 import { runPasses } from '../../src/passes/runPasses.ts';
@@ -11,10 +11,13 @@ import { runCxx } from '../cxx.ts';
 import { readCase } from '../passes/readCase.ts';
 
 const roles: readonly KernelRole[] = ['prefill', 'prefillWgmma', 'append', 'decode'];
+/** With all that options add. */
+const optionsOf = (role: KernelRole): ParamOptions => ({ learnedSinks: role !== 'append' });
+const structOf = (role: KernelRole): ParamStruct => paramStruct(role, optionsOf(role));
 
 /** `struct Params` of an emitted kernel, with its assertions. */
 function printedParams(role: KernelRole): string {
-  const { module, context } = readCase('target architectures=sm_80,sm_90a elementTypes=bf16\nshape layers=1 queryHeads=1 kvHeads=1 headDim=64\nlayer 0: N');
+  const { module, context } = readCase('target architectures=sm_80,sm_90a elementTypes=bf16\nshape layers=1 queryHeads=1 kvHeads=1 headDim=64\nattention softCap=0 learnedSinks=true scale=0.125\nlayer 0: N');
   const kernel = (runPasses(module, pipeline, context) as ScheduledModule).kernels.find((one) => one.role === role)!;
   const text = renderKernel(role, kernelContext(kernel, context.mask));
   return /struct Params \{[\s\S]*?\nstatic_assert\(sizeof\(Params\).*\n/.exec(text)![0];
@@ -38,7 +41,7 @@ template <class Value> void show(const char* name, const Value& value) {
 }
 
 int main() {
-${roles.map((role) => `    { ${role}::Params p; if (fread(&p, sizeof(p), 1, stdin) != 1) return 1;\n${paramStruct(role).fields.map(({ name }) => `      show("${role}.${name}", p.${name});`).join('\n')} }`).join('\n')}
+${roles.map((role) => `    { ${role}::Params p; if (fread(&p, sizeof(p), 1, stdin) != 1) return 1;\n${structOf(role).fields.map(({ name }) => `      show("${role}.${name}", p.${name});`).join('\n')} }`).join('\n')}
     return getchar() == EOF ? 0 : 2;
 }
 `;
@@ -46,7 +49,7 @@ ${roles.map((role) => `    { ${role}::Params p; if (fread(&p, sizeof(p), 1, stdi
 /** Another value for every field, with bits in all bytes. */
 function valuesOf(role: KernelRole): Record<string, ParamValue> {
   return Object.fromEntries(
-    paramStruct(role).fields.map(({ name, type }, index) => {
+    structOf(role).fields.map(({ name, type }, index) => {
       if (type === 'pointer') return [name, 0xfedc_ba98_7654_3200n + BigInt(index)];
       if (type === 'tensorMap') return [name, Uint8Array.from({ length: 128 }, (_, n) => 1 + ((n * 7 + index) % 255))];
       return [name, type === 'int32' ? -1 - index * 0x0102_0304 : 1 / Math.sqrt(128) + index];
@@ -65,16 +68,16 @@ describe('packParams', () => {
   let shown: readonly string[] = [];
 
   beforeAll(() => {
-    shown = runCxx(program, Buffer.concat(roles.map((role) => packParams(role, valuesOf(role))))).toString().trimEnd().split('\n');
+    shown = runCxx(program, Buffer.concat(roles.map((role) => packParams(role, valuesOf(role), optionsOf(role))))).toString().trimEnd().split('\n');
   });
 
   test.each(roles)('%s: C++ reads what was packed', (role) => {
     const values = valuesOf(role);
-    expect(shown.filter((line) => line.startsWith(`${role}.`))).toEqual(paramStruct(role).fields.map(({ name, type }) => `${role}.${name}=${bitsOf(type, values[name]!)}`));
+    expect(shown.filter((line) => line.startsWith(`${role}.`))).toEqual(structOf(role).fields.map(({ name, type }) => `${role}.${name}=${bitsOf(type, values[name]!)}`));
   });
 
   test.each(roles)('%s: fields do not overlap, and the struct is whole words', (role) => {
-    const { fields, bytes } = paramStruct(role);
+    const { fields, bytes } = structOf(role);
     let next = 0;
     for (const { offset, type } of fields) {
       expect(offset).toBeGreaterThanOrEqual(next);
@@ -88,6 +91,8 @@ describe('packParams', () => {
 
   test('a field that is not given is an internal error', () => {
     expect(() => packParams('prefill', { q: 1n })).toThrow('internal error: parameter k of prefill is given');
+    const { sinkLogits: _, ...others } = valuesOf('decode');
+    expect(() => packParams('decode', others, { learnedSinks: true })).toThrow('internal error: parameter sinkLogits of decode is given');
   });
 
   test('null is 0', () => {

@@ -33,6 +33,24 @@ describe('parseModelConfig', () => {
   });
 
   it.each([
+    // Gemma 2 27B: scores are (q.k / sqrt(144)) before the cap.
+    [{ model_type: 'gemma2', attn_logit_softcapping: 50, final_logit_softcapping: 30, query_pre_attn_scalar: 144 }, { softCap: 50, scale: 1 / 12 }],
+    [{ model_type: 'gemma3_text', attn_logit_softcapping: null, query_pre_attn_scalar: 256 }, { scale: 1 / 16 }],
+    [{ model_type: 'gpt_oss' }, { learnedSinks: true }],
+    [{ model_type: 'llama', attn_logit_softcapping: 0 }, { softCap: 0 }],
+  ])('%j makes scores with %j', (keys, attention) => expect(parse({ ...base, ...keys })).toMatchObject({ text: '', value: { attention } }));
+
+  it.each([
+    [{ attn_logit_softcapping: '50' }, 'MOA1104'],
+    [{ attn_logit_softcapping: -50 }, 'MOA1106: -50 is not from 0.001 to 1000, or 0 (at attn_logit_softcapping)'],
+    [{ query_pre_attn_scalar: 0 }, 'MOA1106'],
+  ])('%j is refused', (keys, message) => {
+    const { value, text } = parse({ ...base, ...keys });
+    expect(value).toBeUndefined();
+    expect(text).toContain(message);
+  });
+
+  it.each([
     [{ torch_dtype: 'float16' }, 'fp16'],
     [{ torch_dtype: 'bfloat16' }, 'bf16'],
     [{ torch_dtype: 'torch.bfloat16' }, 'bf16'],

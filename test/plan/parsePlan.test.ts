@@ -43,7 +43,7 @@ describe('right plans', () => {
     const { value, text } = parse(ours({ model: { ...model, name: 'org/a-1.5', elementType: 'bf16' }, sink: 0, page: 64, minSpan: 192, certificate, evidence: {} }));
     expect(text).toBe('');
     expect(value).toMatchObject({ format: 'moa-plan', limits: { sink: 0, page: 64, minSpan: 192 }, certificate, evidence: {} });
-    expect(value!.model).toMatchObject({ shape: model, name: 'org/a-1.5', elementType: 'bf16', places: { kvHeads: { path: 'model.kvHeads' } } });
+    expect(value!.model).toMatchObject({ shape: model, attention: {}, name: 'org/a-1.5', elementType: 'bf16', places: { kvHeads: { path: 'model.kvHeads' } } });
   });
 
   it('allows what a float plan needs: spans below the shortest, negative constants, the largest counts', () => {
@@ -75,6 +75,10 @@ describe('one mistake', () => {
     ['no heads', ours({ model: { ...model, kvHeads: 0 } }), 'MOA1106: 0 is not from 1 to 1024 (at model.kvHeads)'],
     ['bad name', ours({ model: { ...model, name: '*/ #include "x"\n' } }), 'MOA1117: the name "*/ #include \\"x\\"\\n" holds characters that are not allowed'],
     ['long name', ours({ model: { ...model, name: 'a'.repeat(129) } }), 'MOA1117'],
+    ['bad cap', ours({ model: { ...model, softCap: -1 } }), 'MOA1106: -1 is not from 0.001 to 1000, or 0 (at model.softCap)'],
+    ['cap of a wrong type', ours({ model: { ...model, softCap: '50' } }), 'MOA1104: expected a number, found a string (at model.softCap)'],
+    ['learned sinks of a wrong type', ours({ model: { ...model, learnedSinks: [0.5] } }), 'MOA1104: expected true or false, found an array (at model.learnedSinks)'],
+    ['bad scale', ours({ model: { ...model, scale: 0 } }), 'MOA1106: 0 is not from 0.000001 to 1000000 (at model.scale)'],
     ['bad element type', ours({ model: { ...model, elementType: 'fp8' } }), 'MOA1118: unknown element type "fp8" (at model.elementType)'],
     ['other page', ours({ page: 16 }), 'MOA1114: page is 16; the kernels have pages of 64 tokens (at page)'],
     ['odd minSpan', ours({ minSpan: 100 }), 'MOA1116: minSpan 100 is not a positive multiple of 64, the page (at minSpan)'],

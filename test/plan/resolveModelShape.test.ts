@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { buildModule } from '../../src/plan/buildModule.ts';
 import { usualAttention } from '../../src/ir/attention.ts';
+import { buildModule } from '../../src/plan/buildModule.ts';
 import { parseModelConfig } from '../../src/plan/parseModelConfig.ts';
 import { parsePlan } from '../../src/plan/parsePlan.ts';
 import type { ParsedPlan } from '../../src/plan/planSchema.ts';
@@ -52,6 +52,44 @@ describe('where the shape comes from', () => {
       config.json:1:83: warning MOA1203: --head-dim 64 overrides 128 (at head_dim)
       config.json:1:101: warning MOA1203: --dtype bf16 overrides fp16 (at torch_dtype)"
     `);
+  });
+});
+
+describe('how scores are made', () => {
+  const gemma = { attn_logit_softcapping: 50, query_pre_attn_scalar: 256 };
+
+  it('comes from a config, from the plan, or from flags', () => {
+    expect(resolve(planOf(8, {}), gemma)).toMatchObject({ text: '', value: { attention: { softCap: 50, learnedSinks: false, scale: 1 / 16 } } });
+    expect(resolve(planOf(8, { softCap: 30.5, learnedSinks: true, scale: 0.25 }))).toMatchObject({ text: '', value: { attention: { softCap: 30.5, learnedSinks: true, scale: 0.25 } } });
+    expect(resolve(planOf(8, {}), {}, { softCap: 20, learnedSinks: true })).toMatchObject({ text: '', value: { attention: { softCap: 20, learnedSinks: true, scale: 0.125 } } });
+  });
+
+  it('is turned off by flags, with warnings', () => {
+    const { value, text } = resolve(planOf(8, {}), { ...gemma, model_type: 'gpt_oss' }, { softCap: 0, learnedSinks: false });
+    expect(value).toMatchObject({ attention: { softCap: 0, learnedSinks: false, scale: 1 / 16 } });
+    expect(text).toMatchInlineSnapshot(`
+      "config.json:1:111: warning MOA1203: --softcap 0 overrides 50 (at attn_logit_softcapping)
+      config.json:1:155: warning MOA1203: --no-learned-sinks overrides true (at model_type)"
+    `);
+  });
+
+  it('has to be the same in the plan and the config', () => {
+    const { value, text } = resolve(planOf(8, { softCap: 30, scale: 0.5 }), gemma);
+    expect(value).toBeUndefined();
+    expect(text).toMatchInlineSnapshot(`
+      "plan.json:1:104: error MOA1202: the plan's model has softCap 30, the model config has 50 (at model.softCap)
+          see config.json:1:111: softCap 50
+          help: mend one of them, or pass --softcap to decide
+      plan.json:1:115: error MOA1202: the plan's model has scale 0.5, the model config has 0.0625 (at model.scale)
+          see config.json:1:138: scale 0.0625
+          help: mend one of them"
+    `);
+  });
+
+  it.each([-1, 1001, NaN, Infinity, 1e-4])('a cap of %d is refused', (softCap) => {
+    const { value, text } = resolve(planOf(8, {}), undefined, { softCap });
+    expect(value).toBeUndefined();
+    expect(text).toContain(`MOA1106: --softcap ${softCap} is not from 0.001 to 1000, or 0`);
   });
 });
 

@@ -17,7 +17,7 @@ export async function decodeIsBatchInvariant(target: Target, testCase: Case): Pr
 
   /** Outputs `[layer][step][slot]` of the sequences in `held`, each in its slot; the others are free. */
   const run = (held: ReadonlySet<number>): Uint16Array[][][] => {
-    using session: Session = plan.createSession({ batch: prefill.length, lengthBound: bound, slots: 'free' });
+    using session: Session = plan.createSession({ batch: prefill.length, lengthBound: bound, slots: 'free', poolByte: 0xff });
     prefill.forEach(() => session.join());
     prefill.forEach((_, slot) => held.has(slot) || session.leave(slot));
     return tokens.map((layerTokens, layer) => {

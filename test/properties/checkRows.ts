@@ -108,8 +108,8 @@ function compareLse(check: RowCheck, i: number, exact: number, tally: Tally): vo
   if (!(error <= limit)) throw new Error(`head ${head}, position ${i}: LSE is ${value}, exactly ${exact}; limit ${limit.toExponential(2)}`);
 }
 
-/** Of a tanh, as templates/include/moa/scoreOptions.cuh promises. */
-const cappingError = 6e-7;
+/** Of a logit, in units of the cap, as templates/include/moa/scoreOptions.cuh promises. */
+const cappingError = 5e-7;
 
 const at = ({ shape, head, found }: RowCheck, i: number): number => ((found.firstRow + i) * shape.queryHeads + head) * shape.headDim;
 

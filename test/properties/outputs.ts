@@ -23,7 +23,7 @@ export interface OutputOptions {
 export async function outputsOf(target: Target, testCase: Case, options: OutputOptions = {}): Promise<Outputs> {
   const device = await target.device({ seed: testCase.seed, ...options.device });
   using plan = await target.load(device, specOf(testCase));
-  using session = openSession(plan, testCase, target);
+  using session = openSession(plan, testCase);
   const shape = shapeOf(testCase.shape);
   const tokens = options.tokens ?? makeTokens(testCase);
   const out = testCase.rules.map((): Uint16Array[] => []);

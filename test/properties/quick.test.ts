@@ -50,9 +50,16 @@ const chunkCases: Readonly<Record<string, Case>> = {
   'chunks without a sink in bulk': { ...chunked, family: 'hopper', shape: 'bf16_d64_2x2_sink0', rules: [[short, middling]], prefill: [200, 3], chunk: 63, seed: 19 },
 };
 
+/** Sinks of which some outweigh all keys, and a cap that bends all scores. */
+const scored = { ...chunked, rules: [[short, long, middling, short], [short, short, dense, short]], softCap: 2.5, sinkLogits: [0.5, null, 1e4, 3, -2], decodes: 2 } as const;
+const scoreCases: Readonly<Record<string, Case>> = {
+  'capped scores and learned sinks': { ...scored, prefill: [81, 0, 300], chunk: 170, seed: 24, multiprocessors: 32 },
+  'capped scores and learned sinks in bulk, cut in two': { ...scored, family: 'hopper', prefill: [300, 0, 81], chunk: 170, seed: 25, splitPages: 0 },
+};
+
 describe('quick', () => {
   const suite = new Suite('quick');
-  test.each(Object.entries({ ...cases, ...bulkCases, ...chunkCases }))('%s', { timeout }, async (_, testCase) => void (await suite.run(testCase)));
+  test.each(Object.entries({ ...cases, ...bulkCases, ...chunkCases, ...scoreCases }))('%s', { timeout }, async (_, testCase) => void (await suite.run(testCase)));
 
   test('timing does not matter', { timeout }, async () => {
     await relations.seedsDoNotMatter(target, { ...mixed, decodes: 4, multiprocessors: 32, prefill: [200, 3, 129, 1] });

@@ -20,7 +20,7 @@ export async function replayIsEager(target: Target, spec: PlanSpec, { steps, tok
   const device = await target.device();
   using plan = await target.load(device, spec);
   const lengthBound = steps * tokens + 64;
-  const options = { batch, lengthBound, slots: 'free', decodeTokens: tokens } as const;
+  const options = { batch, lengthBound, slots: 'free', poolByte: 0xff, decodeTokens: tokens } as const;
   using eager = plan.createSession(options);
   using replayed = plan.createSession(options);
   const both = (act: (session: Session) => number | void): void => {

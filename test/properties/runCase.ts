@@ -38,13 +38,13 @@ export async function runCase(target: Target, testCase: Case): Promise<Tally> {
   try {
     const device = await target.device({ seed: testCase.seed, ...(testCase.multiprocessors === undefined ? {} : { multiprocessors: testCase.multiprocessors }) });
     using plan = await target.load(device, specOf(testCase));
-    using session = openSession(plan, testCase, target);
+    using session = openSession(plan, testCase);
     const run: Run = { testCase, target, device, session, tokens: makeTokens(testCase), tally: newTally() };
     testCase.rules.forEach((_, layer) => prefillAndCheck(run, layer));
     for (let step = 0; step < testCase.decodes; step += 1) testCase.rules.forEach((_, layer) => decodeAndCheck(run, layer, step));
     if (testCase.decodes > 0) testCase.rules.forEach((_, layer) => checkCaches(run, session, layer, lengthsAfter(testCase)));
     if (testCase.compareWhole === true) {
-      using whole = openSession(plan, testCase, target);
+      using whole = openSession(plan, testCase);
       testCase.rules.forEach((_, layer) => wholeAndCheck(run, whole, layer));
     }
     return run.tally;
@@ -54,14 +54,13 @@ export async function runCase(target: Target, testCase: Case): Promise<Tally> {
   }
 }
 
-export function openSession(plan: Plan, testCase: Case, target: Target): Session {
+export function openSession(plan: Plan, testCase: Case): Session {
   const { bound, prefill, scale, rope, shufflePages, seed } = testCase;
   const shape = { batch: prefill.length, lengthBound: bound };
   const cacheScales = scalesOf(testCase);
-  // A GPU hands out memory as it was left: leave NaN where the pool will probably lie. The emulator does so by itself.
-  if (target.kind === 'cuda') plan.device.alloc(plan.memory(shape).cache).fill(0xff).dispose();
   return plan.createSession({
     ...shape,
+    poolByte: 0xff,
     ...(scale === undefined ? {} : { scale }),
     ...(rope === true ? { rope: { theta: ropeTheta } } : {}),
     ...(cacheScales === undefined ? {} : { cacheScales }),

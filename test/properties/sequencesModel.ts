@@ -74,7 +74,7 @@ export async function beginLife(target: Target, life: Life, happened: Map<string
   const plan = await target.load(device, specOfLife(life));
   const whole = plan.memory({ batch: life.batch, lengthBound: life.lengthBound }).cache / plan.definition.layout.pageBytes;
   const pages = Math.max(1, Math.floor((whole * life.poolPercent) / 100));
-  const session = plan.createSession({ batch: life.batch, lengthBound: life.lengthBound, slots: 'free', pages, decodeTokens: life.decodeTokens });
+  const session = plan.createSession({ batch: life.batch, lengthBound: life.lengthBound, slots: 'free', pages, poolByte: 0xff, decodeTokens: life.decodeTokens });
   const model: Model = { life, shape: shapeOf(life.shape), sequences: Array.from({ length: life.batch }, () => undefined) };
   const real: Real = { device, session, random: new Random(life.seed), tally: newTally(), happened, steps: new Map() };
   const end = (): void => {
@@ -405,7 +405,7 @@ function checkRing({ headDim, kvHeads, sink }: Shape, session: Session, layer: n
   const { positions, keys, values } = session.cachedTokens(layer, slot, kvHead);
   const type = session.elementType;
   positions.forEach((j, n) => {
-    if (j >= sink && ring[(j - sink) % ring.length] !== j) return;
+    if (j >= sink && ring[(j - sink) % ring.length] !== j) throw new Error(`layer ${layer}, slot ${slot}, KV head ${kvHead}: the ring has lost token ${j}, and is said to hold it`);
     for (let d = 0; d < headDim; d += 1) {
       const from = (j * kvHeads + kvHead) * headDim + d;
       if (decodeBits(type, keys[n * headDim + d]!) !== inputs.k[from] || decodeBits(type, values[n * headDim + d]!) !== inputs.v[from]) {

@@ -1,6 +1,7 @@
 /** What a session refuses, before any device work. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Device } from '../../src/runtime/device.ts';
+import type { DeviceBuffer } from '../../src/runtime/buffer.ts';
+import { Device } from '../../src/runtime/device.ts';
 import type { Plan } from '../../src/runtime/plan.ts';
 import type { Case } from './case.ts';
 import { makeTokens } from './runCase.ts';
@@ -52,6 +53,47 @@ describe('a session', () => {
     using larger = device.alloc(tensors.q.bytes + 16);
     expect(() => session.prefill(0, { ...fields(tensors), q: larger.slice(2) })).toThrow(code('MOA6103'));
     expect([...session.lengths(0)]).toEqual([0, 0]);
+  });
+
+  test('refuses tensors of another type, shape or device, or that are none, and goes on', async () => {
+    using session = plan.createSession({ batch: 2, lengthBound: 130 });
+    using tensors = prefillTensors([1, 1]);
+    using other = await Device.open('emulator');
+    const { queryHeads, headDim } = shape;
+    using good = device.tensor([2, queryHeads, headDim], 'bf16');
+    using whole = device.tensor([2, 1, queryHeads, headDim], 'bf16');
+    using fp16 = device.tensor([2, queryHeads, headDim], 'fp16');
+    using turned = device.tensor([2, headDim, queryHeads], 'bf16');
+    using longer = device.tensor([3, queryHeads, headDim], 'bf16');
+    using gone = device.tensor([2, queryHeads, headDim], 'bf16');
+    gone.dispose();
+    using foreign = other.tensor([2, queryHeads, headDim], 'bf16');
+    for (const q of [fp16, turned, longer, foreign, undefined, null, new Uint16Array(9), 7] as unknown as DeviceBuffer[]) {
+      expect(() => session.decode(0, { ...fields(tensors), q }), String(q)).toThrow(code('MOA6103'));
+      expect(() => session.prefill(0, { ...fields(tensors), q }), String(q)).toThrow(code('MOA6103'));
+    }
+    expect(() => session.decode(0, { ...fields(tensors), q: gone })).toThrow(code('MOA6005'));
+    expect(() => session.decode(0, { ...fields(tensors), lse: good })).toThrow(code('MOA6103'));
+    expect(() => session.decode(0, { ...fields(tensors), tokens: 2 })).toThrow(code('MOA6111'));
+    for (const slot of [2, -1, 0.5, NaN]) for (const call of [() => session.leave(slot), () => session.fork(slot), () => session.truncate(slot, 0)]) expect(call, String(slot)).toThrow(code('MOA6107'));
+    for (const length of [1, -1, 0.5, NaN]) expect(() => session.truncate(0, length), String(length)).toThrow(code('MOA6110'));
+    for (const lengthBound of [0, 131, 1.5, NaN]) expect(() => session.join({ lengthBound }), String(lengthBound)).toThrow(code('MOA6106'));
+    expect(() => session.join()).toThrow(code('MOA6108'));
+    for (const q of [good, whole]) session.decode(0, { ...fields(tensors), q: q.copyFrom(tensors.q.slice(0, q.bytes)) });
+    expect([...session.lengths(0)]).toEqual([2, 2]);
+  });
+
+  test('of no slot takes every call, and does nothing', () => {
+    using session = plan.createSession({ batch: 0, lengthBound: 130 });
+    using none = prefillTensors([]);
+    session.prefill(0, none);
+    session.decode(0, none);
+    using step = session.capture(() => session.decode(0, none));
+    step.launch();
+    session.reset();
+    expect([...session.lengths(0)]).toEqual([]);
+    expect(session.memory.cache).toBe(0);
+    expect(() => session.join()).toThrow(code('MOA6108'));
   });
 
   test('refuses cuSeqlens that are no packing of its batch', () => {
@@ -117,6 +159,18 @@ describe('a session', () => {
     for (const options of [{ batch: -1, lengthBound: 1 }, { batch: 1, lengthBound: 1, pages: 0.5 }, { batch: 1.5, lengthBound: 1 }, { batch: 1, lengthBound: 0 }, { batch: 1, lengthBound: 2 ** 28 }, { batch: 1, lengthBound: 1, scale: 0 }, { batch: 1, lengthBound: 1, scale: NaN }]) {
       expect(() => plan.createSession(options), JSON.stringify(options)).toThrow(code('MOA6106'));
     }
+  });
+
+  test('refuses logits of learned sinks that are not its plan\'s', async () => {
+    const shapeOptions = { batch: 2, lengthBound: 130 };
+    expect(() => plan.createSession({ ...shapeOptions, sinkLogits: [[0, 0]] })).toThrow(code('MOA6106'));
+    using withSinks = await target.load(device, { shape: testCase.shape, rules: testCase.rules, rope: false, learnedSinks: true });
+    expect(withSinks.definition.attention).toMatchObject({ learnedSinks: true });
+    expect(() => withSinks.createSession(shapeOptions)).toThrow(/^MOA6106: sinkLogits are missing/);
+    for (const sinkLogits of [[], [[0]], [[0, 0], [0, 0]], [[0, 0, 0]], [[0, NaN]], [[Infinity, 0]], [[1e39, 0]]]) {
+      expect(() => withSinks.createSession({ ...shapeOptions, sinkLogits }), JSON.stringify(sinkLogits)).toThrow(code('MOA6106'));
+    }
+    withSinks.createSession({ ...shapeOptions, sinkLogits: [[-Infinity, 1]] }).dispose();
   });
 
   test('needs the bytes that it said it would', () => {

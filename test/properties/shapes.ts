@@ -46,6 +46,15 @@ export const wideShapes = {
   bf16_d256_8x1: shape('bf16', 256, 8, 1),
 } as const satisfies Record<string, Shape>;
 
+/** Head counts of real models: groups of 3, 5, 1, 8 and 16. */
+export const headShapes = {
+  fp16_d128_24x8: shape('fp16', 128, 24, 8),
+  bf16_d64_40x8: shape('bf16', 64, 40, 8),
+  bf16_d64_40x40: shape('bf16', 64, 40, 40),
+  fp16_d64_64x8: shape('fp16', 64, 64, 8),
+  bf16_d64_64x4: shape('bf16', 64, 64, 4),
+} as const satisfies Record<string, Shape>;
+
 /** Shapes of real models, for a GPU: vicuna-7b, Llama-3-8B, Llama-3.2-1B. */
 export const modelShapes = {
   vicuna: shape('bf16', 128, 32, 32),
@@ -65,7 +74,7 @@ export const sharedShapes = {
   bf16_d64_8x4: shape('bf16', 64, 8, 4),
 } as const satisfies Record<string, Shape>;
 
-export const shapes: Readonly<Record<string, Shape>> = { ...smallShapes, ...wideShapes, ...modelShapes, ...formatShapes, ...sharedShapes };
+export const shapes: Readonly<Record<string, Shape>> = { ...smallShapes, ...wideShapes, ...headShapes, ...modelShapes, ...formatShapes, ...sharedShapes };
 export type SmallShape = keyof typeof smallShapes;
 
 export function shapeOf(name: string): Shape {

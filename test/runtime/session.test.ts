@@ -6,6 +6,7 @@ import { paramStruct } from '../../src/ir/kernelParams.ts';
 import { Device, type DeviceBuffer, type Kernel } from '../../src/runtime/index.ts';
 import type { LaunchConfig } from '../../src/runtime/kernel.ts';
 import { Plan } from '../../src/runtime/plan.ts';
+import { sinkTable } from '../../src/runtime/sinkLogits.ts';
 import { compileSpec, type PlanSpec } from '../properties/plans.ts';
 
 const spec: PlanSpec = { shape: 'bf16_d64_2x2', rules: [[[128, 0, 1], [0, 1, 1]], [[128, 0, 1], [128, 0, 1]], [[0, 1, 1], [0, 1, 1]]], rope: true };
@@ -20,8 +21,7 @@ beforeAll(async () => {
 afterAll(() => device.dispose());
 
 /** A plan whose kernels run nothing and keep their launches: role, and parameters by name. */
-function noting(of: PlanSpec): { readonly plan: Plan; readonly launches: LaunchConfig[] } {
-  const { definition } = compileSpec(of);
+function noting(of: PlanSpec, definition: PlanDefinition = compileSpec(of).definition): { readonly plan: Plan; readonly launches: LaunchConfig[] } {
   const launches: LaunchConfig[] = [];
   const kernel = { launch: (config: LaunchConfig) => launches.push(config), occupancy: () => 1 } as unknown as Kernel;
   return { plan: Plan.create(device, definition, [], new Map(definition.kernels.map(({ name }) => [name, kernel]))), launches };
@@ -34,6 +34,38 @@ function decodeField(launch: LaunchConfig, name: string): number {
   const view = new DataView(launch.params.buffer, launch.params.byteOffset);
   return type === 'pointer' ? Number(view.getBigUint64(offset, true)) : view.getInt32(offset, true);
 }
+
+describe('scores', () => {
+  const tensors = () => ({ q: tensor, k: tensor, v: tensor, out: tensor });
+
+  test('are scaled as the session says, else as the model', () => {
+    const { definition } = compileSpec(spec);
+    const scaled = { ...definition, attention: { softCap: 0, learnedSinks: false, scale: 0.3 } };
+    for (const [of, options, scale] of [[definition, {}, 1 / 8], [scaled, {}, 0.3], [scaled, { scale: 0.7 }, 0.7]] as const) {
+      const { plan, launches } = noting(spec, of);
+      using session = plan.createSession({ batch: 1, lengthBound: 200, ...options });
+      session.decode(0, tensors());
+      const { offset } = paramStruct('decode').fields.find(({ name }) => name === 'scale')!;
+      expect(new DataView(launches[0]!.params.buffer).getFloat32(offset, true)).toBe(Math.fround(scale));
+    }
+  });
+
+  test('a layer has its own learned sinks, and the layers of a session are those of the plan', () => {
+    const withSinks = { ...spec, learnedSinks: true };
+    const { plan, launches } = noting(withSinks);
+    using session = plan.createSession({ batch: 1, lengthBound: 200, layers: [0, 2], sinkLogits: [[1, 2], [3, 4], [5, -Infinity]] });
+    session.decode(0, tensors());
+    session.decode(2, tensors());
+    const { fields, bytes } = paramStruct('decode', { learnedSinks: true });
+    const { offset } = fields.find(({ name }) => name === 'sinkLogits')!;
+    const [first, second] = launches.map(({ params }) => {
+      expect(params).toHaveLength(bytes);
+      return Number(new DataView(params.buffer, params.byteOffset).getBigUint64(offset, true));
+    });
+    expect(second! - first!).toBe(2 * 4);
+    expect(sinkTable([0, 2], [[1, 2], [3, 4], [5, -Infinity]])).toEqual(Float32Array.of(1, 2, 5, -Infinity));
+  });
+});
 
 describe('decode', () => {
   const tensors = () => ({ q: tensor, k: tensor, v: tensor, out: tensor });

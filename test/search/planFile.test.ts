@@ -78,3 +78,15 @@ test('rules of any grid have the same spans after they were written and read', a
     { numRuns: 25 },
   );
 });
+
+test('how a model makes scores goes into its plan, and the certificate holds', async () => {
+  const { instance, request, plans } = await found({});
+  const scores = { softCap: 50, learnedSinks: true, scale: 0.0625 };
+  const text = planText(instance, request, plans[0]!, { ...facts, model: { ...facts.model, ...scores } }, {});
+  expect((JSON.parse(text) as { model: object }).model).toMatchObject(scores);
+  const diagnostics = new DiagnosticList();
+  const plan = parsePlan(text, 'plan.json', diagnostics)!;
+  const certificate = readCertificate(plan, diagnostics)!;
+  expect(said(diagnostics)).toEqual([]);
+  expect(checkPlan(plan, certificate, undefined).ok).toBe(true);
+});

@@ -96,6 +96,9 @@ describe('the description', () => {
     ['layers', model({ layers: 0 }), 'MOA7106: 0 is not from 1 to 1024'],
     ['a name', model({ name: 'a b' }), 'MOA7106: "a b" is not a name'],
     ['a type', model({ elementType: 'fp8' }), 'MOA7106: "fp8" is none of "bf16", "fp16"'],
+    ['a soft cap', model({ softCap: 1e-9 }), 'MOA7106: 1e-9 is not from 0.001 to 1000'],
+    ['learned sinks', model({ learnedSinks: 1 }), 'MOA7106: expected true or false, found 1'],
+    ['a scale', model({ scale: 0 }), 'MOA7106: 0 is not from'],
     ['no lengths', changedBy({ lengths: [] }), 'MOA7106: 0 items; there have to be 1 to 16'],
     ['lengths that fall', changedBy({ lengths: described.lengths.toReversed() }), 'MOA7106: length 256 is not more than the one before it, 512'],
     ['a length of no whole pages', length({ length: 100 }), 'MOA7106: 100 is not a multiple of 64'],
@@ -106,6 +109,13 @@ describe('the description', () => {
     const { problems } = await read(writeSafetensors(made.tensors, metadata));
     expect(problems[0]).toContain(message);
   });
+});
+
+test('how the model makes scores', async () => {
+  const described = JSON.parse(made.metadata['profile']!) as { model: object };
+  const scores = { softCap: 50, learnedSinks: true, scale: 0.0625 };
+  const { profile } = await read(writeSafetensors(made.tensors, { ...made.metadata, profile: JSON.stringify({ ...described, model: { ...described.model, ...scores } }) }));
+  expect(profile!.model).toMatchObject(scores);
 });
 
 describe('the tensors', () => {

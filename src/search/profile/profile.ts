@@ -1,5 +1,5 @@
 /** What an influence profile says: docs/search-formats.md. */
-import type { ElementType, ModelShape } from '../../ir/nodes.ts';
+import type { AttentionFacts, ElementType, ModelShape } from '../../ir/nodes.ts';
 
 export const PAGE = 64;
 
@@ -17,7 +17,7 @@ export interface ProfiledLength {
 
 /** The description in a profile's metadata. */
 export interface ProfileDescription {
-  readonly model: ModelShape & { readonly name?: string; readonly elementType?: ElementType };
+  readonly model: ModelShape & Partial<AttentionFacts> & { readonly name?: string; readonly elementType?: ElementType };
   readonly page: typeof PAGE;
   /** Rising. */
   readonly lengths: readonly ProfiledLength[];

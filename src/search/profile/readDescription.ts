@@ -1,4 +1,4 @@
-import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, MODEL_NAME } from '../../plan/planSchema.ts';
+import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, MODEL_NAME, SCALES, SOFT_CAPS } from '../../plan/planSchema.ts';
 import type { DiagnosticList } from '../../util/diagnostics.ts';
 import { readJson, toJsonValue, type JsonValue } from '../../util/jsonReader.ts';
 import { joinPath } from '../../util/quote.ts';
@@ -47,15 +47,19 @@ function readProfileText(fields: FieldReader, value: JsonValue): ProfileDescript
 
 function readModel(fields: FieldReader, value: JsonValue | undefined): ProfileDescription['model'] | undefined {
   const at = (key: string): string => `profile.model.${key}`;
-  const model = fields.object(value, 'profile.model', ['layers', 'queryHeads', 'kvHeads', 'headDim'], ['name', 'elementType']);
+  const model = fields.object(value, 'profile.model', ['layers', 'queryHeads', 'kvHeads', 'headDim'], ['name', 'elementType', 'softCap', 'learnedSinks', 'scale']);
   if (model === undefined) return undefined;
   const count = (key: string, max: number): number | undefined => fields.integer(model[key], at(key), { min: 1, max });
   const [layers, queryHeads, kvHeads, headDim] = [count('layers', MAX_LAYERS), count('queryHeads', MAX_HEADS), count('kvHeads', MAX_HEADS), count('headDim', MAX_HEAD_DIM)];
   const name = fields.text(model['name'], at('name'), MODEL_NAME, 'a name: up to 128 letters, digits and . _ / -');
   const elementType = fields.choice(model['elementType'], at('elementType'), ['bf16', 'fp16']);
+  const softCap = model['softCap'] === 0 ? 0 : fields.number(model['softCap'], at('softCap'), SOFT_CAPS);
+  const learnedSinks = fields.flag(model['learnedSinks'], at('learnedSinks'));
+  const scale = fields.number(model['scale'], at('scale'), SCALES);
   if (layers === undefined || queryHeads === undefined || kvHeads === undefined || headDim === undefined) return undefined;
   if (queryHeads % kvHeads !== 0) return fields.error('MOA7106', at('kvHeads'), `${queryHeads} query heads cannot be shared out evenly among ${kvHeads} KV heads`);
-  return { layers, queryHeads, kvHeads, headDim, ...(name === undefined ? {} : { name }), ...(elementType === undefined ? {} : { elementType }) };
+  const scores = { ...(softCap === undefined ? {} : { softCap }), ...(learnedSinks === undefined ? {} : { learnedSinks }), ...(scale === undefined ? {} : { scale }) };
+  return { layers, queryHeads, kvHeads, headDim, ...(name === undefined ? {} : { name }), ...(elementType === undefined ? {} : { elementType }), ...scores };
 }
 
 function readLength(fields: FieldReader, value: JsonValue, path: string): ProfiledLength | undefined {

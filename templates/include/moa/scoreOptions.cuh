@@ -13,26 +13,41 @@ inline constexpr bool kCapsScores = requires { Config::kSoftCap; };
 template <class Config>
 inline constexpr bool kHasLearnedSinks = requires { Config::kLearnedSinks; };
 
-/// What a stored score, and so a maximum, is multiplied by to be a logit. A score is stored as q.k, or with a cap as the tanh.
+/// A score is stored as q.k. Where it is capped, it is stored as -1 / (1 + e^2x), x = q.k scale / cap, since
+///
+///     cap tanh(x) = cap (1 - 2 / (1 + e^2x)) = cap + 2 cap * stored,
+///
+/// and cap, the same for all scores, is of no account until a logit itself is asked for.
+///
+/// What a stored score, and so a difference of two, is multiplied by to be one of logits.
 template <class Config, class Params>
 MOA_DEVICE float scoreUnit(const Params& p) {
     if constexpr (kCapsScores<Config>) {
-        return Config::kSoftCap;
+        return 2.0f * Config::kSoftCap;
     } else {
         return p.scale;
     }
 }
 
-/// The score to store of q.k, where scores are capped: tanh(x) = 1 - 2 / (1 + e^2x) for x = q.k scale / cap. `scale2`: the scale, for base 2.
+/// The logit of a stored score.
+template <class Config, class Params>
+MOA_DEVICE float logitOf(const Params& p, float score) {
+    if constexpr (kCapsScores<Config>) {
+        return multiplyAdd(score, scoreUnit<Config>(p), Config::kSoftCap);
+    } else {
+        return score * scoreUnit<Config>(p);
+    }
+}
+
+/// The score to store of q.k, where scores are capped. `scale2`: the scale, for base 2.
 ///
-/// The absolute error is less than 6e-7: 2^-23 each of the exponential (2 ulp) and of the sum, 2^-22 of the reciprocal (1 ulp), 2^-25 of the end, and
-/// half of 2^-23 of rounding x. It does not shrink with x, and need not: what counts is the error of the logit, at cap 50 3e-5, of which a
-/// probability is multiplied by e. That is a sixtieth of the rounding of probabilities to bf16; tanh.approx (2^-11) would make it 2 %.
+/// The error is less than 2.5e-7: that of the exponential (2 ulp), of the sum and its reciprocal (1 ulp), and of x together are at most 1.8 * 2^-23, for
+/// x < 0. So a logit is wrong by less than 5e-7 of the cap, also where x is small: at cap 50 by 2.5e-5, an eightieth of what rounding a probability
+/// to bf16 makes of it; tanh.approx (2^-11) would make 2 %.
 template <class Config>
 MOA_DEVICE float cappedScore(float product, float scale2) {
     static_assert(Config::kSoftCap > 0.0f, "without a cap there is no kSoftCap");
-    const float power = exp2Approx(product * (scale2 * (2.0f / Config::kSoftCap)));
-    return multiplyAdd(-2.0f, reciprocalApprox(1.0f + power), 1.0f);
+    return reciprocalApprox(-1.0f - exp2Approx(product * (scale2 * (2.0f / Config::kSoftCap))));
 }
 
 /// The end of a row's softmax, of query head `head`: its output is what was summed times what this returns, divided by `sum`. A learned sink joins here:
@@ -41,11 +56,10 @@ template <class Config, class Params>
 MOA_DEVICE float joinSink([[maybe_unused]] const Params& p, [[maybe_unused]] int head, [[maybe_unused]] float& maximum, [[maybe_unused]] float& sum) {
     if constexpr (kHasLearnedSinks<Config>) {
         const float sink = loadGlobal(p.sinkLogits + head);
-        const float own = maximum * scoreUnit<Config>(p);
-        const float largest = larger(own, sink);
-        const float base = finiteMaximum(largest);
+        const float own = logitOf<Config>(p, maximum);
+        maximum = larger(own, sink);  // a logit from here on
+        const float base = finiteMaximum(maximum);
         const float weight = exp2Approx((own - base) * kLog2e);
-        maximum = largest;
         sum = sum * weight + exp2Approx((sink - base) * kLog2e);
         return weight;
     } else {
@@ -56,7 +70,13 @@ MOA_DEVICE float joinSink([[maybe_unused]] const Params& p, [[maybe_unused]] int
 /// The LSE of a row, behind `joinSink`.
 template <class Config, class Params>
 MOA_DEVICE float logSumExpOf(const Params& p, float maximum, float sum) {
-    return logSumExp(maximum, sum, kHasLearnedSinks<Config> ? 1.0f : scoreUnit<Config>(p));
+    if constexpr (kHasLearnedSinks<Config>) {
+        return logSumExp(maximum, sum, 1.0f);
+    } else if constexpr (kCapsScores<Config>) {
+        return logSumExp(logitOf<Config>(p, maximum), sum, 1.0f);
+    } else {
+        return logSumExp(maximum, sum, p.scale);
+    }
 }
 
 }  // namespace moa

@@ -127,7 +127,7 @@ private:
 
     /// What a stored score is multiplied by, for base 2.
     MOA_DEVICE float unit2() const {
-        if constexpr (kCapsScores<Config>) return Config::kSoftCap * kLog2e;
+        if constexpr (kCapsScores<Config>) return 2.0f * Config::kSoftCap * kLog2e;
         return scale2_;
     }
 

@@ -113,7 +113,7 @@ private:
 
     /// What a stored score of a head is multiplied by, for base 2.
     MOA_DEVICE float unitOf(int tile, int head) const {
-        if constexpr (kCapsScores<Config>) return Config::kSoftCap * kLog2e;
+        if constexpr (kCapsScores<Config>) return 2.0f * Config::kSoftCap * kLog2e;
         return scaleOf(tile, head);
     }
 
