@@ -95,7 +95,7 @@ private:
             if (!item.is(PageItem::kEmpty)) {
                 if (row == 0 && laneIndex() == 0) count(Counter::page);
                 if (item.rows < kPageTokens || token.isIn(item.page)) {
-                    pages.waitForValues();
+                    if constexpr (Pages::kByHalves) pages.waitForValues();
                     written = token.patch(pages.stage(), item.page);
                     if constexpr (Config::kProducer) {
                         Cache::clearValues(pages.stage() + Cache::kHalfBytes, row, Attend::kRows, item.rows);
@@ -103,8 +103,12 @@ private:
                     }
                     warpBarrier();
                 }
-                attend.attend(pages.stage(), item, row, [&] { pages.releaseKeys(p); });
-            } else {
+                if constexpr (Pages::kByHalves) {
+                    attend.attend(pages.stage(), item, row, [&] { pages.releaseKeys(p); });
+                } else {
+                    attend.attend(pages.stage(), item, row);
+                }
+            } else if constexpr (Pages::kByHalves) {
                 pages.releaseKeys(p);
             }
             pages.release(p, written);

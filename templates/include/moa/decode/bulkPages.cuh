@@ -26,6 +26,7 @@ class BulkPages {
     static constexpr int kBarriers = kItems + kStages * PageItem::kBytes;  ///< offset of full[], then empty[]
 
 public:
+    static constexpr bool kByHalves = false;
     static constexpr int kSharedBytes = kBarriers + (2 * kStages * 8 + 15) / 16 * 16;
 
     /// By one thread, before the block meets.
@@ -82,11 +83,6 @@ public:
     }
     MOA_DEVICE DecodeSegment segment() const { return loadSegment(item(stage_)); }
     MOA_DEVICE SharedAddress stage() const { return sharedBase() + stage_ * Cache::kPageBytes; }
-
-    /// What whole pages do not need: their keys and values come and go together.
-    MOA_DEVICE void waitForValues() const {}
-    template <class Params>
-    MOA_DEVICE void releaseKeys(const Params&) const {}
 
     /// The warp is done with the page; `written` says that the lane wrote to it.
     template <class Params>

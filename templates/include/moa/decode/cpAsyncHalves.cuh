@@ -14,6 +14,7 @@ class CpAsyncHalves {
     static constexpr int kHalfBlocks = Cache::kBlocks / 2;
 
 public:
+    static constexpr bool kByHalves = true;  ///< so whoever attends says when keys have been read, or values are wanted before
     static constexpr int kSharedBytes = Cache::kPageBytes + Config::kWarps * PageItem::kBytes;
 
     template <class Params>

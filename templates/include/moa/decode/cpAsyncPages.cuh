@@ -14,6 +14,7 @@ class CpAsyncPages {
     static constexpr int kGroups = Config::kGroups;
 
 public:
+    static constexpr bool kByHalves = false;
     static constexpr int kStageBytes = kGroups * kStages * Cache::kPageBytes;
     static constexpr int kSharedBytes = kStageBytes + Config::kWarps * kStages * PageItem::kBytes;
     /// The warp's group, which sees every kGroups-th page.
@@ -38,11 +39,6 @@ public:
     }
     MOA_DEVICE DecodeSegment segment() const { return loadSegment(entry(stage_)); }
     MOA_DEVICE SharedAddress stage() const { return stages_ + stage_ * Cache::kPageBytes; }
-
-    /// What whole pages do not need: their keys and values come and go together.
-    MOA_DEVICE void waitForValues() const {}
-    template <class Params>
-    MOA_DEVICE void releaseKeys(const Params&) const {}
 
     /// The lanes are done with the page.
     template <class Params>
