@@ -19,6 +19,7 @@ const scoreOptions = 'templates/include/moa/scoreOptions.cuh';
 const newToken = 'templates/include/moa/decode/newToken.cuh';
 const walker = 'templates/include/moa/decode/segment.cuh';
 const cpAsyncPages = 'templates/include/moa/decode/cpAsyncPages.cuh';
+const cpAsyncHalves = 'templates/include/moa/decode/cpAsyncHalves.cuh';
 const bulkPages = 'templates/include/moa/decode/bulkPages.cuh';
 const cache16 = 'templates/include/moa/decode/cache16.cuh';
 const segments = 'src/passes/schedule/decodeSegments.ts';
@@ -123,7 +124,7 @@ export const mutations = [
   mutation('wgmma: second block of K a page further', wgmmaCompute, 'advanceDescriptor(k, i / 4 * kKeyBlockBytes + i % 4 * 32)', 'advanceDescriptor(k, i / 4 * kPageBlockBytes + i % 4 * 32)'),
   mutation('wgmma: second block of K not reached', wgmmaCompute, 'advanceDescriptor(k, i / 4 * kKeyBlockBytes + i % 4 * 32)', 'advanceDescriptor(k, i * 32)'),
   mutation('wgmma: queries stay at their first step', wgmmaCompute, 'advanceDescriptor(q, i / 4 * kQueryBlockBytes + i % 4 * 32)', 'advanceDescriptor(q, i / 4 * kQueryBlockBytes)'),
-  mutation('wgmma: queries of the first group', wgmmaCompute, 'return Room::queries(stage) + group * kPageBlockBytes;', 'return Room::queries(stage);'),
+  mutation('wgmma: queries of the first group', wgmmaCompute, 'return Room::queries(stage) + group * kQueryGroupBytes;', 'return Room::queries(stage);'),
   mutation('wgmma: held queries of the first group', wgmmaCompute, 'warpIndex() * 16 + (laneIndex() & 15));', '(warpIndex() & 3) * 16 + (laneIndex() & 15));'),
   mutation('wgmma: leading bytes of V as for K-major', wgmmaCompute, 'matrixDescriptor(values(stage), kKeyBlockBytes, 8 * kBlockRowBytes)', 'matrixDescriptor(values(stage), 16, 8 * kBlockRowBytes)'),
   mutation('wgmma: leading bytes of V of one page', wgmmaCompute, 'matrixDescriptor(values(stage), kKeyBlockBytes, 8 * kBlockRowBytes)', 'matrixDescriptor(values(stage), kPageBlockBytes, 8 * kBlockRowBytes)'),
@@ -166,7 +167,16 @@ export const mutations = [
   mutation('wgmma: results read as of a tile of one group', wgmmaCompute, 'room + swizzledOffset<kRows>(warpRow', 'room + swizzledOffset<64>(warpRow'),
   mutation('wgmma: results read without the swizzle of their row', wgmmaCompute, '(from ^ ((row & 7) * kChunkBytes))', 'from'),
   mutation('wgmma: results read before all lanes have left theirs', wgmmaCompute, 'warpBarrier();\n        constexpr int kRowsAtOnce', 'constexpr int kRowsAtOnce'),
-  mutation('wgmma: no fence between results and the copies that come there', wgmmaCompute, 'part);\n        }\n        asyncProxyFence();', 'part);\n        }'),
+  mutation('wgmma: no fence between results and the copies that come there', wgmmaCompute, 'asyncProxyFence();  // the room is one that copies write to', ''),
+  mutation('wgmma: queries left before the last S is computed', wgmmaCompute, 'if (step.isLast()) release(emptyQuery(stage));', 'release(emptyQuery(stage));'),
+  mutation('wgmma: queries left while the last S is computed', wgmmaCompute, 'multiply<kColumns>(scores, probabilities, output, queries, group, taken.stage, turns);\n                        leaveQueries(step, taken.stage);', 'leaveQueries(step, taken.stage);\n                        multiply<kColumns>(scores, probabilities, output, queries, group, taken.stage, turns);'),
+  mutation('wgmma: queries of an item of one step never left', wgmmaCompute, 'if (more) leaveQueries(step, taken.stage);', ''),
+  mutation('wgmma: second half of O where the first belongs', wgmmaCompute, 'out += kOutputChunks * kChunkElements;', ''),
+  mutation('wgmma: second half of O read before all lanes have left theirs', wgmmaCompute, 'warpBarrier();\n            out += kOutputChunks', 'out += kOutputChunks'),
+  mutation('wgmma: second half of O not divided by its sum', wgmmaCompute, 'output[4 * chunk + 2 * row + 1] *= inverse;', ''),
+  mutation('wgmma: O by way of the values of another step', wgmmaCompute, 'store(p, item, output, softmax, outputs());', 'store(p, item, output, softmax, values(0));'),
+  mutation('wgmma: a tile of one page takes the next one too', wgmmaProducer, 'if constexpr (kTilePages == 1) return Pages{', 'if constexpr (kTilePages == 3) return Pages{'),
+  mutation('wgmma: where a group begins, a tile of one page is copied twice', wgmmaProducer, 'if (kTilePages == 2 && (here', 'if ((here'),
   mutation('wgmma: values kept where the group passes by the next item', wgmmaCompute, 'if (!more) releaseValues(turns);', ''),
   mutation('wgmma: values released that are read for the item without a next one', wgmmaCompute, 'if (more) releaseValues(turns);', 'releaseValues(turns);'),
   mutation('wgmma: queries\' stage released twice by a group that passes by it', wgmmaCompute, 'if (more) release(emptyKey(taken.stage));', 'release(emptyKey(taken.stage));'),
@@ -249,7 +259,7 @@ export const mutations = [
   mutation('wgmma: bytes of one group\'s queries expected', wgmmaProducer, 'mbarrierArriveExpect(full, kQueryBytes);', 'mbarrierArriveExpect(full, kBlocks * kPageBlockBytes);'),
   mutation('wgmma: nothing stands in for a page', wgmmaRoom, 'return second.exists() || (flags & kBegins) != 0;', 'return second.exists();'),
   mutation('wgmma: queries of the item\'s first rows for all groups', wgmmaProducer, 'item.firstToken + item.queryBlock * kRows + 64 * group, item.head', 'item.firstToken + item.queryBlock * kRows, item.head'),
-  mutation('wgmma: second block of queries behind the first page', wgmmaProducer, 'to + block * kQueryBlockBytes + group * kPageBlockBytes, p.queryMap', 'to + block * kPageBlockBytes + group * kBlocks * kPageBlockBytes, p.queryMap'),
+  mutation('wgmma: second block of queries behind the first page', wgmmaProducer, 'to + block * kQueryBlockBytes + group * kQueryGroupBytes, p.queryMap', 'to + block * kPageBlockBytes + group * kBlocks * kPageBlockBytes, p.queryMap'),
   mutation('wgmma: queries of another KV head\'s group', wgmmaProducer, 'item.head * kHeadDim + block * kBlockColumns, full)', 'item.head / Config::groupSize(p) * kHeadDim + block * kBlockColumns, full)'),
   mutation('wgmma: wrong KV head', wgmmaProducer, 'item.head / Config::groupSize(p) * kHeadDim, item.pages', 'item.head % (Config::queryHeads(p) / Config::groupSize(p)) * kHeadDim, item.pages'),
   mutation('wgmma: column of the query head', wgmmaProducer, 'item.head / Config::groupSize(p) * kHeadDim, item.pages', 'item.head * kHeadDim, item.pages'),
@@ -259,14 +269,14 @@ export const mutations = [
   mutation('wgmma: ring page of the first half of a step for both', wgmmaProducer, 'shuffle(found.number, lane + 1)', 'shuffle(found.number, lane)'),
   mutation('wgmma: ring of the first sequence', wgmmaProducer, 'loadGlobal(p.pageTable + item.tableOffset + found.ringPage())', 'loadGlobal(p.pageTable + found.ringPage())'),
   mutation('wgmma: values of the step to come', wgmmaProducer, 'copyValues(p, place, found, page, flags, value, landedParity);\n                }', 'copyValues(p, place, found, page + 2, flags, value, landedParity);\n                }'),
-  mutation('wgmma: keys of a step too far', wgmmaProducer, 'copyKeys(p, place, found, page + 2, flags, key);', 'copyKeys(p, place, found, page + 4, flags, key);'),
+  mutation('wgmma: keys of a step too far', wgmmaProducer, 'copyKeys(p, place, found, page + kTilePages, flags, key);', 'copyKeys(p, place, found, page + 4, flags, key);'),
   mutation('wgmma: each lane looks up the page of the next', wgmmaProducer, 'page + laneIndex());', 'page + 1 + laneIndex());'),
   mutation('wgmma: the second page of a step is the first', wgmmaProducer, 'KeyPage{shuffle(found.code, lane + 1)}', 'KeyPage{shuffle(found.code, lane)}'),
   mutation('wgmma: always the first 32 pages', wgmmaProducer, 'look(p, at, from)', 'look(p, at, 0)'),
-  mutation('wgmma: pages past 32 among the first 32', wgmmaProducer, 'page + 2 < minimum(from + 32, place.pages)', 'page + 2 < place.pages'),
+  mutation('wgmma: pages past 32 among the first 32', wgmmaProducer, 'page + kTilePages < minimum(from + 32, place.pages)', 'page + 2 < place.pages'),
   mutation('wgmma: queries copied again after 32 pages', wgmmaProducer, 'if (!kHoldsQueries && from == 0) {', 'if (!kHoldsQueries) {'),
-  mutation('wgmma: the last step but one is the last', wgmmaProducer, 'page + 2 >= place.pages ?', 'page + 4 >= place.pages ?'),
-  mutation('wgmma: no step is the last where pages are even', wgmmaProducer, 'page + 2 >= place.pages ?', 'page + 2 > place.pages ?'),
+  mutation('wgmma: the last step but one is the last', wgmmaProducer, 'page + kTilePages >= place.pages ?', 'page + 4 >= place.pages ?'),
+  mutation('wgmma: no step is the last where pages are even', wgmmaProducer, 'page + kTilePages >= place.pages ?', 'page + 2 > place.pages ?'),
   mutation('wgmma: a group of a few rows does not begin', wgmmaProducer, 'ceilDivide(item.length - item.queryBlock * kRows, 64))', '(item.length - item.queryBlock * kRows) / 64)'),
   mutation('wgmma: no end is told', wgmmaProducer, 'Vec16{{0, 0, PrefillStep::kEnd, 0}}', 'Vec16{}'),
   mutation('wgmma: the end told over a step in use', wgmmaProducer, 'mbarrierWait(emptyKey(key.index()), key.parity() ^ 1);\n        if (laneIndex() == 0) {\n            storeShared', 'if (laneIndex() == 0) {\n            storeShared'),
@@ -373,6 +383,14 @@ export const mutations = [
   mutation('pages: the last segment left out', walker, '(last && next_ < 0 ? PageItem::kFinal : 0)', '(last ? PageItem::kFinal : 0)'),
 
   // Decode: pages in bulk
+  mutation('halves: no wait for keys', cpAsyncHalves, 'cpAsyncWait<1>();\n        warpBarrier();  // the warp\'s keys', 'warpBarrier();  // the warp\'s keys'),
+  mutation('halves: no wait for values', cpAsyncHalves, 'startKeys(p);\n        cpAsyncWait<1>();', 'startKeys(p);'),
+  mutation('halves: the new value written where a copy is under way', decode, 'if constexpr (Pages::kByHalves) pages.waitForValues();', ''),
+  mutation('halves: keys copied to where values belong', cpAsyncHalves, '(firstBlock + block) * Cache::kBlockBytes', 'block * Cache::kBlockBytes'),
+  mutation('halves: rows without a token are copied', cpAsyncHalves, 'Cache::rowAt(first + step * 512) < walker_.rows()', 'true'),
+  mutation('halves: the next item written over the one at hand', cpAsyncHalves, 'walker_.advance(p);\n        return', 'walker_.advance(p);\n        if (!walker_.done()) walker_.writeItem(item_);\n        warpBarrier();\n        return'),
+  mutation('halves: keys not passed by where there is no page', decode, '} else if constexpr (Pages::kByHalves) {\n                pages.releaseKeys(p);', '} else if constexpr (Pages::kByHalves) {'),
+  mutation('merge: second columns of a lane where the first lie', merge, 'storeShared(row + (column + v * 32 * kVectorColumns) * 4, words);', 'storeShared(row + column * 4, words);'),
   mutation('bulk: the producer does not wait for room', bulkPages, 'mbarrierWait(empty(stage), parity);', ''),
   mutation('bulk: wrong parity for room', bulkPages, 'uint32_t parity = 1;', 'uint32_t parity = 0;'),
   mutation('bulk: parity for room not flipped', bulkPages, 'parity ^= 1;\n                if (first)', 'if (first)'),

@@ -71,6 +71,8 @@ export interface DecodeContext extends SharedContext, MaskContext, ScoreContext,
   readonly shape: Readonly<Record<'groupSize' | 'queryHeads' | 'kvHeads' | 'sink', string>>;
   readonly attendClass: string;
   readonly attendHeader: string;
+  readonly pagesClass: string;
+  readonly pagesHeader: string;
   readonly producer: boolean;
   readonly manyTokens: boolean;
   readonly tokensText: string;
@@ -112,6 +114,7 @@ export function kernelContext(kernel: KernelNode, mask: MaskShape): KernelContex
         ...cacheContext(kernel),
         attendClass: kernel.compute === 'tensorCores' ? 'MmaAttend' : 'FmaAttend',
         attendHeader: kernel.compute === 'tensorCores' ? 'mmaAttend' : 'fmaAttend',
+        ...pagesContext(kernel),
         groups: kernel.groups,
         inFlight: kernel.inFlight,
         producer: kernel.producer,
@@ -140,7 +143,14 @@ export function partialFloats(kernel: DecodeKernel | WgmmaPrefillKernel): number
 }
 
 /** Rows of queries that a kernel takes at once: of its group, or what unspecialised kernels are made for, and with several tokens as many as a tile has. */
-const maxGroup = ({ specialised, groupSize, tokens }: Pick<DecodeKernel, 'specialised' | 'groupSize' | 'tokens'>): number => Math.min(decodeTileRows, specialised ? groupSize * tokens : decodeTileRows);
+const maxGroup = ({ specialised, headDim, groupSize, tokens }: Pick<DecodeKernel, 'specialised' | 'headDim' | 'groupSize' | 'tokens'>): number =>
+  specialised ? Math.min(decodeTileRows(headDim), groupSize * tokens) : decodeTileRows(headDim);
+
+/** Who brings pages: a warp of its own, or each warp for itself, of one stage its halves apart. */
+function pagesContext({ producer, stages }: DecodeKernel): Pick<DecodeContext, 'pagesClass' | 'pagesHeader'> {
+  if (producer) return { pagesClass: 'BulkPages', pagesHeader: 'bulkPages' };
+  return stages > 1 ? { pagesClass: 'CpAsyncPages', pagesHeader: 'cpAsyncPages' } : { pagesClass: 'CpAsyncHalves', pagesHeader: 'cpAsyncHalves' };
+}
 
 function ageMaskText({ tokens, ageMask }: DecodeKernel): string {
   if (tokens > 1) return 'Each row of queries masks by its own position.';

@@ -28,7 +28,7 @@ export function selectTiles(module: LaidOutModule, context: PassContext): Kernel
         return [
           ...(context.rope ? [false, true] : [false]).flatMap((rope) => [appendKernel(facts, module.layout, rope), decodeKernel(facts, module.layout, choice, scores, rope)]),
           ...(context.decodeTokens > 1 ? [decodeKernel(facts, module.layout, withTokens(choice), scores, false, context.decodeTokens)] : []),
-          (architecture.family === 'hopper' ? wgmmaPrefillKernel : prefillKernel)(facts, module.layout, choice, scores),
+          architecture.family === 'hopper' ? wgmmaPrefillKernel(facts, module.layout, choice, scores) : prefillKernel(facts, module.layout, choice, scores),
         ];
       }),
     );
@@ -62,9 +62,10 @@ function scoreTraits({ softCap, learnedSinks }: ScoreOptions): readonly string[]
   return [...(softCap > 0 ? [`cap${String(softCap).replace('.', 'p')}`] : []), ...(learnedSinks ? ['lsink'] : [])];
 }
 
-function prefillKernel(facts: Facts, { pageTokens }: CacheLayout, { specialised }: Pick<DecodeChoice, 'specialised'>, scores: ScoreOptions): KernelNode {
-  const tile = prefillTiles[facts.headDim];
-  invariant(tile !== undefined, `there are prefill tiles for headDim ${facts.headDim}`);
+function prefillKernel(facts: Facts, { pageTokens }: CacheLayout, { architecture, specialised }: Pick<DecodeChoice, 'architecture' | 'specialised'>, scores: ScoreOptions): KernelNode {
+  const bytesOf = (rows: number): number => (rows + 2 * pageTokens) * facts.headDim * 2 + itemBytes + walkBytes;
+  const tile = prefillTiles[facts.headDim]?.find(({ rows }) => bytesOf(rows) <= architecture.sharedBytesPerBlock);
+  invariant(tile !== undefined, `there is a prefill tile for headDim ${facts.headDim} on ${architecture.name}`);
   const { rows, warps, minBlocksPerSm } = tile;
   return {
     ...facts,
@@ -72,7 +73,7 @@ function prefillKernel(facts: Facts, { pageTokens }: CacheLayout, { specialised 
     name: [`moa_prefill_${headsName(facts)}_m${rows}${specialised ? '' : '_any'}`, ...scoreTraits(scores)].join('_'),
     threads: warps * 32,
     minBlocksPerSm,
-    sharedBytes: (rows + 2 * pageTokens) * facts.headDim * 2 + itemBytes + walkBytes,
+    sharedBytes: bytesOf(rows),
     rows,
     warps,
     specialised,
@@ -83,11 +84,10 @@ function prefillKernel(facts: Facts, { pageTokens }: CacheLayout, { specialised 
 function wgmmaPrefillKernel(facts: Facts, { pageTokens }: CacheLayout, { specialised }: Pick<DecodeChoice, 'specialised'>, scores: ScoreOptions): KernelNode {
   const tile = wgmmaPrefillTiles[facts.headDim];
   invariant(tile !== undefined, `there are prefill tiles for headDim ${facts.headDim}`);
-  const { groups, stages, holdsQueries, producerRegisters, computeRegisters } = tile;
+  const { groups, stages, tilePages, holdsQueries, queryStages, outputColumns, producerRegisters, computeRegisters } = tile;
   const rows = 64 * groups;
-  // Queries in registers pass through one more stage of keys; others have two places.
-  const [keyStages, queryStages] = holdsQueries ? [stages + 1, 0] : [stages, 2];
-  const tiles = (queryStages * rows + (keyStages + stages) * 2 * pageTokens) * facts.headDim * 2;
+  const keyStages = holdsQueries ? stages + 1 : stages;
+  const tiles = (queryStages * rows + (keyStages + stages) * tilePages * pageTokens) * facts.headDim * 2 + rows * outputColumns * 2;
   const items = 4;
   const barriers = 2 * (keyStages + stages + queryStages) + items + 1;
   return {
@@ -96,7 +96,7 @@ function wgmmaPrefillKernel(facts: Facts, { pageTokens }: CacheLayout, { special
     name: [`moa_prefill_${headsName(facts)}_m${rows}_s${stages}_wgmma${specialised ? '' : '_any'}`, ...scoreTraits(scores)].join('_'),
     threads: (groups + 1) * 128,
     minBlocksPerSm: 1,
-    // Queries, keys and values, items, what is known of each stage of keys, barriers.
+    // Queries, keys and values, O on its way, items, what is known of each stage of keys, barriers.
     sharedBytes: Math.ceil((tiles + items * itemBytes + 16 * keyStages + 8 * barriers) / 16) * 16,
     rows,
     groups,
@@ -126,7 +126,7 @@ function decodeChoice({ headDim, groupSize }: Facts, { ablations, cacheType }: P
   invariant(tile !== undefined, `there are decode tiles for headDim ${headDim}`);
   const specialised = !ablations.includes('unspecialised');
   // CUDA cores read elements, and keep the queries of few heads.
-  const hasCores = cacheType === 'element' && groupSize <= 8 && specialised;
+  const hasCores = cacheType === 'element' && headDim <= 128 && groupSize <= 8 && specialised;
   const wanted = ablations.includes('cuda-cores') ? 'cudaCores' : ablations.includes('tensor-cores') ? 'tensorCores' : decodeCompute(architecture, groupSize);
   return { architecture, tile, compute: hasCores ? wanted : 'tensorCores', specialised, ageMask: ageMask || !specialised };
 }
@@ -136,7 +136,8 @@ const withTokens = (choice: DecodeChoice): DecodeChoice => ({ ...choice, compute
 
 function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { architecture, tile, compute, specialised, ageMask }: DecodeChoice, scores: ScoreOptions, rope: boolean, tokens = 1): KernelNode {
   const producer = architecture.family === 'hopper';
-  const rows = Math.min(decodeTileRows, specialised ? facts.groupSize * tokens : decodeTileRows);
+  const mostRows = decodeTileRows(facts.headDim);
+  const rows = specialised ? Math.min(mostRows, facts.groupSize * tokens) : mostRows;
   const shape = { producer, rows, headDim: facts.headDim, pageBytes };
   const fitted = fitDecodeTile(tileFor(tile, shape, cacheType), shape, architecture);
   const { stages, groups, blocksPerSm, residentBlocksPerSm } = fitted;
@@ -201,7 +202,7 @@ function fitDecodeTile(wanted: DecodeTile, shape: DecodeShape, architecture: Arc
   const { blocksPerSm, residentBlocksPerSm } = wanted;
   const most = Math.trunc((wanted.stages * residentBlocksPerSm) / blocksPerSm);
   // A group that copies for itself has one page less in flight than it has stages: with less depth, one group has more in flight than two.
-  const fewest = wanted.groups > 1 && !shape.producer ? 3 : 2;
+  const fewest = wanted.groups > 1 && !shape.producer ? 3 : shape.producer ? 2 : 1;
   for (let stages = most; stages >= fewest; stages -= 1) {
     const tile = { ...wanted, stages, residentBlocksPerSm: blocksPerSm };
     if (fits(tile) && (!shape.producer || stages % tile.groups === 0)) return tile;

@@ -75,9 +75,9 @@ export class Launches {
 
   /** Rings have the slack for it: the tokens are appended first, and each row of queries masks by its own position. */
   decodeMany(state: LayerState, tensors: DecodeTensors, tokens: number): void {
-    const { queryHeads, kvHeads } = this.#plan.shape;
+    const { headDim, queryHeads, kvHeads } = this.#plan.shape;
     const { found, schedules } = state.decodeMany!;
-    const { segments, blocks } = schedules[Math.ceil((tokens * queryHeads) / kvHeads / decodeTileRows) - 1]!;
+    const { segments, blocks } = schedules[Math.ceil((tokens * queryHeads) / kvHeads / decodeTileRows(headDim)) - 1]!;
     this.append(state, tensors, this.#batch * tokens, this.#buffers.tokenEnds(tokens));
     launch(found, blocks, { ...this.#decodeValues(state, tensors), segments: segments.address, early: 0, tokens });
   }

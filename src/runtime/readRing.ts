@@ -64,11 +64,12 @@ function placeInPage({ shape: { headDim }, layout: { pageTokens, cacheType } }: 
       return (Math.floor(column / 64) * pageTokens * 64 + row * 64 + chunk * 8 + (column % 8)) * 2;
     };
   }
-  const rowsOfLine = 128 / headDim;
+  const columns = Math.min(headDim, 128);
+  const rowsOfLine = 128 / columns;
   return (row, column) => {
     const line = Math.floor(row / rowsOfLine);
-    const chunk = (((row % rowsOfLine) * headDim) / 16 + Math.floor(column / 16)) ^ (line & 7);
-    return line * 128 + chunk * 16 + (column % 16);
+    const chunk = (((row % rowsOfLine) * columns) / 16 + Math.floor((column % columns) / 16)) ^ (line & 7);
+    return Math.floor(column / columns) * pageTokens * columns + line * 128 + chunk * 16 + (column % 16);
   };
 }
 

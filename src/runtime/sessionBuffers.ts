@@ -80,7 +80,7 @@ export class SessionBuffers {
     this.#device = device;
     this.#plan = plan;
     const { batch, lengthBound, decodeTokens = 1 } = options;
-    const { queryHeads, kvHeads } = plan.shape;
+    const { headDim, queryHeads, kvHeads } = plan.shape;
     const layout = layoutSession(plan, options);
     const pages = options.pages ?? layout.entries;
     this.sequences = new Sequences(plan, layout, new PagePool(pageOrder(pages, options)), batch);
@@ -100,7 +100,7 @@ export class SessionBuffers {
         const decode = find(['decode'], options.rope !== undefined);
         const segments = schedule(decode, 1);
         const many = decodeTokens > 1 ? find(['decode'], false, true) : undefined;
-        const mostTiles = Math.ceil((decodeTokens * queryHeads) / kvHeads / decodeTileRows);
+        const mostTiles = Math.ceil((decodeTokens * queryHeads) / kvHeads / decodeTileRows(headDim));
         return {
           ...this.sequences.layers[index]!,
           layout: layer,
@@ -201,7 +201,8 @@ export class SessionBuffers {
     let placed = byBlocks.get(key);
     if (placed === undefined) {
       const units = Array.from({ length: batch }, (_, slot) => tables.unitsOf(slot)).flat();
-      const tiled = units.flatMap((unit) => Array.from({ length: tiles }, (_, tile) => ({ ...unit, firstRow: tile * decodeTileRows })));
+      const rows = decodeTileRows(this.#plan.shape.headDim);
+      const tiled = units.flatMap((unit) => Array.from({ length: tiles }, (_, tile) => ({ ...unit, firstRow: tile * rows })));
       const made = decodeSegments(this.#plan.decode, tiled, blocks);
       byBlocks.set(key, (placed = { ...made, buffer: this.#upload(made.words) }));
     }

@@ -17,7 +17,7 @@ export interface PlanSpec {
   readonly layers?: number;
   readonly queryHeads: number;
   readonly kvHeads: number;
-  readonly headDim: 64 | 128;
+  readonly headDim: 64 | 128 | 256;
   readonly sink?: number;
   /** In layer 0 query heads of a KV head differ in their rule; in the others never. */
   readonly mixed: boolean;

@@ -13,7 +13,7 @@ import { compileText, planText, targetsOf } from '../compile/support.ts';
 
 interface Spec {
   readonly elementType: ElementType;
-  readonly headDim: 64 | 128;
+  readonly headDim: 64 | 128 | 256;
   readonly groupSize: number;
   readonly sink: number;
   readonly mixed: boolean;
@@ -39,7 +39,7 @@ function emit({ elementType, headDim, groupSize, sink, mixed, rope, cacheType = 
 const choices = <T>(...values: T[]): T[] => values;
 const unspecialised: Spec = { elementType: 'bf16', headDim: 64, groupSize: 4, sink: 64, mixed: true, rope: true, ablations: ['unspecialised'] };
 const space: Spec[] = choices<ElementType>('bf16', 'fp16').flatMap((elementType) =>
-  choices<64 | 128>(64, 128).flatMap((headDim) =>
+  choices<64 | 128 | 256>(64, 128, 256).flatMap((headDim) =>
     [1, 2, 4, 8].flatMap((groupSize) =>
       [0, 64, 100].flatMap((sink) => [false, true].flatMap((mixed) => [false, true].map((rope) => ({ elementType, headDim, groupSize, sink, mixed, rope })))),
     ),
@@ -100,7 +100,7 @@ describe('as text', () => {
   });
 });
 
-const spec = (role: KernelRole, elementType: ElementType, headDim: 64 | 128, groupSize: number, sink: number, flag = false): readonly [KernelRole, Spec] => [
+const spec = (role: KernelRole, elementType: ElementType, headDim: 64 | 128 | 256, groupSize: number, sink: number, flag = false): readonly [KernelRole, Spec] => [
   role,
   { elementType, headDim, groupSize, sink, mixed: role === 'decode' && flag, rope: !role.startsWith('prefill') && flag },
 ];
@@ -112,6 +112,7 @@ const dozen = [
   spec('prefill', 'fp16', 64, 2, 100),
   spec('prefillWgmma', 'bf16', 64, 2, 0),
   spec('prefillWgmma', 'fp16', 128, 4, 64),
+  spec('prefillWgmma', 'bf16', 256, 2, 0),
   spec('decode', 'fp16', 64, 1, 64),
   spec('decode', 'bf16', 128, 4, 64, true),
   spec('decode', 'fp16', 128, 8, 100, true),

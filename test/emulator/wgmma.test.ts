@@ -24,6 +24,8 @@ const shapes: readonly Shape[] = [
   { element: 'half', n: 128, d: 128 },
   { element: 'bfloat16', n: 64, d: 64 },
   { element: 'bfloat16', n: 128, d: 128 },
+  { element: 'half', n: 64, d: 256 },
+  { element: 'bfloat16', n: 64, d: 256 },
 ];
 
 /** Small integers, exact in both element types. */

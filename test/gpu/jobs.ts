@@ -23,7 +23,7 @@ export interface Job {
 
 const families = ['mmaSync', 'hopper'] as const;
 const smallShapes = gpuShapes.filter((name) => shapeOf(name).queryHeads <= 16);
-const ropeShapes = ['bf16_d64_4x2', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2'];
+const ropeShapes = ['bf16_d64_4x2', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'bf16_d256_2x1'];
 
 /** Of learned sinks; null is none. */
 const sinkLogits = [0.5, null, -3, 2, 5];

@@ -11,10 +11,10 @@ import { cubinName } from '../properties/harness.ts';
 import { compileSpec, type PlanSpec, type RuleSpec } from '../properties/plans.ts';
 import { shapeOf } from '../properties/shapes.ts';
 
-/** What a GPU tests: every group size class, both types and head dimensions, odd sinks, and real models. */
+/** What a GPU tests: every group size class, both types, all head dimensions, odd sinks, and real models. */
 export const gpuShapes = [
   'bf16_d64_2x2', 'bf16_d64_2x1', 'bf16_d64_4x2', 'fp16_d64_6x2', 'bf16_d64_12x1', 'bf16_d128_3x1', 'fp16_d128_2x2', 'fp16_d128_16x1',
-  'bf16_d64_2x1_sink4', 'bf16_d64_2x2_sink0', 'fp16_d128_2x1_sink100', 'vicuna', 'llama3',
+  'bf16_d64_2x1_sink4', 'bf16_d64_2x2_sink0', 'fp16_d128_2x1_sink100', 'bf16_d256_2x1', 'fp16_d256_2x2', 'bf16_d256_8x1', 'vicuna', 'llama3',
 ] as const;
 
 type GpuShape = (typeof gpuShapes)[number];
@@ -24,11 +24,11 @@ type Variant = Pick<PlanSpec, 'cacheType' | 'ablations' | 'slack' | 'decodeToken
 /** Kernels beside the usual ones: a cache of 8 bits, several tokens at once, what ablations leave, and options of scores. */
 const variants: readonly { readonly shapes: readonly GpuShape[]; readonly spec: Variant }[] = [
   { shapes: gpuShapes, spec: {} },
-  { shapes: ['bf16_d64_2x1', 'bf16_d64_4x2', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'fp16_d128_16x1'], spec: { cacheType: 'e4m3' } },
-  { shapes: ['bf16_d64_2x1', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'fp16_d128_16x1', 'bf16_d64_2x1_sink4', 'bf16_d64_2x2_sink0', 'llama3'], spec: { slack: 64, decodeTokens: 16 } },
-  { shapes: ['bf16_d64_2x1', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2'], spec: { ablations: ['unspecialised'] } },
+  { shapes: ['bf16_d64_2x1', 'bf16_d64_4x2', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'fp16_d128_16x1', 'bf16_d256_2x1', 'bf16_d256_8x1'], spec: { cacheType: 'e4m3' } },
+  { shapes: ['bf16_d64_2x1', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'fp16_d128_16x1', 'bf16_d64_2x1_sink4', 'bf16_d64_2x2_sink0', 'bf16_d256_2x1', 'llama3'], spec: { slack: 64, decodeTokens: 16 } },
+  { shapes: ['bf16_d64_2x1', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'bf16_d256_2x1'], spec: { ablations: ['unspecialised'] } },
   { shapes: ['bf16_d64_2x1', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2'], spec: { ablations: ['cuda-cores'] } },
-  { shapes: ['bf16_d64_4x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'fp16_d128_16x1'], spec: { softCap: 2.5, learnedSinks: true } },
+  { shapes: ['bf16_d64_4x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'fp16_d128_16x1', 'bf16_d256_8x1'], spec: { softCap: 2.5, learnedSinks: true } },
   { shapes: ['bf16_d64_4x2', 'fp16_d128_2x2'], spec: { learnedSinks: true } },
   { shapes: ['bf16_d64_4x2'], spec: { cacheType: 'e4m3', softCap: 2.5, learnedSinks: true } },
 ];

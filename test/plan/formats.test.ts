@@ -222,6 +222,19 @@ describe('Hugging Face configs', () => {
     expect(read(config({ sliding_window: 64 }), {}, { layers: 5 }).codes).toEqual(['MOA1201']);
   });
 
+  test('Gemma 2 and 3, whose heads have 256 elements', () => {
+    const gemma2 = { model_type: 'gemma2', num_hidden_layers: 26, num_attention_heads: 8, num_key_value_heads: 4, hidden_size: 2304, head_dim: 256, sliding_window: 4096, attn_logit_softcapping: 50, query_pre_attn_scalar: 256, final_logit_softcapping: 30, torch_dtype: 'bfloat16' };
+    const { value: second, text: saidOfSecond } = read(gemma2);
+    expect(saidOfSecond).toBe('');
+    expect(second!.model).toMatchObject({ shape: { layers: 26, queryHeads: 8, kvHeads: 4, headDim: 256 }, elementType: 'bf16', attention: { softCap: 50, learnedSinks: false, scale: 1 / 16 } });
+    expect(rulesOf(second).slice(0, 2)).toEqual([Array(8).fill('4096').join(' '), Array(8).fill('N').join(' ')]);
+    const gemma3 = { model_type: 'gemma3_text', num_hidden_layers: 26, num_attention_heads: 4, num_key_value_heads: 1, hidden_size: 1152, head_dim: 256, sliding_window: 512, sliding_window_pattern: 6, query_pre_attn_scalar: 256, rope_theta: 1000000, torch_dtype: 'bfloat16' };
+    const { value: third, text: saidOfThird } = read(gemma3);
+    expect(saidOfThird).toBe('');
+    expect(third!.model).toMatchObject({ shape: { layers: 26, queryHeads: 4, kvHeads: 1, headDim: 256 }, attention: { softCap: 0, learnedSinks: false, scale: 1 / 16 } });
+    expect(rulesOf(third).slice(4, 7)).toEqual(['512 512 512 512', 'N N N N', '512 512 512 512']);
+  });
+
   test('the text_config of a multimodal model', () => {
     const nested = { ...llama, num_hidden_layers: 6, model_type: 'gemma3_text', sliding_window: 512 };
     const { value, text: said } = read({ model_type: 'gemma3', text_config: nested, vision_config: { num_hidden_layers: 27 } });
@@ -283,7 +296,7 @@ describe('Hugging Face configs', () => {
     ['attention to both sides', { use_bidirectional_attention: true, sliding_window: null }, 'MOA1308: the attention of the model is not causal'],
     ['layers that share keys', { num_kv_shared_layers: 2, sliding_window: null }, 'MOA1308: layers of the model share the keys of others'],
     ['no heads', { num_attention_heads: null, sliding_window: null }, 'MOA1103: the key "num_attention_heads" is missing'],
-    ['a head dimension that the kernels do not have', { head_dim: 256, sliding_window: null }, 'MOA1206: headDim 256'],
+    ['a head dimension that the kernels do not have', { head_dim: 96, sliding_window: null }, 'MOA1206: headDim 96'],
     ['a sparsity', { sliding_window: null }, 'MOA1306: --sparsity is no option of hf-config'],
   ])('%s', (what, changes, message) => {
     const { value, text: said } = read(config(changes), { options: what === 'a sparsity' ? { sparsity: 0.5 } : {} });

@@ -30,6 +30,8 @@ export interface Case {
   readonly sinkLogits?: readonly (number | null)[];
   /** Of the kernels; `mmaSync` by default. */
   readonly family?: KernelFamily;
+  /** Whose tiles are taken; by default those of an architecture with much shared memory. */
+  readonly architecture?: string;
   /** Of keys and values; the element type by default. With `e4m3` only the normal lane, and no `compareWhole`. */
   readonly cacheType?: CacheType;
   /** Items of prefill with more pages of keys than this are cut in two, where the kernel can; those of the schedule by default. */
@@ -53,7 +55,7 @@ export interface Case {
 export const ropeTheta = 10000;
 
 /** The plan of a case. */
-export function specOf({ shape, rules, rope, family, cacheType, ablations, splitPages, softCap, sinkLogits }: Case): PlanSpec {
+export function specOf({ shape, rules, rope, family, architecture, cacheType, ablations, splitPages, softCap, sinkLogits }: Case): PlanSpec {
   return {
     shape,
     rules,
@@ -64,6 +66,7 @@ export function specOf({ shape, rules, rope, family, cacheType, ablations, split
     softCap: softCap ?? 0,
     learnedSinks: sinkLogits !== undefined,
     ...(splitPages === undefined ? {} : { splitPages }),
+    ...(architecture === undefined ? {} : { architecture }),
   };
 }
 

@@ -1,6 +1,6 @@
 /** What the emulator must have counted: derived pair by pair from the mask, apart from the schedules that the runtime makes. */
 import type { Device } from '../../src/runtime/device.ts';
-import type { KernelFamily } from '../../src/arch/arch.ts';
+import { findArchitecture } from '../../src/arch/registry.ts';
 import { attends, keptTokens, type OracleMask } from '../oracle/mask.ts';
 import { masksOf, ringMask, type Case } from './case.ts';
 import { shapeOf } from './shapes.ts';
@@ -8,7 +8,11 @@ import { shapeOf } from './shapes.ts';
 const pageTokens = 64;
 
 /** Query rows of an item (src/arch/tiles.ts). */
-const itemRows = (family: KernelFamily, headDim: number): number => (family === 'hopper' && headDim === 64 ? 192 : 128);
+function itemRows({ shape, family, architecture }: Case): number {
+  const { headDim } = shapeOf(shape);
+  if (family === 'hopper') return headDim === 64 ? 192 : 128;
+  return headDim === 256 && architecture !== undefined && findArchitecture(architecture)!.sharedBytesPerBlock < 128 * 1024 ? 64 : 128;
+}
 
 interface Visited {
   /** Of new tokens, numbered from the first new token on. */
@@ -64,7 +68,8 @@ interface Products {
 }
 
 /** Of an item, or of a part of one, that visits `pages`; for each of its groups of 64 rows with a row the pages that it attends. */
-function productsOf(pages: readonly string[], groups: readonly ReadonlySet<string>[], skips: boolean): Products {
+function productsOf(pages: readonly string[], groups: readonly ReadonlySet<string>[], tilePages: number, skips: boolean): Products {
+  if (tilePages === 1) return { wide: 0, narrow: pages.length * groups.length, pages: pages.length };
   const steps = Array.from({ length: Math.ceil(pages.length / 2) }, (_, n) => pages.slice(2 * n, 2 * n + 2));
   // Three groups leave out steps without a key for them; a group without any computes the last.
   const computed = groups.map((attended) => {
@@ -88,7 +93,7 @@ export function checkPrefillCounts(device: Device, testCase: Case, layer: number
   const family = testCase.family ?? 'mmaSync';
   const masks = masksOf(testCase, layer);
   const groupSize = queryHeads / kvHeads;
-  const rows = itemRows(family, headDim);
+  const rows = itemRows(testCase);
   const longest = family === 'hopper' ? Math.max(2, testCase.splitPages ?? Infinity) : Infinity;
   let [items, pages, wide, narrow, copiedPages, parts, copiedRows, zeroRows, tokens, kept] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
   /** Items in which a group of 64 rows has one. */
@@ -106,7 +111,7 @@ export function checkPrefillCounts(device: Device, testCase: Case, layer: number
         );
         const cut = order.length > longest ? 2 * Math.ceil(order.length / 4) : order.length;
         for (const part of [order.slice(0, cut), order.slice(cut)].filter(({ length }) => length > 0)) {
-          const products = productsOf(part, groups, rows > 128);
+          const products = productsOf(part, groups, headDim === 256 ? 1 : 2, rows > 128);
           items += 1;
           wide += products.wide;
           narrow += products.narrow;
@@ -182,6 +187,6 @@ export function checkDecodeCounts(device: Device, testCase: Case, layer: number,
   }
   const { ablations = [] } = testCase;
   // Four warps, K Q^T and V^T P^T, for each eight heads that the kernel has room for.
-  const headTiles = ablations.includes('cuda-cores') ? 0 : ablations.includes('unspecialised') ? 2 : Math.ceil(queryHeads / kvHeads / 8);
+  const headTiles = ablations.includes('cuda-cores') ? 0 : ablations.includes('unspecialised') && headDim < 256 ? 2 : Math.ceil(queryHeads / kvHeads / 8);
   expectEqual('matrix products of decode', counters.mma, pages * 4 * 2 * (headDim / 16) * headTiles);
 }

@@ -24,6 +24,8 @@ export interface PlanSpec {
   readonly rope: boolean;
   /** Of the kernels; `mmaSync` by default. */
   readonly family?: KernelFamily;
+  /** Whose tiles are taken; by default the one of the family in `testArchitectures`. */
+  readonly architecture?: string;
   readonly cacheType?: CacheType;
   /** Tokens that rings keep beyond their spans: whole pages. */
   readonly slack?: number;
@@ -65,8 +67,9 @@ export function moduleOf(spec: Pick<PlanSpec, 'shape' | 'rules' | 'softCap' | 'l
 
 export function compileSpec(spec: PlanSpec): CompiledSpec {
   const { elementType, sink } = shapeOf(spec.shape);
-  const architecture = findArchitecture(testArchitectures[spec.family ?? 'mmaSync']);
-  if (architecture === undefined) throw new Error(`the compiler does not know ${testArchitectures[spec.family ?? 'mmaSync']}`);
+  const name = spec.architecture ?? testArchitectures[spec.family ?? 'mmaSync'];
+  const architecture = findArchitecture(name);
+  if (architecture === undefined) throw new Error(`the compiler does not know ${name}`);
   const mask = maskShapes['sinkWindow']!(sink);
   const context = { architectures: [architecture], elementTypes: [elementType], rope: spec.rope, cacheType: spec.cacheType ?? 'element', slack: spec.slack ?? 0, decodeTokens: spec.decodeTokens ?? 1, ablations: spec.ablations ?? [], mask } as const;
   const scheduled = runPasses(moduleOf(spec), pipeline, context) as ScheduledModule;

@@ -57,9 +57,15 @@ const scoreCases: Readonly<Record<string, Case>> = {
   'capped scores and learned sinks in bulk, cut in two': { ...scored, family: 'hopper', prefill: [300, 0, 81], chunk: 170, seed: 25, splitPages: 0 },
 };
 
+const wide = { ...mixed, shape: 'bf16_d256_2x1', rules: [[dense, short]], compareWhole: false } as const;
+const wideCases: Readonly<Record<string, Case>> = {
+  'headDim 256 in bulk': { ...wide, family: 'hopper', prefill: [330, 40, 200], decodes: 1, seed: 24, multiprocessors: 1 },
+  'headDim 256, half a page at a time': { ...wide, architecture: 'sm_86', prefill: [130, 3, 417], seed: 25, multiprocessors: 2 },
+};
+
 describe('quick', () => {
   const suite = new Suite('quick');
-  test.each(Object.entries({ ...cases, ...bulkCases, ...chunkCases, ...scoreCases }))('%s', { timeout }, async (_, testCase) => void (await suite.run(testCase)));
+  test.each(Object.entries({ ...cases, ...bulkCases, ...chunkCases, ...scoreCases, ...wideCases }))('%s', { timeout }, async (_, testCase) => void (await suite.run(testCase)));
 
   test('timing does not matter', { timeout }, async () => {
     await relations.seedsDoNotMatter(target, { ...mixed, decodes: 4, multiprocessors: 32, prefill: [200, 3, 129, 1] });

@@ -39,6 +39,13 @@ export const smallShapes = {
   fp16_d128_2x1_sink100: shape('fp16', 128, 2, 1, 100),
 } as const satisfies Record<string, Shape>;
 
+/** Of headDim 256, whose tiles are others: on the emulator a test of their own (wide.test.ts), a few cases. */
+export const wideShapes = {
+  bf16_d256_2x1: shape('bf16', 256, 2, 1),
+  fp16_d256_2x2: shape('fp16', 256, 2, 2),
+  bf16_d256_8x1: shape('bf16', 256, 8, 1),
+} as const satisfies Record<string, Shape>;
+
 /** Head counts of real models: groups of 3, 5, 1, 8 and 16. */
 export const headShapes = {
   fp16_d128_24x8: shape('fp16', 128, 24, 8),
@@ -67,7 +74,7 @@ export const sharedShapes = {
   bf16_d64_8x4: shape('bf16', 64, 8, 4),
 } as const satisfies Record<string, Shape>;
 
-export const shapes: Readonly<Record<string, Shape>> = { ...smallShapes, ...headShapes, ...modelShapes, ...formatShapes, ...sharedShapes };
+export const shapes: Readonly<Record<string, Shape>> = { ...smallShapes, ...wideShapes, ...headShapes, ...modelShapes, ...formatShapes, ...sharedShapes };
 export type SmallShape = keyof typeof smallShapes;
 
 export function shapeOf(name: string): Shape {

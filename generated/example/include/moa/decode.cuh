@@ -2,7 +2,7 @@
 //
 //   block   = a run of segments from the static schedule; a segment is a run of pages of one (sequence, KV head)
 //   group   = 4 warps, each takes 16 rows of a page; the groups of a block take the pages of a segment in turn
-//   pages   : by a producer warp and bulk copies (sm_90), or by each computing warp for itself with cp.async (sm_80)
+//   pages   : by a producer warp and bulk copies (sm_90), or by each computing warp for itself with cp.async (sm_80), whole or half by half
 //   append  : the warp that computes the new token's row writes it into the ring, and over the stale row in shared memory
 //   merge   : warps in shared memory, then the segments of a ring, by the block that finishes last
 //   lengths : the warp that reads the lengths last of all adds the new token
@@ -23,7 +23,7 @@
 
 namespace moa {
 
-/// `Attend` computes (mmaAttend.cuh), `Pages` brings the pages (cpAsyncPages.cuh, bulkPages.cuh).
+/// `Attend` computes (mmaAttend.cuh), `Pages` brings the pages (cpAsyncPages.cuh, cpAsyncHalves.cuh, bulkPages.cuh).
 template <class Config, class Attend, class Pages>
 class Decode {
     using Cache = typename Config::Cache;
@@ -95,6 +95,7 @@ private:
             if (!item.is(PageItem::kEmpty)) {
                 if (row == 0 && laneIndex() == 0) count(Counter::page);
                 if (item.rows < kPageTokens || token.isIn(item.page)) {
+                    if constexpr (Pages::kByHalves) pages.waitForValues();
                     written = token.patch(pages.stage(), item.page);
                     if constexpr (Config::kProducer) {
                         Cache::clearValues(pages.stage() + Cache::kHalfBytes, row, Attend::kRows, item.rows);
@@ -102,9 +103,15 @@ private:
                     }
                     warpBarrier();
                 }
-                attend.attend(pages.stage(), item, row);
+                if constexpr (Pages::kByHalves) {
+                    attend.attend(pages.stage(), item, row, [&] { pages.releaseKeys(p); });
+                } else {
+                    attend.attend(pages.stage(), item, row);
+                }
+            } else if constexpr (Pages::kByHalves) {
+                pages.releaseKeys(p);
             }
-            pages.release(written);
+            pages.release(p, written);
             if (item.is(PageItem::kLast)) {
                 attend.store(p, segment, area + warpIndex() * Config::kMaxGroup * Merging::kRowBytes, Merging::kRowBytes);
                 Merging::run(p, segment, area);

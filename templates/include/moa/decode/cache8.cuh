@@ -2,7 +2,7 @@
 // become fp16 in registers, exactly, whatever the session's type. Pages, as they lie in memory and in shared memory:
 //
 //   page   = K, then V: 64 rows of headDim bytes each
-//   row    = 16-byte chunks; of headDim 64, two rows share 128 bytes
+//   row    = 16-byte chunks; of headDim 64, two rows share 128 bytes, and of headDim 256 the second half lies 64 rows further on
 //   swizzle: chunk c of a 128-byte line l is stored at chunk c ^ (l & 7)
 #pragma once
 #include <moa/e4m3.cuh>
@@ -13,12 +13,12 @@ namespace moa {
 
 template <int kHeadDim, class Element>
 struct Cache8 {
-    static_assert(kHeadDim == 64 || kHeadDim == 128, "a row has 64 or 128 bytes");
+    static_assert(kHeadDim == 64 || kHeadDim == 128 || kHeadDim == 256, "lines of 128 bytes hold whole rows, or halves of them");
     static constexpr int kHalfBytes = kPageTokens * kHeadDim;  ///< of keys, and of values behind them
     static constexpr int kPageBytes = 2 * kHalfBytes;
-    /// Pieces of a page that hold all 64 rows, one after the other: keys and values.
-    static constexpr int kBlocks = 2;
-    static constexpr int kBlockBytes = kHalfBytes;
+    /// Pieces of a page that hold all 64 rows, one after the other: of keys, and as many of values.
+    static constexpr int kBlocks = kHeadDim > 128 ? 4 : 2;
+    static constexpr int kBlockBytes = kPageBytes / kBlocks;
     /// Eight elements of a row.
     using Chunk = Vec8;
     /// What is multiplied.
@@ -99,11 +99,12 @@ struct Cache8 {
     }
 
 private:
-    static constexpr int kRowChunks = kHeadDim / 16;  ///< of 16 bytes
-    static constexpr int kLineRows = kBlockRowBytes / kHeadDim;
+    static constexpr int kRowChunks = kHeadDim > 128 ? 8 : kHeadDim / 16;  ///< of 16 bytes, in a block
+    static constexpr int kLineRows = 8 / kRowChunks;
 
     /// `chunk` counts 16 elements.
     static MOA_DEVICE constexpr int wideOffset(int row, int chunk) {
+        if constexpr (kHeadDim > 128) return chunk / 8 * kBlockBytes + row * kBlockRowBytes + ((chunk % 8 ^ (row & 7)) * kChunkBytes);
         const int line = row / kLineRows;
         return line * kBlockRowBytes + (((row % kLineRows * kRowChunks + chunk) ^ (line & 7)) * kChunkBytes);
     }

@@ -69,10 +69,12 @@ public:
     }
 
     /// The 16 keys from `row` of the page at `stage` on: scores, mask, softmax, O += P V. Values are read before the softmax, since no load moves
-    /// across its branches by itself.
-    MOA_DEVICE void attend(SharedAddress stage, const PageItem& item, int row) {
+    /// across its branches by itself. `keysRead`, if there is one, is called between keys and values.
+    template <class... KeysRead>
+    MOA_DEVICE void attend(SharedAddress stage, const PageItem& item, int row, const KeysRead&... keysRead) {
         float scores[kScores];
         multiplyKeys(scores, stage, row);
+        (keysRead(), ...);
         Piece values[kLaneKeys][kPieces];
         readValues(values, stage + Cache::kHalfBytes, row);
         if constexpr (kCapsScores<Config>) {

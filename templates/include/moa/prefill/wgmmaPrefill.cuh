@@ -2,14 +2,15 @@
 //
 //   block      = a producer warp and kGroups warpgroups that compute; it stays, and takes items from the work list until none is left
 //   item       = kRows = 64 kGroups query rows of one head; a warpgroup owns 64 of them
-//   step       = a tile of two pages of keys, or of one where their number is odd and it is the last
+//   step       = a tile of two pages of keys, or of one where their number is odd and it is the last; with headDim 256 a tile is one page
 //   warpgroup  : S(n+1) = Q K^T(n+1) and O += P(n) V(n) under way together; softmax of S(n+1) while O += P V goes on
 //                the groups take turns at issuing, so that one computes its softmax while the tensor cores work for the other
 //   producer   : items, Q, and K and V page by page (tensor copies of new tokens, bulk copies of ring pages), as far ahead as there are stages; it
 //                alone walks the mask, and says of each step which pages it has and what of them needs masking
 //
-//   shared memory: K, V [kStages][2 pages] as swizzled blocks of 64 columns; Q [kRows] the same, in one more stage of K, or twice; items, steps and
-//                  barriers. A warp's rows of Q, when they have been read, make room for its rows of O.
+//   shared memory: K, V [kStages][a tile] as swizzled blocks of 64 columns; Q [kRows] the same, in one more stage of K, or twice; items, steps and
+//                  barriers. A warp's rows of Q, when they have been read, make room for its rows of O. With headDim 256 there is one Q, which leaves with
+//                  its item's last S, and a room for half of O.
 //   barriers     : full (the bytes have landed) and empty (all who read are done) of each stage of K, V and Q, empty of each item; and landed, of
 //                  values that the producer has to complete. What a full stage of K is for, and that its item is there, its step says.
 #pragma once

@@ -27,7 +27,7 @@ private:
 /// What there is to know of a step.
 struct PrefillStep {
     KeyPage first;
-    KeyPage second;
+    KeyPage second;  ///< none where a tile is one page
     int flags;  ///< kBegins, kLast, kEnd, and for each group the PageShare of the first page and of the second, two bits each
 
     static constexpr int kBegins = 1 << 16;  ///< a group begins with this step
@@ -49,13 +49,17 @@ struct WgmmaRoom {
     static constexpr int kGroups = Config::kGroups;
     static constexpr int kStages = Config::kStages;
     static constexpr int kRows = 64 * kGroups;
-    static constexpr int kColumns = 2 * kPageTokens;
+    /// Pages of a tile: with headDim 256 the sums of O leave registers for the scores of one.
+    static constexpr int kTilePages = kHeadDim > 128 ? 1 : 2;
+    static constexpr int kColumns = kTilePages * kPageTokens;
     static constexpr int kComputeWarps = 4 * kGroups;
     static constexpr int kBlocks = kHeadDim / kBlockColumns;
     static constexpr int kChunks = kHeadDim / kChunkElements;
-    /// Queries that are held in registers pass through a stage of the keys; others have two places of their own.
+    /// Queries that are held in registers pass through a stage of the keys; others have two places of their own, or with headDim 256 one, which they leave as
+    /// soon as the last S is computed.
     static constexpr int kKeyStages = kStages + (Config::kHoldsQueries ? 1 : 0);
-    static constexpr int kQueryStages = Config::kHoldsQueries ? 0 : 2;
+    static constexpr int kQueryStages = Config::kHoldsQueries ? 0 : kHeadDim > 128 ? 1 : 2;
+    static constexpr bool kLeavesQueriesEarly = kQueryStages == 1;
     /// With three groups a step of 128 keys often has none for one of them; with two it never has, but for an odd last page.
     static constexpr bool kSkipsSteps = kGroups > 2;
     static constexpr int kItems = 4;
@@ -67,13 +71,18 @@ struct WgmmaRoom {
 
     // Shared memory, in bytes from its base.
     static constexpr int kPageBlockBytes = kPageTokens * kBlockRowBytes;  ///< 64 tokens x 64 columns
-    static constexpr int kQueryBlockBytes = kRows * kBlockRowBytes;
+    /// Queries that pass through a stage of keys lie as a tile of kRows rows does, others group after group.
+    static constexpr int kQueryBlockBytes = Config::kHoldsQueries ? kRows * kBlockRowBytes : kPageBlockBytes;
+    static constexpr int kQueryGroupBytes = Config::kHoldsQueries ? kPageBlockBytes : kBlocks * kPageBlockBytes;
     static constexpr int kKeyBlockBytes = kColumns * kBlockRowBytes;
-    static constexpr int kQueryBytes = kBlocks * kQueryBlockBytes;
+    static constexpr int kQueryBytes = kBlocks * kRows * kBlockRowBytes;
     static constexpr int kKeyBytes = kBlocks * kKeyBlockBytes;
     static constexpr int kKeys = kQueryStages * kQueryBytes;
     static constexpr int kValues = kKeys + kKeyStages * kKeyBytes;
-    static constexpr int kItemSlots = kValues + kStages * kKeyBytes;
+    /// O goes out so many chunks of a row at a time, by way of the queries' room, or where that has been left, of its own.
+    static constexpr int kOutputChunks = kChunks < 16 ? kChunks : 16;
+    static constexpr int kOutputs = kValues + kStages * kKeyBytes;
+    static constexpr int kItemSlots = kOutputs + (kLeavesQueriesEarly ? kRows * kOutputChunks * kChunkBytes : 0);
     static constexpr int kSteps = kItemSlots + kItems * kItemBytes;
     static constexpr int kBarriers = kSteps + kKeyStages * kStepBytes;
     static constexpr int kBarrierCount = 2 * (kKeyStages + kStages + kQueryStages) + kItems + 1;
@@ -94,6 +103,7 @@ struct WgmmaRoom {
     static MOA_DEVICE SharedAddress queries(int stage) { return sharedBase() + stage * kQueryBytes; }
     static MOA_DEVICE SharedAddress keys(int stage) { return sharedBase() + kKeys + stage * kKeyBytes; }
     static MOA_DEVICE SharedAddress values(int stage) { return sharedBase() + kValues + stage * kKeyBytes; }
+    static MOA_DEVICE SharedAddress outputs() { return sharedBase() + kOutputs; }
     static MOA_DEVICE SharedAddress itemSlot(int slot) { return sharedBase() + kItemSlots + slot * kItemBytes; }
     static MOA_DEVICE SharedAddress stepSlot(int stage) { return sharedBase() + kSteps + stage * kStepBytes; }
 

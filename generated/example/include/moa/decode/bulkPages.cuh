@@ -26,6 +26,7 @@ class BulkPages {
     static constexpr int kBarriers = kItems + kStages * PageItem::kBytes;  ///< offset of full[], then empty[]
 
 public:
+    static constexpr bool kByHalves = false;
     static constexpr int kSharedBytes = kBarriers + (2 * kStages * 8 + 15) / 16 * 16;
 
     /// By one thread, before the block meets.
@@ -84,7 +85,8 @@ public:
     MOA_DEVICE SharedAddress stage() const { return sharedBase() + stage_ * Cache::kPageBytes; }
 
     /// The warp is done with the page; `written` says that the lane wrote to it.
-    MOA_DEVICE void release(bool written) {
+    template <class Params>
+    MOA_DEVICE void release(const Params&, bool written) {
         if (written) asyncProxyFence();
         warpBarrier();
         if (laneIndex() == 0) mbarrierArrive(empty(stage_));

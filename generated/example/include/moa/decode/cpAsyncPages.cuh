@@ -14,6 +14,7 @@ class CpAsyncPages {
     static constexpr int kGroups = Config::kGroups;
 
 public:
+    static constexpr bool kByHalves = false;
     static constexpr int kStageBytes = kGroups * kStages * Cache::kPageBytes;
     static constexpr int kSharedBytes = kStageBytes + Config::kWarps * kStages * PageItem::kBytes;
     /// The warp's group, which sees every kGroups-th page.
@@ -40,7 +41,8 @@ public:
     MOA_DEVICE SharedAddress stage() const { return stages_ + stage_ * Cache::kPageBytes; }
 
     /// The lanes are done with the page.
-    MOA_DEVICE void release(bool) { stage_ = stage_ + 1 == kStages ? 0 : stage_ + 1; }
+    template <class Params>
+    MOA_DEVICE void release(const Params&, bool) { stage_ = stage_ + 1 == kStages ? 0 : stage_ + 1; }
 
     /// True once the warp has read all lengths that it will ever read.
     MOA_DEVICE bool exhausted() const { return walker_.done(); }

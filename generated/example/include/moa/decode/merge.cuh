@@ -20,8 +20,11 @@ class Merge {
     /// Of partial results, a lane reads so many columns of so many heads and splits at once: one latency for most rings.
     static constexpr int kLaneColumns = kHeadDim / 32;
     using Columns = std::conditional_t<kLaneColumns == 2, Vec8, Vec16>;
-    static_assert(kLaneColumns == 2 || kLaneColumns == 4, "a lane reads 8 or 16 bytes");
-    static constexpr int kMembers = Config::kMaxGroup < 4 ? Config::kMaxGroup : 4;
+    static constexpr int kVectorColumns = kLaneColumns == 2 ? 2 : 4;
+    static constexpr int kVectors = kLaneColumns / kVectorColumns;  ///< of a lane, 32 kVectorColumns columns apart
+    static_assert(kLaneColumns == kVectors * kVectorColumns, "a lane reads 8 or 16 bytes at once");
+    static constexpr int kMostMembers = kVectors > 1 ? 2 : 4;
+    static constexpr int kMembers = Config::kMaxGroup < kMostMembers ? Config::kMaxGroup : kMostMembers;
     static constexpr int kSplits = 4;
 
 public:
@@ -117,7 +120,7 @@ private:
     static MOA_DEVICE void gather(const Params& p, const DecodeSegment& segment, SharedAddress area) {
         const float scale2 = scoreUnit<Config>(p) * kLog2e;
         const int warp = warpIndex();
-        const int column = laneIndex() * kLaneColumns;
+        const int column = laneIndex() * kVectorColumns;
         const float* partials = p.partials + static_cast<int64_t>(segment.firstPartial) * kPartialFloats;
         for (int firstMember = 0; firstMember < QueryRows<Config>::count(p, segment); firstMember += kMembers) {
             float largest[kMembers];
@@ -127,18 +130,20 @@ private:
             for (int m = 0; m < kMembers; ++m) largest[m] = kNegativeInfinity;
             for (int first = warp; first < segment.splits; first += kSplits * kWarps) {
                 Vec8 scalars[kMembers][kSplits];
-                Columns parts[kMembers][kSplits];
+                Columns parts[kMembers][kSplits][kVectors];
 #pragma unroll
                 for (int m = 0; m < kMembers; ++m) {
 #pragma unroll
                     for (int i = 0; i < kSplits; ++i) {
                         scalars[m][i] = Vec8{{floatBits(kNegativeInfinity), 0u}};
-                        parts[m][i] = Columns{};
+#pragma unroll
+                        for (int v = 0; v < kVectors; ++v) parts[m][i][v] = Columns{};
                         const int split = first + i * kWarps;
                         if (split < segment.splits && firstMember + m < QueryRows<Config>::count(p, segment)) {
                             const float* from = partials + static_cast<int64_t>(split) * kPartialFloats + (firstMember + m) * kStateFloats;
                             scalars[m][i] = loadGlobal(reinterpret_cast<const Vec8*>(from + kHeadDim));
-                            parts[m][i] = loadGlobal(reinterpret_cast<const Columns*>(from + column));
+#pragma unroll
+                            for (int v = 0; v < kVectors; ++v) parts[m][i][v] = loadGlobal(reinterpret_cast<const Columns*>(from + column + v * 32 * kVectorColumns));
                         }
                     }
                 }
@@ -157,7 +162,7 @@ private:
                         const float weight = weightOf(bitsToFloat(scalars[m][i].w[0]), raised, scale2);
                         total[m] += bitsToFloat(scalars[m][i].w[1]) * weight;
 #pragma unroll
-                        for (int c = 0; c < kLaneColumns; ++c) columns[m][c] += bitsToFloat(parts[m][i].w[c]) * weight;
+                        for (int c = 0; c < kLaneColumns; ++c) columns[m][c] += bitsToFloat(parts[m][i][c / kVectorColumns].w[c % kVectorColumns]) * weight;
                     }
                 }
             }
@@ -165,10 +170,13 @@ private:
             for (int m = 0; m < kMembers; ++m) {
                 if (firstMember + m >= QueryRows<Config>::count(p, segment)) continue;
                 const SharedAddress row = area + (warp * Config::kMaxGroup + firstMember + m) * kRowBytes;
-                Columns words;
 #pragma unroll
-                for (int c = 0; c < kLaneColumns; ++c) words.w[c] = floatBits(columns[m][c]);
-                storeShared(row + column * 4, words);
+                for (int v = 0; v < kVectors; ++v) {
+                    Columns words;
+#pragma unroll
+                    for (int c = 0; c < kVectorColumns; ++c) words.w[c] = floatBits(columns[m][v * kVectorColumns + c]);
+                    storeShared(row + (column + v * 32 * kVectorColumns) * 4, words);
+                }
                 if (laneIndex() == 0) storeShared(row + kHeadDim * 4, Vec8{{floatBits(largest[m]), floatBits(total[m])}});
             }
         }

@@ -55,10 +55,12 @@ public:
     }
 
     /// The 16 keys from `row` of the page at `stage` on: scores, mask, softmax, O += P V. A page is little work in a long chain, so what can be
-    /// read ahead is, and K Q^T is summed in two chains.
-    MOA_DEVICE void attend(SharedAddress stage, const PageItem& item, int row) {
+    /// read ahead is, and K Q^T is summed in two chains. `keysRead`, if there is one, is called between keys and values.
+    template <class... KeysRead>
+    MOA_DEVICE void attend(SharedAddress stage, const PageItem& item, int row, const KeysRead&... keysRead) {
         float scores[kHeadTiles][4];
         multiplyKeys(scores, stage, row);
+        (keysRead(), ...);
         uint32_t values[kOutputTiles][4];
         Cache::valueFragments(values, stage + Cache::kHalfBytes, row);
         if constexpr (kCapsScores<Config>) capScores(scores);

@@ -16,9 +16,9 @@ class WgmmaCompute : WgmmaRoom<Config> {
     using Room = WgmmaRoom<Config>;
     using Step = PrefillStep;
     static constexpr bool kHoldsQueries = Config::kHoldsQueries;
-    using Room::kHeadDim, Room::kGroups, Room::kStages, Room::kKeyStages, Room::kQueryStages, Room::kComputeWarps, Room::kRows, Room::kColumns, Room::kChunks,
-          Room::kItems, Room::kSkipsSteps, Room::kPageBlockBytes, Room::kQueryBlockBytes, Room::kKeyBlockBytes, Room::fullKey, Room::emptyKey, Room::fullValue, Room::emptyValue,
-          Room::fullQuery, Room::emptyQuery, Room::emptyItem, Room::keys, Room::values, Room::itemSlot, Room::stepSlot, Room::loadItem;
+    using Room::kHeadDim, Room::kGroups, Room::kStages, Room::kKeyStages, Room::kQueryStages, Room::kComputeWarps, Room::kRows, Room::kTilePages, Room::kColumns, Room::kChunks, Room::kLeavesQueriesEarly, Room::kOutputChunks,
+          Room::kItems, Room::kSkipsSteps, Room::kPageBlockBytes, Room::kQueryBlockBytes, Room::kQueryGroupBytes, Room::kKeyBlockBytes, Room::fullKey, Room::emptyKey, Room::fullValue, Room::emptyValue,
+          Room::fullQuery, Room::emptyQuery, Room::emptyItem, Room::keys, Room::values, Room::outputs, Room::itemSlot, Room::stepSlot, Room::loadItem;
     static constexpr int kTurnThreads = 256;  ///< of a group and the one before it
 
     /// The warp's 16 rows of Q, as the A fragments of Q K^T, where registers have room: then they are read from shared memory once an item.
@@ -86,6 +86,7 @@ public:
             multiplyKeys<kColumns>(scores, queries, queriesOf(group, taken.stage), keys(turns.key.index()));
             wgmmaCommit();
             wgmmaWait<0>(scores);
+            leaveQueries(step, taken.stage);
             // From here on an item's first S is computed together with the last O += P V of the item before.
 #pragma unroll 1
             while (taken.next == Next::item) {
@@ -101,8 +102,9 @@ public:
                 for (bool first = true;; first = false) {
                     absorb<kColumns>(p, scores, probabilities, output, softmax, item, step, first, group, turns);
                     if (!takeStep(step, group, turns)) break;
-                    if (step.fillsTile()) {
+                    if (isWhole(step)) {
                         multiply<kColumns>(scores, probabilities, output, queries, group, taken.stage, turns);
+                        leaveQueries(step, taken.stage);
                     } else {
                         float half[kPageTokens / 2];
                         multiply<kPageTokens>(half, probabilities, output, queries, group, taken.stage, turns);
@@ -112,7 +114,7 @@ public:
                 }
                 turns.item.advance();
                 mbarrierWait(fullValue(turns.pending().index()), turns.pending().parity());
-                if (step.fillsTile()) {
+                if (isWhole(step)) {
                     wgmmaFence();
                     multiplyValues<kColumns>(output, probabilities, turns.pending().index());
                     wgmmaCommit();
@@ -127,6 +129,16 @@ public:
     }
 
 private:
+    /// Whether a step has the keys of a whole tile.
+    static MOA_DEVICE bool isWhole(const Step& step) { return kTilePages == 1 || step.fillsTile(); }
+
+    /// When S of an item's last step is computed, its queries may make room for the next item's.
+    static MOA_DEVICE void leaveQueries([[maybe_unused]] const Step& step, [[maybe_unused]] int stage) {
+        if constexpr (kLeavesQueriesEarly) {
+            if (step.isLast()) release(emptyQuery(stage));
+        }
+    }
+
     /// Waits for the next item, for its queries, and for the keys of its first step with a key for this group. Queries in registers leave their stage with
     /// the caller.
     static MOA_DEVICE Taken takeItem(Queries& queries, Step& step, int group, Turns& turns) {
@@ -200,11 +212,14 @@ private:
         wgmmaCommit();
         wgmmaWait<1>(output);
         if (more) releaseValues(turns);
-        // A warp's 16 rows of queries make room for its results: of the next item, where the present ones are in registers, or of this one.
+        // A warp's 16 rows of queries make room for its results: of the next item, where the present ones are in registers, or of this one, unless they have
+        // been left.
         const PrefillItem item = loadItem(itemSlot(slot));
         if constexpr (kHoldsQueries) {
             store(p, item, output, softmax, keys(taken.stage));
             if (more) release(emptyKey(taken.stage));
+        } else if constexpr (kLeavesQueriesEarly) {
+            store(p, item, output, softmax, outputs());
         } else {
             namedBarrier(1 + kGroups + group, 128);  // wgmma of all four warps have read the queries
             store(p, item, output, softmax, Room::queries(stage));
@@ -213,6 +228,7 @@ private:
         release(emptyItem(slot));
         wgmmaWait<0>(scores);
         if (!more) releaseValues(turns);
+        if (more) leaveQueries(step, taken.stage);
         return taken;
     }
 
@@ -289,7 +305,7 @@ private:
     }
 
     /// The group's queries, where they are not in registers.
-    static MOA_DEVICE SharedAddress queriesOf(int group, int stage) { return Room::queries(stage) + group * kPageBlockBytes; }
+    static MOA_DEVICE SharedAddress queriesOf(int group, int stage) { return Room::queries(stage) + group * kQueryGroupBytes; }
 
     /// S = Q K^T of the group's 64 rows, in raw units. `shared`: the queries, where they are not in registers.
     template <int kWidth>
@@ -394,7 +410,8 @@ private:
         }
     }
 
-    /// O / sum goes out, by way of the warp's own 16 rows of `room`, a tile of kRows rows: lanes have 4 bytes of a chunk and write whole rows.
+    /// O / sum goes out, by way of the warp's own 16 rows of `room`, a tile of kRows rows and kOutputChunks chunks: lanes have 4 bytes of a chunk and write whole
+    /// rows.
     template <class Params>
     static MOA_DEVICE void store(const Params& p, const PrefillItem& item, float (&output)[kHeadDim / 2], Softmax& softmax, SharedAddress room) {
         if (item.isPart()) {
@@ -416,24 +433,44 @@ private:
                 storeGlobal(p.lse + (static_cast<int64_t>(item.firstToken) + position) * Config::queryHeads(p) + item.head, logSumExpOf<Config>(p, softmax.maximum[row], sum));
             }
 #pragma unroll
-            for (int chunk = 0; chunk < kChunks; ++chunk) {
+            for (int chunk = 0; chunk < kOutputChunks; ++chunk) {
                 const int at = 4 * chunk + 2 * row;
                 storeShared(to.at(chunk, 8 * row), packPair<Element>(output[at] * inverse, output[at + 1] * inverse));
             }
+#pragma unroll
+            for (int chunk = kOutputChunks; chunk < kChunks; ++chunk) {
+                output[4 * chunk + 2 * row] *= inverse;
+                output[4 * chunk + 2 * row + 1] *= inverse;
+            }
         }
         warpBarrier();
-        constexpr int kRowsAtOnce = 32 / kChunks;
-        const int chunk = lane % kChunks;
-        const int rows = item.length - firstRow - lane / kChunks;  // from the lane's first row on
-        const SharedAddress from = room + swizzledOffset<kRows>(warpRow + lane / kChunks, chunk);
+        constexpr int kRowsAtOnce = 32 / kOutputChunks;
+        const int chunk = lane % kOutputChunks;
+        const int rows = item.length - firstRow - lane / kOutputChunks;  // from the lane's first row on
+        const SharedAddress from = room + swizzledOffset<kRows>(warpRow + lane / kOutputChunks, chunk);
         const int stride = Config::queryHeads(p) * kHeadDim;  // elements between tokens
-        uint16_t* out = p.out + (static_cast<int64_t>(item.firstToken) + firstRow + lane / kChunks) * stride + item.head * kHeadDim + chunk * kChunkElements;
+        uint16_t* out = p.out + (static_cast<int64_t>(item.firstToken) + firstRow + lane / kOutputChunks) * stride + item.head * kHeadDim + chunk * kChunkElements;
+        const auto writeRows = [&] {
 #pragma unroll
-        for (int row = 0; row < 16; row += kRowsAtOnce) {
-            const Vec16 part = loadShared<Vec16>((from ^ ((row & 7) * kChunkBytes)) + row * kBlockRowBytes);
-            if (row < rows) storeGlobal(reinterpret_cast<Vec16*>(out + static_cast<int64_t>(row) * stride), part);
+            for (int row = 0; row < 16; row += kRowsAtOnce) {
+                const Vec16 part = loadShared<Vec16>((from ^ ((row & 7) * kChunkBytes)) + row * kBlockRowBytes);
+                if (row < rows) storeGlobal(reinterpret_cast<Vec16*>(out + static_cast<int64_t>(row) * stride), part);
+            }
+        };
+        writeRows();
+        if constexpr (kOutputChunks < kChunks) {
+            static_assert(2 * kOutputChunks == kChunks, "O goes out in two halves");
+            warpBarrier();  // the first half has been read
+#pragma unroll
+            for (int at = 4 * kOutputChunks; at < 4 * kChunks; at += 2) {
+                storeShared(to.at(at / 4 - kOutputChunks, at % 4 * 4), packPair<Element>(output[at], output[at + 1]));
+            }
+            warpBarrier();
+            out += kOutputChunks * kChunkElements;
+            writeRows();
+        } else {
+            asyncProxyFence();  // the room is one that copies write to
         }
-        asyncProxyFence();
     }
 
     /// Of an item whose keys are cut in two: the warp's rows as they are, O [16][headDim] and then [16] maximum and sum. True when the other part has left

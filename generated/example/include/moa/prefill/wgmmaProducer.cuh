@@ -10,8 +10,8 @@ template <class Config, class Mask>
 class WgmmaProducer : WgmmaRoom<Config> {
     using Room = WgmmaRoom<Config>;
     static constexpr bool kHoldsQueries = Config::kHoldsQueries;
-    using Room::kHeadDim, Room::kGroups, Room::kStages, Room::kKeyStages, Room::kQueryStages, Room::kRows, Room::kColumns, Room::kBlocks, Room::kChunks, Room::kItems, Room::kSkipsSteps,
-          Room::kPageBlockBytes, Room::kQueryBlockBytes, Room::kKeyBlockBytes, Room::kQueryBytes, Room::fullKey, Room::emptyKey,
+    using Room::kHeadDim, Room::kGroups, Room::kStages, Room::kKeyStages, Room::kQueryStages, Room::kRows, Room::kTilePages, Room::kColumns, Room::kBlocks, Room::kChunks, Room::kItems, Room::kSkipsSteps,
+          Room::kPageBlockBytes, Room::kQueryBlockBytes, Room::kQueryGroupBytes, Room::kKeyBlockBytes, Room::kQueryBytes, Room::fullKey, Room::emptyKey,
           Room::fullValue, Room::emptyValue, Room::fullQuery, Room::emptyQuery, Room::emptyItem, Room::landed, Room::keys,
           Room::values, Room::queries, Room::itemSlot, Room::stepSlot, Room::loadItem;
     static_assert(PrefillItem::kWords <= 32, "a lane has a word");
@@ -24,7 +24,7 @@ class WgmmaProducer : WgmmaRoom<Config> {
         static constexpr int kRowsAt = 16;
     };
 
-    /// Two pages side by side, and where the pool has them.
+    /// The pages of a tile, one or two side by side, and where the pool has them.
     struct Pages {
         KeyPage first;
         KeyPage second;
@@ -42,6 +42,8 @@ class WgmmaProducer : WgmmaRoom<Config> {
 
     /// From this bit on flags say which groups have begun.
     static constexpr int kBegunAt = 24;
+    /// What a second page says that no tile has: no group attends it.
+    static constexpr int kNoShare = kNoneOfPage | kNoneOfPage << 4 | kNoneOfPage << 8;
 
 public:
     /// By one warp. Lane w holds word w of the item; lane 0 starts the copies.
@@ -93,8 +95,8 @@ public:
                 // V lags K by a step, as those who compute do.
                 int page = from;
 #pragma unroll 1
-                for (; page + 2 < minimum(from + 32, place.pages); page += 2) {
-                    copyKeys(p, place, found, page + 2, flags, key);
+                for (; page + kTilePages < minimum(from + 32, place.pages); page += kTilePages) {
+                    copyKeys(p, place, found, page + kTilePages, flags, key);
                     copyValues(p, place, found, page, flags, value, landedParity);
                 }
                 copyValues(p, place, found, page, flags, value, landedParity);
@@ -151,6 +153,7 @@ private:
     }
 
     static MOA_DEVICE Pages pagesOf(const Found& found, int lane) {
+        if constexpr (kTilePages == 1) return Pages{KeyPage{shuffle(found.code, lane)}, KeyPage{KeyPage::kNone}, shuffle(found.number, lane), 0};
         return Pages{KeyPage{shuffle(found.code, lane)}, KeyPage{shuffle(found.code, lane + 1)}, shuffle(found.number, lane), shuffle(found.number, lane + 1)};
     }
 
@@ -175,13 +178,13 @@ private:
         for (int block = 0; block < kBlocks; ++block) {
 #pragma unroll
             for (int group = 0; group < kGroups; ++group) {
-                tensorCopy<KeepInCache::first>(to + block * kQueryBlockBytes + group * kPageBlockBytes, p.queryMap,
+                tensorCopy<KeepInCache::first>(to + block * kQueryBlockBytes + group * kQueryGroupBytes, p.queryMap,
                                                item.firstToken + item.queryBlock * kRows + 64 * group, item.head * kHeadDim + block * kBlockColumns, full);
             }
         }
     }
 
-    /// The keys of pages `page` and `page + 1` of the item, of which `found` has the 32 that they are among, and what there is to know of the step, when the
+    /// The keys of the tile that begins with page `page` of the item, of which `found` has the 32 that they are among, and what there is to know of the step, when the
     /// stage is empty. `flags`: those of the step before; of them the groups that have begun are kept.
     template <class Params>
     static MOA_DEVICE void copyKeys(const Params& p, const Place& place, const Found& found, int page, int& flags, Turn<kKeyStages>& turn) {
@@ -189,8 +192,8 @@ private:
         const Pages pages = pagesOf(found, lane);
         constexpr int kShares = (1 << 4 * kGroups) - 1;
         const int first = shuffle(found.facts, lane);
-        const int second = shuffle(found.facts, lane + 1);
-        PrefillStep step{pages.first, pages.second, (first & kShares) | (second & kShares) << 2 | (page + 2 >= place.pages ? PrefillStep::kLast : 0)};
+        const int second = kTilePages == 1 ? kNoShare : shuffle(found.facts, lane + 1);
+        PrefillStep step{pages.first, pages.second, (first & kShares) | (second & kShares) << 2 | (page + kTilePages >= place.pages ? PrefillStep::kLast : 0)};
         int begun = flags >> kBegunAt;
         int here = 0;
 #pragma unroll
@@ -198,7 +201,7 @@ private:
             // A group with rows, but without a key in a part of an item, computes the last step: its result is nothing.
             here |= group < place.groups && (step.isLast() || !(kSkipsSteps && step.skips(group))) ? 1 << group : 0;
         }
-        if ((here & ~begun) != 0) step.flags |= PrefillStep::kBegins;
+        if (kTilePages == 2 && (here & ~begun) != 0) step.flags |= PrefillStep::kBegins;
         flags = step.flags | (here | begun) << kBegunAt;
         mbarrierWait(emptyKey(turn.index()), turn.parity() ^ 1);
         if (laneIndex() == 0) {

@@ -48,9 +48,14 @@ MOA_DEVICE void wgmmaWait(Arrays&... arrays) {
 #define MOA_LIST_32 "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}"
 #define MOA_LIST_64 "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
                     "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}"
+#define MOA_LIST_128 "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
+                     "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, " \
+                     "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, " \
+                     "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}"
 #define MOA_FLOATS_8(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
 #define MOA_FLOATS_32 MOA_FLOATS_8(0), MOA_FLOATS_8(8), MOA_FLOATS_8(16), MOA_FLOATS_8(24)
 #define MOA_FLOATS_64 MOA_FLOATS_32, MOA_FLOATS_8(32), MOA_FLOATS_8(40), MOA_FLOATS_8(48), MOA_FLOATS_8(56)
+#define MOA_FLOATS_128 MOA_FLOATS_64, MOA_FLOATS_8(64), MOA_FLOATS_8(72), MOA_FLOATS_8(80), MOA_FLOATS_8(88), MOA_FLOATS_8(96), MOA_FLOATS_8(104), MOA_FLOATS_8(112), MOA_FLOATS_8(120)
 // clang-format on
 
 /// d (+)= A B^T with both operands in shared memory, K-major: A 64 x 16, B kColumns x 16. Without `accumulate` it does not matter what d held.
@@ -91,19 +96,25 @@ MOA_DEVICE void wgmmaRegisters(float (&d)[kColumns / 2], const uint32_t (&a)[4],
     }
 #define MOA_WGMMA_64(Element, type) MOA_WGMMA(Element, type, 64, 32, "%32", "%33", "%34", "%35", "%36", "%37")
 #define MOA_WGMMA_128(Element, type) MOA_WGMMA(Element, type, 128, 64, "%64", "%65", "%66", "%67", "%68", "%69")
+#define MOA_WGMMA_256(Element, type) MOA_WGMMA(Element, type, 256, 128, "%128", "%129", "%130", "%131", "%132", "%133")
 
 MOA_WGMMA_64(Half, "f16")
 MOA_WGMMA_64(Bfloat16, "bf16")
 MOA_WGMMA_128(Half, "f16")
 MOA_WGMMA_128(Bfloat16, "bf16")
+MOA_WGMMA_256(Half, "f16")
+MOA_WGMMA_256(Bfloat16, "bf16")
 
+#undef MOA_WGMMA_256
 #undef MOA_WGMMA_128
 #undef MOA_WGMMA_64
 #undef MOA_WGMMA
 #undef MOA_PREDICATED
+#undef MOA_FLOATS_128
 #undef MOA_FLOATS_64
 #undef MOA_FLOATS_32
 #undef MOA_FLOATS_8
+#undef MOA_LIST_128
 #undef MOA_LIST_64
 #undef MOA_LIST_32
 

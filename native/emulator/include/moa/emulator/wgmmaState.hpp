@@ -11,7 +11,7 @@ struct Warp;
 inline constexpr uint32_t kWarpgroupWarps = 4;
 /// Of the 64 rows of a product, those of one warp.
 inline constexpr uint32_t kProductRows = 16;
-inline constexpr uint32_t kMostProductColumns = 128;
+inline constexpr uint32_t kMostProductColumns = 256;
 
 /// An accumulator in flight: its values are here, and the lanes' arrays hold NaN.
 struct Accumulator {

@@ -59,7 +59,7 @@ MOA_PRIMITIVE void wgmmaWait(emulator::Site site = emulator::Site::current()) {
 /// d (+)= A B^T with both operands in shared memory, K-major: A 64 x 16, B kColumns x 16. Without `accumulate` it does not matter what d held.
 template <class Element, int kColumns>
 MOA_PRIMITIVE void wgmmaShared(float (&d)[kColumns / 2], uint64_t a, uint64_t b, bool accumulate, emulator::Site site = emulator::Site::current()) {
-    static_assert(kColumns == 64 || kColumns == 128);
+    static_assert(kColumns == 64 || kColumns == 128 || kColumns == 256);
     emulator::Engine& engine = emulator::engine();
     const emulator::Lane& lane = *engine.running;
     auto& input = lane.warp->input.product;
@@ -73,7 +73,7 @@ MOA_PRIMITIVE void wgmmaShared(float (&d)[kColumns / 2], uint64_t a, uint64_t b,
 /// The same with A in registers, which have to stay as they are, and in scope, until the wait.
 template <class Element, int kColumns>
 MOA_PRIMITIVE void wgmmaRegistersKMajor(float (&d)[kColumns / 2], const uint32_t (&a)[4], uint64_t b, bool accumulate, emulator::Site site = emulator::Site::current()) {
-    static_assert(kColumns == 64 || kColumns == 128);
+    static_assert(kColumns == 64 || kColumns == 128 || kColumns == 256);
     emulator::bringFragments(d, a, b, accumulate);
     emulator::arrive(emulator::engine(), emulator::kWgmmaRegistersKMajor<Element, kColumns>, site);
 }
@@ -81,7 +81,7 @@ MOA_PRIMITIVE void wgmmaRegistersKMajor(float (&d)[kColumns / 2], const uint32_t
 /// d += A B with A 64 x 16 in registers and B 16 x kColumns in shared memory, MN-major. `a` has to stay as it is, and in scope, until the wait.
 template <class Element, int kColumns>
 MOA_PRIMITIVE void wgmmaRegisters(float (&d)[kColumns / 2], const uint32_t (&a)[4], uint64_t b, emulator::Site site = emulator::Site::current()) {
-    static_assert(kColumns == 64 || kColumns == 128);
+    static_assert(kColumns == 64 || kColumns == 128 || kColumns == 256);
     emulator::bringFragments(d, a, b, true);
     emulator::arrive(emulator::engine(), emulator::kWgmmaRegisters<Element, kColumns>, site);
 }
