@@ -1,5 +1,4 @@
 /** What the templates may name: one flat record per kernel. Templates choose and place; everything is computed here. */
-import { decodeTileRows } from '../arch/tiles.ts';
 import { scoreWords } from '../ir/attention.ts';
 import { paramStruct } from '../ir/kernelParams.ts';
 import type { AppendKernel, DecodeKernel, ElementType, KernelNode, ScoreOptions, WgmmaPrefillKernel } from '../ir/nodes.ts';
@@ -65,8 +64,8 @@ export interface DecodeContext extends SharedContext, MaskContext, ScoreContext,
   readonly headTiles: number;
   readonly groups: number;
   readonly inFlight: number;
-  /** The largest group that the kernel takes. */
-  readonly maxGroup: number;
+  /** Rows of queries that a segment attends for, at most. */
+  readonly tileRows: number;
   /** What of the model's shape is compiled in, or the fields that hold it. */
   readonly shape: Readonly<Record<'groupSize' | 'queryHeads' | 'kvHeads' | 'sink', string>>;
   readonly attendClass: string;
@@ -108,8 +107,8 @@ export function kernelContext(kernel: KernelNode, mask: MaskShape): KernelContex
         ...maskContext(mask),
         ...scoreContext(kernel),
         stages: kernel.stages,
-        maxGroup: maxGroup(kernel),
-        headTiles: Math.ceil(maxGroup(kernel) / 8),
+        tileRows: kernel.tileRows,
+        headTiles: Math.ceil(kernel.tileRows / 8),
         shape: { ...shapeOf(kernel), kvHeads: kernel.specialised ? String(kernel.kvHeads) : 'p.kvHeads' },
         ...cacheContext(kernel),
         attendClass: kernel.compute === 'tensorCores' ? 'MmaAttend' : 'FmaAttend',
@@ -120,7 +119,7 @@ export function kernelContext(kernel: KernelNode, mask: MaskShape): KernelContex
         producer: kernel.producer,
         rope: kernel.rope,
         ropeText: kernel.rope ? ' with RoPE' : '',
-        manyTokens: kernel.tokens > 1,
+        manyTokens: !kernel.appends,
         tokensText: kernel.tokens > 1 ? ` of up to ${kernel.tokens} tokens of a sequence at once` : '',
         ageMask: kernel.ageMask,
         ageMaskText: ageMaskText(kernel),
@@ -139,12 +138,8 @@ export function kernelContext(kernel: KernelNode, mask: MaskShape): KernelContex
  * for maximum and sum.
  */
 export function partialFloats(kernel: DecodeKernel | WgmmaPrefillKernel): number {
-  return kernel.role === 'decode' ? maxGroup(kernel) * (kernel.headDim + 4) : kernel.rows * (kernel.headDim + 2);
+  return kernel.role === 'decode' ? kernel.tileRows * (kernel.headDim + 4) : kernel.rows * (kernel.headDim + 2);
 }
-
-/** Rows of queries that a kernel takes at once: of its group, or what unspecialised kernels are made for, and with several tokens as many as a tile has. */
-const maxGroup = ({ specialised, headDim, groupSize, tokens }: Pick<DecodeKernel, 'specialised' | 'headDim' | 'groupSize' | 'tokens'>): number =>
-  specialised ? Math.min(decodeTileRows(headDim), groupSize * tokens) : decodeTileRows(headDim);
 
 /** Who brings pages: a warp of its own, or each warp for itself, of one stage its halves apart. */
 function pagesContext({ producer, stages }: DecodeKernel): Pick<DecodeContext, 'pagesClass' | 'pagesHeader'> {
@@ -152,8 +147,8 @@ function pagesContext({ producer, stages }: DecodeKernel): Pick<DecodeContext, '
   return stages > 1 ? { pagesClass: 'CpAsyncPages', pagesHeader: 'cpAsyncPages' } : { pagesClass: 'CpAsyncHalves', pagesHeader: 'cpAsyncHalves' };
 }
 
-function ageMaskText({ tokens, ageMask }: DecodeKernel): string {
-  if (tokens > 1) return 'Each row of queries masks by its own position.';
+function ageMaskText({ appends, ageMask }: DecodeKernel): string {
+  if (!appends) return 'Each row of queries masks by its own position.';
   return ageMask ? 'Query heads with a window shorter than their ring mask by age.' : 'All query heads of a ring have its window: no age mask.';
 }
 

@@ -61,7 +61,7 @@ function kernelDefinition(kernel: KernelNode): KernelDefinition {
     partialFloats: kernel.role === 'decode' || kernel.role === 'prefillWgmma' ? partialFloats(kernel) : 0,
     blocksPerSm: blocksPerSm(kernel),
     rows: 'rows' in kernel ? kernel.rows : 0,
-    ...(kernel.role === 'decode' && kernel.tokens > 1 ? { tokens: kernel.tokens } : {}),
+    ...(kernel.role === 'decode' && !kernel.appends ? { tokens: kernel.tokens } : {}),
     ...('learnedSinks' in kernel && kernel.learnedSinks ? { learnedSinks: true } : {}),
     architectures,
     layers,

@@ -112,17 +112,17 @@ const tokenFields: readonly ParamField[] = [int32('tokens', 'new tokens of each 
 export interface ParamOptions {
   /** Prefill and decode; false by default. */
   readonly learnedSinks?: boolean;
-  /** Decode: the most new tokens of a sequence; 1 by default. */
-  readonly tokens?: number;
+  /** Decode: whether it appends the new token of each sequence; true by default. */
+  readonly appends?: boolean;
 }
 
 const structs = new Map<string, ParamStruct>();
 
 /** The parameter struct of a kernel. Without options it has no field for any. */
-export function paramStruct(role: KernelRole, { learnedSinks = false, tokens = 1 }: ParamOptions = {}): ParamStruct {
-  const key = `${role} ${learnedSinks} ${tokens > 1}`;
+export function paramStruct(role: KernelRole, { learnedSinks = false, appends = true }: ParamOptions = {}): ParamStruct {
+  const key = `${role} ${learnedSinks} ${appends}`;
   let struct = structs.get(key);
-  if (struct === undefined) structs.set(key, (struct = placeFields([...fieldsOfRole[role], ...(learnedSinks ? sinkFields : []), ...(tokens > 1 ? tokenFields : [])])));
+  if (struct === undefined) structs.set(key, (struct = placeFields([...fieldsOfRole[role], ...(learnedSinks ? sinkFields : []), ...(appends ? [] : tokenFields)])));
   return struct;
 }
 

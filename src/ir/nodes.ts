@@ -218,8 +218,12 @@ export interface DecodeKernel extends KernelFacts, ScoreOptions {
   /** The most pages under way at once where a warp of its own brings them; otherwise as many as there are stages. */
   readonly inFlight: number;
   readonly blocksPerSm: number;
-  /** The most new tokens of a sequence: 1, which it appends, or more, which are in the rings already. */
+  /** Whether it appends the new token of each sequence; otherwise new tokens are in the rings already. */
+  readonly appends: boolean;
+  /** The most new tokens of a sequence: 1 if it appends them. */
   readonly tokens: number;
+  /** Rows of queries that a segment attends for, at most. */
+  readonly tileRows: number;
   readonly ageMask: boolean;
   /** Whether it rotates the new token. */
   readonly rope: boolean;

@@ -38,7 +38,7 @@ export interface KernelDefinition {
   readonly blocksPerSm: number;
   /** Prefill: query rows of a work item. Otherwise 0. */
   readonly rows: number;
-  /** Decode: the most new tokens of a sequence, where it is more than one. */
+  /** Decode: the most new tokens of a sequence, which are in the rings already; without it there is one, which the kernel appends. */
   readonly tokens?: number;
   /** Prefill and decode of a model with learned sinks: takes their logits. Absent otherwise. */
   readonly learnedSinks?: true;

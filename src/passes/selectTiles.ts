@@ -10,7 +10,7 @@
  * for more shared memory than its architecture has.
  */
 import type { Architecture } from '../arch/arch.ts';
-import { decodeCompute, decodeTile, decodeTileRows, prefillTiles, wgmmaPrefillTiles, type DecodeTile } from '../arch/tiles.ts';
+import { decodeAppends, decodeCompute, decodeRowTiles, decodeTile, decodeTileRows, prefillTiles, wgmmaPrefillTiles, type DecodeTile } from '../arch/tiles.ts';
 import type { CacheLayout, CacheType, DecodeCompute, ElementType, KernelModule, KernelNode, LaidOutModule, ScoreOptions } from '../ir/nodes.ts';
 import { invariant } from '../util/invariant.ts';
 import type { PassContext } from './pass.ts';
@@ -25,9 +25,11 @@ export function selectTiles(module: LaidOutModule, context: PassContext): Kernel
       context.architectures.flatMap((architecture) => {
         const facts = kernelFacts(module, elementType, architecture, index);
         const choice = decodeChoice(facts, context, architecture, ageMask);
+        const appends = decodeAppends(facts);
+        const ropes = context.rope ? [false, true] : [false];
         return [
-          ...(context.rope ? [false, true] : [false]).flatMap((rope) => [appendKernel(facts, module.layout, rope), decodeKernel(facts, module.layout, choice, scores, rope)]),
-          ...(context.decodeTokens > 1 ? [decodeKernel(facts, module.layout, withTokens(choice), scores, false, context.decodeTokens)] : []),
+          ...ropes.flatMap((rope) => [appendKernel(facts, module.layout, rope), ...(appends ? [decodeKernel(facts, module.layout, choice, scores, rope)] : [])]),
+          ...(context.decodeTokens > 1 || !appends ? [decodeKernel(facts, module.layout, inRings(choice), scores, false, context.decodeTokens)] : []),
           architecture.family === 'hopper' ? wgmmaPrefillKernel(facts, module.layout, choice, scores) : prefillKernel(facts, module.layout, choice, scores),
         ];
       }),
@@ -118,6 +120,7 @@ interface DecodeChoice {
   readonly tile: DecodeTile;
   readonly compute: DecodeCompute;
   readonly specialised: boolean;
+  readonly appends: boolean;
   readonly ageMask: boolean;
 }
 
@@ -128,16 +131,15 @@ function decodeChoice({ headDim, groupSize }: Facts, { ablations, cacheType }: P
   // CUDA cores read elements, and keep the queries of few heads.
   const hasCores = cacheType === 'element' && headDim <= 128 && groupSize <= 8 && specialised;
   const wanted = ablations.includes('cuda-cores') ? 'cudaCores' : ablations.includes('tensor-cores') ? 'tensorCores' : decodeCompute(architecture, groupSize);
-  return { architecture, tile, compute: hasCores ? wanted : 'tensorCores', specialised, ageMask: ageMask || !specialised };
+  return { architecture, tile, compute: hasCores ? wanted : 'tensorCores', specialised, appends: true, ageMask: ageMask || !specialised };
 }
 
-/** With several tokens a kernel takes (token, query head) pairs on tensor cores, masks each by its position, and rotates nothing: keys are in the rings. */
-const withTokens = (choice: DecodeChoice): DecodeChoice => ({ ...choice, compute: 'tensorCores', ageMask: true });
+/** Where tokens are in the rings already, a kernel takes (token, query head) pairs on tensor cores, masks each by its position, and rotates nothing. */
+const inRings = (choice: DecodeChoice): DecodeChoice => ({ ...choice, appends: false, compute: 'tensorCores', ageMask: true });
 
-function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { architecture, tile, compute, specialised, ageMask }: DecodeChoice, scores: ScoreOptions, rope: boolean, tokens = 1): KernelNode {
+function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { architecture, tile, compute, specialised, appends, ageMask }: DecodeChoice, scores: ScoreOptions, rope: boolean, tokens = 1): KernelNode {
   const producer = architecture.family === 'hopper';
-  const mostRows = decodeTileRows(facts.headDim);
-  const rows = specialised ? Math.min(mostRows, facts.groupSize * tokens) : mostRows;
+  const rows = specialised ? decodeRowTiles(facts, tokens).rows : decodeTileRows(facts.headDim);
   const shape = { producer, rows, headDim: facts.headDim, pageBytes };
   const fitted = fitDecodeTile(tileFor(tile, shape, cacheType), shape, architecture);
   const { stages, groups, blocksPerSm, residentBlocksPerSm } = fitted;
@@ -147,7 +149,7 @@ function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { arc
     ...(cacheType === 'e4m3' ? ['e4m3'] : []),
     ...(compute === 'cudaCores' ? ['cores'] : []),
     ...(specialised ? [] : ['any']),
-    ...(tokens > 1 ? [`t${tokens}`] : ageMask ? ['age'] : []),
+    ...(appends ? (ageMask ? ['age'] : []) : [`t${tokens}`]),
     ...(rope ? ['rope'] : []),
     ...scoreTraits(scores),
   ];
@@ -163,7 +165,9 @@ function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { arc
     producer,
     inFlight: producer ? Math.min(fitted.inFlight, stages) : stages,
     blocksPerSm,
+    appends,
     tokens,
+    tileRows: rows,
     ageMask,
     rope,
     cacheType,

@@ -39,8 +39,8 @@ export interface ResolvedModel {
 
 /** Elements of a head that there are kernels for. */
 export const HEAD_DIMS: readonly number[] = [64, 128, 256];
-/** The most query heads that may share a KV head: with headDim 256 a decode kernel has registers for half as many. */
-export const maxGroupSize = (headDim: number): number => (headDim === 256 ? 8 : 16);
+/** The most query heads that may share a KV head. */
+export const MAX_GROUP_SIZE = 16;
 const DEFAULT_HEAD_DIM = 128;
 
 const FLAG_MAXIMA = { layers: MAX_LAYERS, queryHeads: MAX_HEADS, kvHeads: MAX_HEADS, headDim: MAX_HEAD_DIM } as const;
@@ -200,8 +200,8 @@ function checkSupport(queryHeads: Sourced<number>, kvHeads: Sourced<number>, hea
   if (!Number.isInteger(groupSize)) {
     const message = `${queryHeads.value} query heads cannot be shared out evenly among ${kvHeads.value} KV heads`;
     add(diagnostics, 'error', 'MOA1205', kvHeads.place, message, 'kvHeads divides queryHeads', other);
-  } else if (groupSize > maxGroupSize(headDim.value)) {
-    const message = `${groupSize} query heads share a KV head; the kernels support 1 to ${maxGroupSize(headDim.value)}${headDim.value === 256 ? ' with headDim 256' : ''} for now`;
+  } else if (groupSize > MAX_GROUP_SIZE) {
+    const message = `${groupSize} query heads share a KV head; the kernels support 1 to ${MAX_GROUP_SIZE} for now`;
     add(diagnostics, 'error', 'MOA1207', kvHeads.place, message, undefined, other);
   }
   if (!HEAD_DIMS.includes(headDim.value)) {

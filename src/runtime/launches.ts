@@ -1,4 +1,3 @@
-import { decodeTileRows } from '../arch/tiles.ts';
 import { usualAttention } from '../ir/attention.ts';
 import type { PlanDefinition } from '../ir/planDefinition.ts';
 import type { DeviceBuffer } from './buffer.ts';
@@ -68,18 +67,22 @@ export class Launches {
     }
   }
 
-  /** Appends a token to each sequence and attends. `early`: the launch before wrote nothing of this layer. */
-  decode(state: LayerState, tensors: DecodeTensors, early: boolean): void {
-    launch(state.decode, state.blocks, { ...this.#decodeValues(state, tensors), segments: state.segments.address, early: early ? 1 : 0 });
+  /** Appends so many tokens to each sequence and attends. `early`: the launch before wrote nothing of this layer. */
+  decode(state: LayerState, tensors: DecodeTensors, tokens: number, early: boolean): void {
+    if (tokens > 1 || state.decode === undefined) {
+      this.#decodeMany(state, tensors, tokens);
+    } else {
+      const { found, schedule } = state.decode;
+      launch(found, schedule.blocks, { ...this.#decodeValues(state, tensors), segments: schedule.buffer.address, early: early ? 1 : 0 });
+    }
   }
 
   /** Rings have the slack for it: the tokens are appended first, and each row of queries masks by its own position. */
-  decodeMany(state: LayerState, tensors: DecodeTensors, tokens: number): void {
-    const { headDim, queryHeads, kvHeads } = this.#plan.shape;
+  #decodeMany(state: LayerState, tensors: DecodeTensors, tokens: number): void {
     const { found, schedules } = state.decodeMany!;
-    const { segments, blocks } = schedules[Math.ceil((tokens * queryHeads) / kvHeads / decodeTileRows(headDim)) - 1]!;
+    const { buffer, blocks } = schedules[tokens - 1]!;
     this.append(state, tensors, this.#batch * tokens, this.#buffers.tokenEnds(tokens));
-    launch(found, blocks, { ...this.#decodeValues(state, tensors), segments: segments.address, early: 0, tokens });
+    launch(found, blocks, { ...this.#decodeValues(state, tensors), segments: buffer.address, early: 0, tokens });
   }
 
   #decodeValues(state: LayerState, tensors: DecodeTensors): Readonly<Record<string, ParamValue>> {
@@ -157,5 +160,5 @@ const appendBlocksPerMultiprocessor = 16;
 
 function launch({ kernel, definition }: FoundKernel, grid: number, values: Readonly<Record<string, ParamValue>>): void {
   const { role, threads, sharedBytes } = definition;
-  kernel.launch({ grid, threads, sharedBytes, params: packParams(role, values, definition), programmatic: role === 'decode' });
+  kernel.launch({ grid, threads, sharedBytes, params: packParams(role, values, { ...definition, appends: definition.tokens === undefined }), programmatic: role === 'decode' });
 }

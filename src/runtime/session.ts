@@ -199,7 +199,7 @@ export class Session implements Disposable {
 
   /**
    * Appends one token, or several, to every sequence in the cache of `layer`, then attends: a new token attends itself and those before it. May be captured. Several tokens are
-   * appended by a launch of their own.
+   * appended by a launch of their own, and so is one where the query heads of a KV head fill more than one tile (headDim 256, more than 8).
    */
   decode(layer: number, tensors: DecodeTensors): void {
     const state = this.#layer(layer);
@@ -211,8 +211,7 @@ export class Session implements Disposable {
     if (this.batch === 0) return;
     const pending = this.#captured?.get(layer) ?? 0;
     this.#checkRoom(layer, pending + tokens);
-    if (tokens === 1) this.#launches.decode(state, tensors, this.#lastWritten !== layer && this.#lastWritten !== 'all');
-    else this.#launches.decodeMany(state, tensors, tokens);
+    this.#launches.decode(state, tensors, tokens, this.#lastWritten !== layer && this.#lastWritten !== 'all');
     this.#lastWritten = layer;
     if (this.#captured !== undefined) this.#captured.set(layer, pending + tokens);
     else this.#advance(layer, tokens);

@@ -1,5 +1,5 @@
 /** A session's memory on the device, filled with all that follows from the plan and the length bound. */
-import { decodeTileRows } from '../arch/tiles.ts';
+import { decodeAppends, decodeRowTiles } from '../arch/tiles.ts';
 import type { ElementType, KernelRole } from '../ir/nodes.ts';
 import type { KernelDefinition, PlanDefinition } from '../ir/planDefinition.ts';
 import { invariant } from '../util/invariant.ts';
@@ -25,27 +25,26 @@ export interface FoundKernel {
 /** The first kernel that is chosen; throws MOA6202 when the package has none. */
 export type KernelLookup = (choose: (kernel: KernelDefinition) => boolean) => FoundKernel;
 
+/** A decode schedule, and where it lies on the device. Layers with equal rules share it. */
+interface PlacedSegments extends DecodeSegments {
+  readonly buffer: DeviceBuffer;
+}
+
 export interface LayerState extends LayerLengths {
   readonly layout: LayerLayout;
   /** Its number among the session's layers. */
   readonly index: number;
   readonly windows: DeviceBuffer;
   readonly rings: DeviceBuffer;
-  readonly segments: DeviceBuffer;
-  readonly blocks: number;
   /** Appends, and rotates where the session has RoPE. */
   readonly append: FoundKernel;
   /** Appends what was rotated before. */
   readonly appendRotated: FoundKernel;
-  readonly decode: FoundKernel;
-  /** Decode of several tokens, where the session has it, and its schedule by the number of tiles that its rows of queries fill. */
-  readonly decodeMany: { readonly found: FoundKernel; readonly schedules: readonly { readonly segments: DeviceBuffer; readonly blocks: number }[] } | undefined;
+  /** Decode that appends its one token, where there is one. */
+  readonly decode: { readonly found: FoundKernel; readonly schedule: PlacedSegments } | undefined;
+  /** Decode of tokens in the rings, where the session has it, and its schedules: of one token, of two, and so on. */
+  readonly decodeMany: { readonly found: FoundKernel; readonly schedules: readonly PlacedSegments[] } | undefined;
   readonly prefill: FoundKernel;
-}
-
-/** A decode schedule, and where it lies on the device. Layers with equal rules share it. */
-interface PlacedSegments extends DecodeSegments {
-  readonly buffer: DeviceBuffer;
 }
 
 export class SessionBuffers {
@@ -80,42 +79,36 @@ export class SessionBuffers {
     this.#device = device;
     this.#plan = plan;
     const { batch, lengthBound, decodeTokens = 1 } = options;
-    const { headDim, queryHeads, kvHeads } = plan.shape;
     const layout = layoutSession(plan, options);
     const pages = options.pages ?? layout.entries;
     this.sequences = new Sequences(plan, layout, new PagePool(pageOrder(pages, options)), batch);
     if (options.slots !== 'free') for (let slot = 0; slot < batch; slot += 1) this.sequences.join(slot, lengthBound);
+    const appends = decodeAppends(plan.shape);
+    const hasMany = decodeTokens > 1 || !appends;
     let partials = 0;
     let tickets = 0;
     try {
       const layers = layout.layers.map((layer, index): LayerState => {
         const find = (roles: readonly KernelRole[], rope: boolean, many = false): FoundKernel =>
           kernels((kernel) => roles.includes(kernel.role) && kernel.elementType === elementType && kernel.rope === rope && kernel.layers.includes(layer.layer) && (kernel.tokens !== undefined) === many);
-        const schedule = ({ definition: { blocksPerSm, partialFloats } }: FoundKernel, tiles: number): PlacedSegments => {
-          const segments = this.#scheduleOf(layer.tables, batch, device.multiprocessors * blocksPerSm, tiles);
+        const schedule = ({ definition: { blocksPerSm, partialFloats } }: FoundKernel, tokens: number): PlacedSegments => {
+          const segments = this.#scheduleOf(layer.tables, batch, device.multiprocessors * blocksPerSm, tokens);
           partials = Math.max(partials, segments.partials * partialFloats);
           tickets = Math.max(tickets, segments.tickets);
           return segments;
         };
-        const decode = find(['decode'], options.rope !== undefined);
-        const segments = schedule(decode, 1);
-        const many = decodeTokens > 1 ? find(['decode'], false, true) : undefined;
-        const mostTiles = Math.ceil((decodeTokens * queryHeads) / kvHeads / decodeTileRows(headDim));
+        const decode = appends ? find(['decode'], options.rope !== undefined) : undefined;
+        const many = hasMany ? find(['decode'], false, true) : undefined;
         return {
           ...this.sequences.layers[index]!,
           layout: layer,
           index,
           windows: this.#place(layer.tables.windows),
           rings: this.#place(layer.tables.rings),
-          segments: segments.buffer,
-          blocks: segments.blocks,
           append: find(['append'], options.rope !== undefined),
           appendRotated: find(['append'], false),
-          decode,
-          decodeMany: many && {
-            found: many,
-            schedules: Array.from({ length: mostTiles }, (_, n) => schedule(many, n + 1)).map((placed) => ({ segments: placed.buffer, blocks: placed.blocks })),
-          },
+          decode: decode && { found: decode, schedule: schedule(decode, 1) },
+          decodeMany: many && { found: many, schedules: Array.from({ length: decodeTokens }, (_, n) => schedule(many, n + 1)) },
           prefill: find(['prefill', 'prefillWgmma'], false),
         };
       });
@@ -125,7 +118,7 @@ export class SessionBuffers {
       this.lengths = this.#own(device.alloc(this.lengthStride * layers.length * 4));
       this.writeLengths();
       this.tickets = this.#upload(new Uint32Array(1 + tickets));
-      this.#tokenEnds = decodeTokens > 1 ? this.#upload(Int32Array.from({ length: decodeTokens * (batch + 1) }, (_, n) => (Math.floor(n / (batch + 1)) + 1) * (n % (batch + 1)))) : undefined;
+      this.#tokenEnds = hasMany ? this.#upload(Int32Array.from({ length: decodeTokens * (batch + 1) }, (_, n) => (Math.floor(n / (batch + 1)) + 1) * (n % (batch + 1)))) : undefined;
       this.cosSin = options.rope === undefined ? undefined : this.#upload(buildRopeTable(options.rope, plan.shape.headDim, lengthBound));
       this.kvScales = plan.layout.cacheType === 'e4m3' ? this.#upload(scaleTable(plan, layers.map(({ layout: { layer } }) => layer), options)) : undefined;
       const { sinkLogits } = options;
@@ -194,14 +187,14 @@ export class SessionBuffers {
    * The decode schedule of layers with these tables, for `blocks` blocks at once: of rings that are full, of every slot and the longest bound, each as often as its rows of
    * queries fill tiles.
    */
-  #scheduleOf(tables: LayerTables, batch: number, blocks: number, tiles: number): PlacedSegments {
+  #scheduleOf(tables: LayerTables, batch: number, blocks: number, tokens: number): PlacedSegments {
     let byBlocks = this.#schedules.get(tables);
     if (byBlocks === undefined) this.#schedules.set(tables, (byBlocks = new Map()));
+    const { tiles, rows } = decodeRowTiles(this.#plan.shape, tokens);
     const key = `${blocks} ${tiles}`;
     let placed = byBlocks.get(key);
     if (placed === undefined) {
       const units = Array.from({ length: batch }, (_, slot) => tables.unitsOf(slot)).flat();
-      const rows = decodeTileRows(this.#plan.shape.headDim);
       const tiled = units.flatMap((unit) => Array.from({ length: tiles }, (_, tile) => ({ ...unit, firstRow: tile * rows })));
       const made = decodeSegments(this.#plan.decode, tiled, blocks);
       byBlocks.set(key, (placed = { ...made, buffer: this.#upload(made.words) }));

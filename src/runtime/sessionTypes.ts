@@ -42,7 +42,7 @@ export interface DecodeTensors {
   readonly out: DeviceBuffer;
   /** `[batch, tokens, queryHeads]` float32, natural log; optional. */
   readonly lse?: DeviceBuffer;
-  /** New tokens of each sequence, at most the session's `decodeTokens`; 1 by default. With more, q and k are rotated in place when the session has RoPE. */
+  /** New tokens of each sequence, at most the session's `decodeTokens`; 1 by default. With more, and where one is appended by a launch of its own (`decode`), q and k are rotated in place when the session has RoPE. */
   readonly tokens?: number;
 }
 

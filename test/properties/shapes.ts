@@ -44,6 +44,8 @@ export const wideShapes = {
   bf16_d256_2x1: shape('bf16', 256, 2, 1),
   fp16_d256_2x2: shape('fp16', 256, 2, 2),
   bf16_d256_8x1: shape('bf16', 256, 8, 1),
+  bf16_d256_12x1: shape('bf16', 256, 12, 1),
+  fp16_d256_16x1: shape('fp16', 256, 16, 1),
 } as const satisfies Record<string, Shape>;
 
 /** Head counts of real models: groups of 3, 5, 1, 8 and 16. */

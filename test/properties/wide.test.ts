@@ -53,6 +53,15 @@ describe('headDim 256', () => {
     await suite.run({ shape: 'bf16_d256_2x1', rules: [[dense, short]], bound: 420, prefill: [131, 1], decodes: 2, lane: 'normal', seed: 1, family: 'hopper', softCap: 50, sinkLogits: [1, null], queryScale: 4, splitPages: 0 });
   });
 
+  test('groups of more heads than a tile has rows: two segments read a ring, and the token is appended before', { timeout }, async () => {
+    const windows: RuleSpec[] = [dense, short, short, middling, dense, short, short, short, short, short, middling, short];
+    const facts = { bound: 420, multiprocessors: 3, seed: 1, shufflePages: true, shape: 'bf16_d256_12x1', rules: [windows], sampleRows: 12 } as const;
+    await suite.run({ ...facts, prefill: [70, 331], decodes: 3, lane: 'normal', rope: true, ...kinds.hopper });
+    await suite.run({ ...facts, shape: 'fp16_d256_16x1', rules: [[...windows, short, short, short, short]], prefill: [130, 0], decodes: 70, lane: 'uniform', compareWhole: true });
+    await suite.run({ ...facts, prefill: [131, 200], decodes: 3, lane: 'normal', cacheType: 'e4m3', ...kinds['little shared memory'] });
+    await suite.run({ ...facts, prefill: [131], decodes: 2, lane: 'normal', ablations: ['unspecialised'] });
+  });
+
   test('sequences that come and go, with several tokens at once', { timeout }, () =>
-    suite.property(fc.tuple(lifeArbitrary(['bf16_d256_2x1']), livesOf(12)), 3, async ([life, commands]) => suite.add(await runLife(await beginLife(target, life), commands))));
+    suite.property(fc.tuple(lifeArbitrary(['bf16_d256_2x1', 'bf16_d256_12x1']), livesOf(12)), 4, async ([life, commands]) => suite.add(await runLife(await beginLife(target, life), commands))));
 });
