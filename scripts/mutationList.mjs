@@ -25,6 +25,11 @@ const bulkPages = 'templates/include/moa/decode/bulkPages.cuh';
 const cache16 = 'templates/include/moa/decode/cache16.cuh';
 const segments = 'src/passes/schedule/decodeSegments.ts';
 const session = 'src/runtime/session.ts';
+const sequences = 'src/runtime/sequences.ts';
+const layerTables = 'src/runtime/layerTables.ts';
+const schedules = 'src/runtime/decodeSchedules.ts';
+const pagePool = 'src/runtime/pagePool.ts';
+const queryRows = 'templates/include/moa/decode/queryRows.cuh';
 const launches = 'src/runtime/launches.ts';
 const append = 'templates/include/moa/append.cuh';
 const rotate = 'templates/include/moa/rotate.cuh';
@@ -358,6 +363,8 @@ export const mutations = [
 
   // Decode: lengths
   mutation('decode: lengths advanced while others read them', decode, 'if (shuffle(finished, 0) != static_cast<uint32_t>(gridSize() * readers - 1)) return;', 'if (shuffle(finished, 0) != 0u) return;'),
+  mutation('decode: blocks without work write a result', decode, 'if (item.is(PageItem::kLast) && segment.splits > 0) {', 'if (item.is(PageItem::kLast)) {'),
+  mutation('decode: blocks without work push segments out of their places', segments, 'if (all[at]! >= 0) all[at]! += idle;', 'if (all[at]! >= 0) all[at]! += 0;'),
   mutation('decode: lengths not advanced', decode, 'storeGlobal(p.lengths + slot, length + 1)', 'storeGlobal(p.lengths + slot, length)'),
   mutation('decode: counts one reader too few', decode, 'advanceLengths(p, Config::kWarps);', 'advanceLengths(p, Config::kWarps - 1);'),
   mutation('decode: attends the old tokens alone', walker, 'length_ = loadGlobal(p.lengths + slot) + (requires { Config::kManyTokens; } ? 0 : 1);', 'length_ = maximum(1, loadGlobal(p.lengths + slot));'),
@@ -451,4 +458,26 @@ export const mutations = [
   mutation('scores: capped behind the mask in decode', attend, 'if constexpr (kCapsScores<Config>) capScores(scores);\n        mask_.apply(scores, item, row);', 'mask_.apply(scores, item, row);\n        if constexpr (kCapsScores<Config>) capScores(scores);'),
   mutation('scores: half the row is capped on wgmma', wgmmaCompute, 'for (int i = 0; i < kWidth / 2; ++i) scores[i] = cappedScore', 'for (int i = 0; i < kWidth / 4; ++i) scores[i] = cappedScore'),
   mutation('scores: sinks of the first layer', launches, 'sinkLogits.address + BigInt(state.index * this.#plan.shape.queryHeads * 4)', 'sinkLogits.address'),
+
+  // Several tokens at once
+  mutation('rows: a tile past the last row', queryRows, 'p.tokens * Config::groupSize(p) - segment.firstRow);', 'p.tokens * Config::groupSize(p));'),
+  mutation('rows: every tile is of the first tokens', queryRows, 'token = token * p.tokens + (segment.firstRow + member) / Config::groupSize(p);', 'token = token * p.tokens + member / Config::groupSize(p);'),
+  mutation('rows: a token attends the one behind it', queryRows, 'return p.tokens - 1 - (segment.firstRow + member) / Config::groupSize(p);', 'return maximum(0, p.tokens - 2 - (segment.firstRow + member) / Config::groupSize(p));'),
+  mutation('rows: heads counted from the first token', queryRows, '(segment.firstRow + member) % Config::groupSize(p);', 'minimum(segment.firstRow + member, Config::groupSize(p) - 1);'),
+  mutation('rows: new tokens in the sink are seen by all', ages, 'return kHasManyTokens<Config> && length_ - oldestRow_ < (page + 1) * kPageTokens;', 'return false;'),
+  mutation('rows: the tokens come after they are attended', launches, 'this.append(state, tensors, this.#batch * tokens, this.#buffers.tokenEnds(tokens));', ''),
+
+  // Sequences that come and go
+  mutation('sequences: windows of the bound before', sequences, 'this.#tables.forEach((tables) => tables.setBound(slot, bound));', ''),
+  mutation('sequences: rings of the longest bound', layerTables, 'values[group.span]! - limits.sink;', 'this.rings[ring * 2 + 1] || values[group.span]! - limits.sink;'),
+  mutation('sequences: windows in schedules of the bound before', schedules, 'words[at + 3] = window;', ''),
+  mutation('sequences: pages of those who left are lost', sequences, 'this.#pool.giveBack(this.pageTable.slice(entry, entry + pages));', ''),
+  mutation('sequences: pages given to two', pagePool, 'this.#first = (this.#first + count) % Math.max(1, this.pages);', ''),
+  mutation('sequences: a copy without its last page', sequences, 'for (let page = 0; page < pages; page += 1) {', 'for (let page = 0; page < pages - 1; page += 1) {'),
+  mutation('sequences: a copy forgets what its rings have lost', sequences, 'reached[to] = reached[from]!;', ''),
+  mutation('sequences: a token too many is taken back', sequences, 'if (kept <= needed) continue;', 'if (kept <= needed + 1) continue;'),
+  mutation('sequences: a token too few is taken back', sequences, 'if (kept <= needed) continue;', 'if (kept < needed) continue;'),
+  mutation('sequences: a truncation forgets what rings have lost', sequences, 'if (!wrapped || length <= sink) reached[slot] = length;', 'reached[slot] = length;'),
+  mutation('sequences: those who left are decoded', sequences, 'this.bounds[slot] = 0;\n    this.#setLengths(slot, -1);', 'this.bounds[slot] = 0;\n    this.#setLengths(slot, 0);'),
+  mutation('schedules: of whoever was there before', schedules, "if (this.#options.balance === 'sequences') this.#rewrite(entry);\n        else if", 'if'),
 ];

@@ -65,6 +65,9 @@ export class Plan<Element extends ElementType = ElementType> implements Disposab
     checkSessionOptions(this.definition.shape.layers, options);
     checkCacheScales(this.definition, options.cacheScales);
     checkSinkLogits(this.definition, options.sinkLogits);
+    if (options.balance === 'sequences' && !this.definition.decode.balanced) {
+      throw sessionError('badOptions', 'balance is sequences, and the package was compiled without balanced schedules (--ablate unspecialised)');
+    }
     const most = Math.max(1, ...this.#usable.map(({ tokens = 1 }) => tokens));
     const { decodeTokens = 1 } = options;
     if (!Number.isInteger(decodeTokens) || decodeTokens < 1 || decodeTokens > most) {

@@ -102,6 +102,7 @@ export class Session implements Disposable {
     this.#checkChangeable('leave');
     this.#checkHeld(slot);
     this.#sequences.leave(slot);
+    this.#buffers.writeSchedules(slot);
     this.#writeLengths();
   }
 

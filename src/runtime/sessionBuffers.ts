@@ -1,13 +1,12 @@
 /** A session's memory on the device, filled with all that follows from the plan and the length bound. */
-import { decodeAppends, decodeRowTiles } from '../arch/tiles.ts';
+import { decodeAppends } from '../arch/tiles.ts';
 import type { ElementType, KernelRole } from '../ir/nodes.ts';
 import type { KernelDefinition, PlanDefinition } from '../ir/planDefinition.ts';
 import { invariant } from '../util/invariant.ts';
 import type { DeviceBuffer } from './buffer.ts';
 import type { Device } from './device.ts';
 import type { Kernel } from './kernel.ts';
-import { decodeSegments, decodeSegmentWords, type DecodeSegments } from '../passes/schedule/decodeSegments.ts';
-import type { LayerTables } from './layerTables.ts';
+import { DecodeSchedules, type PlacedSegments } from './decodeSchedules.ts';
 import { PagePool } from './pagePool.ts';
 import { buildRopeTable } from './rope.ts';
 import { Sequences, type LayerLengths, type PageCopy } from './sequences.ts';
@@ -24,11 +23,6 @@ export interface FoundKernel {
 
 /** The first kernel that is chosen; throws MOA6202 when the package has none. */
 export type KernelLookup = (choose: (kernel: KernelDefinition) => boolean) => FoundKernel;
-
-/** A decode schedule, and where it lies on the device. Layers with equal rules share it. */
-interface PlacedSegments extends DecodeSegments {
-  readonly buffer: DeviceBuffer;
-}
 
 export interface LayerState extends LayerLengths {
   readonly layout: LayerLayout;
@@ -72,7 +66,7 @@ export class SessionBuffers {
   readonly #placed = new Map<Int32Array, DeviceBuffer>();
   /** `[tokens][batch + 1]`: `cuSeqlens` of a decode of 1, 2 and more tokens of each sequence, where the session has it. */
   readonly #tokenEnds: DeviceBuffer | undefined;
-  readonly #schedules = new Map<LayerTables, Map<string, PlacedSegments>>();
+  readonly #schedules: DecodeSchedules;
 
   /** Allocates everything, or nothing when it throws. */
   constructor(device: Device, plan: PlanDefinition, kernels: KernelLookup, options: SessionOptions, elementType: ElementType) {
@@ -83,6 +77,7 @@ export class SessionBuffers {
     const pages = options.pages ?? layout.entries;
     this.sequences = new Sequences(plan, layout, new PagePool(pageOrder(pages, options)), batch);
     if (options.slots !== 'free') for (let slot = 0; slot < batch; slot += 1) this.sequences.join(slot, lengthBound);
+    this.#schedules = new DecodeSchedules(plan, options, this.sequences.bounds, (words) => this.#upload(words));
     const appends = decodeAppends(plan.shape);
     const hasMany = decodeTokens > 1 || !appends;
     let partials = 0;
@@ -92,7 +87,7 @@ export class SessionBuffers {
         const find = (roles: readonly KernelRole[], rope: boolean, many = false): FoundKernel =>
           kernels((kernel) => roles.includes(kernel.role) && kernel.elementType === elementType && kernel.rope === rope && kernel.layers.includes(layer.layer) && (kernel.tokens !== undefined) === many);
         const schedule = ({ definition: { blocksPerSm, partialFloats } }: FoundKernel, tokens: number): PlacedSegments => {
-          const segments = this.#scheduleOf(layer.tables, batch, device.multiprocessors * blocksPerSm, tokens);
+          const segments = this.#schedules.of(layer.tables, device.multiprocessors * blocksPerSm, tokens);
           partials = Math.max(partials, segments.partials * partialFloats);
           tickets = Math.max(tickets, segments.tickets);
           return segments;
@@ -138,15 +133,20 @@ export class SessionBuffers {
   /** Brings what follows from a slot's length bound and pages to the device. */
   writeSlot(slot: number): void {
     const { queryHeads, kvHeads } = this.#plan.shape;
-    for (const [tables, schedules] of this.#schedules) {
+    for (const tables of new Set(Array.from(this.layers.values(), ({ layout }) => layout.tables))) {
       this.#writeRow(tables.windows, slot * queryHeads, queryHeads);
       this.#writeRow(tables.rings, slot * kvHeads * 2, kvHeads * 2);
-      for (const { words, buffer } of schedules.values()) if (setWindows(words, tables, slot, kvHeads)) buffer.write(words);
     }
+    this.writeSchedules(slot);
     for (const { layout } of this.layers.values()) {
       const first = layout.firstEntry + slot * layout.tables.slotPages;
       this.pageTable.write(this.sequences.pageTable.subarray(first, first + layout.tables.slotPages), first * 4);
     }
+  }
+
+  /** Brings what decode schedules say of a slot to the device. */
+  writeSchedules(slot: number): void {
+    this.#schedules.update(slot);
   }
 
   /** Brings the lengths of all sequences to the device, behind what was launched. */
@@ -183,25 +183,6 @@ export class SessionBuffers {
     this.#placed.get(data)!.write(data.subarray(from, from + count), from * 4);
   }
 
-  /**
-   * The decode schedule of layers with these tables, for `blocks` blocks at once: of rings that are full, of every slot and the longest bound, each as often as its rows of
-   * queries fill tiles.
-   */
-  #scheduleOf(tables: LayerTables, batch: number, blocks: number, tokens: number): PlacedSegments {
-    let byBlocks = this.#schedules.get(tables);
-    if (byBlocks === undefined) this.#schedules.set(tables, (byBlocks = new Map()));
-    const { tiles, rows } = decodeRowTiles(this.#plan.shape, tokens);
-    const key = `${blocks} ${tiles}`;
-    let placed = byBlocks.get(key);
-    if (placed === undefined) {
-      const units = Array.from({ length: batch }, (_, slot) => tables.unitsOf(slot)).flat();
-      const tiled = units.flatMap((unit) => Array.from({ length: tiles }, (_, tile) => ({ ...unit, firstRow: tile * rows })));
-      const made = decodeSegments(this.#plan.decode, tiled, blocks);
-      byBlocks.set(key, (placed = { ...made, buffer: this.#upload(made.words) }));
-    }
-    return placed;
-  }
-
   #upload(data: Int32Array | Uint32Array | Float32Array): DeviceBuffer {
     return this.#own(this.#device.upload(data));
   }
@@ -210,18 +191,6 @@ export class SessionBuffers {
     this.#owned.push(buffer);
     return buffer;
   }
-}
-
-/** Writes the windows of a slot's rings into the segments that read them. Whether one changed: a sequence mostly has the bound of the one before it. */
-function setWindows(words: Int32Array, tables: LayerTables, slot: number, kvHeads: number): boolean {
-  let changed = false;
-  for (let at = 0; at < words.length; at += decodeSegmentWords) {
-    if (words[at] !== slot) continue;
-    const window = tables.rings[(slot * kvHeads + words[at + 1]!) * 2 + 1]!;
-    changed ||= words[at + 3] !== window;
-    words[at + 3] = window;
-  }
-  return changed;
 }
 
 /** The order in which pages are taken. */

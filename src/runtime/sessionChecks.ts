@@ -2,6 +2,7 @@
 import { DeviceBuffer, product, tensorBytes, type TensorFacts } from './buffer.ts';
 import type { Device } from './device.ts';
 import type { SessionShape } from './sessionLayout.ts';
+import type { SessionOptions } from './sessionTypes.ts';
 import { RuntimeError, type RuntimeErrorName } from './runtimeError.ts';
 
 const helpOf = {
@@ -62,14 +63,15 @@ export function checkCuSeqlens(cuSeqlens: ArrayLike<number>, batch: number, leng
   return Int32Array.from(cuSeqlens);
 }
 
-export function checkSessionOptions(planLayers: number, options: SessionShape & { readonly scale?: number }): void {
-  const { batch, lengthBound, pages, scale, layers } = options;
+export function checkSessionOptions(planLayers: number, options: SessionShape & Pick<SessionOptions, 'scale' | 'balance'>): void {
+  const { batch, lengthBound, pages, scale, balance, layers } = options;
   if (!Number.isInteger(batch) || batch < 0 || batch > 65536) throw sessionError('badOptions', `batch is ${String(batch)}; it must be an integer from 0 to 65536`);
   if (!Number.isInteger(lengthBound) || lengthBound < 1 || lengthBound > 2 ** 27) {
     throw sessionError('badOptions', `lengthBound is ${String(lengthBound)}; it must be an integer from 1 to 2^27 tokens`);
   }
   if (pages !== undefined && (!Number.isInteger(pages) || pages < 0 || pages >= 2 ** 31)) throw sessionError('badOptions', `pages is ${String(pages)}; it must be an integer from 0 to 2^31 - 1`);
   if (scale !== undefined && !(scale > 0 && Number.isFinite(scale))) throw sessionError('badOptions', `scale is ${scale}; it must be positive and finite`);
+  if (balance !== undefined && balance !== 'slots' && balance !== 'sequences') throw sessionError('badOptions', `balance is ${String(balance)}; it is slots or sequences`);
   layers?.forEach((layer, index) => {
     const before = index === 0 ? -1 : layers[index - 1]!;
     if (!Number.isInteger(layer) || layer <= before || layer >= planLayers) {

@@ -21,6 +21,12 @@ export interface SessionOptions extends SessionShape {
    * `held`: every slot begins with an empty sequence of `lengthBound` tokens. `free`: sequences come with `Session.join`. `held` by default.
    */
   readonly slots?: 'held' | 'free';
+  /**
+   * Whom decode shares its blocks out among. `slots`: all slots, once, as if each held a sequence of `lengthBound` tokens: what a sequence gets does not depend on its
+   * neighbours, bit for bit. `sequences`: those that are there, anew with each `join`, `leave` and `fork`: few sequences in many slots are decoded as fast as in few
+   * slots; rows of free slots of `out` and `lse` stay as they are. `slots` by default.
+   */
+  readonly balance?: 'slots' | 'sequences';
   /** Of a model with learned sinks: their logits, `[layer of the plan][queryHead]`. Required there, and not allowed elsewhere. */
   readonly sinkLogits?: SinkLogits;
   /** The most new tokens of a sequence in one decode, at most the `--decode-tokens` of the package; 1 by default. */
@@ -33,7 +39,7 @@ export interface SessionOptions extends SessionShape {
 
 /** Tensors are contiguous buffers of the session's element type. */
 export interface DecodeTensors {
-  /** `[batch, tokens, queryHeads, headDim]`. Rows of free slots are ignored; theirs of `out` become 0, of `lse` -inf. */
+  /** `[batch, tokens, queryHeads, headDim]`. Rows of free slots are ignored; theirs of `out` become 0, of `lse` -inf (unless `balance` is `sequences`). */
   readonly q: DeviceBuffer;
   /** `[batch, tokens, kvHeads, headDim]`. */
   readonly k: DeviceBuffer;

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { DecodeSchedule } from '../../src/ir/nodes.ts';
-import { decodeSegments, decodeSegmentWords, type DecodeSegments, type RingUnit } from '../../src/passes/schedule/decodeSegments.ts';
+import { decodeSegments, decodeSegmentWords, idleSegments, type DecodeSegments, type RingUnit } from '../../src/passes/schedule/decodeSegments.ts';
 import { readSegments, type Segment } from './readSegments.ts';
 
 const schedule = (minPages: number, segmentPages: number): DecodeSchedule => ({ kind: 'decodeSchedule', minPages, segmentPages, balanced: true });
@@ -151,6 +151,24 @@ test('a block that begins no further ring pays for what it leaves', () => {
 
 test('no rings give one block with nothing to do', () => {
   for (const given of [schedule(2, 3), unbalanced]) expect(decodeSegments(given, [], 8)).toEqual({ words: new Int32Array(), blocks: 1, partials: 0, tickets: 0 });
+});
+
+test('with idle blocks every block has a segment, and the rings have those that they had', () => {
+  for (const pages of [[], [5], [10, 10], [5, 80, 3, 17], [1, 1, 1, 1, 1, 1]]) {
+    for (const blocks of [1, 2, 3, 13, 40]) {
+      const made = decodeSegments(schedule(2, 3), ringsOf(pages), blocks);
+      const all = readSegments({ ...made, words: idleSegments(made, blocks), blocks });
+      expect(all.filter(({ splits }) => splits > 0)).toEqual(readSegments(made));
+      const idle = all.filter(({ splits }) => splits === 0);
+      expect(idle.map(({ begin, end }) => end - begin)).toEqual(idle.map(() => 0));
+      expect(new Set(all.map(({ block }) => block)).size).toBe(blocks);
+      expect(all).toHaveLength(readSegments(made).length + idle.length);
+      // What a session makes room for, whoever is there.
+      expect(all.length).toBeLessThanOrEqual(pages.length + blocks);
+      expect(made.partials).toBeLessThanOrEqual(2 * blocks);
+      expect(made.tickets).toBeLessThanOrEqual(blocks);
+    }
+  }
 });
 
 test('the same rings give the same words', () => {

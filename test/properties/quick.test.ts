@@ -5,6 +5,7 @@ import * as relations from './metamorphic.ts';
 import { firstDifference, outputsOf } from './outputs.ts';
 import type { RuleSpec } from './plans.ts';
 import { makeTokens } from './runCase.ts';
+import { beginLife, CheckCaches, Decode, Fork, Join, Leave, Prefill, runLife, Truncate } from './sequencesModel.ts';
 import { Suite, target, timeout } from './suite.ts';
 
 const dense: RuleSpec = [0, 1, 1];
@@ -80,6 +81,18 @@ describe('quick', () => {
   test('capture is eager, and prefill batch invariant', { timeout }, async () => {
     await relations.captureIsEager(target, mixed);
     await relations.prefillIsBatchInvariant(target, mixed);
+  });
+
+  test.each(['slots', 'sequences'] as const)('sequences come and go, balanced over %s', { timeout }, async (balance) => {
+    const life = { shape: 'bf16_d64_4x2', rules: [[half, short, dense, short], [short, short, half, half]], slack: 64, decodeTokens: 16, family: 'hopper', batch: 3, lengthBound: 420, balance, poolPercent: 100, seed: 3, multiprocessors: 2 } as const;
+    const [one, several] = [new Decode(2, true, 1), new Decode(1, true, 5)];
+    // Truncations of rings that have gone round: one token more than the slack has room for, the most, and then no more, of a copy either.
+    const turns = [new Truncate(0, 66), new Truncate(0, 65), new Truncate(0, 1), new Fork(0), new Truncate(0, 1), new Truncate(2, 1)];
+    const commands = [
+      new Join(100), new Decode(1, false, 3), new Join(50), new Prefill([330, 201]), one, several, ...turns, one, several, new CheckCaches(),
+      new Leave(0), one, new Join(40), new Prefill([130, 0, 60]), several, one, new Leave(1), new Leave(1), several, new CheckCaches(),
+    ];
+    suite.add(await runLife(await beginLife(target, life), commands));
   });
 
   test('infinite values stay with their sequence', { timeout }, async () => {

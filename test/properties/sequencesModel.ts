@@ -31,9 +31,12 @@ export interface Life {
   readonly family: KernelFamily;
   readonly batch: number;
   readonly lengthBound: number;
+  readonly balance: 'slots' | 'sequences';
   /** Of the pages that `batch` sequences of the bound need, in percent. */
   readonly poolPercent: number;
   readonly seed: number;
+  /** Of the emulator; fewer than rings have blocks go on from one to the next. */
+  readonly multiprocessors: number;
 }
 
 /** A sequence as the model has it. */
@@ -70,11 +73,11 @@ export const specOfLife = ({ shape, rules, slack, decodeTokens, family }: Life):
 
 /** A session without sequences, and its model. */
 export async function beginLife(target: Target, life: Life, happened: Map<string, number> = new Map()): Promise<{ readonly model: Model; readonly real: Real; readonly end: () => void }> {
-  const device = await target.device({ seed: life.seed });
+  const device = await target.device({ seed: life.seed, multiprocessors: life.multiprocessors });
   const plan = await target.load(device, specOfLife(life));
   const whole = plan.memory({ batch: life.batch, lengthBound: life.lengthBound }).cache / plan.definition.layout.pageBytes;
   const pages = Math.max(1, Math.floor((whole * life.poolPercent) / 100));
-  const session = plan.createSession({ batch: life.batch, lengthBound: life.lengthBound, slots: 'free', pages, poolByte: 0xff, decodeTokens: life.decodeTokens });
+  const session = plan.createSession({ batch: life.batch, lengthBound: life.lengthBound, slots: 'free', pages, poolByte: 0xff, decodeTokens: life.decodeTokens, balance: life.balance });
   const model: Model = { life, shape: shapeOf(life.shape), sequences: Array.from({ length: life.batch }, () => undefined) };
   const real: Real = { device, session, random: new Random(life.seed), tally: newTally(), happened, steps: new Map() };
   const end = (): void => {
@@ -193,7 +196,7 @@ function refuses(code: string, call: () => unknown): void {
   throw new Error(`${code} was to be thrown`);
 }
 
-class Join implements Command {
+export class Join implements Command {
   readonly part: number;
   constructor(part: number) {
     this.part = part;
@@ -220,7 +223,7 @@ class Join implements Command {
   toString = (): string => `join(${this.part} %)`;
 }
 
-class Leave implements Command {
+export class Leave implements Command {
   readonly choice: number;
   constructor(choice: number) {
     this.choice = choice;
@@ -237,7 +240,7 @@ class Leave implements Command {
   toString = (): string => `leave(${this.choice})`;
 }
 
-class Fork implements Command {
+export class Fork implements Command {
   readonly choice: number;
   constructor(choice: number) {
     this.choice = choice;
@@ -265,7 +268,7 @@ class Fork implements Command {
   toString = (): string => `fork(${this.choice})`;
 }
 
-class Truncate implements Command {
+export class Truncate implements Command {
   readonly choice: number;
   readonly back: number;
   constructor(choice: number, back: number) {
@@ -296,7 +299,7 @@ class Truncate implements Command {
   toString = (): string => `truncate(${this.choice}, ${this.back})`;
 }
 
-class Prefill implements Command {
+export class Prefill implements Command {
   readonly counts: readonly number[];
   constructor(counts: readonly number[]) {
     this.counts = counts;
@@ -321,7 +324,7 @@ class Prefill implements Command {
   toString = (): string => `prefill(${this.counts.join()})`;
 }
 
-class Decode implements Command {
+export class Decode implements Command {
   readonly steps: number;
   readonly captured: boolean;
   /** Of each sequence, as far as the session goes. */
@@ -354,7 +357,7 @@ class Decode implements Command {
         const found = { out: tensors.values('out'), lse: tensors.logSums() };
         model.sequences.forEach((sequence, slot) => {
           if (sequence !== undefined) compare(model, real, layer, slot, found, slot * tokens - begins[slot]!, begins[slot]!);
-          else checkEmpty(model.shape, found, slot * tokens, tokens);
+          else checkEmpty(model, found, slot * tokens, tokens);
         });
         if (!this.captured) tensors.dispose();
       });
@@ -381,13 +384,14 @@ class Decode implements Command {
 
 const fields = ({ q, k, v, out, lse }: TensorSet) => ({ q, k, v, out, lse });
 
-/** The rows of a slot without a sequence: zeros, and -inf. */
-function checkEmpty({ queryHeads, headDim }: Shape, { out, lse }: { out: Float32Array; lse: Float32Array }, firstRow: number, rows: number): void {
-  const part = (values: Float32Array, width: number): Float32Array => values.subarray(firstRow * width, (firstRow + rows) * width);
-  if (part(out, queryHeads * headDim).some((value) => value !== 0) || part(lse, queryHeads).some((value) => value !== -Infinity)) throw new Error(`row ${firstRow} is of a free slot, and has an output`);
+/** The rows of a slot without a sequence: zeros, and -inf; or, balanced over sequences, the NaN that was there. */
+function checkEmpty({ life, shape: { queryHeads, headDim } }: Model, { out, lse }: { out: Float32Array; lse: Float32Array }, firstRow: number, rows: number): void {
+  const [nothing, never] = life.balance === 'slots' ? [0, -Infinity] : [NaN, NaN];
+  const isAll = (values: Float32Array, width: number, wanted: number): boolean => values.subarray(firstRow * width, (firstRow + rows) * width).every((value) => value === wanted || (Number.isNaN(value) && Number.isNaN(wanted)));
+  if (!isAll(out, queryHeads * headDim, nothing) || !isAll(lse, queryHeads, never)) throw new Error(`row ${firstRow} is of a free slot, and has an output`);
 }
 
-class CheckCaches implements Command {
+export class CheckCaches implements Command {
   check = (): boolean => true;
   async run(model: Model, { session }: Real): Promise<void> {
     model.sequences.forEach((sequence, slot) => {
@@ -452,8 +456,10 @@ export function lifeArbitrary(shapes: readonly string[]): fc.Arbitrary<Life> {
       family: fc.constantFrom<KernelFamily>('mmaSync', 'hopper'),
       batch: fc.integer({ min: 1, max: 4 }),
       lengthBound: fc.integer({ min: 200, max: 640 }),
+      balance: fc.constantFrom('slots', 'sequences'),
       poolPercent: fc.constantFrom(60, 100, 100, 100),
       seed: fc.nat(2 ** 30),
+      multiprocessors: fc.integer({ min: 1, max: 12 }),
       layers: fc.integer({ min: 1, max: 2 }),
     })
     .chain(({ layers, rings, ...life }) => fc.array(fc.array(rule, { minLength: shapeOf(life.shape).queryHeads, maxLength: shapeOf(life.shape).queryHeads }), { minLength: layers, maxLength: layers }).map((rules) => ({ ...life, ...rings, rules })));

@@ -3,6 +3,8 @@ import { invariant } from '../../util/invariant.ts';
 
 /** 32-bit words of a `DecodeSegment` (templates/include/moa/decode/segment.cuh). */
 export const decodeSegmentWords = 12;
+/** The word that is `next`. */
+const nextWord = 10;
 
 /** The ring of one (sequence, KV head), as decode sees it. */
 export interface RingUnit {
@@ -74,6 +76,20 @@ export function decodeSegments(schedule: DecodeSchedule, rings: readonly RingUni
   invariant(used <= blocks || total === 0, 'the runs fit the blocks');
   const count = Math.max(1, used);
   return { words: linkSegments(segments, count), blocks: count, partials, tickets };
+}
+
+/** The words of `segments` for a launch of `blocks` blocks: those that have no run get a segment of no ring (`splits` 0), without pages. */
+export function idleSegments({ words, blocks: used }: Pick<DecodeSegments, 'words' | 'blocks'>, blocks: number): Int32Array {
+  const firsts = words.length === 0 ? 0 : used;
+  const idle = blocks - firsts;
+  const all = new Int32Array(words.length + idle * decodeSegmentWords);
+  all.set(words.subarray(0, firsts * decodeSegmentWords));
+  all.set(words.subarray(firsts * decodeSegmentWords), blocks * decodeSegmentWords);
+  // With a window, since kernels ask at once where in it the new token would be.
+  const idleWords = [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, -1, 0];
+  for (let block = firsts; block < blocks; block += 1) all.set(idleWords, block * decodeSegmentWords);
+  for (let at = nextWord; at < all.length; at += decodeSegmentWords) if (all[at]! >= 0) all[at]! += idle;
+  return all;
 }
 
 /** Cuts every ring into as many pieces as any other, each for a block of its own: what a kernel does that knows nothing of its rings. */

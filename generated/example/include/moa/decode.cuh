@@ -112,7 +112,7 @@ private:
                 pages.releaseKeys(p);
             }
             pages.release(p, written);
-            if (item.is(PageItem::kLast)) {
+            if (item.is(PageItem::kLast) && segment.splits > 0) {
                 attend.store(p, segment, area + warpIndex() * Config::kMaxGroup * Merging::kRowBytes, Merging::kRowBytes);
                 Merging::run(p, segment, area);
             }

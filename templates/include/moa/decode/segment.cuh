@@ -15,7 +15,7 @@ struct alignas(16) DecodeSegment {
     int pageBegin;     ///< first page of the run, counted in the ring
     int pageEnd;       ///< one past its last page when the ring is full
     int split;         ///< this segment's number among those of its ring
-    int splits;        ///< segments of its ring
+    int splits;        ///< segments of its ring; 0: of none, for a block without work
     int firstPartial;  ///< partial result of split 0; unused when splits == 1
     int ticket;        ///< counter of finished splits
     int next;          ///< the block's next segment, or -1
