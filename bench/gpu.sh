@@ -48,7 +48,7 @@ sanitize() {
   build_tests
   : >"$OUT/sanitize.log"
   for tool in memcheck racecheck synccheck initcheck; do
-    for kind in invariant 'prefill ' 'chunks ' 'decode ' RoPE capture 'sequences ' 'learned sinks' e4m3; do
+    for kind in invariant 'prefill ' 'chunks ' 'decode ' RoPE capture 'sequences ' 'learned sinks' e4m3 'headDim 256'; do
       (
         one="$OUT/sanitize-$tool-${kind// /_}.log"
         MOA_PROPERTY_RUNS=${SANITIZER_RUNS:-0.05} timeout 150 compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 3 \

@@ -364,7 +364,6 @@ export const mutations = [
   // Decode: lengths
   mutation('decode: lengths advanced while others read them', decode, 'if (shuffle(finished, 0) != static_cast<uint32_t>(gridSize() * readers - 1)) return;', 'if (shuffle(finished, 0) != 0u) return;'),
   mutation('decode: blocks without work write a result', decode, 'if (item.is(PageItem::kLast) && segment.splits > 0) {', 'if (item.is(PageItem::kLast)) {'),
-  mutation('decode: blocks without work push segments out of their places', segments, 'if (all[at]! >= 0) all[at]! += idle;', 'if (all[at]! >= 0) all[at]! += 0;'),
   mutation('decode: lengths not advanced', decode, 'storeGlobal(p.lengths + slot, length + 1)', 'storeGlobal(p.lengths + slot, length)'),
   mutation('decode: counts one reader too few', decode, 'advanceLengths(p, Config::kWarps);', 'advanceLengths(p, Config::kWarps - 1);'),
   mutation('decode: attends the old tokens alone', walker, 'length_ = loadGlobal(p.lengths + slot) + (requires { Config::kManyTokens; } ? 0 : 1);', 'length_ = maximum(1, loadGlobal(p.lengths + slot));'),
