@@ -76,6 +76,7 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
     ...randomCases('e4m3', { shapes: shapesWith({ cacheType: 'e4m3' }), lanes: ['normal'], decodes: 8, tiles: 40, bound: 1500, with: { cacheType: 'e4m3' } }, count(60), seed + 9),
     ...randomCases('e4m3 with RoPE', { shapes: shapesWith({ cacheType: 'e4m3' }).filter((name) => ropeShapes.includes(name)), lanes: ['normal'], rope: true, decodes: 5, tiles: 20, with: { cacheType: 'e4m3' } }, count(20), seed + 10),
     ...randomCases('headDim 256', { shapes: gpuShapes.filter((name) => shapeOf(name).headDim === 256), layers: 2, chunks: true, decodes: 5, tiles: 40, bound: 1500 }, count(40), seed + 20),
+    ...randomCases('headDim 256 with little shared memory', { shapes: shapesWith({ architecture: 'sm_86' }), chunks: true, decodes: 8, tiles: 40, bound: 1500, with: { family: 'mmaSync', architecture: 'sm_86' } }, count(20), seed + 21),
     ...(['unspecialised', 'cuda-cores'] as const).flatMap((ablation, n) =>
       randomCases(ablation, { shapes: shapesWith({ ablations: [ablation] }), decodes: 8, tiles: 40, bound: 1500, with: { ablations: [ablation] } }, count(40), seed + 11 + n),
     ),

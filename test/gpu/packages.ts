@@ -19,9 +19,9 @@ export const gpuShapes = [
 
 type GpuShape = (typeof gpuShapes)[number];
 
-type Variant = Pick<PlanSpec, 'cacheType' | 'ablations' | 'slack' | 'decodeTokens' | 'softCap' | 'learnedSinks'>;
+type Variant = Pick<PlanSpec, 'cacheType' | 'ablations' | 'slack' | 'decodeTokens' | 'softCap' | 'learnedSinks' | 'architecture'>;
 
-/** Kernels beside the usual ones: a cache of 8 bits, several tokens at once, what ablations leave, and options of scores. */
+/** Kernels beside the usual ones: a cache of 8 bits, several tokens at once, what ablations leave, options of scores, and tiles for little shared memory. */
 const variants: readonly { readonly shapes: readonly GpuShape[]; readonly spec: Variant }[] = [
   { shapes: gpuShapes, spec: {} },
   { shapes: ['bf16_d64_2x1', 'bf16_d64_4x2', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'fp16_d128_16x1', 'bf16_d256_2x1', 'bf16_d256_8x1'], spec: { cacheType: 'e4m3' } },
@@ -31,6 +31,7 @@ const variants: readonly { readonly shapes: readonly GpuShape[]; readonly spec: 
   { shapes: ['bf16_d64_4x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'fp16_d128_16x1', 'bf16_d256_8x1'], spec: { softCap: 2.5, learnedSinks: true } },
   { shapes: ['bf16_d64_4x2', 'fp16_d128_2x2'], spec: { learnedSinks: true } },
   { shapes: ['bf16_d64_4x2'], spec: { cacheType: 'e4m3', softCap: 2.5, learnedSinks: true } },
+  { shapes: ['bf16_d256_2x1', 'fp16_d256_2x2'], spec: { architecture: 'sm_86' } },
 ];
 
 /** The shapes that a variant is built for. */
@@ -41,7 +42,7 @@ export function writeSources(folder: string): void {
   for (const [shape, variant] of variants.flatMap(({ shapes, spec }) => shapes.map((name) => [name, spec] as const))) {
     const { queryHeads } = shapeOf(shape);
     const heads = (rule: (head: number) => RuleSpec): RuleSpec[] => Array.from({ length: queryHeads }, (_, head) => rule(head));
-    for (const family of ['mmaSync', 'hopper'] as const) {
+    for (const family of variant.architecture === undefined ? (['mmaSync', 'hopper'] as const) : (['mmaSync'] as const)) {
       const spec: PlanSpec = { shape, rules: [heads((head) => [128 + 64 * head, 0, 1]), heads(() => [0, 1, 1])], rope: true, family, ...variant };
       // With slack too: decode masks by age then, in groups of one head as well.
       const { kernels: usual, mask } = compileSpec(spec);

@@ -65,9 +65,9 @@ export function emulatorTarget(): Target {
   };
 }
 
-/** The kernels of a spec, but for its rules: `<shape>.<variant>.<architecture>`. */
-export function cubinName({ shape, family = 'mmaSync', cacheType = 'element', ablations = [], decodeTokens = 1, softCap = 0, learnedSinks = false }: PlanSpec): string {
-  return [shape, ...(cacheType === 'e4m3' ? ['e4m3'] : []), ...ablations, ...(decodeTokens > 1 ? [`t${decodeTokens}`] : []), ...(softCap > 0 ? [`cap${softCap}`] : []), ...(learnedSinks ? ['lsink'] : []), testArchitectures[family]].join('.');
+/** The kernels of a spec, but for its rules: `<shape>.<variant>.<architecture>`. An architecture of the spec is a variant: its tiles, for the GPU that is at hand. */
+export function cubinName({ shape, family = 'mmaSync', architecture, cacheType = 'element', ablations = [], decodeTokens = 1, softCap = 0, learnedSinks = false }: PlanSpec): string {
+  return [shape, ...(cacheType === 'e4m3' ? ['e4m3'] : []), ...ablations, ...(decodeTokens > 1 ? [`t${decodeTokens}`] : []), ...(softCap > 0 ? [`cap${softCap}`] : []), ...(learnedSinks ? ['lsink'] : []), ...(architecture === undefined ? [] : [architecture]), testArchitectures[family]].join('.');
 }
 
 /** A GPU. `folder` holds a cubin for every shape, variant and family. Their kernels were built for the tests, without a package around them. */
