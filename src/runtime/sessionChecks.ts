@@ -10,7 +10,6 @@ const helpOf = {
   noSuchLayer: 'layers count from 0',
   badTensor: 'pass a contiguous buffer of the shape in the message',
   badCuSeqlens: 'pass batch + 1 integers from 0 that never fall',
-  sequenceHeld: 'with a cache of 8 bits prefill takes new sequences: reset the session, or decode the tokens one by one',
   capture: 'capture decode steps only, one capture at a time',
   badOptions: 'see SessionOptions',
   noSuchSequence: 'a slot holds a sequence from join or fork to leave; in a session that does not begin with free slots, from the beginning',
