@@ -47,7 +47,6 @@ const runtimeMeanings = {
   noSuchLayer: 'The session does not serve this layer.',
   badTensor: 'A tensor is too small, not aligned, of another device, shape or element type.',
   badCuSeqlens: '`cuSeqlens` is not batch + 1 integers from 0 that never fall.',
-  sequenceHeld: 'Prefill of a sequence that already holds tokens, with a cache of 8 bits.',
   badOptions: 'An option of a session is not legal.',
   noSuchSequence: 'There is no such slot, or it holds no sequence.',
   noFreeSlot: 'Every slot holds a sequence.',

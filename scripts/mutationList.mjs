@@ -32,6 +32,9 @@ const pagePool = 'src/runtime/pagePool.ts';
 const queryRows = 'templates/include/moa/decode/queryRows.cuh';
 const launches = 'src/runtime/launches.ts';
 const append = 'templates/include/moa/append.cuh';
+const expand = 'templates/include/moa/expand.cuh';
+const expandedRings = 'src/runtime/expandedRings.ts';
+const e4m3 = 'templates/include/moa/e4m3.cuh';
 const rotate = 'templates/include/moa/rotate.cuh';
 const page = 'templates/include/moa/page.cuh';
 const tiles = 'templates/include/moa/tiles.cuh';
@@ -312,11 +315,11 @@ export const mutations = [
   mutation('prefill items: the last ones twice', items, 'all.filter((item) => !last.has(item))', 'all'),
   mutation('prefill items: the last rows of a sequence left out', items, 'Math.ceil(length / cut.rows) }', 'Math.max(1, Math.floor(length / cut.rows)) }'),
   mutation('prefill lists: those of the chunk before', lists, '`${Array.from(lengths.cuSeqlens).join()};${Array.from(lengths.cached).join()}`', "Array.from(lengths.cuSeqlens).join()"),
-  mutation('prefill lists: those of another layer', lists, '`${kernel.rows};${tables.windows.join()};${rings.join()}`', '`${kernel.rows};${rings.join()}`'),
-  mutation('chunks: written before they are attended', session, 'if (isContinued(lengths)) {', 'if (isContinued(lengths) && this.batch === 0) {'),
-  mutation('chunks: looked for in the first sequence alone', lists, 'Array.from(cached).some((tokens, slot) => tokens > 0', 'Array.from(cached).some((tokens, slot) => slot === 0 && tokens > 0'),
+  mutation('prefill lists: those of another layer', lists, '`${kernel.rows};${windows.join()};', '`${kernel.rows};'),
+  mutation('chunks: written before they are attended', session, 'if (lists.continued.length > 0) {', 'if (lists.continued.length > this.batch) {'),
+  mutation('chunks: looked for in the first sequence alone', lists, 'Array.from(cached).flatMap((tokens, slot) => (tokens > 0', 'Array.from(cached).flatMap((tokens, slot) => (slot === 0 && tokens > 0'),
   mutation('chunks: turned twice', launches, 'this.#append(state, state.appendRotated, tensors', 'this.#append(state, state.append, tensors'),
-  mutation('chunks: not turned', launches, 'if (state.append !== state.appendRotated) this.#append(state, state.append, tensors, tokens, cuSeqlens, 0n);', ''),
+  mutation('chunks: not turned', launches, 'if (state.append.definition.rope) this.#append(state, state.append, tensors, tokens, cuSeqlens, 0n);', ''),
   mutation('chunks: written when they are turned', launches, 'tokens, cuSeqlens, 0n);', 'tokens, cuSeqlens, this.#buffers.pool.address);'),
   mutation('session: more blocks than items', launches, 'Math.min(items.count, definition.blocksPerSm * this.#device.multiprocessors)', 'definition.blocksPerSm * this.#device.multiprocessors'),
 
@@ -344,6 +347,20 @@ export const mutations = [
   mutation('RoPE: wrong sign', rotate, 'multiplyAdd(y0, cos0, x0 * sin0)', 'multiplyAdd(y0, cos0, -(x0 * sin0))'),
   mutation('RoPE: the angles of another pair', rotate, 'table + chunk * 16', 'table + (chunk ^ 1) * 16'),
   mutation('RoPE: keys enter the cache unturned', append, 'if (!isValue) {\n                rotateChunks', 'if (!isValue && position > 1) {\n                rotateChunks'),
+
+  // Expanded pages
+  mutation('expand: nothing', launches, 'expanded?.expand();', ''),
+  mutation('expand: one page too few', launches, 'launch(state.expand!, list.pages, values)', 'launch(state.expand!, list.pages - 1, values)'),
+  mutation('expand: pages of a ring begin with the last of the ring before', expand, '.firstPage) <= page) {', '.firstPage) < page) {'),
+  mutation('expand: the first pages of the pool', expand, 'loadGlobal(p.pageTable + loadGlobal(&ring->tableOffset) + ringPage)', 'loadGlobal(&ring->tableOffset) + ringPage'),
+  mutation('expand: values at the scale of keys', expand, 'From::valueScale(p, Config::kKvHeads, kvHead)', 'From::keyScale(p, kvHead)'),
+  mutation('expand: scales of the first KV head', expand, 'const int kvHead = loadGlobal(&ring->kvHead);', 'const int kvHead = 0 * loadGlobal(&ring->kvHead);'),
+  mutation('expand: keys in place of values', expand, 'load(values, from + From::kHalfBytes);', 'load(values, from);'),
+  mutation('expand: pages as they lie in the pool', expand, 'To::chunkOffset(index / kRowChunks, index % kRowChunks)', '2 * From::chunkOffset(index / kRowChunks, index % kRowChunks)'),
+  mutation('expand: two bytes twice', e4m3, 'decodeE4m3(bytes.w[word / 2] >> word % 2 * 16)', 'decodeE4m3(bytes.w[word / 2])'),
+  mutation('expand: past the largest number is infinite', e4m3, 'finite(unpackHigh<Half>(pair) * factor)', 'unpackHigh<Half>(pair) * factor'),
+  mutation('expanded rings: items look for them in the pool\'s table', expandedRings, 'rings[at] = pages;', ''),
+  mutation('expanded rings: a page of each is forgotten', expandedRings, 'pages += ringPagesInUse(', 'pages += -1 + ringPagesInUse('),
 
   // Decode: the new token
   mutation('new token: left out of a full page', decode, 'item.rows < kPageTokens || token.isIn(item.page)', 'item.rows < kPageTokens'),

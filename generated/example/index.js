@@ -4,7 +4,7 @@ import { Plan } from 'moa-compile/runtime';
 
 /** What was compiled: shape, rules, rings, kernels. */
 export const definition = {
-    format: 4,
+    format: 5,
     shape: { layers: 8, queryHeads: 8, kvHeads: 4, headDim: 64 },
     limits: { sink: 64, page: 64, minSpan: 128 },
     mask: 'sinkWindow',

@@ -1,7 +1,7 @@
 /** What the templates may name: one flat record per kernel. Templates choose and place; everything is computed here. */
 import { scoreWords } from '../ir/attention.ts';
 import { paramStruct } from '../ir/kernelParams.ts';
-import type { AppendKernel, DecodeKernel, ElementType, KernelNode, ScoreOptions, WgmmaPrefillKernel } from '../ir/nodes.ts';
+import type { AppendKernel, DecodeKernel, ElementType, ExpandKernel, KernelNode, ScoreOptions, WgmmaPrefillKernel } from '../ir/nodes.ts';
 import type { MaskShape } from '../mask/mask.ts';
 import { decodeSegmentWords } from '../passes/schedule/decodeSegments.ts';
 import { prefillItemWords } from '../passes/schedule/prefillItems.ts';
@@ -88,7 +88,9 @@ export interface AppendContext extends SharedContext, CacheContext {
   readonly ropeText: string;
 }
 
-export type KernelContext = PrefillContext | WgmmaPrefillContext | DecodeContext | AppendContext;
+export type ExpandContext = SharedContext;
+
+export type KernelContext = PrefillContext | WgmmaPrefillContext | DecodeContext | AppendContext | ExpandContext;
 
 export function kernelContext(kernel: KernelNode, mask: MaskShape): KernelContext {
   const shared = sharedContext(kernel);
@@ -128,6 +130,8 @@ export function kernelContext(kernel: KernelNode, mask: MaskShape): KernelContex
       };
     case 'append':
       return { ...shared, ...cacheContext(kernel), rope: kernel.rope, ropeText: kernel.rope ? ' with RoPE' : '' };
+    case 'expand':
+      return shared;
     default:
       return assertNever(kernel);
   }
@@ -153,7 +157,7 @@ function ageMaskText({ appends, ageMask }: DecodeKernel): string {
 }
 
 /** What of the model's shape is compiled in, or the fields of the launch that hold it. */
-function shapeOf({ specialised, groupSize, queryHeads, sink }: Exclude<KernelNode, AppendKernel>): PrefillContext['shape'] {
+function shapeOf({ specialised, groupSize, queryHeads, sink }: Exclude<KernelNode, AppendKernel | ExpandKernel>): PrefillContext['shape'] {
   if (!specialised) return { groupSize: 'p.groupSize', queryHeads: 'p.queryHeads', sink: 'p.sink' };
   return { groupSize: String(groupSize), queryHeads: String(queryHeads), sink: String(sink) };
 }
@@ -177,7 +181,7 @@ const elementOf = (elementType: ElementType): 'Bfloat16' | 'Half' => (elementTyp
 
 function sharedContext(kernel: KernelNode): SharedContext {
   const { name, elementType, headDim, queryHeads, kvHeads, sink, threads, minBlocksPerSm, sharedBytes } = kernel;
-  const struct = paramStruct(kernel.role, kernel.role === 'append' ? {} : kernel);
+  const struct = paramStruct(kernel.role, 'learnedSinks' in kernel ? kernel : {});
   const declarations = struct.fields.map(({ cType, name: field }) => `${cType} ${field};`);
   const width = Math.max(...declarations.map((declaration) => declaration.length));
   return {

@@ -70,7 +70,7 @@ function kernelDefinition(kernel: KernelNode): KernelDefinition {
 }
 
 function blocksPerSm(kernel: KernelNode): number {
-  if (kernel.role === 'append') return 0;
+  if (kernel.role === 'append' || kernel.role === 'expand') return 0;
   return kernel.role === 'decode' ? kernel.blocksPerSm : kernel.minBlocksPerSm;
 }
 

@@ -7,7 +7,7 @@ import type { KernelContext } from './kernelContext.ts';
 /** The folder of templates and CUDA headers, beside `src` and `dist`. */
 export const templatesFolder = fileURLToPath(new URL('../../templates/', import.meta.url));
 
-const roles: readonly KernelRole[] = ['prefill', 'prefillWgmma', 'decode', 'append'];
+const roles: readonly KernelRole[] = ['prefill', 'prefillWgmma', 'decode', 'append', 'expand'];
 let compiled: ReadonlyMap<KernelRole, (context: KernelContext) => string> | undefined;
 
 /** The source of a kernel: its role's template over its context. A field that the context lacks is an internal error. */

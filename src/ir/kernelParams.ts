@@ -78,6 +78,14 @@ const fieldsOfRole: Readonly<Record<KernelRole, readonly ParamField[]>> = {
     int32('tokens', 'new tokens of all sequences'),
     int32('slots', 'sequences'),
   ],
+  expand: [
+    pointer('pool', 'const uint8_t*', '[pages] K page, V page, in E4M3'),
+    pointer('pageTable', 'const int*', 'page numbers, ring after ring'),
+    pointer('rings', 'const moa::ExpandedRing*', '[ringCount] those whose pages are expanded'),
+    pointer('kvScales', 'const float*', '[2][kvHeads] of keys, of values, of this layer'),
+    pointer('expanded', 'uint16_t*', '[pages of the rings] K page, V page'),
+    int32('ringCount', 'at least 1'),
+  ],
   decode: [
     pointer('q', 'const uint16_t*', '[slots][queryHeads][headDim]'),
     pointer('k', 'const uint16_t*', '[slots][kvHeads][headDim]'),

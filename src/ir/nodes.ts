@@ -239,7 +239,12 @@ export interface AppendKernel extends KernelFacts {
   readonly rope: boolean;
 }
 
-export type KernelNode = PrefillKernel | WgmmaPrefillKernel | DecodeKernel | AppendKernel;
+/** Makes pages of the element type of pages in E4M3, for prefill to read. */
+export interface ExpandKernel extends KernelFacts {
+  readonly role: 'expand';
+}
+
+export type KernelNode = PrefillKernel | WgmmaPrefillKernel | DecodeKernel | AppendKernel | ExpandKernel;
 export type KernelRole = KernelNode['role'];
 
 export interface KernelModule extends PlanFacts {

@@ -101,7 +101,7 @@ function verifyKernels(module: KernelModule | ScheduledModule): void {
     invariant(/^moa_[a-z0-9_]{1,100}$/.test(kernel.name), `${kernel.name} is an identifier of ours`);
     invariant(kernel.threads % 32 === 0 && kernel.threads <= 1024, 'a block is made of whole warps');
     invariant(kernel.groupSize === module.shape.queryHeads / module.shape.kvHeads, "a kernel has the model's group size");
-    if (kernel.role !== 'append') {
+    if ('softCap' in kernel) {
       const { softCap, learnedSinks } = module.attention;
       invariant(kernel.softCap === softCap && kernel.learnedSinks === learnedSinks, "a kernel makes the model's scores");
     }
@@ -110,8 +110,9 @@ function verifyKernels(module: KernelModule | ScheduledModule): void {
   if (module.kind === 'scheduledModule') {
     invariant(new Set(module.kernels.map((kernel) => kernel.name)).size === module.kernels.length, 'kernel names are unique');
     for (let layer = 0; layer < module.shape.layers; layer += 1) {
-      for (const roles of [['prefill', 'prefillWgmma'], ['decode'], ['append']] as const) {
-        invariant(module.kernels.some((kernel) => (roles as readonly string[]).includes(kernel.role) && kernel.layers.includes(layer)), `layer ${layer} has a ${roles[0]} kernel`);
+      const needed = [['prefill', 'prefillWgmma'], ['decode'], ['append'], ...(module.layout.cacheType === 'e4m3' ? [['expand']] : [])];
+      for (const roles of needed) {
+        invariant(module.kernels.some((kernel) => roles.includes(kernel.role) && kernel.layers.includes(layer)), `layer ${layer} has a ${roles[0]} kernel`);
       }
     }
   }

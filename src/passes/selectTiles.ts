@@ -6,8 +6,8 @@
  *   becomes, for bf16 and one architecture,
  *     kernels append, decode (4 stages, age mask), both with RoPE too, prefill (128 rows, 4 warps); each for layer 0
  *
- * Invariant: every layer has one prefill, the decode and the append kernels for each element type and architecture; no block asks
- * for more shared memory than its architecture has.
+ * Invariant: every layer has one prefill, the decode and the append kernels for each element type and architecture, and with a cache in E4M3 one
+ * that expands its pages; no block asks for more shared memory than its architecture has.
  */
 import type { Architecture } from '../arch/arch.ts';
 import { decodeAppends, decodeCompute, decodeRowTiles, decodeTile, decodeTileRows, prefillTiles, wgmmaPrefillTiles, type DecodeTile } from '../arch/tiles.ts';
@@ -30,6 +30,7 @@ export function selectTiles(module: LaidOutModule, context: PassContext): Kernel
         return [
           ...ropes.flatMap((rope) => [appendKernel(facts, module.layout, rope), ...(appends ? [decodeKernel(facts, module.layout, choice, scores, rope)] : [])]),
           ...(context.decodeTokens > 1 || !appends ? [decodeKernel(facts, module.layout, inRings(choice), scores, false, context.decodeTokens)] : []),
+          ...(module.layout.cacheType === 'e4m3' ? [expandKernel(facts)] : []),
           architecture.family === 'hopper' ? wgmmaPrefillKernel(facts, module.layout, choice, scores) : prefillKernel(facts, module.layout, choice, scores),
         ];
       }),
@@ -235,4 +236,8 @@ function appendKernel(facts: Facts, { cacheType }: CacheLayout, rope: boolean): 
     rope,
     cacheType,
   };
+}
+
+function expandKernel(facts: Facts): KernelNode {
+  return { ...facts, role: 'expand', name: `moa_expand_${headsName(facts)}_e4m3`, threads: 256, minBlocksPerSm: 4, sharedBytes: 0 };
 }

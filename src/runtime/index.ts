@@ -13,5 +13,5 @@ export { Plan } from './plan.ts';
 export type { RopeOptions } from './rope.ts';
 export { Session } from './session.ts';
 export type { SinkLogits } from './sinkLogits.ts';
-export type { GroupMemory, LayerMemory, SessionMemory, SessionShape } from './sessionLayout.ts';
+export type { Balance, GroupMemory, LayerMemory, SessionMemory, SessionShape } from './sessionLayout.ts';
 export type { CapturedStep, DecodeTensors, JoinOptions, PrefillTensors, SessionOptions } from './sessionTypes.ts';

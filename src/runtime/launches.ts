@@ -3,7 +3,8 @@ import type { PlanDefinition } from '../ir/planDefinition.ts';
 import type { DeviceBuffer } from './buffer.ts';
 import type { Device } from './device.ts';
 import { packParams, type ParamValue } from './packParams.ts';
-import type { BatchLists, PartRoom } from './prefillLists.ts';
+import type { BatchLists } from './prefillLists.ts';
+import type { PrefillRoom } from './prefillRoom.ts';
 import type { FoundKernel, LayerState, SessionBuffers } from './sessionBuffers.ts';
 import type { DecodeTensors, PrefillTensors, SessionOptions } from './sessionTypes.ts';
 
@@ -30,7 +31,7 @@ export class Launches {
 
   /** Rotates new tokens where they lie, where the session has RoPE. */
   rotate(state: LayerState, tensors: DecodeTensors, tokens: number, cuSeqlens: bigint): void {
-    if (state.append !== state.appendRotated) this.#append(state, state.append, tensors, tokens, cuSeqlens, 0n);
+    if (state.append.definition.rope) this.#append(state, state.append, tensors, tokens, cuSeqlens, 0n);
   }
 
   /** `append`, of what was rotated. */
@@ -38,33 +39,52 @@ export class Launches {
     this.#append(state, state.appendRotated, tensors, tokens, cuSeqlens, this.#buffers.pool.address);
   }
 
-  /** Prefill's attention, of `tokens` new tokens. */
-  prefill(state: LayerState, tensors: PrefillTensors, tokens: number, lists: BatchLists, room: PartRoom): void {
+  /**
+   * Prefill's attention, of `tokens` new tokens, as a function that launches it: what it needs is made before, so that when this throws nothing was launched. Where the cache
+   * has 8 bits, the pages that it reads are expanded first.
+   */
+  prefill(state: LayerState, tensors: PrefillTensors, tokens: number, lists: BatchLists, room: PrefillRoom): () => void {
     const { definition } = state.prefill;
     const { queryHeads, kvHeads, headDim } = this.#plan.shape;
+    const expanded = this.#expanded(state, lists, room);
     const items = lists.items(state.layout.tables, definition);
     const values = {
       out: tensors.out.address,
       lse: tensors.lse?.address ?? 0n,
       items: items.buffer.address,
-      pool: this.#buffers.pool.address,
-      pageTable: this.#pageTableOf(state),
+      pool: expanded?.pool ?? this.#buffers.pool.address,
+      pageTable: expanded?.pageTable ?? this.#pageTableOf(state),
       scale: this.#scale,
       groupSize: queryHeads / kvHeads,
       queryHeads,
       sink: this.#plan.limits.sink,
       ...this.#sinksOf(state),
     };
+    let grid = items.count;
+    let ownValues: Readonly<Record<string, ParamValue>> = { q: tensors.q.address, k: tensors.k.address, v: tensors.v.address };
     if (definition.role === 'prefillWgmma') {
       const mapOf = (buffer: DeviceBuffer, heads: number): Uint8Array =>
         this.#device.tensorMap(buffer, { rows: tokens, columns: heads * headDim, boxRows: this.#plan.layout.pageTokens });
       const maps = { queryMap: mapOf(tensors.q, queryHeads), keyMap: mapOf(tensors.k, kvHeads), valueMap: mapOf(tensors.v, kvHeads) };
-      const blocks = Math.min(items.count, definition.blocksPerSm * this.#device.multiprocessors);
-      const parts = room.of(items.parts, definition);
-      launch(state.prefill, blocks, { ...maps, ...values, ...parts, itemCount: items.count, ticket: this.#buffers.tickets.address });
-    } else {
-      launch(state.prefill, items.count, { q: tensors.q.address, k: tensors.k.address, v: tensors.v.address, ...values });
+      grid = Math.min(items.count, definition.blocksPerSm * this.#device.multiprocessors);
+      ownValues = { ...maps, ...room.parts(items.parts, definition), itemCount: items.count, ticket: this.#buffers.tickets.address };
     }
+    return () => {
+      expanded?.expand();
+      launch(state.prefill, grid, { ...ownValues, ...values });
+    };
+  }
+
+  /** Where expanded pages lie, and the launch that makes them; undefined where prefill reads the session's own, or none. */
+  #expanded(state: LayerState, lists: BatchLists, room: PrefillRoom): { readonly pool: bigint; readonly pageTable: bigint; readonly expand: () => void } | undefined {
+    const list = lists.expanded(state.layout.tables);
+    if (list === undefined) return undefined;
+    const { sequences, pool } = this.#buffers;
+    // Enough for whatever length these sequences come to, in any layer. Elements have twice the bits.
+    const pages = lists.continued.reduce((sum, slot) => sum + sequences.mostPages(slot), 0);
+    const made = room.pages(pages, 2 * this.#plan.layout.pageBytes);
+    const values = { pool: pool.address, pageTable: this.#pageTableOf(state), rings: list.buffer.address, kvScales: this.#scalesOf(state), expanded: made.pool, ringCount: list.count };
+    return { ...made, expand: () => launch(state.expand!, list.pages, values) };
   }
 
   /** Appends so many tokens to each sequence and attends. `early`: the launch before wrote nothing of this layer. */

@@ -4,7 +4,9 @@ import { maskShapes } from '../mask/registry.ts';
 import { prefillItems, type PrefillItems } from '../passes/schedule/prefillItems.ts';
 import type { DeviceBuffer } from './buffer.ts';
 import type { Device } from './device.ts';
+import { expandedRings, type ExpandedRings } from './expandedRings.ts';
 import type { LayerTables } from './layerTables.ts';
+import { PrefillRoom } from './prefillRoom.ts';
 
 interface ItemList {
   readonly buffer: DeviceBuffer;
@@ -19,82 +21,72 @@ export interface SequenceLengths {
   readonly cached: ArrayLike<number>;
 }
 
-/** Whether a sequence that holds tokens gets more. */
-export const isContinued = ({ cuSeqlens, cached }: SequenceLengths): boolean => Array.from(cached).some((tokens, slot) => tokens > 0 && cuSeqlens[slot + 1]! > cuSeqlens[slot]!);
+/** Expanded rings, and where their list lies on the device. */
+interface PlacedRings extends ExpandedRings {
+  readonly buffer: DeviceBuffer;
+}
+
+/** The slots of sequences that hold tokens and get more. */
+const continuedSlots = ({ cuSeqlens, cached }: SequenceLengths): readonly number[] =>
+  Array.from(cached).flatMap((tokens, slot) => (tokens > 0 && cuSeqlens[slot + 1]! > cuSeqlens[slot]! ? [slot] : []));
 
 /** The lists of one shape of batch. */
 export class BatchLists {
   /** `cuSeqlens` on the device. */
   readonly cuSeqlens: DeviceBuffer;
+  /** The slots of sequences that hold tokens and get more. */
+  readonly continued: readonly number[];
   readonly #device: Device;
   readonly #plan: PlanDefinition;
   readonly #lengths: SequenceLengths;
   /** By the kernel and the layer that they are for. */
   readonly #items = new Map<string, ItemList>();
+  /** By the rings of the layer. */
+  readonly #expanded = new Map<string, PlacedRings>();
 
   constructor(device: Device, plan: PlanDefinition, lengths: SequenceLengths) {
     this.#device = device;
     this.#plan = plan;
     this.#lengths = lengths;
+    this.continued = continuedSlots(lengths);
     this.cuSeqlens = device.upload(Int32Array.from(lengths.cuSeqlens));
   }
 
   /** The work items of a layer for a kernel. */
   items(tables: Pick<LayerTables, 'rings' | 'windows'>, kernel: PrefillKernelFacts): ItemList {
+    const { windows } = tables;
+    const rings = this.expanded(tables)?.rings ?? tables.rings;
     // Rings are read only where a sequence goes on.
-    const rings = isContinued(this.#lengths) ? tables.rings : [];
-    const key = `${kernel.rows};${tables.windows.join()};${rings.join()}`;
+    const key = `${kernel.rows};${windows.join()};${this.continued.length > 0 ? rings.join() : ''}`;
     let list = this.#items.get(key);
     if (list === undefined) {
-      const built = cutPrefill(this.#plan, this.#lengths, tables, kernel, this.#device);
+      const built = cutPrefill(this.#plan, this.#lengths, { windows, rings }, kernel, this.#device);
       list = { buffer: this.#device.upload(built.words), count: built.count, parts: built.parts };
       this.#items.set(key, list);
     }
     return list;
   }
 
+  /** The rings of a layer that a prefill reads as expanded pages; undefined where it reads none, or as they are. */
+  expanded({ rings }: Pick<LayerTables, 'rings'>): PlacedRings | undefined {
+    if (this.#plan.layout.cacheType === 'element' || this.continued.length === 0) return undefined;
+    const key = rings.join();
+    let list = this.#expanded.get(key);
+    if (list === undefined) {
+      const built = expandedRings(this.#plan, this.#lengths.cached, this.continued, { rings });
+      this.#expanded.set(key, (list = { ...built, buffer: this.#device.upload(built.words) }));
+    }
+    return list;
+  }
+
   dispose(): void {
     this.cuSeqlens.dispose();
-    this.#items.forEach(({ buffer }) => buffer.dispose());
-  }
-}
-
-/** Room for the partial results of items that are cut in two. Launches use it one after the other. */
-export class PartRoom {
-  readonly #device: Device;
-  readonly #buffers = new Map<'partials' | 'tickets', DeviceBuffer>();
-
-  constructor(device: Device) {
-    this.#device = device;
-  }
-
-  /** Addresses of room for so many parts of a kernel: of results, and of a counter for each warp and pair of parts. 0 for no parts. */
-  of(parts: number, { partialFloats, threads }: Pick<KernelDefinition, 'partialFloats' | 'threads'>): { readonly partials: bigint; readonly partTickets: bigint } {
-    if (parts === 0) return { partials: 0n, partTickets: 0n };
-    const partials = this.#atLeast('partials', parts * partialFloats * 4, (bytes) => this.#device.alloc(bytes));
-    const tickets = this.#atLeast('tickets', (parts / 2) * (threads / 32) * 4, (bytes) => this.#device.upload(new Uint32Array(bytes / 4)));
-    return { partials: partials.address, partTickets: tickets.address };
-  }
-
-  dispose(): void {
-    this.#buffers.forEach((buffer) => buffer.dispose());
-    this.#buffers.clear();
-  }
-
-  /** The buffer, made anew when it is too small; none is kept when that fails. */
-  #atLeast(name: 'partials' | 'tickets', bytes: number, make: (bytes: number) => DeviceBuffer): DeviceBuffer {
-    const kept = this.#buffers.get(name);
-    if (kept !== undefined && kept.bytes >= bytes) return kept;
-    this.#buffers.delete(name);
-    kept?.dispose();
-    const made = make(bytes);
-    this.#buffers.set(name, made);
-    return made;
+    [...this.#items.values(), ...this.#expanded.values()].forEach(({ buffer }) => buffer.dispose());
   }
 }
 
 export class PrefillLists {
-  readonly parts: PartRoom;
+  readonly room: PrefillRoom;
   readonly #device: Device;
   readonly #plan: PlanDefinition;
   #last: { readonly key: string; readonly lists: BatchLists } | undefined;
@@ -102,7 +94,7 @@ export class PrefillLists {
   constructor(device: Device, plan: PlanDefinition) {
     this.#device = device;
     this.#plan = plan;
-    this.parts = new PartRoom(device);
+    this.room = new PrefillRoom(device);
   }
 
   /** Of these sequences; they end the lists of others. */
@@ -117,7 +109,7 @@ export class PrefillLists {
 
   dispose(): void {
     this.#endLists();
-    this.parts.dispose();
+    this.room.dispose();
   }
 
   #endLists(): void {

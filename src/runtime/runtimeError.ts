@@ -1,7 +1,7 @@
 import { assertNever } from '../util/invariant.ts';
 import type { EmulatorFinding } from './native.ts';
 
-/** Every code of the runtime. A number is never given to another meaning. */
+/** Every code of the runtime. A number is never given to another meaning: 6105 was a limit that is gone. */
 export const runtimeErrorCodes = {
   noDriver: 'MOA6001',
   addonMissing: 'MOA6002',
@@ -22,7 +22,6 @@ export const runtimeErrorCodes = {
   noSuchLayer: 'MOA6102',
   badTensor: 'MOA6103',
   badCuSeqlens: 'MOA6104',
-  sequenceHeld: 'MOA6105',
   badOptions: 'MOA6106',
   noSuchSequence: 'MOA6107',
   noFreeSlot: 'MOA6108',
@@ -171,7 +170,6 @@ function helpFor(name: RuntimeErrorName): string {
     case 'noSuchLayer':
     case 'badTensor':
     case 'badCuSeqlens':
-    case 'sequenceHeld':
     case 'badOptions':
     case 'noSuchSequence':
     case 'noFreeSlot':

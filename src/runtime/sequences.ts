@@ -124,6 +124,11 @@ export class Sequences {
     }
   }
 
+  /** Pages of a slot's sequence in the layer where it has the most. */
+  mostPages(slot: number): number {
+    return Math.max(...this.#tables.map((tables) => tables.pagesAt(this.bounds[slot]!)));
+  }
+
   /** A sequence of `layer`, the session's nth, has `tokens` more. */
   advance(layer: number, slot: number, tokens: number): void {
     const { lengths, reached } = this.layers[layer]!;

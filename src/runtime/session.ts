@@ -8,7 +8,7 @@ import { ranges } from '../ir/print.ts';
 import type { Device } from './device.ts';
 import type { Graph } from './graph.ts';
 import { Launches } from './launches.ts';
-import { cutPrefill, isContinued, PrefillLists, type SequenceLengths } from './prefillLists.ts';
+import { cutPrefill, PrefillLists, type SequenceLengths } from './prefillLists.ts';
 import { readRing, type CachedTokens } from './readRing.ts';
 import { SessionBuffers, type KernelLookup, type LayerState } from './sessionBuffers.ts';
 import { checkCuSeqlens, checkTensor, sessionError } from './sessionChecks.ts';
@@ -142,16 +142,17 @@ export class Session implements Disposable {
     const { cuSeqlens } = lengths;
     const tokens = cuSeqlens[this.batch]!;
     if (tokens === 0) return;
-    this.#lastWritten = layer;
     const lists = this.#prefillLists.of(lengths);
-    if (isContinued(lengths)) {
+    const attend = this.#launches.prefill(state, tensors, tokens, lists, this.#prefillLists.room);
+    this.#lastWritten = layer;
+    if (lists.continued.length > 0) {
       // New tokens may take the place of those that they attend, so they are written last; RoPE turns them first.
       this.#launches.rotate(state, tensors, tokens, lists.cuSeqlens.address);
-      this.#launches.prefill(state, tensors, tokens, lists, this.#prefillLists.parts);
+      attend();
       this.#launches.appendRotated(state, tensors, tokens, lists.cuSeqlens.address);
     } else {
       this.#launches.append(state, tensors, tokens, lists.cuSeqlens.address);
-      this.#launches.prefill(state, tensors, tokens, lists, this.#prefillLists.parts);
+      attend();
     }
     for (let slot = 0; slot < this.batch; slot += 1) {
       const added = cuSeqlens[slot + 1]! - cuSeqlens[slot]!;
@@ -166,7 +167,7 @@ export class Session implements Disposable {
   attend(layer: number, tensors: PrefillTensors): void {
     const { state, lengths } = this.#newTokens(layer, tensors);
     const tokens = lengths.cuSeqlens[this.batch]!;
-    if (tokens > 0) this.#launches.prefill(state, tensors, tokens, this.#prefillLists.of(lengths), this.#prefillLists.parts);
+    if (tokens > 0) this.#launches.prefill(state, tensors, tokens, this.#prefillLists.of(lengths), this.#prefillLists.room)();
   }
 
   /**
@@ -190,12 +191,8 @@ export class Session implements Disposable {
       this.#checkHeld(slot);
       this.#checkSequence(layer, slot, added);
     }
-    const lengths = { cuSeqlens, cached: state.lengths.slice() };
-    if (this.#plan.layout.cacheType !== 'element' && isContinued(lengths)) {
-      throw sessionError('sequenceHeld', `a sequence already holds tokens in layer ${layer}, in a cache of 8 bits, which prefill does not read`);
-    }
     if (this.#captured !== undefined) throw sessionError('capture', 'prefill builds its work list on the host and cannot be captured');
-    return { state, lengths };
+    return { state, lengths: { cuSeqlens, cached: state.lengths.slice() } };
   }
 
   /**

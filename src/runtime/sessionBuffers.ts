@@ -39,6 +39,8 @@ export interface LayerState extends LayerLengths {
   /** Decode of tokens in the rings, where the session has it, and its schedules: of one token, of two, and so on. */
   readonly decodeMany: { readonly found: FoundKernel; readonly schedules: readonly PlacedSegments[] } | undefined;
   readonly prefill: FoundKernel;
+  /** Makes the pages that prefill reads, where the cache has 8 bits. */
+  readonly expand: FoundKernel | undefined;
 }
 
 export class SessionBuffers {
@@ -105,6 +107,7 @@ export class SessionBuffers {
           decode: decode && { found: decode, schedule: schedule(decode, 1) },
           decodeMany: many && { found: many, schedules: Array.from({ length: decodeTokens }, (_, n) => schedule(many, n + 1)) },
           prefill: find(['prefill', 'prefillWgmma'], false),
+          expand: plan.layout.cacheType === 'e4m3' ? find(['expand'], false) : undefined,
         };
       });
       this.layers = new Map(layers.map((state) => [state.layout.layer, state]));

@@ -1,8 +1,7 @@
 /** Checks of what a session is given, before any device work. */
 import { DeviceBuffer, product, tensorBytes, type TensorFacts } from './buffer.ts';
 import type { Device } from './device.ts';
-import type { SessionShape } from './sessionLayout.ts';
-import type { SessionOptions } from './sessionTypes.ts';
+import type { Balance, SessionShape } from './sessionLayout.ts';
 import { RuntimeError, type RuntimeErrorName } from './runtimeError.ts';
 
 const helpOf = {
@@ -11,7 +10,6 @@ const helpOf = {
   noSuchLayer: 'layers count from 0',
   badTensor: 'pass a contiguous buffer of the shape in the message',
   badCuSeqlens: 'pass batch + 1 integers from 0 that never fall',
-  sequenceHeld: 'with a cache of 8 bits prefill takes new sequences: reset the session, or decode the tokens one by one',
   capture: 'capture decode steps only, one capture at a time',
   badOptions: 'see SessionOptions',
   noSuchSequence: 'a slot holds a sequence from join or fork to leave; in a session that does not begin with free slots, from the beginning',
@@ -63,7 +61,7 @@ export function checkCuSeqlens(cuSeqlens: ArrayLike<number>, batch: number, leng
   return Int32Array.from(cuSeqlens);
 }
 
-export function checkSessionOptions(planLayers: number, options: SessionShape & Pick<SessionOptions, 'scale' | 'balance'>): void {
+export function checkSessionOptions(planLayers: number, options: SessionShape & { readonly scale?: number; readonly balance?: Balance }): void {
   const { batch, lengthBound, pages, scale, balance, layers } = options;
   if (!Number.isInteger(batch) || batch < 0 || batch > 65536) throw sessionError('badOptions', `batch is ${String(batch)}; it must be an integer from 0 to 65536`);
   if (!Number.isInteger(lengthBound) || lengthBound < 1 || lengthBound > 2 ** 27) {

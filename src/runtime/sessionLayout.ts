@@ -3,6 +3,9 @@ import { evaluate, printRule } from '../ir/affine.ts';
 import { LayerTables, PlanAtBounds } from './layerTables.ts';
 import type { PlanDefinition, RingGroupDefinition } from '../ir/planDefinition.ts';
 
+/** Whom decode shares its blocks out among: all slots, or the sequences that are there. */
+export type Balance = 'slots' | 'sequences';
+
 export interface SessionShape {
   /** Slots, each for a sequence; 0 is legal. */
   readonly batch: number;
@@ -46,6 +49,8 @@ export interface SessionMemory {
   readonly tables: number;
   /** Partial results of split rings. */
   readonly workspace: number;
+  /** Not in `total`: of a cache in E4M3, what the first chunk of a prompt allocates besides, at most: pages of 16 bits, and their table. Otherwise 0. */
+  readonly expanded: number;
   /** What a dense cache of the same model would take, at N tokens in every head. */
   readonly dense: number;
   /** What `batch` sequences of `lengthBound` tokens take of the pool: all of it, unless it was given fewer pages. */
@@ -96,8 +101,10 @@ export function sessionMemory(plan: PlanDefinition, shape: SessionShape, tables:
   });
   const cache = shape.pages === undefined ? layers.reduce((sum, layer) => sum + layer.bytes, 0) : shape.pages * pageBytes;
   const tokenBytes = pageBytes / plan.layout.pageTokens;
+  const largest = Math.max(...layers.map(({ bytes }) => bytes));
+  const expanded = plan.layout.cacheType === 'e4m3' ? 2 * largest + (largest / pageBytes) * 4 : 0;
   const dense = layers.length * plan.shape.kvHeads * shape.batch * shape.lengthBound * tokenBytes;
-  return { total: cache + tables + workspace, cache, tables, workspace, dense, layers };
+  return { total: cache + tables + workspace, cache, tables, workspace, expanded, dense, layers };
 }
 
 function groupMemory(plan: PlanDefinition, group: RingGroupDefinition, batch: number, variables: { N: number }, pageBytes: number): GroupMemory {

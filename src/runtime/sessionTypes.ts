@@ -3,7 +3,7 @@ import type { ElementType } from '../ir/nodes.ts';
 import type { DeviceBuffer } from './buffer.ts';
 import type { CacheScales } from './cacheScales.ts';
 import type { RopeOptions } from './rope.ts';
-import type { SessionShape } from './sessionLayout.ts';
+import type { Balance, SessionShape } from './sessionLayout.ts';
 import type { SinkLogits } from './sinkLogits.ts';
 
 export interface SessionOptions extends SessionShape {
@@ -26,7 +26,7 @@ export interface SessionOptions extends SessionShape {
    * neighbours, bit for bit. `sequences`: those that are there, anew with each `join`, `leave` and `fork`: few sequences in many slots are decoded as fast as in few
    * slots; rows of free slots of `out` and `lse` stay as they are. `slots` by default.
    */
-  readonly balance?: 'slots' | 'sequences';
+  readonly balance?: Balance;
   /** Of a model with learned sinks: their logits, `[layer of the plan][queryHead]`. Required there, and not allowed elsewhere. */
   readonly sinkLogits?: SinkLogits;
   /** The most new tokens of a sequence in one decode, at most the `--decode-tokens` of the package; 1 by default. */

@@ -1,5 +1,5 @@
 /** The second step of the demo: prefill and decode every layer with random data, and compare with the plain attention. */
-import type { ElementType } from '../ir/nodes.ts';
+import type { ElementType, KernelRole } from '../ir/nodes.ts';
 import type { PlanDefinition } from '../ir/planDefinition.ts';
 import { decodeElements, encodeElements, type Device, type DeviceBuffer, type Plan, type Session, type SessionMemory } from '../runtime/index.ts';
 import { plainAttention, plainWindow, type PlainPlan } from './reference.ts';
@@ -9,7 +9,7 @@ export const demo = { lengthBound: 1024, prompts: [900, 333], steps: 8 } as cons
 
 export interface Outcome {
   /** Kernel launches by role. */
-  readonly launches: { readonly prefill: number; readonly append: number; readonly decode: number };
+  readonly launches: Readonly<Record<Exclude<KernelRole, 'prefillWgmma'>, number>>;
   readonly memory: SessionMemory;
   /** Rings of a sequence, and how many of them are shorter than the longest sequence. */
   readonly rings: number;
@@ -74,7 +74,7 @@ export function runLayers(device: Device, plan: Plan, plainPlan: PlainPlan): Out
   const longest = Math.max(...prompts) + steps;
   const ringSpans = session.memory.layers.flatMap(({ groups }) => groups.flatMap(({ kvHeads, span }) => kvHeads.map(() => span)));
   return {
-    launches: { prefill: shape.layers, append: shape.layers * (1 + steps), decode: shape.layers * steps },
+    launches: { prefill: shape.layers, append: shape.layers * (1 + steps), decode: shape.layers * steps, expand: 0 },
     memory: session.memory,
     rings: ringSpans.length,
     ringsWrapped: ringSpans.filter((span) => span < longest).length,

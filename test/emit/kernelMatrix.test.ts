@@ -71,6 +71,7 @@ describe('as text', () => {
       const has = (line: string): void => expect(text, name).toContain(line);
       has(`kHeadDim = ${headDim};`);
       if (kernel.role === 'append') has(`kQueryHeads = ${queryHeads};`);
+      else if (kernel.role === 'expand') has(`kKvHeads = ${kernel.kvHeads};`);
       else has(`queryHeads([[maybe_unused]] const Params& p) { return ${kernel.specialised ? queryHeads : 'p.queryHeads'}; }`);
       has(`using Element = moa::${kernel.elementType === 'bf16' ? 'Bfloat16' : 'Half'};`);
       has(`kSharedBytes == ${kernel.sharedBytes},`);
@@ -79,9 +80,10 @@ describe('as text', () => {
         has(`kProducer = ${kernel.producer};`);
         has(`kThreads == ${threads},`);
       }
+      if (kernel.role === 'expand') has(`kThreads == ${threads},`);
       if ('rope' in kernel) has(`kRope = ${kernel.rope};`);
       if (kernel.role === 'prefillWgmma') has(`kGroups = ${kernel.groups};`);
-      if (kernel.role !== 'append') has(`return moa::minimum(i + 1, ${kernel.sink});`);
+      if ('softCap' in kernel) has(`return moa::minimum(i + 1, ${kernel.sink});`);
       expect(text.match(/^MOA_KERNEL\(.*$/gm), name).toEqual([`MOA_KERNEL(${name}, Params, ${threads}, ${minBlocksPerSm}) {`]);
       expect(text, name).not.toMatch(/undefined|\[object|NaN|\{\{/);
     }
@@ -102,7 +104,7 @@ describe('as text', () => {
 
 const spec = (role: KernelRole, elementType: ElementType, headDim: 64 | 128 | 256, groupSize: number, sink: number, flag = false): readonly [KernelRole, Spec] => [
   role,
-  { elementType, headDim, groupSize, sink, mixed: role === 'decode' && flag, rope: !role.startsWith('prefill') && flag },
+  { elementType, headDim, groupSize, sink, mixed: role === 'decode' && flag, rope: !role.startsWith('prefill') && flag, ...(role === 'expand' ? { cacheType: 'e4m3' } : {}) },
 ];
 /** The last is the rotation, and decode's age mask. */
 const dozen = [
@@ -121,6 +123,8 @@ const dozen = [
   spec('append', 'bf16', 64, 1, 0),
   spec('append', 'fp16', 128, 8, 100, true),
   spec('append', 'fp16', 64, 4, 64, true),
+  spec('expand', 'bf16', 64, 1, 0),
+  spec('expand', 'fp16', 256, 4, 64),
 ];
 
 const compiler = await findHostCompiler(process.env).catch(() => undefined);

@@ -5,11 +5,12 @@ import { caseArbitrary, type CaseOptions } from '../properties/arbitraries.ts';
 import type { Case } from '../properties/case.ts';
 import type { Tally } from '../properties/checkRows.ts';
 import type { Target } from '../properties/harness.ts';
+import { largestNumbersStay } from '../properties/largestNumbers.ts';
 import * as relations from '../properties/metamorphic.ts';
 import type { PlanSpec, RuleSpec } from '../properties/plans.ts';
 import { runCase } from '../properties/runCase.ts';
 import { shapeOf } from '../properties/shapes.ts';
-import { decodeIsBatchInvariant } from '../properties/batchInvariance.ts';
+import { isBatchInvariant } from '../properties/batchInvariance.ts';
 import { beginLife, lifeArbitrary, livesOf, runLife, type Life } from '../properties/sequencesModel.ts';
 import { largeOffsets } from './largeOffsets.ts';
 import { replayIsEager } from '../properties/replay.ts';
@@ -48,6 +49,8 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
     ...families.flatMap((family) => [
       { name: `tensors past 2^31 elements, ${family}`, run: (target: Target) => largeOffsets(target, family) },
       caseJob(`pool past 2^31 elements, ${family}`, { ...poolPast31Bits, family }),
+      { name: `the largest numbers of fp16 in e4m3, ${family}`, run: (target: Target) => largestNumbersStay(target, 'fp16_d64_6x2', family) },
+      { name: `the largest numbers of bf16 in e4m3, ${family}`, run: (target: Target) => largestNumbersStay(target, 'bf16_d64_4x2', family) },
       repeated(`250 decodes, ${family}`, { decodes: 1, prefill: [700, 64, 129, 1, 300, 500, 0, 999], family }),
       repeated(`250 prefills, ${family}`, { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], family }),
       repeated(`250 prefills in chunks, ${family}`, { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], chunk: 256, family }),
@@ -73,18 +76,25 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
     ...randomCases('decode', { layers: 2, decodes: 8, tiles: 60, bound: 1500 }, count(120), seed + 1),
     ...randomCases('invariant', { compareWhole: true, decodes: 8, tiles: 60 }, count(80), seed + 2),
     ...randomCases('RoPE', { shapes: ropeShapes, lanes: ['normal'], rope: true, compareWhole: true, decodes: 5, tiles: 20 }, count(40), seed + 3),
-    ...randomCases('e4m3', { shapes: shapesWith({ cacheType: 'e4m3' }), lanes: ['normal'], decodes: 8, tiles: 40, bound: 1500, with: { cacheType: 'e4m3' } }, count(60), seed + 9),
+    repeated('250 prefills in chunks, e4m3', { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], chunk: 256, family: 'hopper', cacheType: 'e4m3', shape: 'bf16_d64_4x2', rules: [alternating(4, [[0, 1, 2], [128, 0, 1], [0, 1, 1]])] }),
+    ...randomCases('e4m3', { shapes: shapesWith({ cacheType: 'e4m3' }), decodes: 8, tiles: 40, bound: 1500, with: { cacheType: 'e4m3' } }, count(60), seed + 9),
     ...randomCases('e4m3 with RoPE', { shapes: shapesWith({ cacheType: 'e4m3' }).filter((name) => ropeShapes.includes(name)), lanes: ['normal'], rope: true, decodes: 5, tiles: 20, with: { cacheType: 'e4m3' } }, count(20), seed + 10),
     ...randomCases('headDim 256', { shapes: gpuShapes.filter((name) => shapeOf(name).headDim === 256), layers: 2, chunks: true, decodes: 5, tiles: 40, bound: 1500 }, count(40), seed + 20),
     ...randomCases('headDim 256 with little shared memory', { shapes: shapesWith({ architecture: 'sm_86' }), chunks: true, decodes: 8, tiles: 40, bound: 1500, with: { family: 'mmaSync', architecture: 'sm_86' } }, count(20), seed + 21),
+    ...randomCases('chunks of e4m3', { shapes: shapesWith({ cacheType: 'e4m3' }), layers: 2, chunks: true, compareWhole: true, decodes: 2, tiles: 60, bound: 1500, with: { cacheType: 'e4m3' } }, count(80), seed + 23),
+    ...randomCases('chunks of e4m3 with RoPE', { shapes: shapesWith({ cacheType: 'e4m3' }).filter((name) => ropeShapes.includes(name)), lanes: ['normal'], rope: true, chunks: true, decodes: 2, tiles: 20, with: { cacheType: 'e4m3' } }, count(20), seed + 24),
     ...(['unspecialised', 'cuda-cores'] as const).flatMap((ablation, n) =>
       randomCases(ablation, { shapes: shapesWith({ ablations: [ablation] }), decodes: 8, tiles: 40, bound: 1500, with: { ablations: [ablation] } }, count(40), seed + 11 + n),
     ),
     ...randomCases('capped scores and learned sinks', { shapes: shapesWith({ softCap: 2.5, learnedSinks: true }), lanes: ['normal', 'uniform'], chunks: true, compareWhole: true, decodes: 5, tiles: 40, bound: 1500, layers: 2, with: { softCap: 2.5, sinkLogits } }, count(60), seed + 15),
     ...randomCases('learned sinks', { shapes: shapesWith({ learnedSinks: true }), chunks: true, decodes: 5, tiles: 40, bound: 1500, with: { sinkLogits } }, count(40), seed + 16),
-    ...randomCases('capped scores and learned sinks, e4m3', { shapes: shapesWith({ cacheType: 'e4m3', softCap: 2.5, learnedSinks: true }), lanes: ['normal'], decodes: 8, tiles: 40, bound: 1500, with: { cacheType: 'e4m3', softCap: 2.5, sinkLogits } }, count(20), seed + 17),
+    ...randomCases('capped scores and learned sinks, e4m3', { shapes: shapesWith({ cacheType: 'e4m3', softCap: 2.5, learnedSinks: true }), lanes: ['normal'], chunks: true, decodes: 8, tiles: 40, bound: 1500, with: { cacheType: 'e4m3', softCap: 2.5, sinkLogits } }, count(20), seed + 17),
     ...lives('sequences', lifeArbitrary(shapesWith({ slack: 64, decodeTokens: 16 }).filter((name) => name !== 'llama3')), count(120), seed + 18),
-    ...relationJobs('decode in a batch', decodeIsBatchInvariant, { decodes: 4, layers: 2 }, count(20), seed + 19),
+    ...lives('sequences, e4m3', lifeArbitrary(shapesWith({ cacheType: 'e4m3', slack: 64, decodeTokens: 16 }), 'e4m3'), count(60), seed + 25),
+    ...relationJobs('decode in a batch', isBatchInvariant, { decodes: 4, layers: 2 }, count(20), seed + 19),
+    ...relationJobs('chunks in a batch', isBatchInvariant, { chunks: true, decodes: 1, layers: 2 }, count(10), seed + 20),
+    ...relationJobs('chunks in a batch, e4m3', isBatchInvariant, { shapes: shapesWith({ cacheType: 'e4m3' }), chunks: true, decodes: 2, layers: 2, with: { cacheType: 'e4m3' } }, count(20), seed + 21),
+    ...relationJobs('pages, chunks of e4m3', relations.pageOrderDoesNotMatter, { shapes: shapesWith({ cacheType: 'e4m3' }), chunks: true, decodes: 2, with: { cacheType: 'e4m3' } }, count(10), seed + 22),
     ...relationJobs('pages', relations.pageOrderDoesNotMatter, { decodes: 4 }, count(20), seed + 4),
     ...relationJobs('capture', relations.captureIsEager, { decodes: 8, layers: 2 }, count(20), seed + 5),
     ...relationJobs('batch', relations.prefillIsBatchInvariant, { layers: 2 }, count(20), seed + 6),

@@ -10,14 +10,14 @@ import { packParams, type ParamValue } from '../../src/runtime/packParams.ts';
 import { runCxx } from '../cxx.ts';
 import { readCase } from '../passes/readCase.ts';
 
-const roles: readonly KernelRole[] = ['prefill', 'prefillWgmma', 'append', 'decode'];
+const roles: readonly KernelRole[] = ['prefill', 'prefillWgmma', 'append', 'expand', 'decode'];
 /** With all that options add. */
-const optionsOf = (role: KernelRole): ParamOptions => ({ learnedSinks: role !== 'append' });
+const optionsOf = (role: KernelRole): ParamOptions => ({ learnedSinks: role !== 'append' && role !== 'expand' });
 const structOf = (role: KernelRole): ParamStruct => paramStruct(role, optionsOf(role));
 
 /** `struct Params` of an emitted kernel, with its assertions. */
 function printedParams(role: KernelRole): string {
-  const { module, context } = readCase('target architectures=sm_80,sm_90a elementTypes=bf16\nshape layers=1 queryHeads=1 kvHeads=1 headDim=64\nattention softCap=0 learnedSinks=true scale=0.125\nlayer 0: N');
+  const { module, context } = readCase('target architectures=sm_80,sm_90a elementTypes=bf16 cacheType=e4m3\nshape layers=1 queryHeads=1 kvHeads=1 headDim=64\nattention softCap=0 learnedSinks=true scale=0.125\nlayer 0: N');
   const kernel = (runPasses(module, pipeline, context) as ScheduledModule).kernels.find((one) => one.role === role)!;
   const text = renderKernel(role, kernelContext(kernel, context.mask));
   return /struct Params \{[\s\S]*?\nstatic_assert\(sizeof\(Params\).*\n/.exec(text)![0];
@@ -29,7 +29,7 @@ const program = `
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-namespace moa { struct alignas(64) TensorMap { unsigned char bytes[128]; }; struct PrefillItem; struct Ring; struct DecodeSegment; }
+namespace moa { struct alignas(64) TensorMap { unsigned char bytes[128]; }; struct PrefillItem; struct Ring; struct ExpandedRing; struct DecodeSegment; }
 ${roles.map((role) => `namespace ${role} {\n${printedParams(role)}}`).join('\n')}
 
 template <class Value> void show(const char* name, const Value& value) {

@@ -96,6 +96,7 @@ const cases: Readonly<Record<string, readonly (readonly [string, Module, string]
     ['no prefill kernel', kernels((all) => all.filter(({ role }) => role !== 'prefill')), 'layer 0 has a prefill kernel'],
     ['no decode kernel for layer 1', kernels((all) => all.map((kernel) => (kernel.role === 'decode' ? { ...kernel, layers: [0] } : kernel))), 'layer 1 has a decode kernel'],
     ['no append kernel', kernels((all) => all.filter(({ role }) => role !== 'append')), 'layer 0 has a append kernel'],
+    ['a cache in E4M3 that nothing expands', { ...scheduled, layout: { ...scheduled.layout, cacheType: 'e4m3' } }, 'layer 0 has a expand kernel'],
   ],
 };
 

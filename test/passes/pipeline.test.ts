@@ -48,7 +48,7 @@ test('every layer has each kernel it needs once, for each element type and archi
         for (const elementType of context.elementTypes) {
           for (const { name, family } of context.architectures) {
             const mine = kernels.filter((kernel) => kernel.layers.includes(layer) && kernel.elementType === elementType && kernel.architectures.includes(name));
-            expect(mine.map(({ role }) => role)).toEqual([...roles('append'), ...roles('decode'), ...(context.decodeTokens > 1 ? ['decode'] : []), family === 'hopper' ? 'prefillWgmma' : 'prefill']);
+            expect(mine.map(({ role }) => role)).toEqual([...roles('append'), ...roles('decode'), ...(context.decodeTokens > 1 ? ['decode'] : []), ...(context.cacheType === 'e4m3' ? ['expand'] : []), family === 'hopper' ? 'prefillWgmma' : 'prefill']);
             const all = mine.filter((kernel): kernel is DecodeKernel => kernel.role === 'decode');
             const decodes = all.filter(({ tokens }) => tokens === 1);
             for (const many of all.filter(({ tokens }) => tokens > 1)) expect(many).toMatchObject({ tokens: context.decodeTokens, ageMask: true, rope: false, compute: 'tensorCores' });

@@ -15,7 +15,7 @@ export interface Case {
   readonly bound: number;
   /** Tokens of each sequence in the prefill; none may have any. */
   readonly prefill: readonly number[];
-  /** The prefill comes in chunks of at most so many tokens of each sequence; all at once by default. Not with a cache of 8 bits. */
+  /** The prefill comes in chunks of at most so many tokens of each sequence; all at once by default. */
   readonly chunk?: number;
   /** Decode steps after it. */
   readonly decodes: number;
@@ -32,7 +32,7 @@ export interface Case {
   readonly family?: KernelFamily;
   /** Whose tiles are taken; by default those of an architecture with much shared memory. */
   readonly architecture?: string;
-  /** Of keys and values; the element type by default. With `e4m3` only the normal lane, and no `compareWhole`. */
+  /** Of keys and values; the element type by default. With `e4m3` and RoPE no `compareWhole`. */
   readonly cacheType?: CacheType;
   /** Items of prefill with more pages of keys than this are cut in two, where the kernel can; those of the schedule by default. */
   readonly splitPages?: number;

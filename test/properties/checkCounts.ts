@@ -46,6 +46,12 @@ function visitedPages(mask: OracleMask, first: number, last: number, cached: num
 /** Rows of ring pages that hold a token. */
 const ringRows = (pages: readonly number[], slots: number): number => pages.reduce((sum, page) => sum + Math.min(pageTokens, slots - page * pageTokens), 0);
 
+/** The pages of a ring in which these tokens lie. */
+function pagesOf({ sink, window }: OracleMask, tokens: readonly number[]): ReadonlySet<number> {
+  const sinkSlots = Math.ceil(sink / pageTokens) * pageTokens;
+  return new Set(tokens.map((j) => Math.floor((j < sink ? j : sinkSlots + ((j - sink) % window)) / pageTokens)));
+}
+
 /** The names of pages in the order in which they are visited: from the diagonal back, the ring from its newest token back, the sink. */
 function inOrder({ own, sink, window }: Visited, mask: OracleMask, cached: number, ringWindow: number): string[] {
   const newest = Math.floor(((cached - 1 - mask.sink) % ringWindow) / pageTokens);
@@ -95,7 +101,7 @@ export function checkPrefillCounts(device: Device, testCase: Case, layer: number
   const groupSize = queryHeads / kvHeads;
   const rows = itemRows(testCase);
   const longest = family === 'hopper' ? Math.max(2, testCase.splitPages ?? Infinity) : Infinity;
-  let [items, pages, wide, narrow, copiedPages, parts, copiedRows, zeroRows, tokens, kept] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+  let [items, pages, wide, narrow, copiedPages, parts, copiedRows, zeroRows, tokens, kept, expandedPages] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
   /** Items in which a group of 64 rows has one. */
   const itemsOfGroup = Array.from({ length: rows / 64 }, () => 0);
   for (const [begin, end] of chunk) {
@@ -127,7 +133,10 @@ export function checkPrefillCounts(device: Device, testCase: Case, layer: number
       }
     });
     for (let kvHead = 0; kvHead < kvHeads; kvHead += 1) {
-      if (end > begin) kept += keptTokens(ringMask(masks, groupSize, kvHead), end).filter((j) => j >= begin).length;
+      if (end === begin) continue;
+      const ring = ringMask(masks, groupSize, kvHead);
+      kept += keptTokens(ring, end).filter((j) => j >= begin).length;
+      if (testCase.cacheType === 'e4m3') expandedPages += pagesOf(ring, keptTokens(ring, begin)).size;
     }
   }
   const { counters } = device;
@@ -155,16 +164,16 @@ export function checkPrefillCounts(device: Device, testCase: Case, layer: number
   }
   const rotated = testCase.rope === true ? tokens * (queryHeads + kvHeads) * rowBytes : 0;
   const results = tokens * queryHeads * (rowBytes + 4) + parts * 64 * (headDim + 2) * 4;
-  expectEqual('bytes stored by append and prefill', counters.globalStoreBytes, (kept * 2 * rowBytes) / (testCase.cacheType === 'e4m3' ? 2 : 1) + rotated + results + (tokens > 0 ? chunk.length * 4 : 0));
+  const expanded = expandedPages * 2 * pageTokens * rowBytes;
+  expectEqual('bytes stored by append, expand and prefill', counters.globalStoreBytes, expanded + (kept * 2 * rowBytes) / (testCase.cacheType === 'e4m3' ? 2 : 1) + rotated + results + (tokens > 0 ? chunk.length * 4 : 0));
   if (family === 'mmaSync' && items > counters.blocks) throw new Error(`${counters.blocks} blocks ran for ${items} blocks of rows`);
 }
 
 /** After `resetCounters` and one decode of a layer that made sequences `lengths` tokens long. */
 export function checkDecodeCounts(device: Device, testCase: Case, layer: number, lengths: readonly number[]): void {
-  const { headDim, queryHeads, kvHeads, sink } = shapeOf(testCase.shape);
+  const { headDim, queryHeads, kvHeads } = shapeOf(testCase.shape);
   const masks = masksOf(testCase, layer);
   const cacheBytes = testCase.cacheType === 'e4m3' ? 1 : 2;
-  const sinkSlots = Math.ceil(sink / pageTokens) * pageTokens;
   let [pages, rows] = [0, 0];
   // With headDim 256, eight query heads read a page together, otherwise all.
   const readers = headDim === 256 ? Math.ceil(queryHeads / kvHeads / 8) : 1;
@@ -172,8 +181,7 @@ export function checkDecodeCounts(device: Device, testCase: Case, layer: number,
     for (let kvHead = 0; kvHead < kvHeads; kvHead += 1) {
       const ring = ringMask(masks, queryHeads / kvHeads, kvHead);
       const kept = keptTokens(ring, length);
-      const used = new Set(kept.map((j) => Math.floor((j < sink ? j : sinkSlots + ((j - sink) % ring.window)) / pageTokens)));
-      pages += readers * used.size;
+      pages += readers * pagesOf(ring, kept).size;
       rows += readers * kept.length;
     }
   }

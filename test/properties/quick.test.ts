@@ -1,6 +1,7 @@
 /** A few fixed cases that touch everything: the tests that planted bugs are held against (`scripts/mutations.mjs`). */
 import { describe, test } from 'vitest';
 import type { Case } from './case.ts';
+import { largestNumbersStay } from './largestNumbers.ts';
 import * as relations from './metamorphic.ts';
 import { firstDifference, outputsOf } from './outputs.ts';
 import type { RuleSpec } from './plans.ts';
@@ -51,6 +52,13 @@ const chunkCases: Readonly<Record<string, Case>> = {
   'chunks without a sink in bulk': { ...chunked, family: 'hopper', shape: 'bf16_d64_2x2_sink0', rules: [[short, middling]], prefill: [200, 3], chunk: 63, seed: 19 },
 };
 
+const expanded = { ...chunked, cacheType: 'e4m3', shape: 'bf16_d64_4x2', rules: [[short, long, middling, short], [dense, short, short, short]] } as const;
+const expandedCases: Readonly<Record<string, Case>> = {
+  'chunks behind a cache in E4M3': { ...expanded, prefill: [81, 0, 300], chunk: 100, seed: 26 },
+  'chunks behind a cache in E4M3 in bulk, one-hot': { ...expanded, family: 'hopper', lane: 'oneHot', prefill: [320, 129, 3], chunk: 128, seed: 27, multiprocessors: 1 },
+  'chunks of headDim 128 behind a cache in E4M3, with RoPE': { ...expanded, shape: 'bf16_d128_3x1', rules: [[short, middling, dense]], prefill: [270, 70], chunk: 193, rope: true, seed: 28, compareWhole: false },
+};
+
 /** Sinks of which some outweigh all keys, and a cap that bends all scores. */
 const scored = { ...chunked, rules: [[short, long, middling, short], [short, short, dense, short]], softCap: 2.5, sinkLogits: [0.5, null, 1e4, 3, -2], decodes: 2 } as const;
 const scoreCases: Readonly<Record<string, Case>> = {
@@ -66,7 +74,7 @@ const wideCases: Readonly<Record<string, Case>> = {
 
 describe('quick', () => {
   const suite = new Suite('quick');
-  test.each(Object.entries({ ...cases, ...bulkCases, ...chunkCases, ...scoreCases, ...wideCases }))('%s', { timeout }, async (_, testCase) => void (await suite.run(testCase)));
+  test.each(Object.entries({ ...cases, ...bulkCases, ...chunkCases, ...expandedCases, ...scoreCases, ...wideCases }))('%s', { timeout }, async (_, testCase) => void (await suite.run(testCase)));
 
   test('timing does not matter', { timeout }, async () => {
     await relations.seedsDoNotMatter(target, { ...mixed, decodes: 4, multiprocessors: 32, prefill: [200, 3, 129, 1] });
@@ -84,7 +92,7 @@ describe('quick', () => {
   });
 
   test.each(['slots', 'sequences'] as const)('sequences come and go, balanced over %s', { timeout }, async (balance) => {
-    const life = { shape: 'bf16_d64_4x2', rules: [[half, short, dense, short], [short, short, half, half]], slack: 64, decodeTokens: 16, family: 'hopper', batch: 3, lengthBound: 420, balance, poolPercent: 100, seed: 3, multiprocessors: 2 } as const;
+    const life = { shape: 'bf16_d64_4x2', rules: [[half, short, dense, short], [short, short, half, half]], slack: 64, decodeTokens: 16, family: 'hopper', cacheType: 'element', batch: 3, lengthBound: 420, balance, poolPercent: 100, seed: 3, multiprocessors: 2 } as const;
     const [one, several] = [new Decode(2, true, 1), new Decode(1, true, 5)];
     // Truncations of rings that have gone round: one token more than the slack has room for, the most, and then no more, of a copy either.
     const turns = [new Truncate(0, 66), new Truncate(0, 65), new Truncate(0, 1), new Fork(0), new Truncate(0, 1), new Truncate(2, 1)];
@@ -108,6 +116,8 @@ describe('quick', () => {
       }
     }
   });
+
+  test('the largest numbers stay', { timeout }, () => largestNumbersStay(target, 'bf16_d64_4x2', 'mmaSync'));
 
   test('no bank conflicts', { timeout }, async () => {
     await outputsOf(target, mixed, { device: { failOnBankConflict: true, multiprocessors: 8 } });

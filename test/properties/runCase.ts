@@ -14,7 +14,7 @@ import type { Target } from './harness.ts';
 import { makeInputs, type SequenceInputs } from './inputs.ts';
 import { Random } from './random.ts';
 import { shapeOf } from './shapes.ts';
-import { scalesOf, storedTokens } from './storedTokens.ts';
+import { chunkTokens, scalesOf, storedTokens } from './storedTokens.ts';
 import { TensorSet } from './tensors.ts';
 
 /** The tokens of one (layer, sequence): as given, and as attended: turned by RoPE where the case has it. */
@@ -96,7 +96,7 @@ function prefillAndCheck(run: Run, layer: number): void {
       const [begin, end] = chunk[n]!;
       return sampled(end - begin, testCase.sampleRows).map((row) => begin + row);
     };
-    compare(run, layer, (n) => ({ out, lse, firstRow: tensors.cuSeqlens[n]! - chunk[n]![0] }), positions);
+    compare(run, layer, (n) => ({ out, lse, firstRow: tensors.cuSeqlens[n]! - chunk[n]![0] }), positions, (inputs, n) => chunkTokens(testCase, layer, inputs, chunk[n]![0]));
     checkCaches(run, session, layer, chunk.map(([, end]) => end));
   }
 }
@@ -136,7 +136,7 @@ function wholeAndCheck(run: Run, whole: Session, layer: number): void {
   checkCaches(run, whole, layer, ends);
 }
 
-function compare(run: Run, layer: number, foundOf: (n: number) => FoundRows, positionsOf: (n: number) => readonly number[], attendedOf = (inputs: SequenceInputs) => inputs): void {
+function compare(run: Run, layer: number, foundOf: (n: number) => FoundRows, positionsOf: (n: number) => readonly number[], attendedOf = (inputs: SequenceInputs, _n: number) => inputs): void {
   const { testCase, tokens, tally } = run;
   const shape = shapeOf(testCase.shape);
   const masks = masksOf(testCase, layer);
@@ -144,7 +144,7 @@ function compare(run: Run, layer: number, foundOf: (n: number) => FoundRows, pos
   testCase.prefill.forEach((_, n) => {
     const positions = positionsOf(n);
     if (positions.length === 0) return;
-    const inputs = attendedOf(tokens[layer]![n]!.attended);
+    const inputs = attendedOf(tokens[layer]![n]!.attended, n);
     const scaled = keysOf(testCase, inputs);
     for (const head of heads) {
       try {

@@ -33,7 +33,7 @@ describe('scores', () => {
   });
 
   test('with both, a cache in E4M3', { timeout }, async () => {
-    await suite.check(withSinks({ shapes: ['bf16_d64_4x2'], lanes: ['normal'], decodes: 3, tiles: 4, with: { softCap, cacheType: 'e4m3' } }), 4);
+    await suite.check(withSinks({ shapes: ['bf16_d64_4x2'], lanes: ['normal'], chunks: true, decodes: 3, tiles: 4, with: { softCap, cacheType: 'e4m3' } }), 4);
   });
 
   test.each(families)('with both and RoPE, groups over 8, shapes of the launch, CUDA cores: %s', { timeout }, async (family) => {

@@ -1,6 +1,7 @@
 /** Sequences that come and go: random lives of sessions against a model (sequencesModel.ts). */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { CacheType } from '../../src/ir/nodes.ts';
 import type { RuleSpec } from './plans.ts';
 import { replayIsEager } from './replay.ts';
 import { beginLife, lifeArbitrary, livesOf, runLife } from './sequencesModel.ts';
@@ -9,14 +10,16 @@ import { Suite, target, timeout } from './suite.ts';
 describe('a session whose sequences join, leave, fork and are truncated', () => {
   const suite = new Suite('sequences');
   const happened = new Map<string, number>();
-  const live = (shapes: readonly string[], usual: number) =>
-    suite.property(fc.tuple(lifeArbitrary(shapes), livesOf(20)), usual, async ([life, commands]) => {
+  const live = (shapes: readonly string[], usual: number, cacheType?: CacheType) =>
+    suite.property(fc.tuple(lifeArbitrary(shapes, cacheType), livesOf(20)), usual, async ([life, commands]) => {
       suite.add(await runLife(await beginLife(target, life, happened), commands));
     });
 
   test('gives every sequence what the oracle does', { timeout }, () => live(['bf16_d64_2x1', 'fp16_d64_6x2'], 30));
 
   test('with other sinks', { timeout }, () => live(['bf16_d64_2x1_sink4', 'bf16_d64_2x2_sink0'], 12));
+
+  test('with a cache in E4M3', { timeout }, () => live(['bf16_d64_2x1', 'fp16_d64_6x2'], 12, 'e4m3'));
 
   test('a graph serves them all', { timeout }, async () => {
     const rules: RuleSpec[][] = [[[128, 0, 1], [192, 0, 1]], [[128, 0, 1], [128, 0, 1]]];

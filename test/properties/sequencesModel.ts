@@ -4,7 +4,6 @@
  */
 import fc from 'fast-check';
 import type { Device } from '../../src/runtime/device.ts';
-import { decodeElements } from '../../src/runtime/elements.ts';
 import { RuntimeError } from '../../src/runtime/runtimeError.ts';
 import type { Session } from '../../src/runtime/session.ts';
 import type { CapturedStep } from '../../src/runtime/sessionTypes.ts';
@@ -13,11 +12,13 @@ import { oracleMask, oracleSpan, type OracleMask } from '../oracle/mask.ts';
 import { toElement } from '../oracle/rounding.ts';
 import { checkRows, newTally, type Tally } from './checkRows.ts';
 import type { KernelFamily } from '../../src/arch/arch.ts';
+import type { CacheType } from '../../src/ir/nodes.ts';
 import type { Target } from './harness.ts';
 import type { SequenceInputs } from './inputs.ts';
 import { ruleOf, type PlanSpec, type RuleSpec } from './plans.ts';
 import { Random } from './random.ts';
 import { limitsOf, shapeOf, type Shape } from './shapes.ts';
+import { roundTokens, scalesOf, store, storedBits } from './storedTokens.ts';
 import { TensorSet, type Piece } from './tensors.ts';
 
 /** What a life begins with. */
@@ -29,6 +30,7 @@ export interface Life {
   /** The most of one decode. */
   readonly decodeTokens: number;
   readonly family: KernelFamily;
+  readonly cacheType: CacheType;
   readonly batch: number;
   readonly lengthBound: number;
   readonly balance: 'slots' | 'sequences';
@@ -44,6 +46,8 @@ interface Sequence {
   readonly bound: number;
   /** `[layer]`, with room for `bound` tokens; those from `length` on mean nothing. */
   readonly inputs: readonly SequenceInputs[];
+  /** Keys and values as they are read from the cache. */
+  readonly cached: readonly Pick<SequenceInputs, 'k' | 'v'>[];
   readonly masks: readonly (readonly OracleMask[])[];
   /** `[layer][kvHead]`: the position of the token in each window slot of the ring, or -1. */
   readonly rings: readonly (readonly Int32Array[])[];
@@ -69,7 +73,7 @@ export interface Real {
 
 export type Command = fc.AsyncCommand<Model, Real>;
 
-export const specOfLife = ({ shape, rules, slack, decodeTokens, family }: Life): PlanSpec => ({ shape, rules, rope: false, family, slack, decodeTokens });
+export const specOfLife = ({ shape, rules, slack, decodeTokens, family, cacheType }: Life): PlanSpec => ({ shape, rules, rope: false, family, cacheType, slack, decodeTokens });
 
 /** A session without sequences, and its model. */
 export async function beginLife(target: Target, life: Life, happened: Map<string, number> = new Map()): Promise<{ readonly model: Model; readonly real: Real; readonly end: () => void }> {
@@ -77,7 +81,8 @@ export async function beginLife(target: Target, life: Life, happened: Map<string
   const plan = await target.load(device, specOfLife(life));
   const whole = plan.memory({ batch: life.batch, lengthBound: life.lengthBound }).cache / plan.definition.layout.pageBytes;
   const pages = Math.max(1, Math.floor((whole * life.poolPercent) / 100));
-  const session = plan.createSession({ batch: life.batch, lengthBound: life.lengthBound, slots: 'free', pages, poolByte: 0xff, decodeTokens: life.decodeTokens, balance: life.balance });
+  const cacheScales = scalesOf(life);
+  const session = plan.createSession({ batch: life.batch, lengthBound: life.lengthBound, slots: 'free', pages, poolByte: 0xff, decodeTokens: life.decodeTokens, balance: life.balance, ...(cacheScales === undefined ? {} : { cacheScales }) });
   const model: Model = { life, shape: shapeOf(life.shape), sequences: Array.from({ length: life.batch }, () => undefined) };
   const real: Real = { device, session, random: new Random(life.seed), tally: newTally(), happened, steps: new Map() };
   const end = (): void => {
@@ -118,20 +123,22 @@ function newSequence({ life, shape }: Model, bound: number): Sequence {
   const groupSize = queryHeads / kvHeads;
   const whole = Math.ceil(Math.max(bound, limits.minSpan) / limits.page) * limits.page;
   const isDense = ([alpha, numerator, denominator]: RuleSpec): boolean => numerator === denominator && alpha >= 0;
+  const inputs = life.rules.map(() => ({
+    length: bound,
+    queryHeads,
+    kvHeads,
+    headDim,
+    scale: 1 / Math.sqrt(headDim),
+    q: new Float32Array(bound * queryHeads * headDim),
+    k: new Float32Array(bound * kvHeads * headDim),
+    v: new Float32Array(bound * kvHeads * headDim),
+    targets: new Int32Array(0),
+  }));
   return {
     bound,
     length: 0,
-    inputs: life.rules.map(() => ({
-      length: bound,
-      queryHeads,
-      kvHeads,
-      headDim,
-      scale: 1 / Math.sqrt(headDim),
-      q: new Float32Array(bound * queryHeads * headDim),
-      k: new Float32Array(bound * kvHeads * headDim),
-      v: new Float32Array(bound * kvHeads * headDim),
-      targets: new Int32Array(0),
-    })),
+    inputs,
+    cached: life.cacheType === 'element' ? inputs : inputs.map(({ k, v }) => ({ k: k.slice(), v: v.slice() })),
     masks: life.rules.map((heads) => heads.map((rule) => oracleMask(ruleOf(rule), limits, bound))),
     rings: life.rules.map((heads) =>
       range(kvHeads).map((kvHead) => {
@@ -156,6 +163,7 @@ function addTokens(model: Model, random: Random, slot: number, count: number): n
     }
   }
   sequence.length += count;
+  if (model.life.cacheType === 'e4m3') sequence.cached.forEach((cached, layer) => store(model.life, layer, sequence.inputs[layer]!, cached, begin, sequence.length));
   for (const rings of sequence.rings) {
     for (const ring of rings) for (let j = Math.max(begin, shape.sink); j < sequence.length; j += 1) ring[(j - shape.sink) % ring.length] = j;
   }
@@ -169,10 +177,25 @@ function poison({ queryHeads, kvHeads, headDim }: Shape, tokens = 1): Piece {
   return { inputs, begin: 0, end: tokens };
 }
 
-/** Compares rows `begin .. end - 1` of a slot's sequence with the oracle. `firstRow`: of position 0 in what was found. */
-function compare(model: Model, real: Real, layer: number, slot: number, found: { out: Float32Array; lse: Float32Array }, firstRow: number, begin: number): void {
+/** What decode attends: all tokens as they are in the cache. */
+function cachedInputs({ inputs, cached }: Sequence, layer: number): SequenceInputs {
+  const { k, v } = cached[layer]!;
+  return { ...inputs[layer]!, k, v };
+}
+
+/** What a prefill attends that begins with token `begin`: those before it as they are in the cache, rounded to the element type. */
+function chunkInputs({ life, shape }: Model, { inputs, cached }: Sequence, layer: number, begin: number): SequenceInputs {
+  const given = inputs[layer]!;
+  if (life.cacheType === 'element' || begin === 0) return given;
+  const attended = { ...given, k: given.k.slice(), v: given.v.slice() };
+  for (const name of ['k', 'v'] as const) attended[name].set(cached[layer]![name].subarray(0, begin * shape.kvHeads * shape.headDim));
+  roundTokens(life, attended, begin);
+  return attended;
+}
+
+/** Compares the rows of a slot's sequence from `begin` on with the oracle on `inputs`. `firstRow`: of position 0 in what was found. */
+function compare(model: Model, real: Real, layer: number, slot: number, found: { out: Float32Array; lse: Float32Array }, firstRow: number, begin: number, inputs: SequenceInputs): void {
   const sequence = model.sequences[slot]!;
-  const inputs = sequence.inputs[layer]!;
   const scaled = scaledKeys(inputs, model.shape.elementType);
   const positions = range(sequence.length - begin).map((n) => begin + n);
   sequence.masks[layer]!.forEach((mask, head) => {
@@ -252,13 +275,15 @@ export class Fork implements Command {
     if (!model.sequences.includes(undefined)) return refuses('MOA6108', () => session.fork(slot));
     try {
       const to = session.fork(slot);
-      const { bound, length, inputs, masks, rings } = model.sequences[slot]!;
+      const { bound, length, inputs, cached, masks, rings } = model.sequences[slot]!;
       note(real, length === 0 ? 'fork of nothing' : 'fork');
+      const copies = inputs.map((one) => ({ ...one, q: one.q.slice(), k: one.k.slice(), v: one.v.slice() }));
       model.sequences[to] = {
         bound,
         length,
         masks,
-        inputs: inputs.map((one) => ({ ...one, q: one.q.slice(), k: one.k.slice(), v: one.v.slice() })),
+        inputs: copies,
+        cached: cached === inputs ? copies : cached.map(({ k, v }) => ({ k: k.slice(), v: v.slice() })),
         rings: rings.map((layer) => layer.map((ring) => ring.slice())),
       };
     } catch (error) {
@@ -317,7 +342,7 @@ export class Prefill implements Command {
       real.session.prefill(layer, tensors);
       const found = { out: tensors.values('out'), lse: tensors.logSums() };
       counts.forEach((count, slot) => {
-        if (count > 0) compare(model, real, layer, slot, found, tensors.cuSeqlens[slot]! - begins[slot]!, begins[slot]!);
+        if (count > 0) compare(model, real, layer, slot, found, tensors.cuSeqlens[slot]! - begins[slot]!, begins[slot]!, chunkInputs(model, model.sequences[slot]!, layer, begins[slot]!));
       });
     });
   }
@@ -356,7 +381,7 @@ export class Decode implements Command {
         if (!this.captured) session.decode(layer, { ...fields(tensors), tokens });
         const found = { out: tensors.values('out'), lse: tensors.logSums() };
         model.sequences.forEach((sequence, slot) => {
-          if (sequence !== undefined) compare(model, real, layer, slot, found, slot * tokens - begins[slot]!, begins[slot]!);
+          if (sequence !== undefined) compare(model, real, layer, slot, found, slot * tokens - begins[slot]!, begins[slot]!, cachedInputs(sequence, layer));
           else checkEmpty(model, found, slot * tokens, tokens);
         });
         if (!this.captured) tensors.dispose();
@@ -397,7 +422,7 @@ export class CheckCaches implements Command {
     model.sequences.forEach((sequence, slot) => {
       sequence?.inputs.forEach((inputs, layer) => {
         if (session.lengths(layer)[slot] !== sequence.length) throw new Error(`layer ${layer}, slot ${slot}: ${session.lengths(layer)[slot]} tokens, not ${sequence.length}`);
-        sequence.rings[layer]!.forEach((ring, kvHead) => checkRing(model.shape, session, layer, slot, kvHead, inputs, ring));
+        sequence.rings[layer]!.forEach((ring, kvHead) => checkRing(model, session, layer, slot, kvHead, inputs, ring));
       });
     });
   }
@@ -405,21 +430,18 @@ export class CheckCaches implements Command {
 }
 
 /** Tokens of the sink and those that the ring still has are in the cache, bit for bit. */
-function checkRing({ headDim, kvHeads, sink }: Shape, session: Session, layer: number, slot: number, kvHead: number, inputs: SequenceInputs, ring: Int32Array): void {
+function checkRing({ life, shape: { headDim, kvHeads, sink } }: Model, session: Session, layer: number, slot: number, kvHead: number, inputs: SequenceInputs, ring: Int32Array): void {
   const { positions, keys, values } = session.cachedTokens(layer, slot, kvHead);
-  const type = session.elementType;
   positions.forEach((j, n) => {
     if (j >= sink && ring[(j - sink) % ring.length] !== j) throw new Error(`layer ${layer}, slot ${slot}, KV head ${kvHead}: the ring has lost token ${j}, and is said to hold it`);
+    const bitsOf = (part: 'keys' | 'values', given: Float32Array): ArrayLike<number> =>
+      storedBits(life, part, layer, kvHead, given.subarray((j * kvHeads + kvHead) * headDim, (j * kvHeads + kvHead + 1) * headDim));
+    const [key, value] = [bitsOf('keys', inputs.k), bitsOf('values', inputs.v)];
     for (let d = 0; d < headDim; d += 1) {
-      const from = (j * kvHeads + kvHead) * headDim + d;
-      if (decodeBits(type, keys[n * headDim + d]!) !== inputs.k[from] || decodeBits(type, values[n * headDim + d]!) !== inputs.v[from]) {
-        throw new Error(`layer ${layer}, slot ${slot}, KV head ${kvHead}: token ${j} is not in the cache as it was given`);
-      }
+      if (keys[n * headDim + d] !== key[d] || values[n * headDim + d] !== value[d]) throw new Error(`layer ${layer}, slot ${slot}, KV head ${kvHead}: token ${j} is not in the cache as it was given`);
     }
   });
 }
-
-const decodeBits = (type: 'bf16' | 'fp16', bits: number): number => decodeElements(type, Uint16Array.of(bits))[0]!;
 
 const mostPrompt = 300;
 
@@ -443,7 +465,7 @@ const commands: readonly fc.Arbitrary<Command>[] = [
 export const livesOf = (most: number): fc.Arbitrary<readonly Command[]> => fc.array(fc.oneof(...commands), { minLength: 4, maxLength: most, size: 'max' }).map((all) => [new Join(100), ...all]);
 
 /** Lives of small sessions. */
-export function lifeArbitrary(shapes: readonly string[]): fc.Arbitrary<Life> {
+export function lifeArbitrary(shapes: readonly string[], cacheType: CacheType = 'element'): fc.Arbitrary<Life> {
   // Short ones mostly: their rings go round.
   const rule: fc.Arbitrary<RuleSpec> = fc.oneof(
     fc.constantFrom<RuleSpec[]>([128, 0, 1], [128, 0, 1], [192, 0, 1], [0, 1, 1], [0, 1, 2]),
@@ -462,5 +484,5 @@ export function lifeArbitrary(shapes: readonly string[]): fc.Arbitrary<Life> {
       multiprocessors: fc.integer({ min: 1, max: 12 }),
       layers: fc.integer({ min: 1, max: 2 }),
     })
-    .chain(({ layers, rings, ...life }) => fc.array(fc.array(rule, { minLength: shapeOf(life.shape).queryHeads, maxLength: shapeOf(life.shape).queryHeads }), { minLength: layers, maxLength: layers }).map((rules) => ({ ...life, ...rings, rules })));
+    .chain(({ layers, rings, ...life }) => fc.array(fc.array(rule, { minLength: shapeOf(life.shape).queryHeads, maxLength: shapeOf(life.shape).queryHeads }), { minLength: layers, maxLength: layers }).map((rules) => ({ ...life, ...rings, cacheType, rules })));
 }

@@ -123,16 +123,6 @@ describe('a session', () => {
     expect([...session.lengths(0)]).toEqual([2, 1]);
   });
 
-  test('with a cache of 8 bits prefills new sequences only', async () => {
-    using plan8 = await target.load(device, { shape: testCase.shape, rules: testCase.rules, rope: false, cacheType: 'e4m3' });
-    using session = plan8.createSession({ batch: 2, lengthBound: 130 });
-    using first = prefillTensors([0, 3]);
-    using both = prefillTensors([2, 1]);
-    session.prefill(0, first);
-    expect(() => session.prefill(0, both)).toThrow(code('MOA6105'));
-    expect([...session.lengths(0)]).toEqual([0, 3]);
-  });
-
   test('refuses to capture a prefill, and a launch that does not fit', () => {
     using session = plan.createSession({ batch: 2, lengthBound: 4 });
     using tensors = prefillTensors([1, 1]);

@@ -34,6 +34,11 @@ describe.each(Object.entries(kinds))('headDim 256, %s', (name, kind) => {
     await suite.run({ ...facts, shape: 'bf16_d256_2x1', rules: [[short, dense]], prefill: [300, 3], chunk: 130, decodes: 2, lane: 'normal', splitPages: 2 });
   });
 
+  test('chunks behind a cache in E4M3', { timeout }, async () => {
+    await suite.run({ ...facts, shape: 'bf16_d256_2x1', rules: [[short, dense]], prefill: [300, 0, 3], chunk: 130, decodes: 1, lane: 'normal', cacheType: 'e4m3' });
+    await suite.run({ ...facts, shape: 'fp16_d256_2x2', rules: [[short, middling]], prefill: [260, 70], chunk: 65, decodes: 2, lane: 'oneHot', cacheType: 'e4m3' });
+  });
+
   test('a group of 8, and a cache in E4M3', { timeout }, async () => {
     await suite.run({ ...facts, shape: 'bf16_d256_8x1', rules: [[dense, short, short, middling, dense, short, short, short]], prefill: [70, 131], decodes: 2, lane: 'normal', sampleRows: 8 });
     await suite.run({ ...facts, shape: 'bf16_d256_2x1', rules: [[dense, short]], prefill: [0, 131, 270], decodes: 3, lane: 'normal', cacheType: 'e4m3', sampleRows: 8 });
@@ -64,4 +69,7 @@ describe('headDim 256', () => {
 
   test('sequences that come and go, with several tokens at once', { timeout }, () =>
     suite.property(fc.tuple(lifeArbitrary(['bf16_d256_2x1', 'bf16_d256_12x1']), livesOf(12)), 4, async ([life, commands]) => suite.add(await runLife(await beginLife(target, life), commands))));
+
+  test('the same with a cache in E4M3', { timeout }, () =>
+    suite.property(fc.tuple(lifeArbitrary(['bf16_d256_2x1', 'bf16_d256_12x1'], 'e4m3'), livesOf(12)), 2, async ([life, commands]) => suite.add(await runLife(await beginLife(target, life), commands))));
 });

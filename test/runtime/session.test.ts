@@ -1,11 +1,13 @@
 /** What a session hands to its kernels, and what it refuses: with kernels that only take notes. */
 import { pathToFileURL } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { definitionFormat, type PlanDefinition } from '../../src/ir/planDefinition.ts';
 import { paramStruct } from '../../src/ir/kernelParams.ts';
+import type { KernelRole } from '../../src/ir/nodes.ts';
 import { Device, type DeviceBuffer, type Kernel } from '../../src/runtime/index.ts';
 import type { LaunchConfig } from '../../src/runtime/kernel.ts';
 import { Plan } from '../../src/runtime/plan.ts';
+import { RuntimeError } from '../../src/runtime/runtimeError.ts';
 import { sinkTable } from '../../src/runtime/sinkLogits.ts';
 import { compileSpec, type PlanSpec } from '../properties/plans.ts';
 
@@ -20,16 +22,22 @@ beforeAll(async () => {
 });
 afterAll(() => device.dispose());
 
-/** A plan whose kernels run nothing and keep their launches: role, and parameters by name. */
-function noting(of: PlanSpec, definition: PlanDefinition = compileSpec(of).definition): { readonly plan: Plan; readonly launches: LaunchConfig[] } {
-  const launches: LaunchConfig[] = [];
-  const kernel = { launch: (config: LaunchConfig) => launches.push(config), occupancy: () => 1 } as unknown as Kernel;
-  return { plan: Plan.create(device, definition, [], new Map(definition.kernels.map(({ name }) => [name, kernel]))), launches };
+interface NotedLaunch extends LaunchConfig {
+  readonly role: KernelRole;
 }
 
-function decodeField(launch: LaunchConfig, name: string): number {
-  const { fields, bytes } = paramStruct('decode');
-  const { type, offset } = fields.find((field) => field.name === name)!;
+/** A plan whose kernels run nothing and keep their launches. */
+function noting(of: PlanSpec, definition: PlanDefinition = compileSpec(of).definition): { readonly plan: Plan; readonly launches: NotedLaunch[] } {
+  const launches: NotedLaunch[] = [];
+  const kernelOf = (role: KernelRole): Kernel => ({ launch: (config: LaunchConfig) => launches.push({ ...config, role }), occupancy: () => 1 }) as unknown as Kernel;
+  return { plan: Plan.create(device, definition, [], new Map(definition.kernels.map(({ name, role }) => [name, kernelOf(role)]))), launches };
+}
+
+const decodeField = (launch: LaunchConfig, name: string): number => field({ ...launch, role: 'decode' }, name);
+
+function field(launch: NotedLaunch, name: string): number {
+  const { fields, bytes } = paramStruct(launch.role);
+  const { type, offset } = fields.find((one) => one.name === name)!;
   expect(launch.params).toHaveLength(bytes);
   const view = new DataView(launch.params.buffer, launch.params.byteOffset);
   return type === 'pointer' ? Number(view.getBigUint64(offset, true)) : view.getInt32(offset, true);
@@ -177,6 +185,79 @@ describe('cacheScales', () => {
     const [first, second, other] = launches.map((launch) => decodeField(launch, 'kvScales'));
     expect(second! - first!).toBe(2 * 2 * 4);
     expect(other).not.toBe(0);
+  });
+});
+
+describe('chunks behind a cache in E4M3', () => {
+  const tensors = (cuSeqlens: readonly number[]) => ({ q: tensor, k: tensor, v: tensor, out: tensor, cuSeqlens });
+  const options = { batch: 3, lengthBound: 400 };
+  /** Of a page of 16 bits; and pages of a sequence in the layer with the most, whose two rings keep all 400 tokens. */
+  const [pageBytes, most] = [2 * 64 * 64 * 2, 2 * Math.ceil(400 / 64)];
+
+  test('are expanded between their rotation and their attention, which then reads nothing of the pool', () => {
+    const { plan, launches } = noting({ ...spec, cacheType: 'e4m3' });
+    using session = plan.createSession({ ...options, rope: { theta: 10_000 } });
+    session.prefill(0, tensors([0, 70, 70, 130]));
+    session.prefill(0, tensors([0, 1, 2, 2]));
+    expect(launches.map(({ role }) => role)).toEqual(['append', 'prefill', 'append', 'expand', 'prefill', 'append']);
+    const [whole, , rotate, expand, attend, append] = launches;
+    const pool = field(whole!, 'pool');
+    expect([field(rotate!, 'pool'), field(expand!, 'pool'), field(append!, 'pool')]).toEqual([0, pool, pool]);
+    expect(field(attend!, 'pool')).toBe(field(expand!, 'expanded'));
+    expect(field(attend!, 'pool')).not.toBe(pool);
+    expect(field(expand!, 'pageTable')).toBe(field(append!, 'pageTable'));
+    // 70 tokens of the first sequence in two rings; the second holds none yet, and the third gets none.
+    expect([expand!.grid, field(expand!, 'ringCount'), expand!.programmatic]).toEqual([2 * 2, 2, false]);
+  });
+
+  test('take room once, for the layer and the lengths that need most, and more where more sequences go on', () => {
+    const { plan } = noting({ ...spec, cacheType: 'e4m3' });
+    const session = plan.createSession(options);
+    using allocated = vi.spyOn(device, 'alloc');
+    /** What was allocated that has room for a page. */
+    const rooms = (): DeviceBuffer[] => allocated.mock.results.map(({ value }) => value as DeviceBuffer).filter(({ bytes }) => bytes >= pageBytes);
+    session.prefill(1, tensors([0, 10, 20, 30]));
+    session.prefill(0, tensors([0, 10, 20, 30]));
+    expect(rooms()).toEqual([]);
+    for (const [layer, cuSeqlens] of [[1, [0, 1, 1, 1]], [0, [0, 1, 1, 1]], [1, [0, 200, 200, 200]], [1, [0, 0, 60, 60]]] as const) session.prefill(layer, tensors(cuSeqlens));
+    expect(rooms().map(({ bytes }) => bytes)).toEqual([most * pageBytes]);
+    session.prefill(0, tensors([0, 1, 2, 3]));
+    session.prefill(1, tensors([0, 1, 2, 2]));
+    expect(rooms().map(({ bytes }) => bytes)).toEqual([most * pageBytes, 3 * most * pageBytes]);
+    expect(session.memory.expanded).toBe(3 * most * (pageBytes + 4));
+    expect(rooms().map(({ isDisposed }) => isDisposed)).toEqual([true, false]);
+    session.dispose();
+    expect(rooms().map(({ isDisposed }) => isDisposed)).toEqual([true, true]);
+  });
+
+  test('without room for their pages launch nothing, and the session goes on', () => {
+    const { plan, launches } = noting({ ...spec, cacheType: 'e4m3' });
+    using session = plan.createSession(options);
+    session.prefill(1, tensors([0, 1, 1, 1]));
+    session.decode(0, tensors([]));
+    const before = launches.length;
+    {
+      const alloc = device.alloc.bind(device);
+      using _ = vi.spyOn(device, 'alloc').mockImplementation((bytes) => {
+        if (bytes >= pageBytes) throw new RuntimeError('outOfMemory', 'there is no room for a page');
+        return alloc(bytes);
+      });
+      expect(() => session.prefill(1, tensors([0, 1, 2, 2]))).toThrow(code('MOA6006', 'no room for a page'));
+    }
+    expect(launches).toHaveLength(before);
+    expect([...session.lengths(1)]).toEqual([1, 0, 0]);
+    session.decode(0, tensors([]));
+    expect(field(launches.at(-1)!, 'early'), 'what wrote the layer was the launch before').toBe(0);
+    session.prefill(1, tensors([0, 1, 2, 2]));
+    expect([...session.lengths(1)]).toEqual([2, 1, 0]);
+  });
+
+  test('are none where the cache has 16 bits', () => {
+    const { plan, launches } = noting(spec);
+    using session = plan.createSession(options);
+    for (let n = 0; n < 2; n += 1) session.prefill(0, tensors([0, 1, 1, 1]));
+    expect(launches.map(({ role }) => role)).toEqual(['append', 'prefill', 'prefill', 'append']);
+    expect(session.memory.expanded).toBe(0);
   });
 });
 

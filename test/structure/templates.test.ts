@@ -10,9 +10,10 @@ import { runPasses } from '../../src/passes/runPasses.ts';
 import { readCase } from '../passes/readCase.ts';
 import { filesBelow, root } from './sources.ts';
 
-const roles: readonly KernelRole[] = ['prefill', 'prefillWgmma', 'append', 'decode'];
-const { module, context } = readCase('target architectures=sm_80,sm_90a elementTypes=bf16,fp16 rope=true\nshape layers=2 queryHeads=2 kvHeads=1 headDim=64\nlayer 0: N | 256\nlayer 1: N | N');
-const { kernels } = runPasses(module, pipeline, context) as ScheduledModule;
+const roles: readonly KernelRole[] = ['prefill', 'prefillWgmma', 'append', 'expand', 'decode'];
+const cases = ['element', 'e4m3'].map((cacheType) => readCase(`target architectures=sm_80,sm_90a elementTypes=bf16,fp16 rope=true cacheType=${cacheType}\nshape layers=2 queryHeads=2 kvHeads=1 headDim=64\nlayer 0: N | 256\nlayer 1: N | N`));
+const { context } = cases[0]!;
+const kernels = [...new Map(cases.flatMap((one) => (runPasses(one.module, pipeline, one.context) as ScheduledModule).kernels).map((kernel) => [kernel.name, kernel])).values()];
 const contextsOf = (role: KernelRole): KernelContext[] => kernels.filter((kernel) => kernel.role === role).map((kernel) => kernelContext(kernel, context.mask));
 
 /** The fields that a template and its partials name, `params.name` inside of `{{#each params}}`; and anything that is more than a name. */

@@ -30,4 +30,23 @@ MOA_DEVICE Vec8 encodeE4m3(const Vec16& elements, float factor) {
     return bytes;
 }
 
+/// The largest number of a type.
+template <class Element>
+inline constexpr float kLargest = 0x1.fep127f;
+template <>
+inline constexpr float kLargest<Half> = 65504.0f;
+
+/// Eight bytes, times `factor`, as eight elements, rounded to nearest, ties to even; what is past the largest number becomes that, NaN stays NaN.
+template <class Element>
+MOA_DEVICE Vec16 decodeE4m3(const Vec8& bytes, float factor) {
+    const auto finite = [](float value) { return value > kLargest<Element> ? kLargest<Element> : value < -kLargest<Element> ? -kLargest<Element> : value; };
+    Vec16 elements{};
+#pragma unroll
+    for (int word = 0; word < 4; ++word) {
+        const uint32_t pair = decodeE4m3(bytes.w[word / 2] >> word % 2 * 16);
+        elements.w[word] = packPair<Element>(finite(unpackLow<Half>(pair) * factor), finite(unpackHigh<Half>(pair) * factor));
+    }
+    return elements;
+}
+
 }  // namespace moa
