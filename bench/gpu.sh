@@ -8,7 +8,7 @@
 # cubins under generated/, .gpu/tests (node scripts/bundle-gpu-tests.mjs), published plans in .gpu/plans, and node: on the PATH, or
 # packed as .gpu/node.xz. nvcc, compute-sanitizer, ncu and torch are the GPU machine's.
 #
-# MOA_PROPERTY_RUNS scales the number of random cases.
+# MOA_PROPERTY_RUNS scales the number of random cases. SANITIZER_RUNS does so for the sanitizer, SANITIZER_TOOLS and SANITIZER_ONLY choose among its tools and kinds.
 set -u
 cd "$(dirname "$0")/.."
 OUT=${OUT:-bench/out}
@@ -47,11 +47,12 @@ run_tests() {
 sanitize() {
   build_tests
   : >"$OUT/sanitize.log"
-  for tool in memcheck racecheck synccheck initcheck; do
+  for tool in ${SANITIZER_TOOLS:-memcheck racecheck synccheck initcheck}; do
     for kind in invariant 'prefill ' 'chunks ' 'decode ' RoPE capture 'sequences ' 'learned sinks' e4m3 'headDim 256'; do
+      case $kind in *${SANITIZER_ONLY:-}*) ;; *) continue ;; esac
       (
         one="$OUT/sanitize-$tool-${kind// /_}.log"
-        MOA_PROPERTY_RUNS=${SANITIZER_RUNS:-0.05} timeout 150 compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 3 \
+        MOA_PROPERTY_RUNS=${SANITIZER_RUNS:-0.05} timeout 300 compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 3 \
           node .gpu/tests/gpu-tests.mjs run .gpu/tests/packages --only "$kind" >"$one" 2>&1
         echo "$tool, $kind: exit $?, $(grep -h 'SUMMARY' "$one" | sed 's/=* *//' | head -n 1), $(grep -ho '[0-9]* cases, [0-9]* failed' "$one")" >>"$OUT/sanitize.log"
         grep -h -A 12 '=========' "$one" | head -n 40 >"$one-details"

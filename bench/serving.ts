@@ -59,7 +59,7 @@ async function main(): Promise<void> {
   const add = (row: Row): void => {
     rows.push(row);
     console.log(`${row.name.padEnd(14)} slots=${String(row.slots).padEnd(3)} sequences=${String(row.sequences).padEnd(3)} ${row.balance.padEnd(9)} tokens=${String(row.tokens).padEnd(3)} ${row.us} us/layer`);
-    writeJson(out, { device: device.name, rows });
+    writeJson(out, { device: device.name, command: 'node dist-bench/serving.js', rows });
   };
   for (const argument of packages) {
     const [name, folder] = argument.split('=') as [string, string];
