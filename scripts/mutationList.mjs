@@ -49,9 +49,9 @@ export const mutations = [
   mutation('span not rounded up to pages', 'src/ir/affine.ts', 'return Math.ceil(kept / limits.page) * limits.page;', 'return Math.floor(kept / limits.page) * limits.page;'),
   mutation('ring as long as its shortest head', 'src/passes/layoutKvCache.ts', 'span(rule, limits)).reduce(max)', 'span(rule, limits)).at(-1)!'),
   mutation('prefill items with the window of head 0', 'src/passes/schedule/prefillItems.ts', 'const window = windows[sequence * queryHeads + head]!;', 'const window = windows[sequence * queryHeads]!;'),
-  mutation('segments: without the last page of a ring', segments, 'cuts[split]!, cuts[split + 1]!, split,', 'cuts[split]!, cuts[split + 1]! - (split === splits - 1 && ring.pages > 2 ? 1 : 0), split,'),
+  mutation('segments: without the last page of a ring', segments, 'begin, end, split, splits,', 'begin, end - (split === splits - 1 && ring.pages > 2 ? 1 : 0), split, splits,'),
   mutation('segments: a block goes on with another\'s', segments, 'const next = segments[index + 1]?.block === block ? free++ : -1;', 'const next = segments[index + 1]?.block === block || (index > 0 && index === segments.length - 1) ? free++ % segments.length : -1;'),
-  mutation('segments: splits share a partial result', segments, 'partials += splits;\n      tickets += 1;\n    }\n  });', 'partials += splits - 1;\n      tickets += 1;\n    }\n  });'),
+  mutation('segments: splits share a partial result', segments, 'partials += splits;\n        tickets += 1;', 'partials += splits - 1;\n        tickets += 1;'),
 
   // Tiles of prefill
   mutation('tile skipped at the edge of the window', tiles, 'begin_[kInterval] = maximum(0, mask.template begin<kInterval>(firstRow) - origin) / kColumns;', 'begin_[kInterval] = ceilDivide(maximum(0, mask.template begin<kInterval>(firstRow) - origin), kColumns);'),

@@ -32,9 +32,17 @@ export interface DecodeSegments {
   readonly tickets: number;
 }
 
+/** Pages of a ring, counted in `rings`, that one block reads. */
+interface Piece {
+  readonly ring: number;
+  readonly begin: number;
+  readonly end: number;
+  readonly block: number;
+}
+
 interface Segment {
   readonly block: number;
-  /** All but `next`. */
+  /** Where `next` is not known yet. */
   readonly words: readonly number[];
 }
 
@@ -51,28 +59,30 @@ export function decodeSegments(schedule: DecodeSchedule, rings: readonly RingUni
   const most = Math.max(1, Math.min(blocks, Math.floor(total / schedule.minPages)));
   const pages = rings.map((ring) => ring.pages);
   const { segmentPages } = schedule;
-  const fits = (cost: number, full: number): boolean => blocksNeeded(pages, segmentPages, cost, full) <= most;
+  const fits = (cost: number, full: number): boolean => cut(pages, segmentPages, cost, full) <= most;
   const cost = smallest(segmentPages + 1, segmentPages * Math.max(1, rings.length) + Math.max(1, total), (value) => fits(value, most));
   const full = smallest(0, most, (value) => fits(cost, value));
 
-  const segments: Segment[] = [];
-  let partials = 0;
-  let tickets = 0;
-  let used = 0;
-  cut(pages, segmentPages, cost, full, (ringIndex, cuts, firstBlock) => {
-    const ring = rings[ringIndex]!;
-    const splits = cuts.length - 1;
-    const [partial, ticket] = splits > 1 ? [partials, tickets] : [0, 0];
-    for (let split = 0; split < splits; split += 1) {
-      const words = [ring.slot, ring.kvHead, ring.tableOffset, ring.window, cuts[split]!, cuts[split + 1]!, split, splits, partial, ticket, ring.firstRow ?? 0];
-      segments.push({ block: firstBlock + split, words });
-      used = firstBlock + split + 1;
+  const pieces: Piece[] = [];
+  cut(pages, segmentPages, cost, full, (ring, begin, end, block) => pieces.push({ ring, begin, end, block }));
+  const splitsOf = new Int32Array(rings.length);
+  for (const { ring } of pieces) splitsOf[ring]! += 1;
+  let [partials, tickets] = [0, 0];
+  let [split, partial, ticket] = [0, 0, 0];
+  const segments = pieces.map(({ ring: index, begin, end, block }): Segment => {
+    const ring = rings[index]!;
+    const splits = splitsOf[index]!;
+    split = begin === 0 ? 0 : split + 1;
+    if (begin === 0) {
+      [partial, ticket] = splits > 1 ? [partials, tickets] : [0, 0];
+      if (splits > 1) {
+        partials += splits;
+        tickets += 1;
+      }
     }
-    if (splits > 1) {
-      partials += splits;
-      tickets += 1;
-    }
+    return { block, words: [ring.slot, ring.kvHead, ring.tableOffset, ring.window, begin, end, split, splits, partial, ticket, -1, ring.firstRow ?? 0] };
   });
+  const used = (pieces.at(-1)?.block ?? -1) + 1;
   invariant(used <= blocks || total === 0, 'the runs fit the blocks');
   const count = Math.max(1, used);
   return { words: linkSegments(segments, count), blocks: count, partials, tickets };
@@ -124,34 +134,27 @@ function smallest(low: number, high: number, holds: (value: number) => boolean):
 }
 
 /**
- * Fills blocks one after the other, the first `full` up to `cost`, the others up to one less, and calls `ring` with the pages at which each ring is
- * cut, its first and its end among them, and the block that its first piece falls to. The pieces fall to blocks that follow each other.
+ * Fills blocks one after the other, the first `full` up to `cost`, the others up to one less, and calls `take` for each piece of a ring: its pages, and the block
+ * that it falls to. Returns how many blocks that takes.
  */
-function cut(pages: readonly number[], segmentPages: number, cost: number, full: number, ring: (index: number, cuts: number[], firstBlock: number) => void): number {
-  const bound = (block: number): number => (block < full ? cost : cost - 1);
+function cut(pages: readonly number[], segmentPages: number, cost: number, full: number, take?: (ring: number, begin: number, end: number, block: number) => void): number {
   let block = 0;
-  let room = bound(0);
-  pages.forEach((count, index) => {
-    const next = (): void => {
-      block += 1;
-      room = Math.max(bound(block), segmentPages + 1);
-    };
-    if (room <= segmentPages) next();
-    const cuts = [0];
-    const firstBlock = block;
+  let room = full > 0 ? cost : cost - 1;
+  for (let ring = 0; ring < pages.length; ring += 1) {
+    const count = pages[ring]!;
     for (let page = 0; page < count; ) {
-      if (room <= segmentPages) next();
+      if (room <= segmentPages) {
+        block += 1;
+        room = Math.max(block < full ? cost : cost - 1, segmentPages + 1);
+      }
       const taken = Math.min(count - page, room - segmentPages);
+      take?.(ring, page, page + taken, block);
       room -= segmentPages + taken;
       page += taken;
-      cuts.push(page);
     }
-    ring(index, cuts, firstBlock);
-  });
+  }
   return pages.length === 0 ? 0 : block + 1;
 }
-
-const blocksNeeded = (pages: readonly number[], segmentPages: number, cost: number, full: number): number => cut(pages, segmentPages, cost, full, () => undefined);
 
 /** Puts the first segment of each block at the block's number, and links the others behind. `segments` come block after block. */
 function linkSegments(segments: readonly Segment[], blocks: number): Int32Array {
@@ -160,7 +163,8 @@ function linkSegments(segments: readonly Segment[], blocks: number): Int32Array 
   segments.forEach(({ block, words: own }, index) => {
     const place = index === 0 || segments[index - 1]!.block !== block ? block : free - 1;
     const next = segments[index + 1]?.block === block ? free++ : -1;
-    words.set([...own.slice(0, 10), next, own[10]!], place * decodeSegmentWords);
+    words.set(own, place * decodeSegmentWords);
+    words[place * decodeSegmentWords + nextWord] = next;
   });
   return words;
 }
