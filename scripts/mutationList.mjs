@@ -495,5 +495,6 @@ export const mutations = [
   mutation('sequences: a token too few is taken back', sequences, 'if (kept <= needed) continue;', 'if (kept < needed) continue;'),
   mutation('sequences: a truncation forgets what rings have lost', sequences, 'if (!wrapped || length <= sink) reached[slot] = length;', 'reached[slot] = length;'),
   mutation('sequences: those who left are decoded', sequences, 'this.bounds[slot] = 0;\n    this.#setLengths(slot, -1);', 'this.bounds[slot] = 0;\n    this.#setLengths(slot, 0);'),
-  mutation('schedules: of whoever was there before', schedules, "if (this.#options.balance === 'sequences') this.#rewrite(entry);\n        else if", 'if'),
+  mutation('schedules: of whoever was there before', schedules, 'if (entry.stale && entry.tokens === tokens) this.#rewrite(entry);', ''),
+  mutation('schedules: a graph with those of its capture', session, 'captured.schedules.forEach((schedule) => this.#buffers.refreshSchedule(schedule));', ''),
 ];

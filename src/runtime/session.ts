@@ -5,16 +5,24 @@
 import type { ElementType } from '../ir/nodes.ts';
 import type { PlanDefinition } from '../ir/planDefinition.ts';
 import { ranges } from '../ir/print.ts';
+import type { PlacedSegments } from './decodeSchedules.ts';
 import type { Device } from './device.ts';
 import type { Graph } from './graph.ts';
 import { Launches } from './launches.ts';
 import { cutPrefill, PrefillLists, type SequenceLengths } from './prefillLists.ts';
 import { readRing, type CachedTokens } from './readRing.ts';
-import { SessionBuffers, type KernelLookup, type LayerState } from './sessionBuffers.ts';
+import { scheduleOf, SessionBuffers, type KernelLookup, type LayerState } from './sessionBuffers.ts';
 import { checkCuSeqlens, checkTensor, sessionError } from './sessionChecks.ts';
 import type { Sequences } from './sequences.ts';
 import { ringPagesInUse, type SessionMemory } from './sessionLayout.ts';
 import type { CapturedStep, DecodeTensors, JoinOptions, PrefillTensors, SessionOptions } from './sessionTypes.ts';
+
+/** What a capture has seen. */
+interface Captured {
+  /** Tokens that decode calls add, by layer. */
+  readonly added: Map<number, number>;
+  readonly schedules: Set<PlacedSegments>;
+}
 
 export class Session implements Disposable {
   readonly device: Device;
@@ -32,8 +40,7 @@ export class Session implements Disposable {
   readonly #sequences: Sequences;
   readonly #prefillLists: PrefillLists;
   readonly #launches: Launches;
-  /** While capturing: how many tokens each layer's decode calls add. */
-  #captured: Map<number, number> | undefined;
+  #captured: Captured | undefined;
   /**
    * The layer whose state the session's last launch wrote, so that the next may not read it early; 'all' where that is not known, 'none' where
    * everything before has ended.
@@ -102,7 +109,7 @@ export class Session implements Disposable {
     this.#checkChangeable('leave');
     this.#checkHeld(slot);
     this.#sequences.leave(slot);
-    this.#buffers.writeSchedules(slot);
+    this.#buffers.updateSchedules(slot);
     this.#writeLengths();
   }
 
@@ -207,12 +214,16 @@ export class Session implements Disposable {
     }
     this.#checkTensors(tensors, this.batch * tokens);
     if (this.batch === 0) return;
-    const pending = this.#captured?.get(layer) ?? 0;
+    const captured = this.#captured;
+    const pending = captured?.added.get(layer) ?? 0;
     this.#checkRoom(layer, pending + tokens);
+    const schedule = scheduleOf(state, tokens);
+    if (captured === undefined) this.#buffers.refreshSchedule(schedule);
+    else captured.schedules.add(schedule);
     this.#launches.decode(state, tensors, tokens, this.#lastWritten !== layer && this.#lastWritten !== 'all');
     this.#lastWritten = layer;
-    if (this.#captured !== undefined) this.#captured.set(layer, pending + tokens);
-    else this.#advance(layer, tokens);
+    if (captured === undefined) this.#advance(layer, tokens);
+    else captured.added.set(layer, pending + tokens);
   }
 
   /**
@@ -222,8 +233,8 @@ export class Session implements Disposable {
   capture(step: () => void): CapturedStep {
     this.#checkAlive();
     if (this.#captured !== undefined) throw sessionError('capture', 'a capture is already under way');
-    const added = new Map<number, number>();
-    this.#captured = added;
+    const captured: Captured = { added: new Map(), schedules: new Set() };
+    this.#captured = captured;
     this.#lastWritten = 'none'; // a graph begins when all before it has ended
     let graph: Graph;
     try {
@@ -235,10 +246,11 @@ export class Session implements Disposable {
     return {
       launch: () => {
         this.#checkAlive();
-        added.forEach((tokens, layer) => this.#checkRoom(layer, tokens));
+        captured.added.forEach((tokens, layer) => this.#checkRoom(layer, tokens));
+        captured.schedules.forEach((schedule) => this.#buffers.refreshSchedule(schedule));
         this.#lastWritten = 'all';
         graph.launch();
-        added.forEach((tokens, layer) => this.#advance(layer, tokens));
+        captured.added.forEach((tokens, layer) => this.#advance(layer, tokens));
       },
       dispose: () => graph.dispose(),
       [Symbol.dispose]: () => graph.dispose(),

@@ -43,6 +43,9 @@ export interface LayerState extends LayerLengths {
   readonly expand: FoundKernel | undefined;
 }
 
+/** The schedule that a decode of so many tokens has. */
+export const scheduleOf = ({ decode, decodeMany }: LayerState, tokens: number): PlacedSegments => (tokens > 1 || decode === undefined ? decodeMany!.schedules[tokens - 1]! : decode.schedule);
+
 export class SessionBuffers {
   readonly sequences: Sequences;
   readonly layers: ReadonlyMap<number, LayerState>;
@@ -140,16 +143,21 @@ export class SessionBuffers {
       this.#writeRow(tables.windows, slot * queryHeads, queryHeads);
       this.#writeRow(tables.rings, slot * kvHeads * 2, kvHeads * 2);
     }
-    this.writeSchedules(slot);
+    this.updateSchedules(slot);
     for (const { layout } of this.layers.values()) {
       const first = layout.firstEntry + slot * layout.tables.slotPages;
       this.pageTable.write(this.sequences.pageTable.subarray(first, first + layout.tables.slotPages), first * 4);
     }
   }
 
-  /** Brings what decode schedules say of a slot to the device. */
-  writeSchedules(slot: number): void {
+  /** Who is in a slot has changed, as far as decode schedules say it. */
+  updateSchedules(slot: number): void {
     this.#schedules.update(slot);
+  }
+
+  /** Brings the schedule to the device, if it is not there as it should be. */
+  refreshSchedule(placed: PlacedSegments): void {
+    this.#schedules.refresh(placed);
   }
 
   /** Brings the lengths of all sequences to the device, behind what was launched. */

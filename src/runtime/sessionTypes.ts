@@ -23,7 +23,7 @@ export interface SessionOptions extends SessionShape {
   readonly slots?: 'held' | 'free';
   /**
    * Whom decode shares its blocks out among. `slots`: all slots, once, as if each held a sequence of `lengthBound` tokens: what a sequence gets does not depend on its
-   * neighbours, bit for bit. `sequences`: those that are there, anew with each `join`, `leave` and `fork`: few sequences in many slots are decoded as fast as in few
+   * neighbours, bit for bit. `sequences`: those that are there, anew when one came or went: few sequences in many slots are decoded as fast as in few
    * slots; rows of free slots of `out` and `lse` stay as they are. `slots` by default.
    */
   readonly balance?: Balance;
