@@ -92,7 +92,7 @@ describe('quick', () => {
   });
 
   test.each(['slots', 'sequences'] as const)('sequences come and go, balanced over %s', { timeout }, async (balance) => {
-    const life = { shape: 'bf16_d64_4x2', rules: [[half, short, dense, short], [short, short, half, half]], slack: 64, decodeTokens: 16, family: 'hopper', cacheType: 'element', batch: 3, lengthBound: 420, balance, poolPercent: 100, seed: 3, multiprocessors: 2 } as const;
+    const life = { shape: 'bf16_d64_4x2', rules: [[half, short, dense, short], [short, short, half, half]], slack: 64, decodeTokens: 16, family: 'hopper', cacheType: 'element', batch: 3, lengthBound: 420, balance, poolPercent: 100, seed: 3, multiprocessors: balance === 'slots' ? 2 : 24 } as const;
     const [one, several] = [new Decode(2, true, 1), new Decode(1, true, 5)];
     // Truncations of rings that have gone round: one token more than the slack has room for, the most, and then no more, of a copy either.
     const turns = [new Truncate(0, 66), new Truncate(0, 65), new Truncate(0, 1), new Fork(0), new Truncate(0, 1), new Truncate(2, 1)];
