@@ -130,13 +130,13 @@ export const mutations = [
 
   // Prefill on Hopper: products
   mutation('wgmma: step along headDim of half a row of the swizzle', wgmmaCompute, 'advanceDescriptor(k, i / 4 * kKeyBlockBytes + i % 4 * 32)', 'advanceDescriptor(k, i / 4 * kKeyBlockBytes + i % 4 * 16)'),
-  mutation('wgmma: second block of K a page further', wgmmaCompute, 'advanceDescriptor(k, i / 4 * kKeyBlockBytes + i % 4 * 32)', 'advanceDescriptor(k, i / 4 * kPageBlockBytes + i % 4 * 32)'),
+  mutation('wgmma: second block of K a page further', wgmmaCompute, 'advanceDescriptor(k, i / 4 * kKeyBlockBytes + i % 4 * 32)', 'advanceDescriptor(k, i / 4 * Room::kPageBlockBytes + i % 4 * 32)'),
   mutation('wgmma: second block of K not reached', wgmmaCompute, 'advanceDescriptor(k, i / 4 * kKeyBlockBytes + i % 4 * 32)', 'advanceDescriptor(k, i * 32)'),
   mutation('wgmma: queries stay at their first step', wgmmaCompute, 'advanceDescriptor(q, i / 4 * kQueryBlockBytes + i % 4 * 32)', 'advanceDescriptor(q, i / 4 * kQueryBlockBytes)'),
   mutation('wgmma: queries of the first group', wgmmaCompute, 'return Room::queries(stage) + group * kQueryGroupBytes;', 'return Room::queries(stage);'),
   mutation('wgmma: held queries of the first group', wgmmaCompute, 'warpIndex() * 16 + (laneIndex() & 15));', '(warpIndex() & 3) * 16 + (laneIndex() & 15));'),
   mutation('wgmma: leading bytes of V as for K-major', wgmmaCompute, 'matrixDescriptor(values(stage), kKeyBlockBytes, 8 * kBlockRowBytes)', 'matrixDescriptor(values(stage), 16, 8 * kBlockRowBytes)'),
-  mutation('wgmma: leading bytes of V of one page', wgmmaCompute, 'matrixDescriptor(values(stage), kKeyBlockBytes, 8 * kBlockRowBytes)', 'matrixDescriptor(values(stage), kPageBlockBytes, 8 * kBlockRowBytes)'),
+  mutation('wgmma: leading bytes of V of one page', wgmmaCompute, 'matrixDescriptor(values(stage), kKeyBlockBytes, 8 * kBlockRowBytes)', 'matrixDescriptor(values(stage), Room::kPageBlockBytes, 8 * kBlockRowBytes)'),
   mutation('wgmma: leading and stride bytes of V exchanged', wgmmaCompute, 'matrixDescriptor(values(stage), kKeyBlockBytes, 8 * kBlockRowBytes)', 'matrixDescriptor(values(stage), 8 * kBlockRowBytes, kKeyBlockBytes)'),
   mutation('wgmma: step along keys of 8 rows', wgmmaCompute, 'advanceDescriptor(v, i * 16 * kBlockRowBytes)', 'advanceDescriptor(v, i * 8 * kBlockRowBytes)'),
   mutation('wgmma: S added to what lay there', wgmmaCompute, 'wgmmaRegistersKMajor<Element, kWidth>(scores, queries.fragments[i], keyStep, i > 0);', 'wgmmaRegistersKMajor<Element, kWidth>(scores, queries.fragments[i], keyStep, true);'),
