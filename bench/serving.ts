@@ -6,7 +6,7 @@
  * Microseconds of a layer, the median of 25 replays of a graph over layers that hold about 1 GiB together, N = 16384, rings full. Several tokens are measured where the
  * package has kernels for them (--decode-tokens).
  */
-import { Device, type Plan, type SessionOptions } from 'moa-compile/runtime';
+import { Device, type Balance, type Plan, type SessionOptions } from 'moa-compile/runtime';
 import { layersToMeasure, promptOf } from './decode/measureDecode.ts';
 import { disposeAll, tensors, type Tensors } from './lib/buffers.ts';
 import { fillRings } from './lib/fillRings.ts';
@@ -18,7 +18,7 @@ interface Row {
   readonly name: string;
   readonly slots: number;
   readonly sequences: number;
-  readonly balance: 'slots' | 'sequences';
+  readonly balance: Balance;
   readonly tokens: number;
   readonly us: number;
 }
@@ -30,7 +30,7 @@ const warmUps = 5;
 /** Tokens between the prompt, as `promptOf` makes it, and the bound. */
 const room = 64;
 
-function measure(device: Device, plan: Plan, prompt: Tensors, name: string, { batch, sequences, balance, tokens }: { batch: number; sequences: number; balance: 'slots' | 'sequences'; tokens: number }): Row {
+function measure(device: Device, plan: Plan, prompt: Tensors, name: string, { slots: batch, sequences, balance, tokens }: Pick<Row, 'slots' | 'sequences' | 'balance' | 'tokens'>): Row {
   const layers = layersToMeasure(plan, bound, sequences);
   const pages = plan.memory({ batch: sequences, lengthBound: bound, layers }).cache / plan.definition.layout.pageBytes;
   const options: SessionOptions = { batch, lengthBound: bound, layers, slots: 'free', pages, balance, decodeTokens: tokens };
@@ -65,7 +65,7 @@ async function main(): Promise<void> {
     const [name, folder] = argument.split('=') as [string, string];
     const plan = await (await importPackage(folder)).load(device);
     const prompt = promptOf(device, plan, bound);
-    const run = (batch: number, sequences: number, balance: 'slots' | 'sequences', tokens = 1): void => add(measure(device, plan, prompt, name, { batch, sequences, balance, tokens }));
+    const run = (batch: number, sequences: number, balance: Balance, tokens = 1): void => add(measure(device, plan, prompt, name, { slots: batch, sequences, balance, tokens }));
     for (const sequences of [1, 4, 8, 32]) {
       run(sequences, sequences, 'slots');
       if (sequences < slots) run(slots, sequences, 'slots');

@@ -481,7 +481,7 @@ export const mutations = [
   mutation('rows: a token attends the one behind it', queryRows, 'return p.tokens - 1 - (segment.firstRow + member) / Config::groupSize(p);', 'return maximum(0, p.tokens - 2 - (segment.firstRow + member) / Config::groupSize(p));'),
   mutation('rows: heads counted from the first token', queryRows, '(segment.firstRow + member) % Config::groupSize(p);', 'minimum(segment.firstRow + member, Config::groupSize(p) - 1);'),
   mutation('rows: new tokens in the sink are seen by all', ages, 'return kHasManyTokens<Config> && length_ - oldestRow_ < (page + 1) * kPageTokens;', 'return false;'),
-  mutation('rows: the tokens come after they are attended', launches, 'this.append(state, tensors, this.#batch * tokens, this.#buffers.tokenEnds(tokens));', ''),
+  mutation('rows: the tokens come after they are attended', launches, 'this.append(state, tensors, this.#batch * tokens, this.#buffers.tokenEnds(tokens));', ';'),
 
   // Sequences that come and go
   mutation('sequences: windows of the bound before', sequences, 'this.#tables.forEach((tables) => tables.setBound(slot, bound));', ''),
@@ -495,6 +495,6 @@ export const mutations = [
   mutation('sequences: a token too few is taken back', sequences, 'if (kept <= needed) continue;', 'if (kept < needed) continue;'),
   mutation('sequences: a truncation forgets what rings have lost', sequences, 'if (!wrapped || length <= sink) reached[slot] = length;', 'reached[slot] = length;'),
   mutation('sequences: those who left are decoded', sequences, 'this.bounds[slot] = 0;\n    this.#setLengths(slot, -1);', 'this.bounds[slot] = 0;\n    this.#setLengths(slot, 0);'),
-  mutation('schedules: of whoever was there before', schedules, 'if (entry.stale && entry.tokens === tokens) this.#rewrite(entry);', ''),
+  mutation('schedules: of whoever was there before', schedules, 'if (entry.tokens === tokens) this.#rewrite(entry);', ''),
   mutation('schedules: a graph with those of its capture', session, 'captured.schedules.forEach((schedule) => this.#buffers.refreshSchedule(schedule));', ''),
 ];

@@ -19,8 +19,6 @@ interface Entry {
   readonly placed: PlacedSegments;
   /** As on the device. */
   words: Int32Array;
-  /** Made for others than those who are there now. */
-  stale: boolean;
 }
 
 /**
@@ -33,7 +31,8 @@ export class DecodeSchedules {
   readonly #bounds: Int32Array;
   readonly #upload: (words: Int32Array) => DeviceBuffer;
   readonly #entries = new Map<LayerTables, Map<string, Entry>>();
-  #hasStale = false;
+  /** Those to be made for the sequences that are there now. */
+  readonly #stale = new Map<PlacedSegments, Entry>();
 
   /** `bounds`: of the slots' sequences, 0 for none. `upload` makes a buffer of the session. */
   constructor(plan: PlanDefinition, options: Pick<SessionOptions, 'batch' | 'balance'>, bounds: Int32Array, upload: (words: Int32Array) => DeviceBuffer) {
@@ -58,7 +57,7 @@ export class DecodeSchedules {
   update(slot: number): void {
     for (const [tables, entries] of this.#entries) {
       for (const entry of entries.values()) {
-        if (this.#options.balance === 'sequences') entry.stale = this.#hasStale = true;
+        if (this.#options.balance === 'sequences') this.#stale.set(entry.placed, entry);
         else if (setWindows(entry.words, tables, slot, this.#plan.shape.kvHeads)) entry.placed.buffer.write(entry.words);
       }
     }
@@ -66,24 +65,22 @@ export class DecodeSchedules {
 
   /** Before a launch of decode: its schedule, and with it those of all layers for as many tokens, are made for the sequences that are there now. */
   refresh(placed: PlacedSegments): void {
-    if (!this.#hasStale) return;
-    const entries = [...this.#entries.values()].flatMap((known) => [...known.values()]);
-    const { stale, tokens } = entries.find((entry) => entry.placed === placed)!;
-    if (stale) for (const entry of entries) if (entry.stale && entry.tokens === tokens) this.#rewrite(entry);
-    this.#hasStale = entries.some((entry) => entry.stale);
+    const tokens = this.#stale.get(placed)?.tokens;
+    if (tokens === undefined) return;
+    for (const entry of this.#stale.values()) if (entry.tokens === tokens) this.#rewrite(entry);
   }
 
   #make(tables: LayerTables, blocks: number, tokens: number): Entry {
     const slots = Array.from({ length: this.#options.batch }, (_, slot) => slot);
     if (this.#options.balance !== 'sequences') {
       const { words, ...facts } = this.#cut(tables, blocks, tokens, slots);
-      return { tables, blocks, tokens, words, placed: { ...facts, buffer: this.#upload(words) }, stale: false };
+      return { tables, blocks, tokens, words, placed: { ...facts, buffer: this.#upload(words) } };
     }
     // Where a block ends a ring is cut: at most one piece more for each block, and at most two pieces of cut rings in each.
     const rings = slots.length * this.#plan.shape.kvHeads * decodeRowTiles(this.#plan.shape, tokens).tiles;
     const buffer = this.#upload(new Int32Array((rings + blocks) * decodeSegmentWords));
-    const entry = { tables, blocks, tokens, words: new Int32Array(), placed: { blocks, partials: 2 * blocks, tickets: blocks, buffer }, stale: true };
-    this.#rewrite(entry);
+    const entry = { tables, blocks, tokens, words: new Int32Array(), placed: { blocks, partials: 2 * blocks, tickets: blocks, buffer } };
+    this.#stale.set(entry.placed, entry);
     return entry;
   }
 
@@ -91,7 +88,7 @@ export class DecodeSchedules {
     const held = Array.from(this.#bounds.keys()).filter((slot) => this.#bounds[slot]! > 0);
     entry.words = idleSegments(this.#cut(entry.tables, entry.blocks, entry.tokens, held), entry.blocks);
     entry.placed.buffer.write(entry.words);
-    entry.stale = false;
+    this.#stale.delete(entry.placed);
   }
 
   /** Of rings that are full, each as often as its rows of queries fill tiles. */

@@ -5,7 +5,7 @@ import type { Device } from './device.ts';
 import { packParams, type ParamValue } from './packParams.ts';
 import type { BatchLists } from './prefillLists.ts';
 import type { PrefillRoom } from './prefillRoom.ts';
-import { scheduleOf, type FoundKernel, type LayerState, type SessionBuffers } from './sessionBuffers.ts';
+import { decodeOf, type FoundKernel, type LayerState, type SessionBuffers } from './sessionBuffers.ts';
 import type { DecodeTensors, PrefillTensors, SessionOptions } from './sessionTypes.ts';
 
 /** The launches of a session: which kernel, how many blocks, with which parameters. What is legal, and in which order, is the session's. */
@@ -89,15 +89,10 @@ export class Launches {
 
   /** Appends so many tokens to each sequence and attends. `early`: the launch before wrote nothing of this layer. */
   decode(state: LayerState, tensors: DecodeTensors, tokens: number, early: boolean): void {
-    const { buffer, blocks } = scheduleOf(state, tokens);
-    const values = { ...this.#decodeValues(state, tensors), segments: buffer.address };
-    if (tokens === 1 && state.decode !== undefined) {
-      launch(state.decode.found, blocks, { ...values, early: early ? 1 : 0 });
-    } else {
-      // Rings have the slack for it: the tokens are appended first, and each row of queries masks by its own position.
-      this.append(state, tensors, this.#batch * tokens, this.#buffers.tokenEnds(tokens));
-      launch(state.decodeMany!.found, blocks, { ...values, early: 0, tokens });
-    }
+    const { found, schedule, appends } = decodeOf(state, tokens);
+    // Otherwise rings have the slack for it: the tokens are appended first, and each row of queries masks by its own position.
+    if (!appends) this.append(state, tensors, this.#batch * tokens, this.#buffers.tokenEnds(tokens));
+    launch(found, schedule.blocks, { ...this.#decodeValues(state, tensors), segments: schedule.buffer.address, early: appends && early ? 1 : 0, tokens });
   }
 
   #decodeValues(state: LayerState, tensors: DecodeTensors): Readonly<Record<string, ParamValue>> {

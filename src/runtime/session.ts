@@ -11,7 +11,7 @@ import type { Graph } from './graph.ts';
 import { Launches } from './launches.ts';
 import { cutPrefill, PrefillLists, type SequenceLengths } from './prefillLists.ts';
 import { readRing, type CachedTokens } from './readRing.ts';
-import { scheduleOf, SessionBuffers, type KernelLookup, type LayerState } from './sessionBuffers.ts';
+import { decodeOf, SessionBuffers, type KernelLookup, type LayerState } from './sessionBuffers.ts';
 import { checkCuSeqlens, checkTensor, sessionError } from './sessionChecks.ts';
 import type { Sequences } from './sequences.ts';
 import { ringPagesInUse, type SessionMemory } from './sessionLayout.ts';
@@ -217,7 +217,7 @@ export class Session implements Disposable {
     const captured = this.#captured;
     const pending = captured?.added.get(layer) ?? 0;
     this.#checkRoom(layer, pending + tokens);
-    const schedule = scheduleOf(state, tokens);
+    const { schedule } = decodeOf(state, tokens);
     if (captured === undefined) this.#buffers.refreshSchedule(schedule);
     else captured.schedules.add(schedule);
     this.#launches.decode(state, tensors, tokens, this.#lastWritten !== layer && this.#lastWritten !== 'all');

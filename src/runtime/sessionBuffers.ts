@@ -43,8 +43,11 @@ export interface LayerState extends LayerLengths {
   readonly expand: FoundKernel | undefined;
 }
 
-/** The schedule that a decode of so many tokens has. */
-export const scheduleOf = ({ decode, decodeMany }: LayerState, tokens: number): PlacedSegments => (tokens > 1 || decode === undefined ? decodeMany!.schedules[tokens - 1]! : decode.schedule);
+/** What a decode of so many tokens is launched with, and whether that appends the token. */
+export function decodeOf({ decode, decodeMany }: LayerState, tokens: number): { readonly found: FoundKernel; readonly schedule: PlacedSegments; readonly appends: boolean } {
+  if (tokens === 1 && decode !== undefined) return { ...decode, appends: true };
+  return { found: decodeMany!.found, schedule: decodeMany!.schedules[tokens - 1]!, appends: false };
+}
 
 export class SessionBuffers {
   readonly sequences: Sequences;
