@@ -10,7 +10,7 @@
  * that expands its pages; no block asks for more shared memory than its architecture has.
  */
 import type { Architecture } from '../arch/arch.ts';
-import { decodeAppends, decodeCompute, decodeRowTiles, decodeTile, decodeTileRows, prefillTiles, wgmmaPrefillTiles, type DecodeTile } from '../arch/tiles.ts';
+import { decodeAppends, decodeCompute, decodeRowTiles, decodeTile, decodeTileRows, prefillTiles, wgmmaPrefillTiles, type DecodeTile, type PrefillTile } from '../arch/tiles.ts';
 import type { CacheLayout, CacheType, DecodeCompute, ElementType, KernelModule, KernelNode, LaidOutModule, ScoreOptions } from '../ir/nodes.ts';
 import { invariant } from '../util/invariant.ts';
 import type { PassContext } from './pass.ts';
@@ -66,8 +66,11 @@ function scoreTraits({ softCap, learnedSinks }: ScoreOptions): readonly string[]
 }
 
 function prefillKernel(facts: Facts, { pageTokens }: CacheLayout, { architecture, specialised }: Pick<DecodeChoice, 'architecture' | 'specialised'>, scores: ScoreOptions): KernelNode {
-  const bytesOf = (rows: number): number => (rows + 2 * pageTokens) * facts.headDim * 2 + itemBytes + walkBytes;
-  const tile = prefillTiles[facts.headDim]?.find(({ rows }) => bytesOf(rows) <= architecture.sharedBytesPerBlock);
+  const bytesOf = ({ rows, warps }: PrefillTile): number =>
+    (rows + 2 * pageTokens) * facts.headDim * 2 +
+    itemBytes +
+    Math.ceil((walkBytes + 4 * warps + (pageTokens * facts.headDim) / 8) / 16) * 16;
+  const tile = prefillTiles[facts.headDim]?.find((each) => bytesOf(each) <= architecture.sharedBytesPerBlock);
   invariant(tile !== undefined, `there is a prefill tile for headDim ${facts.headDim} on ${architecture.name}`);
   const { rows, warps, minBlocksPerSm } = tile;
   return {
@@ -76,7 +79,7 @@ function prefillKernel(facts: Facts, { pageTokens }: CacheLayout, { architecture
     name: [`moa_prefill_${headsName(facts)}_m${rows}${specialised ? '' : '_any'}`, ...scoreTraits(scores)].join('_'),
     threads: warps * 32,
     minBlocksPerSm,
-    sharedBytes: bytesOf(rows),
+    sharedBytes: bytesOf(tile),
     rows,
     warps,
     specialised,
@@ -92,15 +95,20 @@ function wgmmaPrefillKernel(facts: Facts, { pageTokens }: CacheLayout, { special
   const keyStages = holdsQueries ? stages + 1 : stages;
   const tiles = (queryStages * rows + (keyStages + stages) * tilePages * pageTokens) * facts.headDim * 2 + rows * outputColumns * 2;
   const items = 4;
-  const barriers = 2 * (keyStages + stages + queryStages) + items + 1;
+  // What the warps that scan values for those that are not finite share: marks of a tile, or of each stage where warpgroups skip steps; a word a
+  // stage; a queue; votes.
+  const scans = stages + 1;
+  const markSets = groups > 2 ? stages : 1;
+  const scanBytes = (markSets * tilePages * pageTokens * facts.headDim) / 8 + 4 * (stages + scans + 2 * 3);
+  const barriers = 2 * (keyStages + stages + queryStages) + items + scans + 1;
   return {
     ...facts,
     role: 'prefillWgmma',
     name: [`moa_prefill_${headsName(facts)}_m${rows}_s${stages}_wgmma${specialised ? '' : '_any'}`, ...scoreTraits(scores)].join('_'),
     threads: (groups + 1) * 128,
     minBlocksPerSm: 1,
-    // Queries, keys and values, O on its way, items, what is known of each stage of keys, barriers.
-    sharedBytes: Math.ceil((tiles + items * itemBytes + 16 * keyStages + 8 * barriers) / 16) * 16,
+    // Queries, keys and values, O on its way, items, what is known of each stage of keys, scans, barriers.
+    sharedBytes: Math.ceil((tiles + items * itemBytes + 16 * keyStages + Math.ceil(scanBytes / 8) * 8 + 8 * barriers) / 16) * 16,
     rows,
     groups,
     stages,
@@ -114,7 +122,7 @@ function wgmmaPrefillKernel(facts: Facts, { pageTokens }: CacheLayout, { special
 
 const itemBytes = prefillItemWords * 4;
 /** What a block of prefill keeps of its way through the pages (templates/include/moa/prefill/mmaPrefill.cuh). */
-const walkBytes = 48;
+const walkBytes = 52;
 
 interface DecodeChoice {
   readonly architecture: Architecture;

@@ -42,6 +42,8 @@ export interface Case {
   readonly shufflePages?: boolean;
   /** Also prefill all tokens at once, and compare outputs and caches. */
   readonly compareWhole?: boolean;
+  /** Without poisoned tokens (poison.ts). */
+  readonly clean?: boolean;
   /** The emulator's. */
   readonly multiprocessors?: number;
   /** Check these rows of the prefill only, spread evenly over each sequence; all by default. For sizes at which float64 is too slow. */

@@ -20,6 +20,8 @@ export function checkCache(session: Session, testCase: Case, layer: number, slot
       const from = (position * kvHeads + kvHead) * headDim;
       const bits = storedBits(testCase, `${name}s`, layer, kvHead, values.subarray(from, from + headDim));
       for (let d = 0; d < headDim; d += 1) {
+        // The bits of a NaN do not matter, and E4M3 has NaN for what is infinite.
+        if (inputs.poison?.includes(position) === true && !Number.isFinite(values[from + d]!)) continue;
         if (stored[index * headDim + d] !== bits[d]) throw new Error(`${where}: ${name} of position ${position}, column ${d} is ${stored[index * headDim + d]}, not ${bits[d]}`);
       }
     });

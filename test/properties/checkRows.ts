@@ -3,6 +3,7 @@ import { attentionRow, sameTypeRow } from '../oracle/attention.ts';
 import { attendedKeys, type OracleMask } from '../oracle/mask.ts';
 import { ErrorMeter, lseLimit } from '../oracle/tolerance.ts';
 import { codeSize, type Lane, type SequenceInputs } from './inputs.ts';
+import { attendsPoison } from './poison.ts';
 import type { Shape } from './shapes.ts';
 
 export interface FoundRows {
@@ -37,9 +38,14 @@ export interface Tally {
 export const newTally = (): Tally => ({ rows: 0, multiple: 0, lseShare: 0 });
 
 /** Throws an Error that says where the rows are wrong. */
-export function checkRows(check: RowCheck, tally: Tally): void {
-  const { lane, positions } = check;
-  tally.rows += positions.length;
+export function checkRows(whole: RowCheck, tally: Tally): void {
+  const { lane } = whole;
+  tally.rows += whole.positions.length;
+  const spoiled = whole.positions.filter((i) => attendsPoison(whole.inputs, whole.mask, i));
+  spoiled.forEach((i) => checkSpoiled(whole, i));
+  const positions = spoiled.length === 0 ? whole.positions : whole.positions.filter((i) => !spoiled.includes(i));
+  if (positions.length === 0) return;
+  const check = { ...whole, positions };
   if (lane === 'normal') return checkNormal(check, tally);
   for (const i of positions) {
     if (lane === 'uniform') checkUniform(check, i);
@@ -60,6 +66,15 @@ function checkNormal(check: RowCheck, tally: Tally): void {
   tally.multiple = Math.max(tally.multiple, meter.multiple);
   const wrong = meter.verdict();
   if (wrong !== undefined) throw new Error(`head ${head}, positions ${positions[0]} to ${positions.at(-1)}: ${wrong}`);
+}
+
+/** A row that attends what is not finite says so: its output is NaN. */
+function checkSpoiled(check: RowCheck, i: number): void {
+  const { shape, head, found } = check;
+  for (let d = 0; d < shape.headDim; d += 1) {
+    const value = found.out[at(check, i) + d]!;
+    if (!Number.isNaN(value)) throw new Error(`head ${head}, position ${i}, column ${d}: attends a token that is not finite, found ${value}`);
+  }
 }
 
 /** Output x denominator, which is the count but for a learned sink, is the sum of the attended values, an integer that rounding cannot hide. */
@@ -125,7 +140,9 @@ function largestKey(inputs: SequenceInputs): number {
   let largest = largestKeys.get(inputs);
   if (largest === undefined) {
     largest = 0;
-    for (let row = 0; row < inputs.length * inputs.kvHeads; row += 1) largest = Math.max(largest, norm(inputs.k, row * inputs.headDim, inputs.headDim));
+    for (let row = 0; row < inputs.length * inputs.kvHeads; row += 1) {
+      if (inputs.poison?.includes(Math.floor(row / inputs.kvHeads)) !== true) largest = Math.max(largest, norm(inputs.k, row * inputs.headDim, inputs.headDim));
+    }
     largestKeys.set(inputs, largest);
   }
   return largest;

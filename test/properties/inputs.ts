@@ -17,6 +17,8 @@ export type Lane = 'normal' | 'uniform' | 'oneHot';
 export interface SequenceInputs extends OracleSequence {
   /** One-hot lane: the key that each (position, head) finds. */
   readonly targets: Int32Array;
+  /** Positions whose queries, keys and values are not finite (poison.ts). */
+  readonly poison?: readonly number[];
 }
 
 export interface InputOptions {

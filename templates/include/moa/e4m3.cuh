@@ -5,11 +5,11 @@
 
 namespace moa {
 
-/// `value` rounded to nearest, ties to even; magnitudes over 448 become 448, NaN stays NaN.
+/// `value` rounded to nearest, ties to even; magnitudes over 448 become 448; what is not finite becomes NaN, so that it shows.
 MOA_DEVICE uint32_t encodeE4m3(float value) {
     const uint32_t sign = floatBits(value) >> 24 & 0x80u;
     const float magnitude = bitsToFloat(floatBits(value) & 0x7fffffffu);
-    if (!(magnitude == magnitude)) return sign | 0x7fu;
+    if (floatBits(magnitude) >= 0x7f800000u) return sign | 0x7fu;
     if (magnitude >= 448.0f) return sign | 0x7eu;
     // Below the smallest normal number the steps are 2^-9 wide: adding 1.5 x 2^23 rounds to an integer.
     if (magnitude < 0.015625f) return sign | (floatBits(magnitude * 512.0f + 12582912.0f) & 0xffu);
