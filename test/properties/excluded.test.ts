@@ -1,0 +1,52 @@
+import type fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { caseArbitrary, type CaseOptions } from './arbitraries.ts';
+import { CaseFailure, type Case } from './case.ts';
+import * as excluded from './excluded.ts';
+import type { Relation } from './metamorphic.ts';
+import type { RuleSpec } from './plans.ts';
+import { Suite, target, timeout } from './suite.ts';
+
+const dense: RuleSpec = [0, 1, 1];
+const short: RuleSpec = [128, 0, 1];
+const middling: RuleSpec = [192, 0, 1];
+const base: Case = { shape: 'bf16_d64_4x2', rules: [[dense, short, middling, short]], bound: 420, prefill: [260, 28], decodes: 3, lane: 'normal', seed: 5, multiprocessors: 4 };
+
+/** Cases that are known to have been wrong, and their like. */
+const cases: Readonly<Record<string, Case>> = {
+  'a prompt, and windows that tokens leave': base,
+  'a prompt of 100 tokens and one of 28 in the same tile': { ...base, prefill: [100, 28], decodes: 0 },
+  'chunks': { ...base, chunk: 90 },
+  'fp16': { ...base, shape: 'fp16_d64_6x2', rules: [[dense, short, middling, short, short, middling]], seed: 6 },
+  'headDim 128': { ...base, shape: 'bf16_d128_3x1', rules: [[dense, short, middling]], prefill: [230, 70], seed: 7 },
+  'a cache in E4M3': { ...base, cacheType: 'e4m3', chunk: 130, seed: 8 },
+  'decode on CUDA cores, with a peaked softmax': { ...base, ablations: ['cuda-cores'], decodes: 4, queryScale: 12, seed: 9 },
+};
+
+describe.each(['mmaSync', 'hopper'] as const)('excluded tokens do not matter, %s', (family) => {
+  const suite = new Suite(`excluded, ${family}`);
+
+  test.each(Object.entries(cases))('%s', { timeout }, async (_, testCase) => {
+    const compared = await excluded.comparedWithout(target, { ...testCase, family });
+    suite.count();
+    expect(compared).toBeGreaterThan(0);
+  });
+
+  test('in a graph', { timeout }, async () => {
+    expect(await excluded.comparedWithout(target, { ...base, family, decodes: 5, seed: 10 }, { capture: true })).toBeGreaterThan(0);
+  });
+
+  test('random cases', { timeout }, async () => {
+    const check = (relation: Relation, options: CaseOptions, usual: number): Promise<void> => {
+      const random: fc.Arbitrary<Case> = caseArbitrary({ lanes: ['normal'], tiles: 8, bound: 400, with: { family }, ...options });
+      return suite.property(random, usual, async (testCase) => {
+        suite.count();
+        await relation(target, testCase).catch((error: unknown) => {
+          throw new CaseFailure(testCase, (error as Error).message, error);
+        });
+      });
+    };
+    await check(excluded.excludedTokensDoNotMatter, { decodes: 3, chunks: true }, 6);
+    await check(excluded.excludedTokensDoNotMatterInGraphs, { decodes: 4 }, 3);
+  });
+});
