@@ -66,6 +66,20 @@ export function caseArbitrary(options: CaseOptions = {}): fc.Arbitrary<Case> {
     });
 }
 
+/** The model's own window of each of two layers: none, one that cuts, or one that is longer than the sequence. */
+export const modelWindowsArbitrary: fc.Arbitrary<(number | null)[]> = fc.array(
+  fc.constantFrom(null, 64, 128, 192, 320, 4096),
+  { minLength: 2, maxLength: 2 },
+);
+
+/** Cases of two layers at most, with windows of the model's own. */
+export function windowedCases(options: CaseOptions): fc.Arbitrary<Case> {
+  return fc.tuple(caseArbitrary({ layers: 2, ...options }), modelWindowsArbitrary).map(([testCase, windows]) => ({
+    ...testCase,
+    modelWindows: testCase.rules.map((_, layer) => windows[layer]!),
+  }));
+}
+
 /** A length for every pick: one of those at which something changes, or any; shortened where the work would be too much. */
 function choosePrefill(testCase: Case, picks: readonly number[], tiles: number): number[] {
   const { queryHeads, headDim, sink } = shapeOf(testCase.shape);

@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { caseArbitrary, type CaseOptions } from './arbitraries.ts';
+import { modelWindowsArbitrary, windowedCases, type CaseOptions } from './arbitraries.ts';
 import type { Case } from './case.ts';
 import { captureIsEager } from './metamorphic.ts';
 import { expectSameBits, outputsOf } from './outputs.ts';
@@ -17,13 +17,7 @@ const families = ['mmaSync', 'hopper'] as const;
 const dense: RuleSpec = [0, 1, 1];
 const half: RuleSpec = [0, 1, 2];
 
-/** Of each layer: none, one that cuts, or one that is longer than the sequence. */
-const windows = fc.array(fc.constantFrom(null, 64, 128, 192, 320, 4096), { minLength: 2, maxLength: 2 });
-
-const windowed = (options: CaseOptions = {}): fc.Arbitrary<Case> =>
-  fc
-    .tuple(caseArbitrary({ shapes, layers: 2, ...options }), windows)
-    .map(([testCase, modelWindows]) => ({ ...testCase, modelWindows: testCase.rules.map((_, layer) => modelWindows[layer]!) }));
+const windowed = (options: CaseOptions = {}): fc.Arbitrary<Case> => windowedCases({ shapes, ...options });
 
 describe("windows of the model's own", () => {
   const suite = new Suite('model windows');
@@ -82,7 +76,7 @@ describe("windows of the model's own", () => {
 
   test('of sequences that join, leave, fork and are truncated', { timeout }, async () => {
     const lives = fc
-      .tuple(lifeArbitrary(['bf16_d64_4x2', 'bf16_d64_2x2_sink0']), windows)
+      .tuple(lifeArbitrary(['bf16_d64_4x2', 'bf16_d64_2x2_sink0']), modelWindowsArbitrary)
       .map(([life, all]): Life => ({ ...life, modelWindows: life.rules.map((_, layer) => all[layer]!) }));
     await suite.property(fc.tuple(lives, livesOf(20)), 14, async ([life, commands]) => {
       suite.add(await runLife(await beginLife(target, life), commands));
