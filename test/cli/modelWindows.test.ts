@@ -1,5 +1,5 @@
 /** Models whose layers have windows of their own, from the command line: what `inspect` says, and what is refused. */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { PlanFigures } from '../../src/inspect.ts';
@@ -81,6 +81,16 @@ test('a plan made for another model is refused, by inspect and by compile', () =
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toContain('MOA1220: the plan was made for a model with no window in layer 1, the model config has a window of 128 tokens there (at model.windows)');
   }
+});
+
+test('the manifest of a package says the windows, where there are any', () => {
+  const manifestOf = (...args: string[]): { plan: object } => {
+    const folder = join(root, `package-${args.length}`);
+    expect(run([plan, ...sourcesOnly, ...args, '-q', '-o', folder])).toMatchObject({ status: 0, stderr: '' });
+    return JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')) as { plan: object };
+  };
+  expect(manifestOf('--model', gemma).plan).toMatchObject({ windows: [128, null] });
+  expect(manifestOf('--head-dim', '64', '--kv-heads', '2').plan).not.toHaveProperty('windows');
 });
 
 test('ranks share out what the model leaves', () => {

@@ -4,6 +4,9 @@ import { findArchitecture } from '../../src/arch/registry.ts';
 import { compile } from '../../src/compile.ts';
 import { evaluate } from '../../src/ir/affine.ts';
 import type { PlanDefinition } from '../../src/ir/planDefinition.ts';
+import { assignRanks } from '../../src/passes/assignRanks.ts';
+import { selectRank } from '../../src/passes/selectRank.ts';
+import { readPlan } from '../../src/plan/readPlan.ts';
 import { layoutSession } from '../../src/runtime/sessionLayout.ts';
 import { DiagnosticList } from '../../src/util/diagnostics.ts';
 
@@ -81,6 +84,19 @@ test('a config as a plan is dense within the windows of its layers', () => {
     { modelWindow: 128, sink: 0, rings: [[128, 2]] },
     { modelWindow: null, sink: 0, rings: [[4096, 64]] },
   ]);
+});
+
+test('a rank has the windows of the model\'s layers', () => {
+  const diagnostics = new DiagnosticList();
+  const plan = { file: 'plan.json', text: JSON.stringify(spans) };
+  const config = { file: 'config.json', text: JSON.stringify({ ...shape, model_type: 'gemma2', sliding_window: 128 }) };
+  const { module } = readPlan(plan, config, {}, diagnostics)!;
+  const assignment = assignRanks(module, 2);
+  for (const rank of [0, 1]) {
+    const part = selectRank(module, assignment, rank);
+    expect(part.shape.queryHeads).toBe(1);
+    expect(part.layers.map(({ modelWindow }) => modelWindow)).toEqual([128, null]);
+  }
 });
 
 test('slack and short sequences: a ring has no more than there is', () => {
