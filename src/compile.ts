@@ -57,8 +57,8 @@ export interface CompiledPlan {
 export function passContext({ module, model }: ReadPlan, options: CompileOptions): PassContext {
   const elementTypes = options.elementTypes ?? (model.elementType === undefined ? ['bf16', 'fp16'] : [model.elementType]);
   const { architectures, rope = true, cacheType = 'element', slack = 0, decodeTokens = 1, ablations = [] } = options;
-  const { page, sink } = module.limits;
-  return { architectures, elementTypes, rope, cacheType, slack: Math.ceil(Math.max(slack, decodeTokens - 1) / page) * page, decodeTokens, ablations, mask: maskShapes['sinkWindow']!(sink) };
+  const { page } = module.limits;
+  return { architectures, elementTypes, rope, cacheType, slack: Math.ceil(Math.max(slack, decodeTokens - 1) / page) * page, decodeTokens, ablations, mask: maskShapes['sinkWindow']! };
 }
 
 /** The part of a plan that one rank runs, as a plan of its own. */

@@ -138,7 +138,14 @@ const planFields = ({ planText, planFacts }: PackageOptions, shape: ModelShape, 
   ...shape,
   ...(isUsual(module.attention, module.shape) ? {} : module.attention),
   ...module.limits,
+  ...windowsField(module),
 });
+
+/** The model's own windows by layer, where it has any: those layers have no sink. */
+function windowsField({ layers }: CompiledPlan['module']): { readonly windows?: readonly (number | null)[] } {
+  const windows = layers.map(({ modelWindow }) => modelWindow);
+  return windows.some((window) => window !== null) ? { windows } : {};
+}
 
 /** By name, then architecture. */
 function compareUses(a: KernelUse, b: KernelUse): number {

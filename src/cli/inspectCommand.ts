@@ -2,6 +2,7 @@ import { inspectPlan, type PlanFigures } from '../inspect.ts';
 import { inspectRanks, type RankBalance, type RankFigures } from '../inspectRanks.ts';
 import { attentionWords } from '../ir/attention.ts';
 import type { CacheType } from '../ir/nodes.ts';
+import { ranges } from '../ir/print.ts';
 import { assignRanks } from '../passes/assignRanks.ts';
 import { rankProblem } from '../passes/assignRanks/rankProblem.ts';
 import { readPlan } from '../plan/readPlan.ts';
@@ -38,11 +39,24 @@ export async function inspectCommand(planPath: string, options: InspectOptions, 
 }
 
 function textOf(figures: PlanFigures): string {
-  const { shape, attention, limits, rules, groups, lengths } = figures;
+  const { shape, attention, limits, modelWindows, rules, groups, lengths } = figures;
   const scores = attention === undefined ? [] : attentionWords(attention, shape);
+  const windowed = modelWindows.some((window) => window !== null);
   const ruleRows = [
-    ['rule (tokens)', 'query heads', 'layers', ...lengths.map(({ length }) => `span at ${length}`)],
-    ...rules.map((use) => [use.rule, String(use.heads), String(use.layers), ...use.spans.map(String)]),
+    [
+      'rule (tokens)',
+      'query heads',
+      'layers',
+      ...(windowed ? ['model window', 'sink'] : []),
+      ...lengths.map(({ length }) => `span at ${length}`),
+    ],
+    ...rules.map((use) => [
+      use.rule,
+      String(use.heads),
+      String(use.layers),
+      ...(windowed ? [use.modelWindow === null ? 'none' : String(use.modelWindow), String(use.sink)] : []),
+      ...use.spans.map(String),
+    ]),
   ];
   const lengthRows = [
     ['N', 'plan density', 'cache density', 'GQA loss', 'compute density', 'cache bytes', 'dense bytes', 'cache / dense'],
@@ -68,6 +82,7 @@ function textOf(figures: PlanFigures): string {
   ];
   return [
     `${shape.layers} layers, ${shape.queryHeads} query heads on ${shape.kvHeads} KV heads, headDim ${shape.headDim}${scores.map((word) => `, ${word}`).join('')}; sink ${limits.sink}, shortest span ${limits.minSpan}, page ${limits.page}`,
+    ...(windowed ? windowLines(figures) : []),
     '',
     table(ruleRows),
     '',
@@ -78,6 +93,20 @@ function textOf(figures: PlanFigures): string {
     '',
     table(lengthRows),
   ].join('\n');
+}
+
+/** Of a model whose layers have windows of their own: which, and how many heads they cut. */
+function windowLines({ shape, modelWindows, lengths }: PlanFigures): string[] {
+  const layersOf = new Map<number, number[]>();
+  modelWindows.forEach((window, layer) => {
+    if (window !== null) layersOf.set(window, [...(layersOf.get(window) ?? []), layer]);
+  });
+  const windows = [...layersOf].map(([window, layers]) => `${window} tokens in layer${layers.length === 1 ? '' : 's'} ${ranges(layers)}`);
+  const cut = lengths.map(({ length, headsCutByModel }) => `${headsCutByModel} at ${length}`);
+  return [
+    `The model has windows of its own, and no sink there: ${windows.join('; ')}.`,
+    `Of ${shape.layers * shape.queryHeads} query heads the model's own window is the smaller one for: ${cut.join(', ')}.`,
+  ];
 }
 
 function ranksText({ ranks, balancedLengths, provenLayers, kvHeads, lengths }: RankFigures): string {

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import type { ScheduledModule } from '../ir/nodes.ts';
-import type { MaskShape } from '../mask/mask.ts';
+import type { MaskFamily } from '../mask/mask.ts';
 import { kernelContext } from './kernelContext.ts';
 import { kernelSourcePath } from './planDefinition.ts';
 import { renderKernel, templatesFolder } from './templateEngine.ts';
@@ -13,7 +13,7 @@ export const cubinPath = (architecture: string): string => `cubin/${architecture
 export const fatbinPath = 'cubin/all.fatbin';
 
 /** Every CUDA source of a package, by path: one file a kernel, one unit an architecture, and the headers they include. */
-export function emitKernels(module: ScheduledModule, mask: MaskShape): ReadonlyMap<string, string> {
+export function emitKernels(module: ScheduledModule, mask: MaskFamily): ReadonlyMap<string, string> {
   const files = new Map<string, string>();
   for (const kernel of module.kernels) files.set(kernelSourcePath(kernel.name), renderKernel(kernel.role, kernelContext(kernel, mask)));
   for (const architecture of new Set(module.kernels.flatMap((kernel) => kernel.architectures))) {

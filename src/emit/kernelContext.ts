@@ -2,7 +2,7 @@
 import { scoreWords } from '../ir/attention.ts';
 import { paramStruct } from '../ir/kernelParams.ts';
 import type { AppendKernel, DecodeKernel, ElementType, ExpandKernel, KernelNode, ScoreOptions, WgmmaPrefillKernel } from '../ir/nodes.ts';
-import type { MaskShape } from '../mask/mask.ts';
+import type { MaskFamily } from '../mask/mask.ts';
 import { decodeSegmentWords } from '../passes/schedule/decodeSegments.ts';
 import { prefillItemWords } from '../passes/schedule/prefillItems.ts';
 import { assertNever } from '../util/invariant.ts';
@@ -92,7 +92,9 @@ export type ExpandContext = SharedContext;
 
 export type KernelContext = PrefillContext | WgmmaPrefillContext | DecodeContext | AppendContext | ExpandContext;
 
-export function kernelContext(kernel: KernelNode, mask: MaskShape): KernelContext {
+/** @param family of the masks; the kernel's own has its sink */
+export function kernelContext(kernel: KernelNode, family: MaskFamily): KernelContext {
+  const mask = family(kernel.sink);
   const shared = sharedContext(kernel);
   switch (kernel.role) {
     case 'prefill': {

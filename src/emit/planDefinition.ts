@@ -1,8 +1,8 @@
-import type { Expression } from '../ir/affine.ts';
+import { sinkOf, type Expression } from '../ir/affine.ts';
 import { isUsual } from '../ir/attention.ts';
-import type { KernelNode, LaidOutLayer, ScheduledModule } from '../ir/nodes.ts';
+import type { KernelNode, LaidOutLayer, PlanFacts, ScheduledModule } from '../ir/nodes.ts';
 import type { Rule } from '../ir/rule.ts';
-import type { MaskShape } from '../mask/mask.ts';
+import type { MaskFamily } from '../mask/mask.ts';
 import { definitionFormat, type KernelDefinition, type LayerDefinition, type PlanDefinition, type RankDefinition } from '../ir/planDefinition.ts';
 import { partialFloats } from './kernelContext.ts';
 
@@ -10,16 +10,16 @@ import { partialFloats } from './kernelContext.ts';
  * The runtime's view of a compiled module. `cubins` maps architectures to paths in the package.
  * @param rank where the module has a part of the model's heads
  */
-export function planDefinition(module: ScheduledModule, mask: MaskShape, cubins: Readonly<Record<string, string>>, rank?: RankDefinition): PlanDefinition {
+export function planDefinition(module: ScheduledModule, mask: MaskFamily, cubins: Readonly<Record<string, string>>, rank?: RankDefinition): PlanDefinition {
   const rules = new Interner<Rule>();
   const expressions = new Interner<Expression>();
-  const layers = module.layers.map((layer) => layerDefinition(layer, module.shape.queryHeads, rules, expressions));
+  const layers = module.layers.map((layer) => layerDefinition(layer, module, rules, expressions));
   return {
     format: definitionFormat,
     shape: module.shape,
     ...(isUsual(module.attention, module.shape) ? {} : { attention: module.attention }),
     limits: module.limits,
-    mask: mask.name,
+    mask: mask(0).name,
     layout: module.layout,
     rules: rules.values,
     expressions: expressions.values,
@@ -35,8 +35,14 @@ export function planDefinition(module: ScheduledModule, mask: MaskShape, cubins:
 /** The path of a kernel's source in its package. */
 export const kernelSourcePath = (name: string): string => `kernels/${name}.cu`;
 
-function layerDefinition(layer: LaidOutLayer, queryHeads: number, rules: Interner<Rule>, expressions: Interner<Expression>): LayerDefinition {
-  const heads = new Array<number>(queryHeads);
+function layerDefinition(
+  layer: LaidOutLayer,
+  { shape, limits }: PlanFacts,
+  rules: Interner<Rule>,
+  expressions: Interner<Expression>,
+): LayerDefinition {
+  const { modelWindow } = layer;
+  const heads = new Array<number>(shape.queryHeads);
   for (const group of layer.headGroups) {
     for (const head of group.heads) heads[head] = rules.index(group.rule);
   }
@@ -46,7 +52,7 @@ function layerDefinition(layer: LaidOutLayer, queryHeads: number, rules: Interne
     span: expressions.index(span),
     pages: expressions.index(pages),
   }));
-  return { heads, rings };
+  return { modelWindow, sink: sinkOf(limits, modelWindow), heads, rings };
 }
 
 function kernelDefinition(kernel: KernelNode): KernelDefinition {

@@ -11,7 +11,7 @@ export type Expression =
   | { readonly kind: 'add'; readonly left: Expression; readonly right: Expression }
   | { readonly kind: 'subtract'; readonly left: Expression; readonly right: Expression }
   | { readonly kind: 'multiply'; readonly operand: Expression; readonly by: number }
-  /** `span(N)` of a rule, in tokens: docs/plan-format.md. */
+  /** `span(N)` of a rule, in tokens, before a window of the model's own cuts it: docs/plan-format.md. */
   | { readonly kind: 'span'; readonly rule: Rule; readonly limits: SpanLimits }
   /** Division without remainder. */
   | { readonly kind: 'divide'; readonly operand: Expression; readonly by: number }
@@ -51,7 +51,7 @@ export function evaluate(expression: Expression, variables: Readonly<Record<stri
     case 'multiply':
       return evaluate(expression.operand, variables) * expression.by;
     case 'span':
-      return spanOf(expression.rule, expression.limits, evaluate(lengthBound, variables));
+      return spanOf(expression.rule, expression.limits, evaluate(lengthBound, variables), null);
     case 'divide': {
       const quotient = evaluate(expression.operand, variables) / expression.by;
       if (!Number.isInteger(quotient)) throw new Error(`internal error: ${printExpression(expression)} leaves a remainder`);
@@ -69,12 +69,78 @@ export function evaluate(expression: Expression, variables: Readonly<Record<stri
 }
 
 /**
- * The span in tokens that `rule` keeps of a sequence bounded by `bound` tokens:
- * `roundUp(max(min(trunc(alpha + beta * bound), bound), minSpan), page)`.
+ * The tokens that `rule` keeps of a sequence bounded by `bound` tokens, in a layer whose own sliding window in the model
+ * is `modelWindow` (null: the layer attends everything): `roundUp(max(min(trunc(alpha + beta * bound), bound), minSpan),
+ * page)`, cut at the model's window.
  */
-export function spanOf(rule: Rule, limits: SpanLimits, bound: number): number {
+export function spanOf(
+  rule: Rule,
+  limits: SpanLimits,
+  bound: number,
+  modelWindow: number | null,
+): number {
   const kept = Math.max(Math.min(evaluateRule(rule, bound), bound), limits.minSpan);
-  return Math.ceil(kept / limits.page) * limits.page;
+  const span = Math.ceil(kept / limits.page) * limits.page;
+  return Math.min(span, modelWindow ?? Infinity);
+}
+
+/** The tokens at the start that a layer always attends: none where the model itself does not, since it has a window. */
+export function sinkOf(limits: SpanLimits, modelWindow: number | null): number {
+  return typeof modelWindow === 'number' ? 0 : limits.sink;
+}
+
+/** The window in tokens: the span without the sink. Always at least 1, since `sink < minSpan`. */
+export function windowOf(
+  rule: Rule,
+  limits: SpanLimits,
+  bound: number,
+  modelWindow: number | null,
+): number {
+  return spanOf(rule, limits, bound, modelWindow) - sinkOf(limits, modelWindow);
+}
+
+/** What a query head attends: the first `sink` tokens and the last `window` tokens. */
+export interface EffectiveMask {
+  readonly sink: number;
+  readonly window: number;
+}
+
+/**
+ * The mask of a head in a sequence bounded by `bound` tokens: the plan's and the model's together. Everything that masks,
+ * counts or stores keys takes it from here or from the functions above.
+ */
+export function effectiveMask(
+  rule: Rule,
+  limits: SpanLimits,
+  bound: number,
+  modelWindow: number | null,
+): EffectiveMask {
+  return {
+    sink: sinkOf(limits, modelWindow),
+    window: windowOf(rule, limits, bound, modelWindow),
+  };
+}
+
+/** Whether the model's own window keeps less of a sequence of `bound` tokens than the plan alone would. */
+export function isCutByModel(
+  rule: Rule,
+  limits: SpanLimits,
+  bound: number,
+  modelWindow: number | null,
+): boolean {
+  return modelWindow !== null && modelWindow < Math.min(bound, spanOf(rule, limits, bound, null));
+}
+
+/** `spanOf` as a function of N. */
+export function effectiveSpan(
+  rule: Rule,
+  limits: SpanLimits,
+  modelWindow: number | null,
+): Expression {
+  const whole = span(rule, limits);
+  // A constant is its own longest span.
+  const longest = rule.numerator === 0 ? spanOf(rule, limits, Number.MAX_SAFE_INTEGER, null) : Infinity;
+  return longest <= (modelWindow ?? Infinity) ? whole : min(whole, constant(modelWindow!));
 }
 
 /** `trunc(alpha + numerator * bound / denominator)`, exact. */
@@ -85,11 +151,6 @@ function evaluateRule({ alpha, numerator, denominator }: Rule, bound: number): n
     return Math.trunc((product + offset) / denominator);
   }
   return Number((BigInt(alpha) * BigInt(denominator) + BigInt(numerator) * BigInt(bound)) / BigInt(denominator));
-}
-
-/** The window in tokens: the span without the sink. Always at least 1, since `sink < minSpan`. */
-export function windowOf(rule: Rule, limits: SpanLimits, bound: number): number {
-  return spanOf(rule, limits, bound) - limits.sink;
 }
 
 /** One line of text; the form of IR dumps. */

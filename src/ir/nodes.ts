@@ -47,6 +47,15 @@ export interface PlanFacts {
   readonly limits: SpanLimits;
 }
 
+/** What a layer is at every level. */
+export interface LayerFacts {
+  /**
+   * The model's own sliding window in this layer, in tokens, as Hugging Face counts it: the query at i attends j with
+   * i - j < window. Null where the model's layer attends everything. Such a layer has no sink (`ir/affine.ts`).
+   */
+  readonly modelWindow: number | null;
+}
+
 // ---- HeadModule: a rule for every query head ------------------------------------------------------------------------
 
 export interface HeadNode {
@@ -55,7 +64,7 @@ export interface HeadNode {
   readonly origin: Origin;
 }
 
-export interface HeadLayer {
+export interface HeadLayer extends LayerFacts {
   readonly kind: 'headLayer';
   /** One for each query head. */
   readonly heads: readonly HeadNode[];
@@ -80,7 +89,7 @@ export interface RingNode {
   readonly ageMask: boolean;
 }
 
-export interface RingLayer {
+export interface RingLayer extends LayerFacts {
   readonly kind: 'ringLayer';
   readonly heads: readonly HeadNode[];
   /** One for each KV head. */
@@ -111,7 +120,7 @@ export interface RingGroup {
   readonly kvHeads: readonly number[];
 }
 
-export interface GroupLayer {
+export interface GroupLayer extends LayerFacts {
   readonly kind: 'groupLayer';
   readonly headGroups: readonly HeadGroup[];
   readonly ringGroups: readonly RingGroup[];
@@ -135,7 +144,7 @@ export interface LaidOutRingGroup {
   readonly firstPage: Expression;
 }
 
-export interface LaidOutLayer {
+export interface LaidOutLayer extends LayerFacts {
   readonly kind: 'laidOutLayer';
   readonly headGroups: readonly HeadGroup[];
   readonly ringGroups: readonly LaidOutRingGroup[];
@@ -168,6 +177,7 @@ interface KernelFacts {
   readonly queryHeads: number;
   readonly kvHeads: number;
   readonly groupSize: number;
+  /** Of the layers that launch it: the plan's, or 0 where the model has a window of its own. */
   readonly sink: number;
   readonly threads: number;
   readonly minBlocksPerSm: number;

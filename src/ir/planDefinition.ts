@@ -4,7 +4,7 @@ import type { AttentionFacts, CacheLayout, DecodeSchedule, ElementType, KernelRo
 import type { Rule, SpanLimits } from './rule.ts';
 
 /** Changes when the runtime can no longer load older packages. */
-export const definitionFormat = 5;
+export const definitionFormat = 6;
 
 export interface RingGroupDefinition {
   /** KV heads whose rings are equal, rising. */
@@ -17,6 +17,10 @@ export interface RingGroupDefinition {
 }
 
 export interface LayerDefinition {
+  /** The model's own window in this layer, in tokens: spans of rules are cut at it. Null where it attends everything. */
+  readonly modelWindow: number | null;
+  /** The tokens at the start that the layer always attends, and that its kernels are made for: 0 with a window. */
+  readonly sink: number;
   /** The rule of each query head: indices into `rules`. */
   readonly heads: readonly number[];
   /** In the order of their pages. */
@@ -61,6 +65,7 @@ export interface PlanDefinition {
   readonly shape: ModelShape;
   /** How the model makes scores; absent where that is as usual (`usualAttention`). */
   readonly attention?: AttentionFacts;
+  /** Of the plan. What a layer has of the sink, the layer says. */
   readonly limits: SpanLimits;
   /** A name in `src/mask/registry.ts`. */
   readonly mask: string;

@@ -2,7 +2,16 @@
 import { assertNever } from '../util/invariant.ts';
 import { printExpression, printRule } from './affine.ts';
 import { isUsual } from './attention.ts';
-import type { CacheLayout, GroupLayer, HeadLayer, KernelNode, LaidOutLayer, Module, RingLayer } from './nodes.ts';
+import type {
+  CacheLayout,
+  GroupLayer,
+  HeadLayer,
+  KernelNode,
+  LaidOutLayer,
+  LayerFacts,
+  Module,
+  RingLayer,
+} from './nodes.ts';
 import type { Rule } from './rule.ts';
 
 export function printModule(module: Module): string {
@@ -57,21 +66,26 @@ function layers<Layer>(all: readonly Layer[], print: (layer: Layer) => string[])
   return lines;
 }
 
+function modelLine({ modelWindow }: LayerFacts): string[] {
+  return modelWindow === null ? [] : [`model window ${modelWindow}`];
+}
+
 function headLayer(layer: HeadLayer): string[] {
   const rules = new Map<string, number[]>();
   layer.heads.forEach((head, index) => {
     const text = printRule(head.rule);
     rules.set(text, [...(rules.get(text) ?? []), index]);
   });
-  return [...rules].map(([rule, heads]) => `heads ${ranges(heads)}: ${rule}`);
+  return [...modelLine(layer), ...[...rules].map(([rule, heads]) => `heads ${ranges(heads)}: ${rule}`)];
 }
 
 function ringLayer(layer: RingLayer): string[] {
-  return [...headLayer({ kind: 'headLayer', heads: layer.heads }), ...layer.rings.map((ring) => `ring ${ring.kvHead}: ${ruleSet(ring.rules)}${slackText(ring)}${ring.ageMask ? ' age mask' : ''}`)];
+  return [...headLayer({ ...layer, kind: 'headLayer' }), ...layer.rings.map((ring) => `ring ${ring.kvHead}: ${ruleSet(ring.rules)}${slackText(ring)}${ring.ageMask ? ' age mask' : ''}`)];
 }
 
 function groupLayer(layer: GroupLayer): string[] {
   return [
+    ...modelLine(layer),
     ...layer.headGroups.map((group) => `group ${printRule(group.rule)}: heads ${ranges(group.heads)}`),
     ...layer.ringGroups.map((group) => `rings ${ranges(group.kvHeads)}: ${ruleSet(group.rules)}${slackText(group)}${group.ageMask ? ' age mask' : ''}`),
   ];
@@ -79,6 +93,7 @@ function groupLayer(layer: GroupLayer): string[] {
 
 function laidOutLayer(layer: LaidOutLayer): string[] {
   return [
+    ...modelLine(layer),
     ...layer.headGroups.map((group) => `group ${printRule(group.rule)}: heads ${ranges(group.heads)}`),
     ...layer.ringGroups.map(({ group, pages, firstPage }) => {
       const mask = group.ageMask ? ' age mask' : '';

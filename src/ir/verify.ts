@@ -1,7 +1,7 @@
 /** What is legal at each level. Run after every pass: a violation is a bug of the pass, and is thrown as an internal error. */
 import { assertNever, invariant } from '../util/invariant.ts';
-import { evaluate } from './affine.ts';
-import type { GroupModule, HeadModule, KernelModule, LaidOutLayer, LaidOutModule, Module, PlanFacts, RingModule, ScheduledModule } from './nodes.ts';
+import { evaluate, sinkOf } from './affine.ts';
+import type { GroupModule, HeadModule, KernelModule, LaidOutLayer, LaidOutModule, Module, LayerFacts, PlanFacts, RingModule, ScheduledModule } from './nodes.ts';
 import type { Rule } from './rule.ts';
 
 /** Length bounds at which functions of N are probed. */
@@ -27,13 +27,23 @@ export function verifyModule(module: Module): void {
   }
 }
 
-function verifyFacts({ shape, attention, limits, kind, layers }: PlanFacts & { kind: string; layers: readonly unknown[] }): void {
+function verifyFacts({
+  shape,
+  attention,
+  limits,
+  kind,
+  layers,
+}: PlanFacts & { kind: string; layers: readonly LayerFacts[] }): void {
   const { queryHeads, kvHeads, headDim } = shape;
   invariant(layers.length === shape.layers && layers.length > 0, `${kind} has ${shape.layers} layers`);
   invariant(kvHeads > 0 && queryHeads % kvHeads === 0, 'query heads are a multiple of KV heads');
   invariant(headDim > 0 && headDim % 64 === 0, 'headDim is made of 64-column blocks');
   invariant(attention.softCap >= 0 && Number.isFinite(attention.softCap) && attention.scale > 0 && Number.isFinite(attention.scale), 'the cap and the scale are numbers to multiply by');
   invariant(limits.page === 64 && limits.minSpan % limits.page === 0 && limits.sink >= 0 && limits.sink < limits.minSpan, 'sink < minSpan, a multiple of the page');
+  layers.forEach(({ modelWindow }) => {
+    const whole = modelWindow === null || (Number.isSafeInteger(modelWindow) && modelWindow >= 1);
+    invariant(whole, `a model's window ${modelWindow} is an integer of at least 1`);
+  });
 }
 
 function verifyRule(rule: Rule): void {
@@ -88,7 +98,9 @@ function verifyLayout(module: LaidOutModule | KernelModule | ScheduledModule): v
       for (const { group, firstPage, pages, span } of layer.ringGroups) {
         invariant(evaluate(firstPage, { N }) === next, 'ring groups follow each other without gaps');
         const count = evaluate(pages, { N });
-        invariant(count * module.limits.page >= evaluate(span, { N }), 'a ring holds its span');
+        const tokens = evaluate(span, { N });
+        invariant(count * module.limits.page >= tokens, 'a ring holds its span');
+        invariant(tokens % module.limits.page === 0, 'a span is whole pages');
         next += count * group.kvHeads.length;
       }
       invariant(evaluate(layer.pages, { N }) === next, "a layer's pages are those of its rings");
@@ -106,6 +118,10 @@ function verifyKernels(module: KernelModule | ScheduledModule): void {
       invariant(kernel.softCap === softCap && kernel.learnedSinks === learnedSinks, "a kernel makes the model's scores");
     }
     invariant(kernel.layers.length > 0 && kernel.architectures.length > 0, 'a kernel is used');
+    for (const layer of kernel.layers) {
+      const sink = sinkOf(module.limits, module.layers[layer]!.modelWindow);
+      invariant(kernel.sink === sink, "a kernel has its layers' sink");
+    }
   }
   if (module.kind === 'scheduledModule') {
     invariant(new Set(module.kernels.map((kernel) => kernel.name)).size === module.kernels.length, 'kernel names are unique');

@@ -18,6 +18,9 @@ export interface MaskShape {
   readonly intervals: readonly MaskInterval[];
 }
 
+/** The masks of one kind, each made for a sink in tokens: layers of one plan may have different sinks. */
+export type MaskFamily = (sink: number) => MaskShape;
+
 /** Half-open range of key positions. */
 export interface KeyRange {
   readonly begin: number;

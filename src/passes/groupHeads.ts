@@ -36,7 +36,7 @@ function groupLayer(layer: RingLayer): GroupLayer {
     else rings.set(key, { kind: 'ringGroup', rules: ring.rules, slack: ring.slack, ageMask: ring.ageMask, kvHeads: [ring.kvHead] });
   }
   const ringGroups = [...rings.values()].sort(compareRingGroups);
-  return { kind: 'groupLayer', headGroups, ringGroups };
+  return { kind: 'groupLayer', modelWindow: layer.modelWindow, headGroups, ringGroups };
 }
 
 function compareRingGroups(a: RingGroup, b: RingGroup): number {

@@ -6,9 +6,23 @@
  *   becomes
  *     layer 0: ring group {1/8*N}: 0 2, pages span(1/8*N)/64, first page 0 | {128}: 1 3, pages span(128)/64, first page 2*span(1/8*N)/64
  *
+ * In a layer with a window of the model's own, spans are cut at it and there are no sink pages.
+ *
  * Invariant: the ring groups of a layer follow each other without gaps, and `pages` of the layer is their sum.
  */
-import { add, constant, divide, lengthBound, max, min, multiply, roundUp, span, type Expression } from '../ir/affine.ts';
+import {
+  add,
+  constant,
+  divide,
+  effectiveSpan,
+  lengthBound,
+  max,
+  min,
+  multiply,
+  roundUp,
+  sinkOf,
+  type Expression,
+} from '../ir/affine.ts';
 import type { CacheType, GroupModule, LaidOutLayer, LaidOutModule, LaidOutRingGroup, PlanFacts } from '../ir/nodes.ts';
 import type { SpanLimits } from '../ir/rule.ts';
 import type { PassContext } from './pass.ts';
@@ -25,15 +39,18 @@ export function layoutKvCache(module: GroupModule, { cacheType }: Pick<PassConte
     limits,
     layout: { pageTokens: limits.page, pageBytes: pageBytesOf(module, cacheType), cacheType },
     layers: module.layers.map((layer): LaidOutLayer => {
+      const { modelWindow } = layer;
       let firstPage: Expression = constant(0);
       const ringGroups = layer.ringGroups.map((group): LaidOutRingGroup => {
-        const tokens = withSlack(group.rules.map((rule) => span(rule, limits)).reduce(max), group.slack, limits);
-        const pages = pagesOf(tokens, limits);
+        const spans = group.rules.map((rule) => effectiveSpan(rule, limits, modelWindow));
+        const tokens = withSlack(spans.reduce(max), group.slack, limits);
+        const pages = pagesOf(tokens, sinkOf(limits, modelWindow), limits);
         const placed: LaidOutRingGroup = { kind: 'laidOutRingGroup', group, span: tokens, pages, firstPage };
         firstPage = sum(firstPage, multiply(pages, group.kvHeads.length));
         return placed;
       });
-      return { kind: 'laidOutLayer', headGroups: layer.headGroups, ringGroups, pages: firstPage };
+      const { headGroups } = layer;
+      return { kind: 'laidOutLayer', modelWindow, headGroups, ringGroups, pages: firstPage };
     }),
   };
 }
@@ -47,7 +64,7 @@ function withSlack(tokens: Expression, slack: number, { minSpan, page }: SpanLim
 export const pageBytesOf = ({ limits, shape }: PlanFacts, cacheType: CacheType): number => 2 * limits.page * shape.headDim * elementBytes[cacheType];
 
 /** Sink pages, then window pages; a sink that is not whole pages leaves slots of its last page unused. */
-function pagesOf(tokens: Expression, { sink, page }: SpanLimits): Expression {
+function pagesOf(tokens: Expression, sink: number, { page }: SpanLimits): Expression {
   const unused = Math.ceil(sink / page) * page - sink;
   return divide(unused === 0 ? tokens : roundUp(add(tokens, constant(unused)), page), page);
 }

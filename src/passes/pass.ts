@@ -1,6 +1,6 @@
 import type { Architecture } from '../arch/arch.ts';
 import type { CacheType, ElementType, Module } from '../ir/nodes.ts';
-import type { MaskShape } from '../mask/mask.ts';
+import type { MaskFamily } from '../mask/mask.ts';
 
 /** What may be left out of kernels, to measure what it buys. */
 export type Ablation = 'unspecialised' | 'tensor-cores' | 'cuda-cores';
@@ -22,7 +22,8 @@ export interface PassContext {
    * 16-bit caches and groups up to 8.
    */
   readonly ablations: readonly Ablation[];
-  readonly mask: MaskShape;
+  /** The mask of a kernel follows from its sink. */
+  readonly mask: MaskFamily;
 }
 
 /** A pass: a pure function of module and context. A module it has nothing to do for is returned as it came. */

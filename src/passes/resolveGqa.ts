@@ -15,14 +15,14 @@ import type { PassContext } from './pass.ts';
 export function resolveGqa(module: HeadModule, context: Pick<PassContext, 'slack'>): RingModule {
   const { kvHeads, queryHeads } = module.shape;
   const groupSize = queryHeads / kvHeads;
-  const layers = module.layers.map(({ heads }) => {
+  const layers = module.layers.map(({ heads, modelWindow }) => {
     const rings = Array.from({ length: kvHeads }, (_, kvHead): RingNode => {
       const members = heads.slice(kvHead * groupSize, (kvHead + 1) * groupSize);
       const rules = [...new Set<Rule>(members.map((head) => head.rule))].sort(compareRules);
       const slack = rules.some(isDense) ? 0 : context.slack;
       return { kind: 'ring', kvHead, rules, slack, ageMask: rules.length > 1 || slack > 0 };
     });
-    return { kind: 'ringLayer' as const, heads, rings };
+    return { kind: 'ringLayer' as const, modelWindow, heads, rings };
   });
   return { kind: 'ringModule', shape: module.shape, attention: module.attention, limits: module.limits, layers };
 }

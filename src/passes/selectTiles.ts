@@ -6,11 +6,15 @@
  *   becomes, for bf16 and one architecture,
  *     kernels append, decode (4 stages, age mask), both with RoPE too, prefill (128 rows, 4 warps); each for layer 0
  *
+ * Kernels are specialised by the sink, so layers with a window of the model's own, which have none, get kernels of their
+ * own.
+ *
  * Invariant: every layer has one prefill, the decode and the append kernels for each element type and architecture, and with a cache in E4M3 one
  * that expands its pages; no block asks for more shared memory than its architecture has.
  */
 import type { Architecture } from '../arch/arch.ts';
 import { decodeAppends, decodeCompute, decodeRowTiles, decodeTile, decodeTileRows, prefillTiles, wgmmaPrefillTiles, type DecodeTile, type PrefillTile } from '../arch/tiles.ts';
+import { sinkOf } from '../ir/affine.ts';
 import type { CacheLayout, CacheType, DecodeCompute, ElementType, KernelModule, KernelNode, LaidOutModule, ScoreOptions } from '../ir/nodes.ts';
 import { invariant } from '../util/invariant.ts';
 import type { PassContext } from './pass.ts';
@@ -50,7 +54,7 @@ function kernelFacts(module: LaidOutModule, elementType: ElementType, architectu
     queryHeads,
     kvHeads,
     groupSize: queryHeads / kvHeads,
-    sink: module.limits.sink,
+    sink: sinkOf(module.limits, module.layers[layer]!.modelWindow),
     architectures: [architecture.name],
     layers: [layer],
   };

@@ -5,10 +5,16 @@ import { invariant } from '../util/invariant.ts';
 import type { ParsedPlan } from './planSchema.ts';
 
 /**
- * The first level of the IR: a rule for every query head, each with the path of the plan it came from. Equal rules become one object.
- * `shape` and `attention` are what `resolveModelShape` found for this plan.
+ * The first level of the IR: a rule for every query head, each with the path of the plan it came from, and each layer's
+ * own window in the model. Equal rules become one object. `model` is what `resolveModelShape` found for this plan.
  */
-export function buildModule(plan: ParsedPlan, shape: ModelShape, attention: AttentionFacts = usualAttention(shape)): HeadModule {
+export function buildModule(
+  plan: ParsedPlan,
+  shape: ModelShape,
+  attention: AttentionFacts = usualAttention(shape),
+  windows: readonly (number | null)[] = plan.rules.map(() => null),
+): HeadModule {
+  invariant(windows.length === shape.layers, 'buildModule: there is a window, or null, for every layer');
   invariant(plan.layers === shape.layers && plan.queryHeads === shape.queryHeads, 'buildModule: the shape is not that of the plan');
   const intern = ruleInterner();
   const { originOf = (layer, head) => `alphas[${layer}][${head}]` } = plan;
@@ -16,7 +22,7 @@ export function buildModule(plan: ParsedPlan, shape: ModelShape, attention: Atte
     const heads = rules.map((rule, head): HeadNode => {
       return { kind: 'head', rule: intern(rule), origin: { path: originOf(layer, head) } };
     });
-    return { kind: 'headLayer', heads };
+    return { kind: 'headLayer', modelWindow: windows[layer]!, heads };
   });
   return { kind: 'headModule', shape, attention, limits: plan.limits, layers };
 }

@@ -27,6 +27,7 @@ export const PLAN_CODES = {
   MOA1205: 'The query heads cannot be shared out evenly among the KV heads.',
   MOA1206: 'The kernels do not support this head dimension.',
   MOA1207: 'The kernels do not support so many query heads for one KV head.',
+  MOA1220: 'The plan was made for a model whose layers have other windows.',
   MOA1301: 'It is not certain which format an input has.',
   MOA1302: 'The number of KV heads is not 1 to 1024.',
   MOA1303: 'A score is no finite number, or the input is no table of scores.',

@@ -2,6 +2,7 @@ import type { AttentionFacts, ElementType } from '../ir/nodes.ts';
 import type { DiagnosticList } from '../util/diagnostics.ts';
 import { readJson, type JsonDocument, type JsonNode, type JsonObject } from '../util/jsonReader.ts';
 import { joinPath } from '../util/quote.ts';
+import { windowsOf } from './formats/windowsOf.ts';
 import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, MODEL_NAME, SCALES, SOFT_CAPS, type DescribedModel, type Place, type Rope } from './planSchema.ts';
 import { compact, offsetOf, readInteger, readNumber, requireInteger, withoutNulls, type IntegerRange } from './readFields.ts';
 import { describeKind, Report, reportKind, type Scope } from './report.ts';
@@ -23,8 +24,15 @@ export function parseModelConfig(text: Uint8Array | string, file: string, diagno
   return diagnostics.errorCount > before ? undefined : config;
 }
 
-/** `parseModelConfig` of what is JSON. */
-export function modelConfigOf(document: JsonDocument, diagnostics: DiagnosticList): ModelConfig | undefined {
+/**
+ * `parseModelConfig` of what is JSON. `strict`: a model type of which it is not known which layers have a window is an
+ * error even where no key speaks of windows.
+ */
+export function modelConfigOf(
+  document: JsonDocument,
+  diagnostics: DiagnosticList,
+  strict = false,
+): ModelConfig | undefined {
   const before = diagnostics.errorCount;
   const report = new Report(document, diagnostics);
   if (document.root.kind !== 'object') {
@@ -37,7 +45,8 @@ export function modelConfigOf(document: JsonDocument, diagnostics: DiagnosticLis
   const described = readShape(scope);
   const rope = readRope(scope);
   const scores = readScores(scope);
-  if (described === undefined || diagnostics.errorCount > before) return undefined;
+  const windows = readWindows(document.root, root, scope, described?.shape.layers, strict);
+  if (described === undefined || windows === undefined || diagnostics.errorCount > before) return undefined;
   const type = elementTypeOf(scope) ?? elementTypeOf(root);
   const name = nameOf(root);
   return {
@@ -47,8 +56,14 @@ export function modelConfigOf(document: JsonDocument, diagnostics: DiagnosticLis
     ...(name === undefined ? {} : { name }),
     ...(type === undefined ? {} : { elementType: type.elementType }),
     ...(rope === undefined ? {} : { rope }),
+    windows,
     attention: scores.attention,
-    places: { ...described.places, ...scores.places, ...(type === undefined ? {} : { elementType: type.place }) },
+    places: {
+      ...described.places,
+      ...scores.places,
+      windows: report.place(offsetOf(scope, 'sliding_window'), joinPath(scope.path, 'sliding_window')),
+      ...(type === undefined ? {} : { elementType: type.place }),
+    },
   };
 }
 
@@ -57,6 +72,24 @@ export function textScope(root: Scope): Scope {
   const nested = root.node.members.get('text_config')?.value;
   if (nested?.kind !== 'object' || root.node.members.has('num_hidden_layers')) return root;
   return { ...root, node: withoutNulls(nested), path: 'text_config' };
+}
+
+/** `windowsOf`, also where something else is wrong with the shape, so that everything wrong is said at once. */
+function readWindows(
+  written: JsonObject,
+  root: Scope,
+  text: Scope,
+  known: number | undefined,
+  strict: boolean,
+): (number | null)[] | undefined {
+  const nested = written.members.get(text.path)?.value;
+  const given: Scope = { ...text, node: nested?.kind === 'object' ? nested : written };
+  const type = root.node.members.get('model_type')?.value;
+  const stated = text.node.members.get('num_hidden_layers')?.value;
+  const counted = stated?.kind === 'number' && Number.isInteger(stated.value) && stated.value >= 1 && stated.value <= MAX_LAYERS;
+  const layers = known ?? (counted ? stated.value : undefined);
+  if (layers === undefined) return undefined;
+  return windowsOf(given, type?.kind === 'string' ? type.value : undefined, layers, strict);
 }
 
 function readShape(scope: Scope): Pick<DescribedModel, 'shape' | 'places'> | undefined {

@@ -52,6 +52,10 @@ function typeSchema(type: FieldType): Schema {
       const row = { type: 'array', minItems: 1, maxItems: MAX_HEADS, items: typeSchema(type.cell) };
       return { type: 'array', minItems: 1, maxItems: MAX_LAYERS, items: row };
     }
+    case 'layers': {
+      const items = { type: ['integer', 'null'], minimum: type.min, maximum: type.max };
+      return { type: 'array', minItems: 1, maxItems: MAX_LAYERS, items };
+    }
     case 'object':
       return objectSchema(type.fields);
     case 'opaque':

@@ -19,6 +19,8 @@ export const MAX_MIN_SPAN = 2 ** 20;
 export const SOFT_CAPS: NumberRange = { min: 1e-3, max: 1000 };
 /** What q.k may be multiplied by. */
 export const SCALES: NumberRange = { min: 1e-6, max: 1e6 };
+/** Tokens of a model's own sliding window. */
+export const MODEL_WINDOWS: NumberRange = { min: 1, max: MAX_ALPHA - MAX_MIN_SPAN };
 export const MAX_DISTINCT_RULES = 256;
 
 export const DEFAULT_LIMITS: SpanLimits = { sink: 64, page: 64, minSpan: 128 };
@@ -36,6 +38,8 @@ export type FieldType =
   | { readonly kind: 'string'; readonly pattern?: RegExp }
   /** A row for each layer with a value for each query head. */
   | { readonly kind: 'matrix'; readonly cell: FieldType }
+  /** For each layer an integer, or null. */
+  | { readonly kind: 'layers'; readonly min: number; readonly max: number }
   | { readonly kind: 'object'; readonly fields: Fields }
   /** Any object: carried, not looked into. */
   | { readonly kind: 'opaque' };
@@ -61,6 +65,13 @@ export const MODEL_FIELDS = {
   softCap: { type: { kind: 'number', zero: true, ...SOFT_CAPS }, required: false, description: 'Scores s become softCap * tanh(s / softCap); 0 for no cap. None by default.' },
   learnedSinks: { type: { kind: 'boolean' }, required: false, description: 'Whether each query head has a logit of its own in the denominator of its softmax. false by default.' },
   scale: { type: { kind: 'number', ...SCALES }, required: false, description: 'What q.k is multiplied by. 1 / sqrt(headDim) by default.' },
+  windows: {
+    type: { kind: 'layers', ...MODEL_WINDOWS },
+    required: false,
+    description:
+      "The model's own sliding window of each layer, in tokens: a query attends so many of the newest keys, its own " +
+      'included. null where the layer attends everything. Without it, the windows of the config that the plan is compiled with.',
+  },
 } as const satisfies Fields;
 
 /** Our own format. `readFields.ts`, `readMatrix.ts` and `parsePlan.ts` check it, `planJsonSchema.ts` prints it. */
@@ -109,9 +120,13 @@ export interface DescribedModel {
   readonly elementType?: ElementType;
   readonly name?: string;
   readonly rope?: Rope;
+  /** The model's own sliding window of each layer in tokens, null where it has none; undefined where nothing says it. */
+  readonly windows?: readonly (number | null)[];
   /** What it says of scores. */
   readonly attention?: Partial<AttentionFacts>;
-  readonly places: Readonly<Record<keyof ModelShape, Place>> & { readonly [Fact in 'elementType' | keyof AttentionFacts]?: Place };
+  readonly places: Readonly<Record<keyof ModelShape, Place>> & {
+    readonly [Fact in 'elementType' | 'windows' | keyof AttentionFacts]?: Place;
+  };
 }
 
 /** A plan that passed every check. */

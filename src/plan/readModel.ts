@@ -3,7 +3,7 @@ import { quote } from '../util/quote.ts';
 import { ELEMENT_TYPES, MODEL_FIELDS, MODEL_KEYS, MODEL_NAME, type DescribedModel } from './planSchema.ts';
 import { compact, offsetOf, readBoolean, readNumber, readObject, readString, requireInteger, requireMember } from './readFields.ts';
 import type { Matrix } from './readMatrix.ts';
-import { rejectUnknownKeys, type Scope } from './report.ts';
+import { rejectUnknownKeys, reportKind, type Scope } from './report.ts';
 
 /** Reads the `model` section of a plan in our own format. Undefined when anything in it is wrong. */
 export function readModel(plan: Scope): DescribedModel | undefined {
@@ -23,12 +23,14 @@ export function readModel(plan: Scope): DescribedModel | undefined {
     learnedSinks: readBoolean(scope, 'learnedSinks'),
     scale: readNumber(scope, 'scale', MODEL_FIELDS.scale.type, 'positive'),
   });
+  const windows = readWindows(scope, layers);
   if (layers === undefined || queryHeads === undefined || kvHeads === undefined || headDim === undefined) return undefined;
   const place = (key: string) => scope.report.place(offsetOf(scope, key), `model.${key}`);
   return {
     shape: { layers, queryHeads, kvHeads, headDim },
     ...(name === undefined ? {} : { name }),
     ...(elementType === undefined ? {} : { elementType }),
+    ...(windows === undefined ? {} : { windows }),
     attention,
     places: {
       layers: place('layers'),
@@ -36,6 +38,7 @@ export function readModel(plan: Scope): DescribedModel | undefined {
       kvHeads: place('kvHeads'),
       headDim: place('headDim'),
       ...(elementType === undefined ? {} : { elementType: place('elementType') }),
+      ...(windows === undefined ? {} : { windows: place('windows') }),
       ...Object.fromEntries(Object.keys(attention).map((key) => [key, place(key)])),
     },
   };
@@ -57,6 +60,39 @@ function readElementType(scope: Scope): ElementType | undefined {
   const details = { help: 'use "bf16" or "fp16"' };
   scope.report.error('MOA1118', offsetOf(scope, 'elementType'), 'model.elementType', `unknown element type ${quote(type)}`, details);
   return undefined;
+}
+
+/** `windows`: for each of `layers` layers tokens, or null. */
+function readWindows({ node, report }: Scope, layers: number | undefined): (number | null)[] | undefined {
+  const list = node.members.get('windows')?.value;
+  if (list === undefined) return undefined;
+  if (list.kind !== 'array') {
+    reportKind(report, list, 'model.windows', 'an array with an integer or null for each layer');
+    return undefined;
+  }
+  if (layers !== undefined && list.items.length !== layers) {
+    const message = `windows has ${list.items.length} entries, the model has ${layers} layers`;
+    report.error('MOA1108', list.offset, 'model.windows', message);
+    return undefined;
+  }
+  const { min, max } = MODEL_FIELDS.windows.type;
+  let right = true;
+  const windows = list.items.map((item, layer): number | null => {
+    const at = `model.windows[${layer}]`;
+    if (item.kind === 'null') return null;
+    if (item.kind === 'number' && Number.isInteger(item.value) && item.value >= min && item.value <= max) return item.value;
+    right = false;
+    if (item.kind !== 'number') {
+      reportKind(report, item, at, 'an integer or null');
+    } else if (Number.isFinite(item.value)) {
+      // What is not finite the reader has reported.
+      const whole = Number.isInteger(item.value);
+      const message = whole ? `${item.value} is not from ${min} to ${max}` : `expected an integer, found ${item.value}`;
+      report.error(whole ? 'MOA1106' : 'MOA1104', item.offset, at, message);
+    }
+    return null;
+  });
+  return right ? windows : undefined;
 }
 
 /** Reports where the `model` section and the matrices of one plan disagree (MOA1108, MOA1109). */

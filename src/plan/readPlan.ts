@@ -6,6 +6,7 @@ import { placeOnModel } from './formats/placeOnModel.ts';
 import { readFormat } from './formats/readFormat.ts';
 import { parseModelConfig } from './parseModelConfig.ts';
 import { resolveModelShape, type ModelFlags, type ResolvedModel } from './resolveModelShape.ts';
+import { resolveWindows } from './resolveWindows.ts';
 
 export type { PlanInput, SourceText } from './formats/inputFormat.ts';
 
@@ -23,5 +24,7 @@ export function readPlan(plan: PlanInput, config: SourceText | undefined, flags:
   const parsed = read.kind === 'parsedPlan' ? read : placeOnModel(read, modelConfig, flags, diagnostics);
   if (parsed === undefined) return undefined;
   const model = resolveModelShape(parsed, modelConfig, flags, diagnostics);
-  return model && { module: buildModule(parsed, model.shape, model.attention), model };
+  const windows = resolveWindows(parsed, modelConfig, plan.options ?? {}, diagnostics);
+  if (model === undefined || windows === undefined) return undefined;
+  return { module: buildModule(parsed, model.shape, model.attention, windows), model };
 }

@@ -13,7 +13,7 @@ export interface ExpandedRings {
 }
 
 /** Those of the sequences in `slots`, which hold tokens: as many as `cached` says. */
-export function expandedRings({ shape, limits, layout }: PlanDefinition, cached: ArrayLike<number>, slots: readonly number[], tables: Pick<LayerTables, 'rings'>): ExpandedRings {
+export function expandedRings({ shape, layout }: PlanDefinition, cached: ArrayLike<number>, slots: readonly number[], tables: Pick<LayerTables, 'rings' | 'sink'>): ExpandedRings {
   const { kvHeads } = shape;
   const rings = tables.rings.slice();
   const words: number[] = [];
@@ -24,7 +24,7 @@ export function expandedRings({ shape, limits, layout }: PlanDefinition, cached:
       const [tableOffset, window] = [rings[at]!, rings[at + 1]!];
       words.push(pages, tableOffset, kvHead);
       rings[at] = pages;
-      pages += ringPagesInUse(cached[slot]!, window, limits.sink, layout.pageTokens);
+      pages += ringPagesInUse(cached[slot]!, window, tables.sink, layout.pageTokens);
     }
   }
   return { words: Int32Array.from(words), count: slots.length * kvHeads, pages, rings };

@@ -57,7 +57,7 @@ export class Launches {
       scale: this.#scale,
       groupSize: queryHeads / kvHeads,
       queryHeads,
-      sink: this.#plan.limits.sink,
+      sink: state.layout.tables.sink,
       ...this.#sinksOf(state),
     };
     let grid = items.count;
@@ -117,7 +117,7 @@ export class Launches {
       groupSize: queryHeads / kvHeads,
       queryHeads,
       kvHeads,
-      sink: this.#plan.limits.sink,
+      sink: state.layout.tables.sink,
       ...this.#sinksOf(state),
     };
   }

@@ -2,29 +2,34 @@ import { evaluate, windowOf } from '../ir/affine.ts';
 import type { LayerDefinition, PlanDefinition } from '../ir/planDefinition.ts';
 import type { RingUnit } from '../passes/schedule/decodeSegments.ts';
 
-/** Windows and pages of all rules and rings at one length bound. */
-interface PlanAt {
-  /** Of each rule, in tokens. */
-  readonly windows: readonly number[];
-  /** Of each expression. */
-  readonly values: readonly number[];
-}
-
 /** Evaluates a plan at length bounds, each once. */
 export class PlanAtBounds {
   readonly plan: PlanDefinition;
-  readonly #known = new Map<number, PlanAt>();
+  readonly #values = new Map<number, readonly number[]>();
+  readonly #windows = new Map<string, readonly number[]>();
 
   constructor(plan: PlanDefinition) {
     this.plan = plan;
   }
 
-  at(bound: number): PlanAt {
-    let found = this.#known.get(bound);
+  /** Of each expression, at a length bound. */
+  valuesAt(bound: number): readonly number[] {
+    let found = this.#values.get(bound);
     if (found === undefined) {
-      const { rules, limits, expressions } = this.plan;
-      found = { windows: rules.map((rule) => windowOf(rule, limits, bound)), values: expressions.map((expression) => evaluate(expression, { N: bound })) };
-      this.#known.set(bound, found);
+      found = this.plan.expressions.map((expression) => evaluate(expression, { N: bound }));
+      this.#values.set(bound, found);
+    }
+    return found;
+  }
+
+  /** Of each rule in tokens, in a layer with this window of the model's own. */
+  windowsAt(bound: number, modelWindow: number | null): readonly number[] {
+    const key = `${bound} ${modelWindow}`;
+    let found = this.#windows.get(key);
+    if (found === undefined) {
+      const { rules, limits } = this.plan;
+      found = rules.map((rule) => windowOf(rule, limits, bound, modelWindow));
+      this.#windows.set(key, found);
     }
     return found;
   }
@@ -41,6 +46,8 @@ export class LayerTables {
   readonly rings: Int32Array;
   /** `[slot][kvHead]` pages of the ring. */
   readonly pages: Int32Array;
+  /** The layer's: the first tokens of a sequence, always attended. */
+  readonly sink: number;
   /** Of one slot, in the page table. */
   readonly slotPages: number;
   readonly #bounds: PlanAtBounds;
@@ -53,7 +60,8 @@ export class LayerTables {
     this.windows = new Int32Array(batch * queryHeads);
     this.rings = new Int32Array(batch * kvHeads * 2);
     this.pages = new Int32Array(batch * kvHeads);
-    const { values } = bounds.at(longest);
+    this.sink = layer.sink;
+    const values = bounds.valuesAt(longest);
     this.slotPages = this.pagesAt(longest);
     for (let slot = 0; slot < batch; slot += 1) {
       let next = slot * this.slotPages;
@@ -69,13 +77,14 @@ export class LayerTables {
 
   /** Makes a slot that of a sequence of at most `bound` tokens. */
   setBound(slot: number, bound: number): void {
-    const { shape, limits } = this.#bounds.plan;
-    const { windows, values } = this.#bounds.at(bound);
+    const { shape } = this.#bounds.plan;
+    const values = this.#bounds.valuesAt(bound);
+    const windows = this.#bounds.windowsAt(bound, this.#layer.modelWindow);
     this.windows.set(this.#layer.heads.map((rule) => windows[rule]!), slot * shape.queryHeads);
     for (const group of this.#layer.rings) {
       for (const kvHead of group.kvHeads) {
         const ring = slot * shape.kvHeads + kvHead;
-        this.rings[ring * 2 + 1] = values[group.span]! - limits.sink;
+        this.rings[ring * 2 + 1] = values[group.span]! - this.sink;
         this.pages[ring] = values[group.pages]!;
       }
     }
@@ -83,7 +92,7 @@ export class LayerTables {
 
   /** Pages of all rings of a sequence with this bound. */
   pagesAt(bound: number): number {
-    const { values } = this.#bounds.at(bound);
+    const values = this.#bounds.valuesAt(bound);
     return this.#layer.rings.reduce((sum, group) => sum + values[group.pages]! * group.kvHeads.length, 0);
   }
 

@@ -53,14 +53,14 @@ export class BatchLists {
   }
 
   /** The work items of a layer for a kernel. */
-  items(tables: Pick<LayerTables, 'rings' | 'windows'>, kernel: PrefillKernelFacts): ItemList {
-    const { windows } = tables;
+  items(tables: LayerMask, kernel: PrefillKernelFacts): ItemList {
+    const { windows, sink } = tables;
     const rings = this.expanded(tables)?.rings ?? tables.rings;
     // Rings are read only where a sequence goes on.
-    const key = `${kernel.rows};${windows.join()};${this.continued.length > 0 ? rings.join() : ''}`;
+    const key = `${kernel.rows};${sink};${windows.join()};${this.continued.length > 0 ? rings.join() : ''}`;
     let list = this.#items.get(key);
     if (list === undefined) {
-      const built = cutPrefill(this.#plan, this.#lengths, { windows, rings }, kernel, this.#device);
+      const built = cutPrefill(this.#plan, this.#lengths, { windows, rings, sink }, kernel, this.#device);
       list = { buffer: this.#device.upload(built.words), count: built.count, parts: built.parts };
       this.#items.set(key, list);
     }
@@ -68,12 +68,12 @@ export class BatchLists {
   }
 
   /** The rings of a layer that a prefill reads as expanded pages; undefined where it reads none, or as they are. */
-  expanded({ rings }: Pick<LayerTables, 'rings'>): PlacedRings | undefined {
+  expanded({ rings, sink }: Pick<LayerTables, 'rings' | 'sink'>): PlacedRings | undefined {
     if (this.#plan.layout.cacheType === 'element' || this.continued.length === 0) return undefined;
-    const key = rings.join();
+    const key = `${sink};${rings.join()}`;
     let list = this.#expanded.get(key);
     if (list === undefined) {
-      const built = expandedRings(this.#plan, this.#lengths.cached, this.continued, { rings });
+      const built = expandedRings(this.#plan, this.#lengths.cached, this.continued, { rings, sink });
       this.#expanded.set(key, (list = { ...built, buffer: this.#device.upload(built.words) }));
     }
     return list;
@@ -118,20 +118,23 @@ export class PrefillLists {
   }
 }
 
+/** What a layer masks by, and where its keys are. */
+type LayerMask = Pick<LayerTables, 'rings' | 'windows' | 'sink'>;
+
 type PrefillKernelFacts = Pick<KernelDefinition, 'rows' | 'blocksPerSm' | 'partialFloats'>;
 
 /** The work items of a launch on a GPU with so many multiprocessors and bytes of L2 cache. */
 export function cutPrefill(
   plan: PlanDefinition,
   { cuSeqlens, cached }: SequenceLengths,
-  { rings, windows }: Pick<LayerTables, 'rings' | 'windows'>,
+  { rings, windows, sink }: LayerMask,
   { rows, blocksPerSm, partialFloats }: PrefillKernelFacts,
   { l2Bytes, multiprocessors }: Pick<Device, 'l2Bytes' | 'multiprocessors'>,
 ): PrefillItems {
-  const { shape, limits, layout, prefill } = plan;
+  const { shape, layout, prefill } = plan;
   const cut = {
     rows,
-    sink: limits.sink,
+    sink,
     page: layout.pageTokens,
     tokenBytes: 2 * shape.headDim * 2,
     sectionBytes: prefill.cacheShare * l2Bytes,
@@ -140,5 +143,5 @@ export function cutPrefill(
     splitPages: partialFloats > 0 ? prefill.splitPages : Infinity,
     splitShare: prefill.splitShare,
   };
-  return prefillItems(cut, maskShapes[plan.mask]!(limits.sink), { cuSeqlens, cached, rings, kvHeads: shape.kvHeads, windows });
+  return prefillItems(cut, maskShapes[plan.mask]!(sink), { cuSeqlens, cached, rings, kvHeads: shape.kvHeads, windows });
 }

@@ -22,7 +22,7 @@ export function readRing(
 ): CachedTokens {
   const { headDim, kvHeads } = plan.shape;
   const { pageTokens, pageBytes } = plan.layout;
-  const { sink } = plan.limits;
+  const { sink } = layout.tables;
   const [tableOffset, window] = layout.tables.rings.subarray((slot * kvHeads + kvHead) * 2);
   invariant(tableOffset !== undefined && window !== undefined, 'the ring exists');
 

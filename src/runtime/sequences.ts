@@ -78,10 +78,10 @@ export class Sequences {
 
   /** Makes the empty sequence in slot `to` what the one in `from` is, and says which pages are to be copied: those with a token, in runs. */
   copy(from: number, to: number): PageCopy[] {
-    const { sink } = this.#plan.limits;
     const { pageTokens } = this.#plan.layout;
     const copies: PageCopy[] = [];
     this.#layout.layers.forEach((layer, index) => {
+      const { sink } = layer.tables;
       const { lengths, reached } = this.layers[index]!;
       lengths[to] = lengths[from]!;
       reached[to] = reached[from]!;
@@ -101,8 +101,8 @@ export class Sequences {
 
   /** Takes back the tokens from `length` on. Throws MOA6110, and changes nothing, when a ring has lost tokens that the next one attends. */
   truncate(slot: number, length: number): void {
-    const { sink } = this.#plan.limits;
     this.#layout.layers.forEach((layer, index) => {
+      const { sink } = layer.tables;
       const { lengths, reached } = this.layers[index]!;
       if (length > lengths[slot]!) throw sessionError('cannotTruncate', `sequence ${slot} has ${lengths[slot]} tokens in layer ${layer.layer}, fewer than ${length}`);
       if (length <= sink) return;
@@ -112,14 +112,16 @@ export class Sequences {
         if (kept <= needed) continue;
         throw sessionError(
           'cannotTruncate',
-          `sequence ${slot} cannot go back from ${lengths[slot]} to ${length} tokens: behind the sink, the ring of KV head ${kvHead} in layer ${layer.layer} begins with token ${kept}, and token ${length} attends from ${needed} on`,
+          `sequence ${slot} cannot go back from ${lengths[slot]} to ${length} tokens: ${sink === 0 ? '' : 'behind the sink, '}the ring of KV head ${kvHead} in layer ${layer.layer} begins with token ${kept}, and token ${length} attends from ${needed} on`,
         );
       }
     });
     for (const [index, { lengths, reached }] of this.layers.entries()) {
       lengths[slot] = length;
       // Of a sequence that no ring has gone round for, nothing is lost; what lies behind its end is written anew before it is read.
-      const wrapped = this.#ringsOf(this.#layout.layers[index]!, slot).some(({ window }) => reached[slot]! > sink + window);
+      const layer = this.#layout.layers[index]!;
+      const { sink } = layer.tables;
+      const wrapped = this.#ringsOf(layer, slot).some(({ window }) => reached[slot]! > sink + window);
       if (!wrapped || length <= sink) reached[slot] = length;
     }
   }

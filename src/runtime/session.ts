@@ -85,7 +85,7 @@ export class Session implements Disposable {
   pagesInUse(layer: number): number {
     const { layout, lengths } = this.#layer(layer);
     const { pageTokens } = this.#plan.layout;
-    const { sink } = this.#plan.limits;
+    const { sink } = layout.tables;
     return lengths.reduce((sum, length, slot) => sum + layout.tables.unitsOf(slot).reduce((pages, { window }) => pages + ringPagesInUse(length, window, sink, pageTokens), 0), 0);
   }
 

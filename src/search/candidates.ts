@@ -32,7 +32,7 @@ export function candidateGrid({ profiled, lengths, alphaStep, betas = 9, limits 
       const asked = (length: number): number => alpha + beta * length;
       if (asked(longestProfiled) > longestProfiled || asked(longest) > longest || asked(shortest) <= 0) continue;
       const rule = ruleOf(Math.trunc(alpha), beta);
-      const spans = lengths.map((length) => spanOf(rule, limits, length));
+      const spans = lengths.map((length) => spanOf(rule, limits, length, null));
       const key = spans.join();
       if (known.has(key)) continue;
       known.add(key);

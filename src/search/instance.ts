@@ -43,7 +43,7 @@ export function makeInstance(influence: Influence, granularity: Granularity, lim
   const heads = granularity === 'kv-head' ? model.kvHeads : model.queryHeads;
   const groupSize = model.queryHeads / heads;
   const losses = new Map(lengths.map((length) => [length, new Float64Array(model.layers * candidates.length * heads)]));
-  const windows = new Map(lengths.map((length) => [length, candidates.map((rule) => (spanOf(rule, limits, length) - limits.sink) / limits.page)]));
+  const windows = new Map(lengths.map((length) => [length, candidates.map((rule) => (spanOf(rule, limits, length, null) - limits.sink) / limits.page)]));
   for (let layer = 0; layer < model.layers; layer += 1) {
     for (let queryHead = 0; queryHead < model.queryHeads; queryHead += 1) {
       const tails = { lengths: influence.lengths, tails: influence.lengths.map((_, n) => influence.tail(n, layer, queryHead)) };
@@ -58,7 +58,7 @@ export function makeInstance(influence: Influence, granularity: Granularity, lim
 }
 
 /** The part of a sequence that a rule keeps, in slots. */
-export const keptSlots = (rule: Rule, limits: SpanLimits, length: number): number => Math.min(spanOf(rule, limits, length), length);
+export const keptSlots = (rule: Rule, limits: SpanLimits, length: number): number => Math.min(spanOf(rule, limits, length, null), length);
 
 /** The cost of each candidate for a head, and the limit on the sum over heads, in the units of docs/search-formats.md. */
 export function resourceOf(instance: Instance, constraint: Constraint): Resource {

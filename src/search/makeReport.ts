@@ -51,7 +51,7 @@ export async function makeReport({ profile, instance, request, plans, chosen, re
     reason,
     ...(validation === undefined ? {} : { validation: { length: validation.length, samples: validation.samples, dense: validation.dense } }),
     plan: {
-      spans: rules.map((layer) => layer.map((rule) => Math.min(spanOf(rule, limits, spanLength), spanLength))),
+      spans: rules.map((layer) => layer.map((rule) => Math.min(spanOf(rule, limits, spanLength, null), spanLength))),
       spanLength,
       rules: countRules(rules.flat().map(printRule)),
       curve: figuresOf(plan, ladder(objectives.map(({ length }) => length))).map(({ length, cacheDensity, computeDensity }) => {

@@ -27,7 +27,7 @@ export interface Validation {
 /** The text of a request for `plans` at `length`; a plan's id is its place. */
 export function validationRequest(instance: Instance, plans: readonly FrontPoint[], length: number): string {
   const { limits } = instance;
-  const written = plans.map((plan, id) => ({ id: String(id), sink: limits.sink, windows: rulesOf(instance, plan).map((layer) => layer.map((rule) => windowOf(rule, limits, length))) }));
+  const written = plans.map((plan, id) => ({ id: String(id), sink: limits.sink, windows: rulesOf(instance, plan).map((layer) => layer.map((rule) => windowOf(rule, limits, length, null))) }));
   return stableJson({ format: 'moa-validation-request', version: 1, length, plans: written });
 }
 

@@ -1,7 +1,7 @@
 /** What a GPU run does: random cases, relations, real plans, and sizes past 2^31. */
 import { existsSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
-import { caseArbitrary, type CaseOptions } from '../properties/arbitraries.ts';
+import { caseArbitrary, modelWindowsArbitrary, windowedCases, type CaseOptions } from '../properties/arbitraries.ts';
 import type { Case } from '../properties/case.ts';
 import type { Tally } from '../properties/checkRows.ts';
 import type { Target } from '../properties/harness.ts';
@@ -31,8 +31,8 @@ const sinkLogits = [0.5, null, -3, 2, 5];
 
 const caseJob = (name: string, testCase: Case): Job => ({ name, testCase, run: (target) => runCase(target, testCase) });
 
-function randomCases(name: string, options: CaseOptions, count: number, seed: number): Job[] {
-  return fc.sample(caseArbitrary({ shapes: smallShapes, ...options }), { numRuns: count, seed }).map((testCase, n) => caseJob(`${name} ${n}`, testCase));
+function randomCases(name: string, options: CaseOptions, count: number, seed: number, cases = caseArbitrary): Job[] {
+  return fc.sample(cases({ shapes: smallShapes, ...options }), { numRuns: count, seed }).map((testCase, n) => caseJob(`${name} ${n}`, testCase));
 }
 
 function relationJobs(name: string, relation: relations.Relation, options: CaseOptions, count: number, seed: number): Job[] {
@@ -89,6 +89,7 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
     ...randomCases('capped scores and learned sinks', { shapes: shapesWith({ softCap: 2.5, learnedSinks: true }), lanes: ['normal', 'uniform'], chunks: true, compareWhole: true, decodes: 5, tiles: 40, bound: 1500, layers: 2, with: { softCap: 2.5, sinkLogits } }, count(60), seed + 15),
     ...randomCases('learned sinks', { shapes: shapesWith({ learnedSinks: true }), chunks: true, decodes: 5, tiles: 40, bound: 1500, with: { sinkLogits } }, count(40), seed + 16),
     ...randomCases('capped scores and learned sinks, e4m3', { shapes: shapesWith({ cacheType: 'e4m3', softCap: 2.5, learnedSinks: true }), lanes: ['normal'], chunks: true, decodes: 8, tiles: 40, bound: 1500, with: { cacheType: 'e4m3', softCap: 2.5, sinkLogits } }, count(20), seed + 17),
+    ...windowJobs(count, seed + 30),
     ...lives('sequences', lifeArbitrary(shapesWith({ slack: 64, decodeTokens: 16 }).filter((name) => name !== 'llama3')), count(120), seed + 18),
     ...lives('sequences, e4m3', lifeArbitrary(shapesWith({ cacheType: 'e4m3', slack: 64, decodeTokens: 16 }), 'e4m3'), count(60), seed + 25),
     ...relationJobs('decode in a batch', isBatchInvariant, { decodes: 4, layers: 2 }, count(20), seed + 19),
@@ -100,6 +101,23 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
     ...relationJobs('batch', relations.prefillIsBatchInvariant, { layers: 2 }, count(20), seed + 6),
     ...relationJobs('permuted', relations.headsArePermuted, { shapes: ['bf16_d64_2x2', 'bf16_d64_4x2', 'fp16_d64_6x2', 'fp16_d128_2x2'] }, count(20), seed + 7),
     ...relationJobs('repeated heads', relations.groupsAreRepeatedHeads('bf16_d64_2x2'), { shapes: ['bf16_d64_2x1'] }, count(10), seed + 8),
+  ];
+}
+
+/** Layers with windows of the model's own, and no sink there, beside others. */
+function windowJobs(count: (usual: number) => number, seed: number): Job[] {
+  const modelWindows = [4096, 4096];
+  const options: CaseOptions = { shapes: shapesWith({ modelWindows }), decodes: 5, tiles: 60, bound: 1500 };
+  const chunked: CaseOptions = { ...options, chunks: true, compareWhole: true };
+  const e4m3: CaseOptions = { ...chunked, shapes: shapesWith({ cacheType: 'e4m3', modelWindows }), with: { cacheType: 'e4m3' } };
+  const life = fc
+    .tuple(lifeArbitrary(shapesWith({ slack: 64, decodeTokens: 16, modelWindows })), modelWindowsArbitrary)
+    .map(([begun, windows]): Life => ({ ...begun, modelWindows: begun.rules.map((_, layer) => windows[layer]!) }));
+  return [
+    ...randomCases('windows of the model', options, count(80), seed, windowedCases),
+    ...randomCases('chunks behind windows of the model', chunked, count(60), seed + 1, windowedCases),
+    ...randomCases('chunks of e4m3 behind windows of the model', e4m3, count(30), seed + 2, windowedCases),
+    ...lives('sequences with windows of the model', life, count(40), seed + 3),
   ];
 }
 

@@ -19,7 +19,7 @@ export const gpuShapes = [
 
 type GpuShape = (typeof gpuShapes)[number];
 
-type Variant = Pick<PlanSpec, 'cacheType' | 'ablations' | 'slack' | 'decodeTokens' | 'softCap' | 'learnedSinks' | 'architecture'>;
+type Variant = Pick<PlanSpec, 'cacheType' | 'ablations' | 'slack' | 'decodeTokens' | 'softCap' | 'learnedSinks' | 'modelWindows' | 'architecture'>;
 
 /** Kernels beside the usual ones: a cache of 8 bits, several tokens at once, what ablations leave, options of scores, and tiles for little shared memory. */
 const variants: readonly { readonly shapes: readonly GpuShape[]; readonly spec: Variant }[] = [
@@ -33,6 +33,9 @@ const variants: readonly { readonly shapes: readonly GpuShape[]; readonly spec: 
   { shapes: ['bf16_d64_4x2', 'fp16_d128_2x2'], spec: { learnedSinks: true } },
   { shapes: ['bf16_d64_4x2'], spec: { cacheType: 'e4m3', softCap: 2.5, learnedSinks: true } },
   { shapes: ['bf16_d256_2x1', 'fp16_d256_2x2'], spec: { architecture: 'sm_86' } },
+  { shapes: ['bf16_d64_4x2', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'bf16_d256_2x1'], spec: { modelWindows: [4096, 4096] } },
+  { shapes: ['bf16_d64_4x2', 'fp16_d128_2x2'], spec: { cacheType: 'e4m3', modelWindows: [4096, 4096] } },
+  { shapes: ['bf16_d64_4x2', 'fp16_d64_6x2'], spec: { slack: 64, decodeTokens: 16, modelWindows: [4096, 4096] } },
 ];
 
 /** The shapes that a variant is built for. */
@@ -43,8 +46,10 @@ export function writeSources(folder: string): void {
   for (const [shape, variant] of variants.flatMap(({ shapes, spec }) => shapes.map((name) => [name, spec] as const))) {
     const { queryHeads } = shapeOf(shape);
     const heads = (rule: (head: number) => RuleSpec): RuleSpec[] => Array.from({ length: queryHeads }, (_, head) => rule(head));
+    // With windows of the model's own in the first two alone: kernels without a sink and with one.
+    const layers = [heads((head) => [128 + 64 * head, 0, 1]), heads(() => [0, 1, 1])];
     for (const family of variant.architecture === undefined ? (['mmaSync', 'hopper'] as const) : (['mmaSync'] as const)) {
-      const spec: PlanSpec = { shape, rules: [heads((head) => [128 + 64 * head, 0, 1]), heads(() => [0, 1, 1])], rope: true, family, ...variant };
+      const spec: PlanSpec = { shape, rules: [...layers, ...layers], rope: true, family, ...variant };
       // With slack too: decode masks by age then, in groups of one head as well.
       const { kernels: usual, mask } = compileSpec(spec);
       const kernels = new Map([...usual, ...compileSpec({ ...spec, slack: 64 }).kernels].map((kernel) => [kernel.name, kernel]));

@@ -1,6 +1,7 @@
 /** Random cases, with lengths that are awkward on purpose. */
 import fc from 'fast-check';
 import type { KernelFamily } from '../../src/arch/arch.ts';
+import { newestKept } from '../oracle/mask.ts';
 import { masksOf, type Case } from './case.ts';
 import type { Lane } from './inputs.ts';
 import type { RuleSpec } from './plans.ts';
@@ -65,11 +66,25 @@ export function caseArbitrary(options: CaseOptions = {}): fc.Arbitrary<Case> {
     });
 }
 
+/** The model's own window of each of two layers: none, one that cuts, or one that is longer than the sequence. */
+export const modelWindowsArbitrary: fc.Arbitrary<(number | null)[]> = fc.array(
+  fc.constantFrom(null, 64, 128, 192, 320, 4096),
+  { minLength: 2, maxLength: 2 },
+);
+
+/** Cases of two layers at most, with windows of the model's own. */
+export function windowedCases(options: CaseOptions): fc.Arbitrary<Case> {
+  return fc.tuple(caseArbitrary({ layers: 2, ...options }), modelWindowsArbitrary).map(([testCase, windows]) => ({
+    ...testCase,
+    modelWindows: testCase.rules.map((_, layer) => windows[layer]!),
+  }));
+}
+
 /** A length for every pick: one of those at which something changes, or any; shortened where the work would be too much. */
 function choosePrefill(testCase: Case, picks: readonly number[], tiles: number): number[] {
   const { queryHeads, headDim, sink } = shapeOf(testCase.shape);
   const most = testCase.bound - testCase.decodes;
-  const windows = masksOf(testCase, 0).map(({ window }) => window);
+  const windows = testCase.rules.flatMap((_, layer) => masksOf(testCase, layer).map(newestKept));
   const awkward = [0, 1, 2, 63, 64, 65, 127, 128, 129, sink - 1, sink, sink + 1, most].concat(
     windows.flatMap((window) => [window - 1, window, window + 1, sink + window - 1, sink + window, sink + window + 1, sink + 2 * window, sink + 3 * window + 1]),
   );

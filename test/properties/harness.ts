@@ -66,8 +66,8 @@ export function emulatorTarget(): Target {
 }
 
 /** The kernels of a spec, but for its rules: `<shape>.<variant>.<architecture>`. An architecture of the spec is a variant: its tiles, for the GPU that is at hand. */
-export function cubinName({ shape, family = 'mmaSync', architecture, cacheType = 'element', ablations = [], decodeTokens = 1, softCap = 0, learnedSinks = false }: PlanSpec): string {
-  return [shape, ...(cacheType === 'e4m3' ? ['e4m3'] : []), ...ablations, ...(decodeTokens > 1 ? [`t${decodeTokens}`] : []), ...(softCap > 0 ? [`cap${softCap}`] : []), ...(learnedSinks ? ['lsink'] : []), ...(architecture === undefined ? [] : [architecture]), testArchitectures[family]].join('.');
+export function cubinName({ shape, modelWindows = [], family = 'mmaSync', architecture, cacheType = 'element', ablations = [], decodeTokens = 1, softCap = 0, learnedSinks = false }: PlanSpec): string {
+  return [shape, ...(cacheType === 'e4m3' ? ['e4m3'] : []), ...ablations, ...(decodeTokens > 1 ? [`t${decodeTokens}`] : []), ...(softCap > 0 ? [`cap${softCap}`] : []), ...(learnedSinks ? ['lsink'] : []), ...(modelWindows.some((window) => window !== null) ? ['windows'] : []), ...(architecture === undefined ? [] : [architecture]), testArchitectures[family]].join('.');
 }
 
 /** A GPU. `folder` holds a cubin for every shape, variant and family. Their kernels were built for the tests, without a package around them. */

@@ -1,4 +1,4 @@
-import { evaluate, windowOf } from '../../ir/affine.ts';
+import { effectiveMask, evaluate } from '../../ir/affine.ts';
 import type { HeadModule } from '../../ir/nodes.ts';
 import type { Rule } from '../../ir/rule.ts';
 import { activePairs } from '../../mask/sinkWindow.ts';
@@ -20,18 +20,23 @@ export function headCosts(module: HeadModule, lengths: readonly number[]): HeadC
   const heads = canonicalizeRules(module);
   const { layers, limits, shape } = layoutKvCache(groupHeads(resolveGqa(heads, { slack: 0 })), { cacheType: 'element' });
   const groupSize = shape.queryHeads / shape.kvHeads;
-  const pairs = new Map<Rule, readonly number[]>();
-  const pairsOf = (rule: Rule): readonly number[] => {
-    const known = pairs.get(rule) ?? lengths.map((length) => activePairs(length, windowOf(rule, limits, length), limits.sink));
-    pairs.set(rule, known);
-    return known;
+  const known = new Map<number | null, Map<Rule, readonly number[]>>();
+  const pairsOf = (rule: Rule, modelWindow: number | null): readonly number[] => {
+    const inLayer = known.get(modelWindow) ?? new Map<Rule, readonly number[]>();
+    known.set(modelWindow, inLayer);
+    const pairs = inLayer.get(rule) ?? lengths.map((length) => {
+      const { window, sink } = effectiveMask(rule, limits, length, modelWindow);
+      return activePairs(length, window, sink);
+    });
+    inLayer.set(rule, pairs);
+    return pairs;
   };
-  return layers.map(({ ringGroups }, layer) => {
+  return layers.map(({ ringGroups, modelWindow }, layer) => {
     const costs = new Array<HeadCost>(shape.kvHeads);
     for (const { group, pages } of ringGroups) {
       const counts = lengths.map((length) => evaluate(pages, { N: length }));
       for (const kvHead of group.kvHeads) {
-        const members = heads.layers[layer]!.heads.slice(kvHead * groupSize, (kvHead + 1) * groupSize).map(({ rule }) => pairsOf(rule));
+        const members = heads.layers[layer]!.heads.slice(kvHead * groupSize, (kvHead + 1) * groupSize).map(({ rule }) => pairsOf(rule, modelWindow));
         costs[kvHead] = { pages: counts, tiles: lengths.map((_, at) => Math.ceil(members.reduce((sum, each) => sum + each[at]!, 0) / limits.page ** 2)) };
       }
     }

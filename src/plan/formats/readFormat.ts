@@ -35,5 +35,5 @@ function readDocument(format: Exclude<InputFormat, 'duo-attention'>, document: J
     report.error('MOA1101', root.offset, '', `an input of the format ${format} is an object, this is ${describeKind(root.kind)}`);
     return undefined;
   }
-  return format === 'hf-config' ? readHfConfig(document, root, options, report, diagnostics) : readStreamingLlm(document, root, options, report);
+  return format === 'hf-config' ? readHfConfig(document, root, report, diagnostics) : readStreamingLlm(document, root, options, report);
 }

@@ -2,70 +2,53 @@ import type { DiagnosticList } from '../../util/diagnostics.ts';
 import type { JsonDocument, JsonNode, JsonObject } from '../../util/jsonReader.ts';
 import { joinPath, quote } from '../../util/quote.ts';
 import { modelConfigOf, textScope } from '../parseModelConfig.ts';
-import { DEFAULT_LIMITS, MAX_LAYERS, type ParsedPlan } from '../planSchema.ts';
+import { DEFAULT_LIMITS, type DescribedModel, type ParsedPlan } from '../planSchema.ts';
 import { offsetOf, withoutNulls } from '../readFields.ts';
 import type { Report, Scope } from '../report.ts';
 import { MODEL_FLAG_NAMES } from '../resolveModelShape.ts';
-import { FORMAT_OPTIONS, type FormatOptions } from './inputFormat.ts';
-import { readLayerTypes } from './readLayerTypes.ts';
-import { FULL_RULE, roundUpToPages, streamingOf } from './streamingRule.ts';
-
-const { page } = DEFAULT_LIMITS;
+import { FULL_RULE, roundUpToPages } from './streamingRule.ts';
 
 /**
- * Reads the `config.json` of a Hugging Face model as a plan: layers with a sliding window keep that and no sink, the others everything. A
- * window that is not whole pages is an error (MOA1307), or with `roundWindows` the next longer one.
+ * Reads the `config.json` of a Hugging Face model as a plan: every head keeps everything, without a sink, and the windows of
+ * the model's own layers cut that.
  */
-export function readHfConfig(document: JsonDocument, root: JsonObject, options: FormatOptions, report: Report, diagnostics: DiagnosticList): ParsedPlan | undefined {
+export function readHfConfig(
+  document: JsonDocument,
+  root: JsonObject,
+  report: Report,
+  diagnostics: DiagnosticList,
+): ParsedPlan | undefined {
   const before = diagnostics.errorCount;
-  const model = modelConfigOf(document, diagnostics);
+  const model = modelConfigOf(document, diagnostics, true);
   const file: Scope = { node: withoutNulls(root), path: '', report };
   const text = textScope(file);
-  const written: Scope = { ...text, node: text.path === '' ? root : (root.members.get(text.path)!.value as JsonObject) };
   rejectOtherAttention(file, text);
-  const type = root.members.get('model_type')?.value;
-  const layers = model?.shape.layers ?? layersOf(text);
-  const types = layers === undefined ? undefined : readLayerTypes(written, type?.kind === 'string' ? type.value : undefined, layers);
-  if (types === undefined || model === undefined) return undefined;
+  if (model === undefined || diagnostics.errorCount > before) return undefined;
 
-  const window = types.window === undefined ? undefined : wholePages(types.window, text, types.slides.includes(true), options, report);
-  if (diagnostics.errorCount > before) return undefined;
   warnOfSinks(file, text);
-  const streaming = window === undefined || !types.slides.includes(true) ? undefined : streamingOf(0, window);
-  const { queryHeads } = model.shape;
+  const { layers, queryHeads } = model.shape;
+  // Short sequences keep no more than the shortest window.
+  const windows = (model.windows ?? []).map((window) => roundUpToPages(window ?? Infinity));
+  const minSpan = Math.min(DEFAULT_LIMITS.minSpan, ...windows);
   return {
     kind: 'parsedPlan',
     format: 'hf-config',
     file: model.file,
-    layers: model.shape.layers,
+    layers,
     queryHeads,
-    limits: streaming?.limits ?? { ...DEFAULT_LIMITS, sink: 0 },
-    rules: types.slides.map((slides) => Array.from({ length: queryHeads }, () => (slides && streaming !== undefined ? streaming.rule : FULL_RULE))),
+    limits: { ...DEFAULT_LIMITS, sink: 0, minSpan },
+    rules: Array.from({ length: layers }, () => Array.from({ length: queryHeads }, () => FULL_RULE)),
     model,
     alphasPlace: model.places.layers,
-    originOf: (layer) => types.originOf(layer),
+    originOf: (layer) => originOf(text, model, layer),
   };
 }
 
-/** The layers of a config of which something else is wrong, so that what is wrong with its layers is said as well. */
-function layersOf({ node }: Scope): number | undefined {
-  const value = node.members.get('num_hidden_layers')?.value;
-  return value?.kind === 'number' && Number.isInteger(value.value) && value.value >= 1 && value.value <= MAX_LAYERS ? value.value : undefined;
-}
-
-/** `window` as whole pages; undefined with an error. Nothing is said of a window that no layer has. */
-function wholePages(window: number, scope: Scope, used: boolean, { roundWindows }: FormatOptions, report: Report): number | undefined {
-  const rounded = roundUpToPages(window);
-  if (rounded === window || !used) return rounded;
-  const at = joinPath(scope.path, 'sliding_window');
-  const offset = offsetOf(scope, 'sliding_window');
-  if (roundWindows === true) {
-    report.warning('MOA1305', offset, at, `the window of ${window} tokens is kept as ${rounded}: whole pages of ${page} tokens`, { help: 'queries attend up to that many tokens, more than the model was made for' });
-    return rounded;
-  }
-  const help = `${FORMAT_OPTIONS.roundWindows.flag} takes ${rounded} instead, which lets queries attend more than the model was made for`;
-  report.error('MOA1307', offset, at, `the window of ${window} tokens is not whole pages of ${page}, as rings are`, { help });
-  return undefined;
+/** The path of what says what a layer attends. */
+function originOf({ node, path }: Scope, { windows = [] }: DescribedModel, layer: number): string {
+  if (node.members.has('layer_types')) return joinPath(joinPath(path, 'layer_types'), layer);
+  const slides = windows.some((window) => window !== null);
+  return joinPath(path, slides ? 'sliding_window' : 'num_hidden_layers');
 }
 
 /** Reports attention that is not causal, or not over keys of its own layer (MOA1308). */

@@ -13,7 +13,6 @@ export interface LayerTypes {
   readonly slides: readonly boolean[];
   /** Tokens; there where a layer slides. */
   readonly window: number | undefined;
-  readonly originOf: (layer: number) => string;
 }
 
 /**
@@ -36,8 +35,7 @@ export function readLayerTypes(given: Scope, type: string | undefined, layers: n
     else if (enabled === false) report.error('MOA1308', offsetOf(scope, 'use_sliding_window'), joinPath(path, 'use_sliding_window'), `layer ${first} has a sliding window, and use_sliding_window is false`);
     return undefined;
   }
-  const originOf = (layer: number): string => (types === undefined ? joinPath(path, first >= 0 ? 'sliding_window' : 'num_hidden_layers') : joinPath(joinPath(path, 'layer_types'), layer));
-  return { slides, window, originOf };
+  return { slides, window };
 }
 
 function slidesByRule(given: Scope, scope: Scope, typeOfFile: string | undefined, read: Pick<WindowFacts, 'window' | 'enabled'>, layers: number): boolean[] | undefined {

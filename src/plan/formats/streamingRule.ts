@@ -1,5 +1,5 @@
 import type { Rule, SpanLimits } from '../../ir/rule.ts';
-import { DEFAULT_LIMITS, MAX_ALPHA, MAX_MIN_SPAN } from '../planSchema.ts';
+import { DEFAULT_LIMITS, MAX_MIN_SPAN, MODEL_WINDOWS } from '../planSchema.ts';
 import type { Report } from '../report.ts';
 import type { IntegerRange } from '../readFields.ts';
 import { ruleOf } from '../spanRule.ts';
@@ -8,7 +8,7 @@ const { page } = DEFAULT_LIMITS;
 
 /** Tokens. Rounded up, they and their sum are still what a plan may hold. */
 export const SINK_RANGE: IntegerRange = { min: 0, max: MAX_MIN_SPAN - page };
-export const WINDOW_RANGE: IntegerRange = { min: 1, max: MAX_ALPHA - MAX_MIN_SPAN };
+export const WINDOW_RANGE: IntegerRange = MODEL_WINDOWS;
 
 /** Of heads that attend everything. */
 export const FULL_RULE: Rule = ruleOf(0, 1);
