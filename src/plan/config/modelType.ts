@@ -1,0 +1,83 @@
+/** What is known of a model type of transformers: how its config says what a compilation needs. */
+
+/** Which layers have the window `sliding_window` where the config has no `layer_types`. */
+export type WindowSpec =
+  /** None; a config that states a window is not understood. */
+  | { readonly rule: 'never' }
+  /** None, whatever the config states: the model does not look at it. */
+  | { readonly rule: 'ignored' }
+  /** All, where it is stated. */
+  | { readonly rule: 'always' }
+  /** All, with `use_sliding_window`. */
+  | { readonly rule: 'whereEnabled' }
+  /** From layer `max_window_layers` on, with `use_sliding_window`. */
+  | { readonly rule: 'lateLayers' }
+  /** Every other layer before `max_window_layers`, with `use_sliding_window`. */
+  | { readonly rule: 'earlyOddLayers' }
+  /** All but each n-th. */
+  | { readonly rule: 'allButEvery'; readonly n: number }
+  /** All but each n-th, where `sliding_window_pattern` may say n. */
+  | { readonly rule: 'allButPattern'; readonly n: number }
+  /** The config has to have `layer_types`. */
+  | { readonly rule: 'stated' };
+
+/** What q.k is multiplied by. */
+export type ScaleSpec =
+  /** 1 / sqrt(headDim). */
+  | { readonly from: 'headDim' }
+  /** The same number in all models of the type. */
+  | { readonly from: 'constant'; readonly value: number }
+  /** A key: the factor itself, or the number whose root q.k is divided by. */
+  | { readonly from: 'key'; readonly key: string; readonly as: 'factor' | 'inverseRoot'; readonly default: number };
+
+/** Which layers have attention, in models where not all have. The others are left out and named. */
+export type AttentionLayers =
+  /** `layer_types`; where it is absent, each n-th layer. */
+  | { readonly by: 'layerTypes'; readonly leftOut: readonly string[]; readonly interval?: { readonly key: string; readonly default: number } }
+  /** A list of names under another key. */
+  | { readonly by: 'names'; readonly key: string; readonly attention: readonly string[]; readonly leftOut: readonly string[] }
+  /** Layers i with i mod period = offset. */
+  | { readonly by: 'period'; readonly period: string; readonly offset: string }
+  /** A list of layer numbers. */
+  | { readonly by: 'numbers'; readonly key: string }
+  /** A text with a letter for each layer. */
+  | { readonly by: 'letters'; readonly key: string; readonly attention: string; readonly leftOut: string };
+
+/** How the KV heads are said. `falcon`: by `new_decoder_architecture` and `multi_query`. */
+export type KvHeadsSpec = { readonly from: 'key'; readonly key: string } | { readonly from: 'queryHeads' } | { readonly from: 'falcon' };
+
+/** Keys that refuse a config, unless they have one of the values. */
+export interface KeyRefusal {
+  readonly key: string;
+  /** Values with which the key changes nothing; null is always one. */
+  readonly unless: readonly (string | number | boolean)[];
+  readonly why: string;
+}
+
+export interface UnderstoodType {
+  readonly status: 'understood';
+  /** The keys that state the shape. */
+  readonly keys: { readonly layers: string; readonly queryHeads: string; readonly headDim: string; readonly hiddenSize: string };
+  readonly kvHeads: KvHeadsSpec;
+  /** What transformers takes for keys that are absent; null: it is made of other keys. */
+  readonly defaults: Readonly<Record<string, number | null>>;
+  readonly scale: ScaleSpec;
+  /** Undefined: the model has none, and a config that states one is not understood. */
+  readonly softCap?: { readonly key: string; readonly default: number };
+  /** `perhaps`: no key of the config says it. */
+  readonly learnedSinks: 'never' | 'always' | 'perhaps';
+  readonly windows: WindowSpec;
+  /** Undefined: all layers have attention. */
+  readonly attentionLayers?: AttentionLayers;
+  /** Keys of this type that look as if they mattered, and do not, or that are read elsewhere. */
+  readonly harmless: readonly string[];
+  readonly refuses: readonly KeyRefusal[];
+}
+
+/** A type that is known, and that no plan is for. */
+export interface RefusedType {
+  readonly status: 'refused';
+  readonly why: string;
+}
+
+export type KnownType = UnderstoodType | RefusedType;
