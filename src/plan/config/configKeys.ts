@@ -1,10 +1,9 @@
 /**
  * Keys of configs, whatever the model type. A key whose name holds one of `RELEVANT_WORDS` may change geometry, masks, scores or
- * positions: it is understood, harmless, or refused.
+ * positions: it is read, known to be harmless, or refused.
  */
-import type { KeyRefusal } from './modelType.ts';
 
-/** Where the config of the language model may be within that of a multimodal one; the first that is there counts. */
+/** Where the config of the language model may be within that of a multimodal one. The first that is there counts. */
 export const NESTED_KEYS: readonly string[] = [
   'text_config',
   'llm_config',
@@ -21,7 +20,6 @@ export const RELEVANT_WORDS: readonly string[] = [
   'key_value',
   'query',
   'qk',
-  'group',
   'rope',
   'rotary',
   'position',
@@ -29,6 +27,7 @@ export const RELEVANT_WORDS: readonly string[] = [
   'window',
   'sliding',
   'swa',
+  'local',
   'causal',
   'mask',
   'chunk',
@@ -49,17 +48,124 @@ export const RELEVANT_WORDS: readonly string[] = [
   'sparse',
   'layer_types',
   'block_types',
-  'layers_block_type',
+  'block_type',
   'block_config',
   'layer_config',
+  'layers_config',
   'global',
   'nope',
 ];
 
-const LATENT = 'keys and values are made from a latent vector (MLA), which is not this kind of cache';
+/** Keys whose names hold one of these are about something else, whatever other words they hold. */
+export const OTHER_WORDS: readonly string[] = [
+  'dropout',
+  'pdrop',
+  'rout',
+  'expert',
+  'moe',
+  'mlp',
+  'mtp',
+  'loss',
+  'lm_head',
+  'classifier',
+  'vision',
+  'image',
+  'audio',
+  'video',
+  'quant',
+  'token_id',
+  'decoder_sparse_step',
+];
 
-/** Keys that refuse a config of any type. */
-export const REFUSED_KEYS: readonly KeyRefusal[] = [{ key: 'kv_lora_rank', unless: [0], why: LATENT }];
+/** Keys that are read: of the shape, of windows and of scores, in any type. */
+export const READ_KEYS: readonly string[] = [
+  'num_hidden_layers',
+  'num_attention_heads',
+  'num_key_value_heads',
+  'head_dim',
+  'hidden_size',
+  'layer_types',
+  'sliding_window',
+  'use_sliding_window',
+  'max_window_layers',
+  'sliding_window_pattern',
+  '_sliding_window_pattern',
+  'attn_logit_softcapping',
+  'query_pre_attn_scalar',
+  'attention_multiplier',
+  ...NESTED_KEYS,
+];
 
-/** Keys of any type that look as if they mattered and do not. */
-export const HARMLESS_KEYS: readonly string[] = ['attention_bias', 'attention_dropout'];
+/** Keys of positions, which the reader of RoPE understands or refuses. */
+export const POSITION_KEYS: readonly string[] = [
+  'rope_theta',
+  'rope_scaling',
+  'rope_parameters',
+  'rope_type',
+  'rope_local_base_freq',
+  'rope_interleave',
+  'rope_interleaved',
+  'rope_ratio',
+  'layer_rope_theta',
+  'no_rope_layers',
+  'no_rope_layer_interval',
+  'partial_rotary_factor',
+  'rotary_pct',
+  'rotary_dim',
+  'rotary_percent',
+  'rotary_base',
+  'rotary_emb_base',
+  'global_rope_theta',
+  'local_rope_theta',
+  'swa_rope_theta',
+  'use_rope',
+  'position_embedding_type',
+  'max_position_embeddings',
+  'original_max_position_embeddings',
+  'n_positions',
+];
+
+/** Keys of any type that look as if they mattered, and do not: what they change is outside of attention. */
+export const HARMLESS_KEYS: readonly string[] = [
+  '_attn_implementation',
+  '_attn_implementation_autoset',
+  '_attn_implementation_internal',
+  'add_bias_linear',
+  'attention_bias',
+  'attention_out_bias',
+  'attention_qkv_bias',
+  'attention_softmax_in_fp32',
+  'attn_implementation',
+  'attn_output_gate',
+  'chunk_size_feed_forward',
+  'clip_qkv',
+  'cross_attention_hidden_size',
+  'embedding_scale',
+  'final_logit_softcapping',
+  'flash_attention',
+  'fused_attention',
+  'head_dtype',
+  'initializer_scale',
+  'key_multiplier',
+  'linear_bias',
+  'logit_scale',
+  'logits_scaling',
+  'mask_token',
+  'mup_use_scaling',
+  'output_attentions',
+  'pruned_heads',
+  'qk_layernorm',
+  'qk_norm',
+  'qkv_bias',
+  'rescale_embeddings',
+  'scale_depth',
+  'scale_emb',
+  'scale_embedding',
+  'use_attention_bias',
+  'use_flash_attention',
+  'use_flash_attention_2',
+  'use_flash_attn',
+  'use_linear_bias',
+  'use_qk_norm',
+  'use_qkv_bias',
+];

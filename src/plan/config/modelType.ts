@@ -30,28 +30,54 @@ export type ScaleSpec =
   /** A key: the factor itself, or the number whose root q.k is divided by. */
   | { readonly from: 'key'; readonly key: string; readonly as: 'factor' | 'inverseRoot'; readonly default: number };
 
-/** Which layers have attention, in models where not all have. The others are left out and named. */
-export type AttentionLayers =
-  /** `layer_types`; where it is absent, each n-th layer. */
-  | { readonly by: 'layerTypes'; readonly leftOut: readonly string[]; readonly interval?: { readonly key: string; readonly default: number } }
-  /** A list of names under another key. */
-  | { readonly by: 'names'; readonly key: string; readonly attention: readonly string[]; readonly leftOut: readonly string[] }
+/** Which layers have attention, in models where not all have. The others are left out, by name. */
+export interface AttentionLayers {
+  /** Keys of a list with a name for each layer. The first that is there counts. */
+  readonly names: readonly string[];
+  /** Names of layers without attention. */
+  readonly leftOut: readonly string[];
+  /** Where no list is there. */
+  readonly otherwise: LayerRule;
+}
+
+export type LayerRule =
+  /** Nothing else says it. */
+  | { readonly by: 'nothing' }
   /** Layers i with i mod period = offset. */
   | { readonly by: 'period'; readonly period: string; readonly offset: string }
+  /** Each n-th layer. */
+  | { readonly by: 'interval'; readonly key: string; readonly default: number }
   /** A list of layer numbers. */
   | { readonly by: 'numbers'; readonly key: string }
   /** A text with a letter for each layer. */
-  | { readonly by: 'letters'; readonly key: string; readonly attention: string; readonly leftOut: string };
+  | {
+      readonly by: 'letters';
+      readonly key: string;
+      readonly attention: string;
+      readonly leftOut: Readonly<Record<string, string>>;
+    };
 
-/** How the KV heads are said. `falcon`: by `new_decoder_architecture` and `multi_query`. */
-export type KvHeadsSpec = { readonly from: 'key'; readonly key: string } | { readonly from: 'queryHeads' } | { readonly from: 'falcon' };
+/** How the KV heads are said. */
+export type KvHeadsSpec =
+  | { readonly from: 'key'; readonly key: string }
+  | { readonly from: 'queryHeads' }
+  /** One with `multi_query`, else as many as query heads. */
+  | { readonly from: 'multiQuery' }
+  /** `num_kv_heads` with `new_decoder_architecture`, else by `multi_query`. */
+  | { readonly from: 'falcon' };
 
 /** Keys that refuse a config, unless they have one of the values. */
 export interface KeyRefusal {
   readonly key: string;
-  /** Values with which the key changes nothing; null is always one. */
+  /**
+   * Values with which the key changes nothing, beside null and empty lists and objects. `headDim`, `queryHeads` and `kvHeads` stand
+   * for those numbers of the model. A list changes nothing if none of its items does.
+   */
   readonly unless: readonly (string | number | boolean)[];
   readonly why: string;
+  readonly about: 'geometry' | 'attention';
+  /** What transformers takes where the key is absent, if that refuses too. */
+  readonly whereAbsent?: number | boolean;
 }
 
 export interface UnderstoodType {
@@ -62,14 +88,16 @@ export interface UnderstoodType {
   /** What transformers takes for keys that are absent; null: it is made of other keys. */
   readonly defaults: Readonly<Record<string, number | null>>;
   readonly scale: ScaleSpec;
-  /** Undefined: the model has none, and a config that states one is not understood. */
-  readonly softCap?: { readonly key: string; readonly default: number };
+  /** What transformers takes where `attn_logit_softcapping` is absent; 0 for none. */
+  readonly softCap: number;
   /** `perhaps`: no key of the config says it. */
   readonly learnedSinks: 'never' | 'always' | 'perhaps';
   readonly windows: WindowSpec;
   /** Undefined: all layers have attention. */
   readonly attentionLayers?: AttentionLayers;
-  /** Keys of this type that look as if they mattered, and do not, or that are read elsewhere. */
+  /** Whether queries and keys are normalised after they are rotated, so that no kernel of this compiler may rotate them. */
+  readonly normAfterRope: boolean;
+  /** Keys of this type, or beginnings of keys, that look as if they mattered and do not. */
   readonly harmless: readonly string[];
   readonly refuses: readonly KeyRefusal[];
 }
@@ -78,6 +106,7 @@ export interface UnderstoodType {
 export interface RefusedType {
   readonly status: 'refused';
   readonly why: string;
+  readonly about: 'geometry' | 'attention';
 }
 
 export type KnownType = UnderstoodType | RefusedType;
