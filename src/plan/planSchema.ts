@@ -111,7 +111,7 @@ export interface DescribedModel {
   readonly rope?: Rope;
   /** What it says of scores. */
   readonly attention?: Partial<AttentionFacts>;
-  readonly places: Readonly<Record<keyof ModelShape, Place>> & { readonly [Fact in 'elementType' | keyof AttentionFacts]?: Place };
+  readonly places: Readonly<Record<Exclude<keyof ModelShape, 'layerNumbers'>, Place>> & { readonly [Fact in 'elementType' | keyof AttentionFacts]?: Place };
 }
 
 /** A plan that passed every check. */

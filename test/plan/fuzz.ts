@@ -34,7 +34,7 @@ const VALID = [
     "certificate": {"bound": 0.5}, "evidence": {"runs": [1, 2, null]}}`,
   `{"_name_or_path": "a/b", "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "hidden_size": 128,
     "head_dim": null, "rope_theta": 10000.0, "rope_scaling": {"rope_type": "llama3"}, "torch_dtype": "float16",
-    "model_type": "gpt_oss", "attn_logit_softcapping": 50.0, "query_pre_attn_scalar": 256}`,
+    "model_type": "gpt_oss", "sliding_window": 128, "attn_logit_softcapping": 50.0, "query_pre_attn_scalar": 256}`,
 ];
 
 const KEYS = VALID.flatMap((text) => Object.keys(JSON.parse(text) as object)).concat('layers', 'queryHeads', 'kvHeads', 'headDim', 'text_config');

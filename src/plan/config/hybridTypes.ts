@@ -22,7 +22,7 @@ export const HYBRID_TYPES: Readonly<Record<string, UnderstoodType>> = {
   }),
   // Attention in all layers, beside a Mamba block.
   falcon_h1: typeOf([32, 32, 8, null, 4096], {
-    attentionLayers: byNames({ by: 'interval', key: 'attention_interval', default: 1 }),
+    attentionLayers: byNames({ by: 'all' }),
     harmless: [...MAMBA_KEYS, 'attention_in_multiplier', 'attention_out_multiplier', 'attn_layer_indices'],
   }),
   // Layers share keys, and heads differ, unless the config says otherwise.

@@ -4,8 +4,6 @@
 export type WindowSpec =
   /** None; a config that states a window is not understood. */
   | { readonly rule: 'never' }
-  /** None, whatever the config states: the model does not look at it. */
-  | { readonly rule: 'ignored' }
   /** All, where it is stated. */
   | { readonly rule: 'always' }
   /** All, with `use_sliding_window`. */
@@ -43,6 +41,8 @@ export interface AttentionLayers {
 export type LayerRule =
   /** Nothing else says it. */
   | { readonly by: 'nothing' }
+  /** All layers have attention. */
+  | { readonly by: 'all' }
   /** Layers i with i mod period = offset. */
   | { readonly by: 'period'; readonly period: string; readonly offset: string }
   /** Each n-th layer. */
