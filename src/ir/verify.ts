@@ -1,6 +1,7 @@
 /** What is legal at each level. Run after every pass: a violation is a bug of the pass, and is thrown as an internal error. */
 import { assertNever, invariant } from '../util/invariant.ts';
 import { evaluate } from './affine.ts';
+import { layerNumbers } from './layerNumbers.ts';
 import type { GroupModule, HeadModule, KernelModule, LaidOutLayer, LaidOutModule, Module, PlanFacts, RingModule, ScheduledModule } from './nodes.ts';
 import type { Rule } from './rule.ts';
 
@@ -30,6 +31,8 @@ export function verifyModule(module: Module): void {
 function verifyFacts({ shape, attention, limits, kind, layers }: PlanFacts & { kind: string; layers: readonly unknown[] }): void {
   const { queryHeads, kvHeads, headDim } = shape;
   invariant(layers.length === shape.layers && layers.length > 0, `${kind} has ${shape.layers} layers`);
+  const numbers = layerNumbers(shape);
+  invariant(numbers.length === shape.layers && numbers.every((number, index) => number > (numbers[index - 1] ?? -1)), 'layer numbers rise');
   invariant(kvHeads > 0 && queryHeads % kvHeads === 0, 'query heads are a multiple of KV heads');
   invariant(headDim > 0 && headDim % 64 === 0, 'headDim is made of 64-column blocks');
   invariant(attention.softCap >= 0 && Number.isFinite(attention.softCap) && attention.scale > 0 && Number.isFinite(attention.scale), 'the cap and the scale are numbers to multiply by');
