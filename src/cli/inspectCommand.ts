@@ -7,7 +7,7 @@ import { rankProblem } from '../passes/assignRanks/rankProblem.ts';
 import { readPlan } from '../plan/readPlan.ts';
 import { stableJson } from '../util/stableJson.ts';
 import { DiagnosticError, DiagnosticList } from '../util/diagnostics.ts';
-import { formatBytes, formatPercent, sayDiagnostics, table, type Output } from './output.ts';
+import { formatBytes, formatPercent, refuseWarnings, sayDiagnostics, table, type Output } from './output.ts';
 import { modelFlags, readInputs, type InputOptions } from './readInputs.ts';
 
 export interface InspectOptions extends InputOptions {
@@ -29,6 +29,7 @@ export async function inspectCommand(planPath: string, options: InspectOptions, 
   const uneven = read && options.tp !== undefined ? rankProblem(read.module.shape, options.tp) : undefined;
   if (uneven !== undefined) diagnostics.add(uneven);
   if (read === undefined || uneven !== undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
+  refuseWarnings(diagnostics.toArray(), options.strict);
   sayDiagnostics(output, diagnostics.toArray(), options.quiet === true);
   const figures = inspectPlan(read.module, options.lengths, { cacheType: options.kvCacheDtype, slack: options.slack });
   const assignment = options.tp === undefined ? undefined : assignRanks(read.module, options.tp, options.tpLengths);
