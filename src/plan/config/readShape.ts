@@ -3,6 +3,7 @@ import { joinPath } from '../../util/quote.ts';
 import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, type Place } from '../planSchema.ts';
 import { offsetOf, readBoolean, readInteger, requireInteger, type IntegerRange } from '../readFields.ts';
 import type { Scope } from '../report.ts';
+import type { UnderstoodType } from './modelType.ts';
 import type { FoundType } from './modelTypeOf.ts';
 
 export interface ReadShape {
@@ -29,7 +30,7 @@ export function readShape(scope: Scope, written: Scope, { name, known }: FoundTy
     const byDefault = nested && !written.node.members.has(key) ? known.defaults[key] : undefined;
     return typeof byDefault === 'number' ? noteDefault(scope, name, key, byDefault) : requireCount(scope, key, range);
   };
-  const layers = required(keys.layers, LAYERS);
+  const layers = scope.node.members.has(keys.layers) ? readCount(scope, keys.layers, LAYERS) : (listedLayers(scope, known) ?? required(keys.layers, LAYERS));
   const queryHeads = required(keys.queryHeads, HEADS);
   const kv = readKvHeads(scope, written, { name, known, listed: true }, queryHeads);
   const dim = readHeadDim(scope, written, { name, known, listed: true }, queryHeads, required);
@@ -43,6 +44,13 @@ export function readShape(scope: Scope, written: Scope, { name, known }: FoundTy
     },
     places: { layers: place(keys.layers), queryHeads: place(keys.queryHeads), kvHeads: place(kv.key), headDim: place(dim.key) },
   };
+}
+
+/** The layers of a config that names each of them and does not count them, as newer ones of Nemotron-H do. */
+function listedLayers({ node }: Scope, { attentionLayers }: UnderstoodType): number | undefined {
+  const lists = (attentionLayers?.names ?? []).map((key) => node.members.get(key)?.value);
+  const list = lists.find((value) => value?.kind === 'array' && value.items.length >= LAYERS.min && value.items.length <= LAYERS.max);
+  return list?.kind === 'array' ? list.items.length : undefined;
 }
 
 interface Keyed {
