@@ -1,6 +1,7 @@
 /** What a plan keeps and costs: the numbers behind `moa-compile inspect`. */
 import { evaluate, printRule, spanOf, windowOf } from './ir/affine.ts';
 import { isUsual } from './ir/attention.ts';
+import { layerNumbers } from './ir/layerNumbers.ts';
 import type { AttentionFacts, CacheType, HeadModule, LaidOutModule } from './ir/nodes.ts';
 import type { Rule } from './ir/rule.ts';
 import { activePairs } from './mask/sinkWindow.ts';
@@ -39,6 +40,7 @@ export interface PlanFigures {
   readonly attention?: AttentionFacts;
   readonly limits: HeadModule['limits'];
   readonly rules: readonly RuleUse[];
+  /** By the numbers that layers have in the model. */
   readonly groups: readonly { readonly layer: number; readonly headGroups: number; readonly ringGroups: number; readonly ageMaskedRings: number }[];
   /** KV heads whose query heads agree on one rule, and all KV heads. */
   readonly uniformRings: number;
@@ -54,6 +56,7 @@ export function inspectPlan(module: HeadModule, lengths: readonly number[], { ca
   const heads = canonicalizeRules(module);
   const ringed = resolveGqa(heads, { slack });
   const laidOut = layoutKvCache(groupHeads(ringed), { cacheType });
+  const numbers = layerNumbers(module.shape);
   const allRings = ringed.layers.flatMap((layer) => layer.rings);
   return {
     shape: module.shape,
@@ -61,7 +64,7 @@ export function inspectPlan(module: HeadModule, lengths: readonly number[], { ca
     limits: module.limits,
     rules: ruleUses(heads, lengths),
     groups: laidOut.layers.map((layer, index) => ({
-      layer: index,
+      layer: numbers[index]!,
       headGroups: layer.headGroups.length,
       ringGroups: layer.ringGroups.length,
       ageMaskedRings: layer.ringGroups.reduce((sum, { group }) => sum + (group.ageMask ? group.kvHeads.length : 0), 0),

@@ -41,6 +41,8 @@ export interface ResolvedModel {
   readonly elementType?: ElementType;
   readonly name?: string;
   readonly rope?: Rope;
+  /** What the layers of the model without attention are, by their numbers; absent where all have it. */
+  readonly leftOut?: ReadonlyMap<number, string>;
 }
 
 /** Elements of a head that there are kernels for. */
@@ -112,6 +114,7 @@ export function resolveModelShape(
     ...(elementType === undefined ? {} : { elementType: elementType.value }),
     ...(name === undefined ? {} : { name }),
     ...(rope === undefined ? {} : { rope }),
+    ...(config?.leftOut === undefined ? {} : { leftOut: config.leftOut }),
   };
 }
 

@@ -25,10 +25,14 @@ export function attendingLayers({ slides, leftOut, window }: LayerTypes, scope: 
     return undefined;
   }
   const others = new Map(all.flatMap((layer): [number, string][] => (leftOut[layer] === null ? [] : [[layer, leftOut[layer]!]])));
-  const kinds = [...new Set(others.values())];
-  const named = kinds.map((kind) => `${ranges([...others.keys()].filter((layer) => others.get(layer) === kind))} (${kind})`);
-  const message = `${others.size} of ${all.length} layers have no attention and are left out: ${named.join(', ')}`;
+  const message = `${others.size} of ${all.length} layers have no attention and are left out: ${leftOutText(others)}`;
   const help = `a plan has a row for each of the layers ${ranges(numbers)}, in this order; they keep their numbers in the package`;
   scope.report.note('MOA1335', offset, place.path, message, { help });
   return { numbers, windows, leftOut: others };
+}
+
+/** `0..2 4..6 (linear_attention), 7 (mlp)`. */
+export function leftOutText(leftOut: ReadonlyMap<number, string>): string {
+  const layersOf = (kind: string): number[] => [...leftOut.keys()].filter((layer) => leftOut.get(layer) === kind);
+  return [...new Set(leftOut.values())].map((kind) => `${ranges(layersOf(kind))} (${kind})`).join(', ');
 }
