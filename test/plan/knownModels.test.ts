@@ -3,9 +3,11 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { KNOWN_TYPES } from '../../src/plan/config/knownModels.ts';
+import { REFUSED_KEYS } from '../../src/plan/config/refusedKeys.ts';
+import { WRAPPER_TYPES } from '../../src/plan/config/wrapperTypes.ts';
 import { parseModelConfig, type ModelConfigOptions } from '../../src/plan/parseModelConfig.ts';
 import { FAMILIES } from './families.ts';
-import { collect } from './support.ts';
+import { collect, readRepositoryFile } from './support.ts';
 
 const parse = (config: object, options: ModelConfigOptions = {}) =>
   collect((diagnostics) => parseModelConfig(JSON.stringify(config), 'config.json', diagnostics, options));
@@ -121,6 +123,12 @@ test('the layers that are left out are named', () => {
   expect(text).toContain('MOA1335: 3 of 4 layers have no attention and are left out: 0..2 (linear_attention)');
   expect(text).toContain('a plan has a row for each of the layers 3, in this order');
   expect(parse({ ...layers, layer_types: Array(4).fill('linear_attention') }).text).toContain('MOA1308: no layer of the model has attention');
+});
+
+test('docs/model-configs.md names every type and every key that refuses', () => {
+  const text = readRepositoryFile('docs/model-configs.md').toString();
+  const names = [...KNOWN_TYPES.keys(), ...Object.keys(WRAPPER_TYPES), ...REFUSED_KEYS.map(({ key }) => key)];
+  expect(names.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
 });
 
 test('types of the table are of one kind each, and Python has the same table', () => {
