@@ -11,6 +11,7 @@ import { readShape } from './config/readShape.ts';
 import { textScopes } from './config/textScopes.ts';
 import { readLayerTypes } from './formats/readLayerTypes.ts';
 import { MODEL_NAME, type DescribedModel, type Place, type Rope } from './planSchema.ts';
+import { offsetOf } from './readFields.ts';
 import { describeKind, Report, reportKind, type Scope } from './report.ts';
 
 /** What a compilation needs of a Hugging Face `config.json`. */
@@ -78,10 +79,15 @@ export function modelConfigOf(document: JsonDocument, diagnostics: DiagnosticLis
     ...(name === undefined ? {} : { name }),
     ...(type === undefined ? {} : { elementType: type.elementType }),
     ...(rotates ? { rope } : {}),
-    attention: scores.attention,
     windows: layers.windows,
     ...(layers.leftOut === undefined ? {} : { leftOut: layers.leftOut }),
-    places: { ...described.places, ...scores.places, ...(type === undefined ? {} : { elementType: type.place }) },
+    attention: scores.attention,
+    places: {
+      ...described.places,
+      ...scores.places,
+      windows: report.place(offsetOf(scope, 'sliding_window'), joinPath(scope.path, 'sliding_window')),
+      ...(type === undefined ? {} : { elementType: type.place }),
+    },
   };
 }
 

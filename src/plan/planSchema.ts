@@ -109,9 +109,13 @@ export interface DescribedModel {
   readonly elementType?: ElementType;
   readonly name?: string;
   readonly rope?: Rope;
+  /** The model's own sliding window of each layer in tokens, null where it has none; undefined where nothing says it. */
+  readonly windows?: readonly (number | null)[];
   /** What it says of scores. */
   readonly attention?: Partial<AttentionFacts>;
-  readonly places: Readonly<Record<Exclude<keyof ModelShape, 'layerNumbers'>, Place>> & { readonly [Fact in 'elementType' | keyof AttentionFacts]?: Place };
+  readonly places: Readonly<Record<Exclude<keyof ModelShape, 'layerNumbers'>, Place>> & {
+    readonly [Fact in 'elementType' | 'windows' | keyof AttentionFacts]?: Place;
+  };
 }
 
 /** A plan that passed every check. */

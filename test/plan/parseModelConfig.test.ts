@@ -14,7 +14,7 @@ describe('parseModelConfig', () => {
     const { value, text } = parse(base);
     expect(text).toBe('');
     expect(value).toMatchObject({ shape: { layers: 4, queryHeads: 8, kvHeads: 8, headDim: 128 }, places: { kvHeads: { path: 'num_attention_heads' }, headDim: { path: 'hidden_size' } } });
-    expect(Object.keys(value!)).toEqual(['kind', 'file', 'shape', 'attention', 'windows', 'places']);
+    expect(Object.keys(value!)).toEqual(['kind', 'file', 'shape', 'windows', 'attention', 'places']);
     expect(value!.windows).toEqual([null, null, null, null]);
     expect(value!.attention).toEqual({});
   });

@@ -19,7 +19,6 @@ export interface LayerTypes {
   readonly leftOut: LeftOut;
   /** Tokens; there where a layer slides. */
   readonly window: number | undefined;
-  readonly originOf: (layer: number) => string;
 }
 
 /**
@@ -49,8 +48,7 @@ export function readLayerTypes(given: Scope, type: FoundType, layers: number, st
     const message = `the config does not say sliding_window; ${window} is taken, the default of models of the type ${quote(type.name ?? '')}`;
     report.note('MOA1334', node.offset, joinPath(path, 'sliding_window'), message, { help: 'add "sliding_window" if it is another' });
   }
-  const originOf = (layer: number): string => (key === undefined ? joinPath(path, first >= 0 ? 'sliding_window' : 'num_hidden_layers') : joinPath(joinPath(path, key), layer));
-  return { ...kinds, window, originOf };
+  return { ...kinds, window };
 }
 
 type Kinds = Pick<LayerTypes, 'slides' | 'leftOut'>;
