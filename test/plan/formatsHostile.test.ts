@@ -28,6 +28,8 @@ const hostile: readonly (readonly [string, string | Uint8Array, Partial<PlanInpu
   ['half a million layer types', config(`"layer_types": [${'"x",'.repeat(5e5)}"x"]`), {}, 'MOA1108'],
   ['a layer type that steers a terminal', config('"layer_types": ["\\u001b[2J", "full_attention"]'), {}, 'MOA1308'],
   ['a model type of a million letters', config(`"sliding_window": null`).replace('mistral', 'm'.repeat(1e6)), {}, 'MOA1331'],
+  ['100,000 keys that may matter', config(`"sliding_window": null, ${Array.from({ length: 1e5 }, (_, n) => `"head_${n}": 1`).join()}`), {}, 'MOA1332'],
+  ['a million heads by layer', config(`"sliding_window": null, "num_attention_heads_per_layer": [${'1,'.repeat(1e6)}1]`), {}, 'MOA1333'],
   ['a model type of Object.prototype', config(`"sliding_window": null`).replace('mistral', 'toString'), {}, 'MOA1331'],
   ['a window beyond 2^53', config('"sliding_window": 9007199254740993'), {}, 'MOA1106'],
   ['a window that JSON.parse makes Infinity', config('"sliding_window": 1e999'), {}, 'MOA1015'],

@@ -10,6 +10,9 @@ import type { KeyRefusal } from './modelType.ts';
 import { REFUSED_KEYS } from './refusedKeys.ts';
 import type { ConfigScopes } from './textScopes.ts';
 
+/** Looking for what was meant takes a while. */
+const MAX_SUGGESTIONS = 100;
+
 /** What of the shape is known, for keys that refuse a config only where they differ from it. */
 type KnownShape = Partial<ModelShape>;
 
@@ -23,10 +26,12 @@ export function checkKeys({ file, text }: ConfigScopes, found: FoundType, shape:
   const kvHeads = known.kvHeads.from === 'key' ? [known.kvHeads.key] : [];
   const understood = new Set([...READ_KEYS, ...POSITION_KEYS, ...HARMLESS_KEYS, layers, queryHeads, headDim, hiddenSize, ...kvHeads]);
   const names = known.attentionLayers?.names ?? [];
+  let unknown = 0;
   for (const [key, { keyOffset }] of text.node.members) {
     if (understood.has(key) || refused.has(key) || names.includes(key) || !mayMatter(key)) continue;
     if (known.harmless.some((harmless) => harmless === key || (harmless.endsWith('_') && key.startsWith(harmless)))) continue;
-    tellUnknown(text, key, keyOffset, found.name, assumePlain);
+    unknown += 1;
+    tellUnknown(text, key, keyOffset, found.name, assumePlain, unknown <= MAX_SUGGESTIONS);
   }
 }
 
@@ -36,14 +41,21 @@ export function mayMatter(key: string): boolean {
   return RELEVANT_WORDS.some((word) => words.includes(word)) && !OTHER_WORDS.some((word) => words.includes(word));
 }
 
-function tellUnknown(scope: Scope, key: string, offset: number, type: string | undefined, assumePlain: boolean): void {
+function tellUnknown(
+  scope: Scope,
+  key: string,
+  offset: number,
+  type: string | undefined,
+  assumePlain: boolean,
+  suggests: boolean,
+): void {
   const at = joinPath(scope.path, key);
   const whose = type === undefined ? 'a config without a model_type' : `models of the type ${quote(type)}`;
   if (assumePlain) {
     scope.report.warning('MOA1336', offset, at, `the key ${quote(key)} is not known for ${whose}; it is ignored, as ${ASSUME_PLAIN_FLAG} says`);
     return;
   }
-  const meant = didYouMean(key, READ_KEYS.filter((known) => !scope.node.members.has(known)));
+  const meant = suggests ? didYouMean(key, READ_KEYS.filter((known) => !scope.node.members.has(known))) : undefined;
   const help = `${meant === undefined ? '' : `did you mean "${meant}"? `}take it out if it changes nothing of the attention, or pass ${ASSUME_PLAIN_FLAG} to ignore it`;
   scope.report.error('MOA1332', offset, at, `the key ${quote(key)} may change how the model attends, and is not known for ${whose}`, { help });
 }
