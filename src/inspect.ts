@@ -1,6 +1,7 @@
 /** What a plan keeps and costs: the numbers behind `moa-compile inspect`. */
 import { effectiveMask, evaluate, isCutByModel, printRule, sinkOf, spanOf } from './ir/affine.ts';
 import { isUsual } from './ir/attention.ts';
+import { layerNumbers } from './ir/layerNumbers.ts';
 import type { AttentionFacts, CacheType, HeadModule, LaidOutModule } from './ir/nodes.ts';
 import type { Rule } from './ir/rule.ts';
 import { activePairs } from './mask/sinkWindow.ts';
@@ -47,6 +48,7 @@ export interface PlanFigures {
   /** By layer: the model's own window in tokens, null where it attends everything. Such a layer has no sink. */
   readonly modelWindows: readonly (number | null)[];
   readonly rules: readonly RuleUse[];
+  /** By the numbers that layers have in the model. */
   readonly groups: readonly { readonly layer: number; readonly headGroups: number; readonly ringGroups: number; readonly ageMaskedRings: number }[];
   /** KV heads whose query heads agree on one rule, and all KV heads. */
   readonly uniformRings: number;
@@ -62,6 +64,7 @@ export function inspectPlan(module: HeadModule, lengths: readonly number[], { ca
   const heads = canonicalizeRules(module);
   const ringed = resolveGqa(heads, { slack });
   const laidOut = layoutKvCache(groupHeads(ringed), { cacheType });
+  const numbers = layerNumbers(module.shape);
   const allRings = ringed.layers.flatMap((layer) => layer.rings);
   return {
     shape: module.shape,
@@ -70,7 +73,7 @@ export function inspectPlan(module: HeadModule, lengths: readonly number[], { ca
     modelWindows: module.layers.map(({ modelWindow }) => modelWindow),
     rules: ruleUses(heads, lengths),
     groups: laidOut.layers.map((layer, index) => ({
-      layer: index,
+      layer: numbers[index]!,
       headGroups: layer.headGroups.length,
       ringGroups: layer.ringGroups.length,
       ageMaskedRings: layer.ringGroups.reduce((sum, { group }) => sum + (group.ageMask ? group.kvHeads.length : 0), 0),

@@ -9,6 +9,7 @@ import { readCertificate } from '../search/check/readCertificate.ts';
 import { DiagnosticError, DiagnosticList } from '../util/diagnostics.ts';
 import { stableJson } from '../util/stableJson.ts';
 import { sayDiagnostics, table, type Output } from './output.ts';
+import { configPath } from './readInputs.ts';
 
 export interface CheckPlanOptions {
   /** Path of the profile that the plan was made from. */
@@ -24,7 +25,7 @@ export async function checkPlanCommand(planPath: string, options: CheckPlanOptio
   const diagnostics = new DiagnosticList();
   const planInput = await readInputFile(planPath, { diagnostics });
   const plan = planInput && parsePlan(planInput.bytes, planInput.file, diagnostics);
-  const configInput = options.model === undefined ? undefined : await readInputFile(options.model, { diagnostics });
+  const configInput = options.model === undefined ? undefined : await readInputFile(configPath(options.model), { diagnostics });
   const config = configInput && parseModelConfig(configInput.bytes, configInput.file, diagnostics);
   if (plan === undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
   if (plan.model !== undefined) resolveModelShape(plan, config, {}, diagnostics);

@@ -24,7 +24,8 @@ import { environment, environmentVariables } from '../util/debug.ts';
 import { DiagnosticError, DiagnosticList, type Diagnostic } from '../util/diagnostics.ts';
 import { stableJson } from '../util/stableJson.ts';
 import { version } from '../version.ts';
-import { formatBytes, sayDiagnostics, table, type Output } from './output.ts';
+import { compileSummary, summaryText, type CompileSummary } from './compileSummary.ts';
+import { formatBytes, refuseWarnings, sayDiagnostics, table, type Output } from './output.ts';
 import { modelFlags, planFacts, readInputs, type InputOptions } from './readInputs.ts';
 import { startProgress } from './progress.ts';
 
@@ -70,6 +71,8 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   if (plan === undefined || read === undefined || misuse !== undefined || uneven !== undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
   if (tools.exitCode !== undefined) throw new DiagnosticError(diagnostics.toArray(), tools.exitCode);
 
+  refuseWarnings([...diagnostics.toArray(), ...(tools.nvcc?.warnings ?? [])], options.strict);
+
   const { targets, nvcc } = tools;
   const architectures = targets.flatMap(({ name }) => findArchitecture(name) ?? []);
   const passOptions: CompileOptions = { architectures, rope: options.rope, cacheType: options.kvCacheDtype, slack: options.slack, decodeTokens: options.decodeTokens, ablations: options.ablate ?? [], ...(options.dtype === undefined ? {} : { elementTypes: options.dtype }) };
@@ -82,6 +85,7 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
     return 0;
   }
   const compiled = parts.map((part) => compileModule(part, { ...passOptions, observe: passObserver(options, output, part) }));
+  const summary = compileSummary(read.module, compiled, targets.map(({ name }) => name), { cacheType: options.kvCacheDtype, slack: passContext(read, passOptions).slack });
   const { debugLevel } = environment();
   if (debugLevel >= 4) sayKernels(compiled, targets, nvcc, output);
 
@@ -99,10 +103,11 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   if (debugLevel >= 5) built.reports.forEach(({ architecture, report: ptxas }) => output.say(`ptxas for ${architecture}: ${stableJson(ptxas).trimEnd()}`));
   for (const warning of [...(nvcc?.warnings ?? []), ...cache.warnings]) diagnostics.add(warning);
 
+  refuseWarnings(diagnostics.toArray(), options.strict);
   if (options.check === true) return check(built, options, output, diagnostics);
   if (options.dryRun === true) {
     sayDiagnostics(output, diagnostics.toArray(), quiet);
-    report(compiled, built, options, output, 'would write');
+    report(built, summary, options, output, 'would write');
     return 0;
   }
   if (options.output === undefined) {
@@ -113,7 +118,7 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   const written = await writePackage(built.files, options.output, { force: options.force === true });
   written.warnings.forEach((warning) => diagnostics.add(warning));
   sayDiagnostics(output, diagnostics.toArray(), quiet);
-  report(compiled, built, options, output, written.changed ? 'wrote' : 'unchanged');
+  report(built, summary, options, output, written.changed ? 'wrote' : 'unchanged');
   return 0;
 }
 
@@ -197,12 +202,12 @@ function passObserver(options: CompileCommandOptions, output: Output, { rank }: 
   };
 }
 
-function report(compiled: readonly CompiledPlan[], built: BuiltPackage, options: CompileCommandOptions, output: Output, verb: string): void {
+function report(built: BuiltPackage, summary: CompileSummary, options: CompileCommandOptions, output: Output, verb: string): void {
   const files = [...built.files.files];
   const bytes = files.reduce((sum, [, content]) => sum + fileBytes(content).byteLength, 0);
   if (options.json === true) {
     const listed = Object.fromEntries(files.map(([path, content]) => [path, sha256(content)]));
-    output.print(stableJson({ output: options.output ?? null, result: verb, files: listed, kernels: built.kernels, units: built.units, elementTypes: compiled[0]!.elementTypes, ranks: options.tp }).trimEnd());
+    output.print(stableJson({ output: options.output ?? null, result: verb, files: listed, kernels: built.kernels, units: built.units, ...summary, ranks: options.tp }).trimEnd());
     return;
   }
   if (options.quiet === true) return;
@@ -212,5 +217,5 @@ function report(compiled: readonly CompiledPlan[], built: BuiltPackage, options:
   }
   const cached = built.units.total === 0 ? '' : `, ${built.units.cached} of ${built.units.total} cubins from the cache`;
   const packages = options.tp === undefined ? '' : `packages of ${options.tp} ranks, `;
-  output.print(`${verb} ${options.output ?? 'a package'}: ${packages}${files.length} files, ${formatBytes(bytes)}${cached}`);
+  output.print(`${verb} ${options.output ?? 'a package'}: ${packages}${files.length} files, ${formatBytes(bytes)}${cached}\n${summaryText(summary)}`);
 }

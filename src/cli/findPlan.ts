@@ -26,7 +26,7 @@ export function findPlan(path: string, format: InputFormat | undefined, diagnost
 }
 
 /** False for what cannot be looked at: reading it says why. */
-function isFolder(path: string): boolean {
+export function isFolder(path: string): boolean {
   if (path === '-') return false;
   try {
     return statSync(path).isDirectory();

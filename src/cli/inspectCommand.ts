@@ -5,10 +5,11 @@ import type { CacheType } from '../ir/nodes.ts';
 import { ranges } from '../ir/print.ts';
 import { assignRanks } from '../passes/assignRanks.ts';
 import { rankProblem } from '../passes/assignRanks/rankProblem.ts';
+import { leftOutText } from '../plan/config/attendingLayers.ts';
 import { readPlan } from '../plan/readPlan.ts';
 import { stableJson } from '../util/stableJson.ts';
 import { DiagnosticError, DiagnosticList } from '../util/diagnostics.ts';
-import { formatBytes, formatPercent, sayDiagnostics, table, type Output } from './output.ts';
+import { formatBytes, formatPercent, refuseWarnings, sayDiagnostics, table, type Output } from './output.ts';
 import { modelFlags, readInputs, type InputOptions } from './readInputs.ts';
 
 export interface InspectOptions extends InputOptions {
@@ -30,12 +31,14 @@ export async function inspectCommand(planPath: string, options: InspectOptions, 
   const uneven = read && options.tp !== undefined ? rankProblem(read.module.shape, options.tp) : undefined;
   if (uneven !== undefined) diagnostics.add(uneven);
   if (read === undefined || uneven !== undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
+  refuseWarnings(diagnostics.toArray(), options.strict);
   sayDiagnostics(output, diagnostics.toArray(), options.quiet === true);
   const figures = inspectPlan(read.module, options.lengths, { cacheType: options.kvCacheDtype, slack: options.slack });
   const assignment = options.tp === undefined ? undefined : assignRanks(read.module, options.tp, options.tpLengths);
   const ranks = assignment && inspectRanks(read.module, assignment, options.lengths, options.kvCacheDtype);
-  if (options.json === true) output.print(stableJson({ ...figures, tensorParallel: ranks }).trimEnd());
-  else output.print([textOf(figures), ...(ranks === undefined ? [] : ['', ranksText(ranks)])].join('\n'));
+  const { leftOut } = read.model;
+  if (options.json === true) output.print(stableJson({ ...figures, leftOut: leftOut && Object.fromEntries(leftOut), tensorParallel: ranks }).trimEnd());
+  else output.print([textOf(figures), ...(leftOut === undefined ? [] : ['', `Layers of the model without attention, left out: ${leftOutText(leftOut)}.`]), ...(ranks === undefined ? [] : ['', ranksText(ranks)])].join('\n'));
 }
 
 function textOf(figures: PlanFigures): string {
@@ -73,8 +76,8 @@ function textOf(figures: PlanFigures): string {
   ];
   const groupRows = [
     ['layers', 'head groups', 'ring groups', 'rings with age mask'],
-    ...runs(groups).map(({ first, last, group }) => [
-      first === last ? String(first) : `${first}..${last}`,
+    ...runs(groups).map(({ layers, group }) => [
+      ranges(layers),
       String(group.headGroups),
       String(group.ringGroups),
       String(group.ageMaskedRings),
@@ -129,14 +132,14 @@ function ranksText({ ranks, balancedLengths, provenLayers, kvHeads, lengths }: R
 }
 
 /** Equal neighbours as one row. */
-function runs(groups: PlanFigures['groups']): { first: number; last: number; group: PlanFigures['groups'][number] }[] {
-  const result: { first: number; last: number; group: PlanFigures['groups'][number] }[] = [];
+function runs(groups: PlanFigures['groups']): { layers: number[]; group: PlanFigures['groups'][number] }[] {
+  const result: { layers: number[]; group: PlanFigures['groups'][number] }[] = [];
   for (const group of groups) {
     const before = result.at(-1);
     const { layer: _layer, ...facts } = group;
     const { layer: _other, ...known } = before?.group ?? { layer: -1 };
-    if (before !== undefined && JSON.stringify(facts) === JSON.stringify(known)) before.last = group.layer;
-    else result.push({ first: group.layer, last: group.layer, group });
+    if (before !== undefined && JSON.stringify(facts) === JSON.stringify(known)) before.layers.push(group.layer);
+    else result.push({ layers: [group.layer], group });
   }
   return result;
 }

@@ -2,6 +2,7 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { cleanupOnSignal, onInterrupt } from '../emit/cleanupOnSignal.ts';
 import { cacheFolder } from '../toolchain/cacheFolder.ts';
+import { ASSUME_PLAIN_FLAG } from '../plan/config/assumePlain.ts';
 import { SINK_RANGE, WINDOW_RANGE } from '../plan/formats/streamingRule.ts';
 import { planJsonSchema } from '../plan/planJsonSchema.ts';
 import { clearCache, listCache } from '../toolchain/kernelCache.ts';
@@ -146,7 +147,7 @@ function commandLine(run: Run): Command {
     .command('check-plan <plan>')
     .description('check a plan of the search against its certificate, and the profile it was made from')
     .option('--profile <file>', 'the influence profile; without it losses and bounds are not checked')
-    .option('--model <config.json>', "the model's Hugging Face config, which the plan has to fit")
+    .option('--model <config.json>', "the model's Hugging Face config, or its folder, which the plan has to fit")
     .option('--json', 'print as JSON')
     .option('-q, --quiet', 'print nothing unless a check failed')
     .action((plan: string, options: CheckPlanOptions) => run(() => checkPlanCommand(plan, options, standardOutput(options.quiet === true))));
@@ -178,7 +179,9 @@ function withInputOptions(command: Command): Command {
     .option('--sink <tokens>', 'of duo-attention and streaming-llm: the first tokens, always attended', parseIntegerFrom(SINK_RANGE.min, SINK_RANGE.max))
     .option('--recent <tokens>', 'of duo-attention and streaming-llm: the newest tokens', parseIntegerFrom(WINDOW_RANGE.min, WINDOW_RANGE.max))
     .option('--round-windows', 'of hf-config: take windows that are not whole pages of 64 tokens as longer ones')
-    .option('--model <config.json>', "the model's Hugging Face config, for its shape and element type")
+    .option('--model <config.json>', "the model's Hugging Face config, or the folder that holds it; a config.json beside the plan by default")
+    .option('--no-model', 'do not look for a config.json beside the plan')
+    .option(ASSUME_PLAIN_FLAG, 'take a model type and keys of a config that are not known as those of plain softmax attention')
     .option('--layers <n>', 'layers of the model', parseCount)
     .option('--query-heads <n>', 'query heads of a layer', parseCount)
     .option('--kv-heads <n>', 'KV heads of a layer', parseCount)
@@ -186,5 +189,6 @@ function withInputOptions(command: Command): Command {
     .option('--dtype <list>', 'element types of the kernels: bf16, fp16', parseElementTypes)
     .option('--softcap <number>', 'scores s become c tanh(s / c); 0 for none', parseNumber)
     .option('--learned-sinks', 'each query head has a logit of its own in the denominator of its softmax')
-    .option('--no-learned-sinks', 'it has none');
+    .option('--no-learned-sinks', 'it has none')
+    .option('--strict', 'every warning is an error');
 }

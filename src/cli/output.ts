@@ -1,6 +1,6 @@
 /** Where the command line writes: results to stdout, everything said about them to stderr. */
 import { writeSync } from 'node:fs';
-import { formatDiagnostic, type Diagnostic } from '../util/diagnostics.ts';
+import { DiagnosticError, formatDiagnostic, type Diagnostic } from '../util/diagnostics.ts';
 
 export interface Output {
   /** Results. */
@@ -32,11 +32,20 @@ function write(descriptor: number, text: string): void {
   }
 }
 
-/** Says `diagnostics`; of warnings and notes only when not quiet. */
+/** Warnings that are said in any case: what is compiled may not be what was meant. */
+const ALWAYS_SAID: ReadonlySet<string> = new Set(['MOA1204']);
+
+/** Says `diagnostics`; of warnings and notes only when not quiet, or those that matter in any case. */
 export function sayDiagnostics(output: Output, diagnostics: readonly Diagnostic[], quiet: boolean): void {
   for (const diagnostic of diagnostics) {
-    if (!quiet || diagnostic.severity === 'error') output.say(formatDiagnostic(diagnostic));
+    if (!quiet || diagnostic.severity === 'error' || ALWAYS_SAID.has(diagnostic.code)) output.say(formatDiagnostic(diagnostic));
   }
+}
+
+/** With `--strict`, warnings are errors: throws them, with exit code 2. */
+export function refuseWarnings(diagnostics: readonly Diagnostic[], strict: boolean | undefined): void {
+  if (strict !== true || !diagnostics.some(({ severity }) => severity === 'warning')) return;
+  throw new DiagnosticError(diagnostics.map((diagnostic) => (diagnostic.severity === 'warning' ? { ...diagnostic, severity: 'error' } : diagnostic)), 2);
 }
 
 /** Rows of text as aligned columns; the first row is the header. Columns of numbers are aligned to the right. */

@@ -19,7 +19,10 @@ export type CacheType = 'element' | 'e4m3';
 export type DecodeCompute = 'tensorCores' | 'cudaCores';
 
 export interface ModelShape {
+  /** Layers of the model that have attention, which are those of a plan. */
   readonly layers: number;
+  /** The number that each of them has in the model, rising; absent where they are all layers, which count from 0. */
+  readonly layerNumbers?: readonly number[];
   readonly queryHeads: number;
   readonly kvHeads: number;
   /** Elements. */

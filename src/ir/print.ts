@@ -18,7 +18,7 @@ export function printModule(module: Module): string {
   const { shape, attention, limits } = module;
   const lines = [
     `${module.kind} {`,
-    `  shape layers=${shape.layers} queryHeads=${shape.queryHeads} kvHeads=${shape.kvHeads} headDim=${shape.headDim}`,
+    `  shape layers=${shape.layers} queryHeads=${shape.queryHeads} kvHeads=${shape.kvHeads} headDim=${shape.headDim}${shape.layerNumbers === undefined ? '' : ` numbers=${ranges(shape.layerNumbers).replaceAll(' ', ',')}`}`,
     ...(isUsual(attention, shape) ? [] : [`  attention softCap=${attention.softCap} learnedSinks=${attention.learnedSinks} scale=${attention.scale}`]),
     `  limits sink=${limits.sink} minSpan=${limits.minSpan} page=${limits.page}`,
     ...body(module).map((line) => `  ${line}`),

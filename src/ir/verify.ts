@@ -2,6 +2,7 @@
 import { assertNever, invariant } from '../util/invariant.ts';
 import { evaluate, sinkOf } from './affine.ts';
 import type { GroupModule, HeadModule, KernelModule, LaidOutLayer, LaidOutModule, Module, LayerFacts, PlanFacts, RingModule, ScheduledModule } from './nodes.ts';
+import { layerNumbers } from './layerNumbers.ts';
 import type { Rule } from './rule.ts';
 
 /** Length bounds at which functions of N are probed. */
@@ -36,6 +37,8 @@ function verifyFacts({
 }: PlanFacts & { kind: string; layers: readonly LayerFacts[] }): void {
   const { queryHeads, kvHeads, headDim } = shape;
   invariant(layers.length === shape.layers && layers.length > 0, `${kind} has ${shape.layers} layers`);
+  const numbers = layerNumbers(shape);
+  invariant(numbers.length === shape.layers && numbers.every((number, index) => number > (numbers[index - 1] ?? -1)), 'layer numbers rise');
   invariant(kvHeads > 0 && queryHeads % kvHeads === 0, 'query heads are a multiple of KV heads');
   invariant(headDim > 0 && headDim % 64 === 0, 'headDim is made of 64-column blocks');
   invariant(attention.softCap >= 0 && Number.isFinite(attention.softCap) && attention.scale > 0 && Number.isFinite(attention.scale), 'the cap and the scale are numbers to multiply by');

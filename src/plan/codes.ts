@@ -44,6 +44,14 @@ export const PLAN_CODES = {
   MOA1322: 'Arguments of PyramidKV, SnapKV or the like: tokens are chosen by their scores at run time.',
   MOA1323: 'Arguments of Quest or the like: pages are chosen for each query at run time.',
   MOA1324: 'Head scores of HeadKV: budgets are made of them, and tokens chosen, at run time.',
+  MOA1331: 'The model type of a config is not known, or not one that kernels are made for.',
+  MOA1332: 'A key of a config may change geometry, masks, scores or positions, and is not known.',
+  MOA1333: 'The heads of a model differ by layer, or its cache does not hold a key and a value of one size for each head.',
+  MOA1334: 'A number that a config leaves out is the default of its model type.',
+  MOA1335: 'Layers without attention are left out.',
+  MOA1336: 'A model type or a key that is not known is taken as one of plain attention, as was asked.',
+  MOA1337: 'The model is described by the config.json beside the plan.',
+  MOA1338: 'The model normalises queries and keys after it rotates them, so that no kernel may rotate them.',
 } as const;
 
 export type PlanCode = keyof typeof PLAN_CODES;

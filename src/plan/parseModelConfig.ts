@@ -1,38 +1,49 @@
-import type { AttentionFacts, ElementType } from '../ir/nodes.ts';
+import type { ElementType } from '../ir/nodes.ts';
 import type { DiagnosticList } from '../util/diagnostics.ts';
 import { readJson, type JsonDocument, type JsonNode, type JsonObject } from '../util/jsonReader.ts';
 import { joinPath } from '../util/quote.ts';
-import { windowsOf } from './formats/windowsOf.ts';
-import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, MODEL_NAME, SCALES, SOFT_CAPS, type DescribedModel, type Place, type Rope } from './planSchema.ts';
-import { compact, offsetOf, readInteger, readNumber, requireInteger, withoutNulls, type IntegerRange } from './readFields.ts';
+import { attendingLayers } from './config/attendingLayers.ts';
+import { checkKeys, refuseKeys } from './config/checkKeys.ts';
+import { modelTypeOf } from './config/modelTypeOf.ts';
+import { noteNorm, warnOfSinks } from './config/noteTypes.ts';
+import { readScores } from './config/readScores.ts';
+import { readShape } from './config/readShape.ts';
+import { textScopes } from './config/textScopes.ts';
+import { readLayerTypes } from './formats/readLayerTypes.ts';
+import { MODEL_NAME, type DescribedModel, type Place, type Rope } from './planSchema.ts';
+import { offsetOf } from './readFields.ts';
 import { describeKind, Report, reportKind, type Scope } from './report.ts';
 
 /** What a compilation needs of a Hugging Face `config.json`. */
 export interface ModelConfig extends DescribedModel {
   readonly kind: 'modelConfig';
   readonly file: string;
+  /** The model's own sliding window of each layer with attention, in tokens; null where it attends everything. */
+  readonly windows: readonly (number | null)[];
+  /** What the layers of the model without attention are, by their numbers; absent where all have it. */
+  readonly leftOut?: ReadonlyMap<number, string>;
+}
+
+export interface ModelConfigOptions {
+  /** Take a model type and keys that are not known as those of plain attention, with warnings. */
+  readonly assumePlain?: boolean;
+  /** The config is a plan too: it has to say what its layers attend. */
+  readonly strict?: boolean;
 }
 
 /**
- * Reads a Hugging Face `config.json`; a multimodal one by its `text_config`. Keys that are not needed are ignored, and null counts as
- * absent. Undefined when an error was reported.
+ * Reads a Hugging Face `config.json`; of a multimodal one the object that describes the language model. It is believed where its model type
+ * and all keys that may matter are known (`config/knownModels.ts`); null counts as absent. Undefined when an error was reported.
  */
-export function parseModelConfig(text: Uint8Array | string, file: string, diagnostics: DiagnosticList): ModelConfig | undefined {
+export function parseModelConfig(text: Uint8Array | string, file: string, diagnostics: DiagnosticList, options: ModelConfigOptions = {}): ModelConfig | undefined {
   const before = diagnostics.errorCount;
   const document = readJson(text, file, diagnostics);
-  const config = document && modelConfigOf(document, diagnostics);
+  const config = document && modelConfigOf(document, diagnostics, options);
   return diagnostics.errorCount > before ? undefined : config;
 }
 
-/**
- * `parseModelConfig` of what is JSON. `strict`: a model type of which it is not known which layers have a window is an
- * error even where no key speaks of windows.
- */
-export function modelConfigOf(
-  document: JsonDocument,
-  diagnostics: DiagnosticList,
-  strict = false,
-): ModelConfig | undefined {
+/** `parseModelConfig` of what is JSON. */
+export function modelConfigOf(document: JsonDocument, diagnostics: DiagnosticList, { assumePlain = false, strict = false }: ModelConfigOptions = {}): ModelConfig | undefined {
   const before = diagnostics.errorCount;
   const report = new Report(document, diagnostics);
   if (document.root.kind !== 'object') {
@@ -40,23 +51,36 @@ export function modelConfigOf(
     report.error('MOA1101', document.root.offset, '', `a model config is an object, this is ${describeKind(document.root.kind)}`, { help });
     return undefined;
   }
-  const root: Scope = { node: withoutNulls(document.root), path: '', report };
-  const scope = textScope(root);
-  const described = readShape(scope);
+  const scopes = textScopes(document.root, report);
+  const { file: root, text: scope, written } = scopes;
+  const found = modelTypeOf(scopes, assumePlain);
+  if (found === undefined) {
+    refuseKeys(scopes, [], {});
+    return undefined;
+  }
+  const described = readShape(scope, written, found);
   const rope = readRope(scope);
-  const scores = readScores(scope);
-  const windows = readWindows(document.root, root, scope, described?.shape.layers, strict);
-  if (described === undefined || windows === undefined || diagnostics.errorCount > before) return undefined;
+  const scores = readScores(scope, written, found);
+  checkKeys(scopes, found, described.shape, assumePlain);
+  const types = described.shape.layers === undefined ? undefined : readLayerTypes(written, found, described.shape.layers, strict);
+  const layers = types && attendingLayers(types, scope, described.places.layers);
+  const { queryHeads, kvHeads, headDim } = described.shape;
+  if (queryHeads === undefined || kvHeads === undefined || headDim === undefined) return undefined;
+  if (types === undefined || layers === undefined || diagnostics.errorCount > before) return undefined;
+  if (found.known.learnedSinks === 'perhaps') warnOfSinks(scopes, found);
+  const rotates = rope !== undefined && !found.known.normAfterRope;
+  if (rope !== undefined && !rotates) noteNorm(scope, found);
   const type = elementTypeOf(scope) ?? elementTypeOf(root);
   const name = nameOf(root);
   return {
     kind: 'modelConfig',
     file: document.source.file,
-    shape: described.shape,
+    shape: { layers: layers.numbers.length, queryHeads, kvHeads, headDim, ...(layers.leftOut === undefined ? {} : { layerNumbers: layers.numbers }) },
     ...(name === undefined ? {} : { name }),
     ...(type === undefined ? {} : { elementType: type.elementType }),
-    ...(rope === undefined ? {} : { rope }),
-    windows,
+    ...(rotates ? { rope } : {}),
+    windows: layers.windows,
+    ...(layers.leftOut === undefined ? {} : { leftOut: layers.leftOut }),
     attention: scores.attention,
     places: {
       ...described.places,
@@ -67,79 +91,8 @@ export function modelConfigOf(
   };
 }
 
-/** The object that describes the language model: `text_config` where the root does not do so itself. */
-export function textScope(root: Scope): Scope {
-  const nested = root.node.members.get('text_config')?.value;
-  if (nested?.kind !== 'object' || root.node.members.has('num_hidden_layers')) return root;
-  return { ...root, node: withoutNulls(nested), path: 'text_config' };
-}
-
-/** `windowsOf`, also where something else is wrong with the shape, so that everything wrong is said at once. */
-function readWindows(
-  written: JsonObject,
-  root: Scope,
-  text: Scope,
-  known: number | undefined,
-  strict: boolean,
-): (number | null)[] | undefined {
-  const nested = written.members.get(text.path)?.value;
-  const given: Scope = { ...text, node: nested?.kind === 'object' ? nested : written };
-  const type = root.node.members.get('model_type')?.value;
-  const stated = text.node.members.get('num_hidden_layers')?.value;
-  const counted = stated?.kind === 'number' && Number.isInteger(stated.value) && stated.value >= 1 && stated.value <= MAX_LAYERS;
-  const layers = known ?? (counted ? stated.value : undefined);
-  if (layers === undefined) return undefined;
-  return windowsOf(given, type?.kind === 'string' ? type.value : undefined, layers, strict);
-}
-
-function readShape(scope: Scope): Pick<DescribedModel, 'shape' | 'places'> | undefined {
-  const heads: IntegerRange = { min: 1, max: MAX_HEADS };
-  const layers = requireInteger(scope, 'num_hidden_layers', { min: 1, max: MAX_LAYERS });
-  const queryHeads = requireInteger(scope, 'num_attention_heads', heads);
-  const kvGiven = scope.node.members.has('num_key_value_heads');
-  const kvHeads = kvGiven ? readInteger(scope, 'num_key_value_heads', heads) : queryHeads;
-  const headDimGiven = scope.node.members.has('head_dim');
-  const headDim = headDimGiven ? readInteger(scope, 'head_dim', { min: 1, max: MAX_HEAD_DIM }) : headDimOfHiddenSize(scope, queryHeads);
-  if (layers === undefined || queryHeads === undefined || kvHeads === undefined || headDim === undefined) return undefined;
-  const place = (key: string): Place => scope.report.place(offsetOf(scope, key), joinPath(scope.path, key));
-  return {
-    shape: { layers, queryHeads, kvHeads, headDim },
-    places: {
-      layers: place('num_hidden_layers'),
-      queryHeads: place('num_attention_heads'),
-      kvHeads: place(kvGiven ? 'num_key_value_heads' : 'num_attention_heads'),
-      headDim: place(headDimGiven ? 'head_dim' : 'hidden_size'),
-    },
-  };
-}
-
-/** `hidden_size / num_attention_heads`, which has to be an integer (MOA1106). */
-function headDimOfHiddenSize(scope: Scope, queryHeads: number | undefined): number | undefined {
-  const hiddenSize = requireInteger(scope, 'hidden_size', { min: 1, max: MAX_HEADS * MAX_HEAD_DIM });
-  if (hiddenSize === undefined || queryHeads === undefined) return undefined;
-  const headDim = hiddenSize / queryHeads;
-  if (Number.isInteger(headDim) && headDim <= MAX_HEAD_DIM) return headDim;
-  const message = `hidden_size ${hiddenSize} over ${queryHeads} heads gives no head dimension from 1 to ${MAX_HEAD_DIM}`;
-  scope.report.error('MOA1106', offsetOf(scope, 'hidden_size'), joinPath(scope.path, 'hidden_size'), message, { help: 'add "head_dim"' });
-  return undefined;
-}
-
-/**
- * How the model makes scores: Gemma's `attn_logit_softcapping`, and `query_pre_attn_scalar`, whose root divides q.k; Granite's `attention_multiplier`. That
- * gpt-oss has learned sinks no key says, only the name of the architecture.
- */
-function readScores(scope: Scope): { readonly attention: Partial<AttentionFacts>; readonly places: { readonly [Fact in keyof AttentionFacts]?: Place } } {
-  const { node, path, report } = scope;
-  const softCap = readNumber(scope, 'attn_logit_softcapping', SOFT_CAPS, 'zero');
-  const scalar = readNumber(scope, 'query_pre_attn_scalar', { min: SCALES.max ** -2, max: SCALES.min ** -2 }, 'positive');
-  const multiplier = readNumber(scope, 'attention_multiplier', SCALES, 'positive');
-  const type = node.members.get('model_type')?.value;
-  const learnedSinks = type?.kind === 'string' && type.value === 'gpt_oss' ? true : undefined;
-  const keys = { softCap: 'attn_logit_softcapping', learnedSinks: 'model_type', scale: multiplier === undefined ? 'query_pre_attn_scalar' : 'attention_multiplier' } as const;
-  const attention = compact({ softCap, learnedSinks, scale: multiplier ?? (scalar && 1 / Math.sqrt(scalar)) });
-  const places = Object.entries(keys).filter(([fact]) => fact in attention).map(([fact, key]) => [fact, report.place(offsetOf(scope, key), joinPath(path, key))]);
-  return { attention, places: Object.fromEntries(places) };
-}
+/** The object that describes the language model. */
+export const textScope = (root: Scope): Scope => textScopes(root.node, root.report).text;
 
 const ELEMENT_TYPES: ReadonlyMap<string, ElementType> = new Map([
   ['bfloat16', 'bf16'],

@@ -124,7 +124,7 @@ export interface DescribedModel {
   readonly windows?: readonly (number | null)[];
   /** What it says of scores. */
   readonly attention?: Partial<AttentionFacts>;
-  readonly places: Readonly<Record<keyof ModelShape, Place>> & {
+  readonly places: Readonly<Record<Exclude<keyof ModelShape, 'layerNumbers'>, Place>> & {
     readonly [Fact in 'elementType' | 'windows' | keyof AttentionFacts]?: Place;
   };
 }

@@ -18,8 +18,9 @@ export interface ReadPlan {
 
 /** Reads `plan`, and the model's shape from flags, `config` or the plan. Undefined when `diagnostics` got an error. */
 export function readPlan(plan: PlanInput, config: SourceText | undefined, flags: ModelFlags, diagnostics: DiagnosticList): ReadPlan | undefined {
-  const read = readFormat(plan, diagnostics);
-  const modelConfig = config && parseModelConfig(config.text, config.file, diagnostics);
+  const { assumePlain = false } = flags;
+  const read = readFormat(plan, diagnostics, assumePlain);
+  const modelConfig = config && parseModelConfig(config.text, config.file, diagnostics, { assumePlain });
   if (read === undefined || (config !== undefined && modelConfig === undefined)) return undefined;
   const parsed = read.kind === 'parsedPlan' ? read : placeOnModel(read, modelConfig, flags, diagnostics);
   if (parsed === undefined) return undefined;

@@ -1,7 +1,10 @@
 import { usualAttention } from '../ir/attention.ts';
+import { ranges } from '../ir/print.ts';
 import type { AttentionFacts, ElementType, ModelShape } from '../ir/nodes.ts';
 import type { Diagnostic, DiagnosticList } from '../util/diagnostics.ts';
 import type { PlanCode } from './codes.ts';
+import { ASSUME_PLAIN_FLAG } from './config/assumePlain.ts';
+import { LEARNED_SINKS_FLAG } from './config/noteTypes.ts';
 import type { ModelConfig } from './parseModelConfig.ts';
 import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, SOFT_CAPS, type DescribedModel, type ParsedPlan, type Place, type Rope } from './planSchema.ts';
 
@@ -15,6 +18,8 @@ export interface ModelFlags {
   /** 0: none. */
   readonly softCap?: number | undefined;
   readonly learnedSinks?: boolean | undefined;
+  /** Take a model type and keys of a config that are not known as those of plain attention. */
+  readonly assumePlain?: boolean | undefined;
 }
 
 /** The options that `ModelFlags` come from, for messages and for the command line itself. */
@@ -25,7 +30,8 @@ export const MODEL_FLAG_NAMES = {
   headDim: '--head-dim',
   elementType: '--dtype',
   softCap: '--softcap',
-  learnedSinks: '--learned-sinks',
+  learnedSinks: LEARNED_SINKS_FLAG,
+  assumePlain: ASSUME_PLAIN_FLAG,
 } as const satisfies Record<keyof ModelFlags, string>;
 
 export interface ResolvedModel {
@@ -35,6 +41,8 @@ export interface ResolvedModel {
   readonly elementType?: ElementType;
   readonly name?: string;
   readonly rope?: Rope;
+  /** What the layers of the model without attention are, by their numbers; absent where all have it. */
+  readonly leftOut?: ReadonlyMap<number, string>;
 }
 
 /** Elements of a head that there are kernels for. */
@@ -46,7 +54,7 @@ const DEFAULT_HEAD_DIM = 128;
 const FLAG_MAXIMA = { layers: MAX_LAYERS, queryHeads: MAX_HEADS, kvHeads: MAX_HEADS, headDim: MAX_HEAD_DIM } as const;
 
 /** What models are described by: what flags say, and the scale, which has none since a session may give it. */
-type Facts = ModelFlags & { readonly scale?: number | undefined };
+type Facts = Omit<ModelFlags, 'assumePlain'> & { readonly scale?: number | undefined };
 type Field = keyof Facts;
 type FieldValue<F extends Field> = NonNullable<Facts[F]>;
 
@@ -57,7 +65,7 @@ interface Sourced<T> {
 }
 
 /**
- * The shape of the model that `plan` is for: from flags, else from `config`, else from the plan's `model`, else assumed with a note
+ * The shape of the model that `plan` is for: from flags, else from `config`, else from the plan's `model`, else assumed with a warning
  * (headDim 128, kvHeads = queryHeads). Layers and query heads have to be those of the plan's matrices; config and plan have to agree
  * wherever no flag decides. Undefined when an error was reported.
  */
@@ -94,9 +102,10 @@ export function resolveModelShape(
 
   const name = config?.name ?? plan.model?.name;
   const rope = config?.rope ?? plan.model?.rope;
+  const layerNumbers = config?.shape.layerNumbers ?? plan.model?.shape.layerNumbers;
   const usual = usualAttention({ headDim: headDim.value });
   return {
-    shape: { layers: plan.layers, queryHeads: plan.queryHeads, kvHeads: kvHeads.value, headDim: headDim.value },
+    shape: { layers: plan.layers, queryHeads: plan.queryHeads, kvHeads: kvHeads.value, headDim: headDim.value, ...(layerNumbers === undefined ? {} : { layerNumbers }) },
     attention: {
       softCap: softCap?.value ?? usual.softCap,
       learnedSinks: learnedSinks?.value ?? usual.learnedSinks,
@@ -105,6 +114,7 @@ export function resolveModelShape(
     ...(elementType === undefined ? {} : { elementType: elementType.value }),
     ...(name === undefined ? {} : { name }),
     ...(rope === undefined ? {} : { rope }),
+    ...(config?.leftOut === undefined ? {} : { leftOut: config.leftOut }),
   };
 }
 
@@ -139,8 +149,11 @@ function checkAgainstPlan(
   }
   const stated = statedBy(config, field);
   if (stated === undefined || stated.value === fact.value) return;
-  const message = `the plan has ${fact.value} ${what}, the model config has ${stated.value}`;
-  add(diagnostics, 'error', 'MOA1201', fact.place, message, 'use the plan that was made for this model', {
+  const attending = field === 'layers' && config?.shape.layerNumbers;
+  const which = attending ? ` with attention, ${ranges(attending)}` : '';
+  const message = `the plan has ${fact.value} ${what}, the model config has ${stated.value}${which}`;
+  const help = attending ? 'a plan has a row for each layer with attention, in this order, and none for the others' : 'use the plan that was made for this model';
+  add(diagnostics, 'error', 'MOA1201', fact.place, message, help, {
     says: `${stated.value} ${what}`,
     place: stated.place,
   });
@@ -190,7 +203,7 @@ function noteDefaults(plan: ParsedPlan, kvHeads: unknown, headDim: unknown, diag
   if (headDim === undefined) assumed.push(`headDim ${DEFAULT_HEAD_DIM}`);
   if (assumed.length === 0) return;
   const help = `pass --model config.json, or ${MODEL_FLAG_NAMES.kvHeads} and ${MODEL_FLAG_NAMES.headDim}`;
-  add(diagnostics, 'note', 'MOA1204', plan.alphasPlace, `nothing says the model's shape; assumed: ${assumed.join('; ')}`, help);
+  add(diagnostics, 'warning', 'MOA1204', plan.alphasPlace, `nothing says the model's shape; assumed: ${assumed.join('; ')}`, help);
 }
 
 /** What the kernels can do (MOA1205 to MOA1207). */

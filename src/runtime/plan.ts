@@ -1,6 +1,7 @@
 /** A compiled plan on a device: what a package's `load` returns. */
 import { fileURLToPath } from 'node:url';
 import { bestFor } from '../arch/registry.ts';
+import { layerNumberBound } from '../ir/layerNumbers.ts';
 import type { ElementType } from '../ir/nodes.ts';
 import { definitionFormat, type KernelDefinition, type PlanDefinition } from '../ir/planDefinition.ts';
 import { checkCacheScales } from './cacheScales.ts';
@@ -57,12 +58,12 @@ export class Plan<Element extends ElementType = ElementType> implements Disposab
 
   /** Bytes of the KV cache of a session, by layer and head group, before anything is allocated. Tables and workspace are not counted. */
   memory(shape: SessionShape): SessionMemory {
-    checkSessionOptions(this.definition.shape.layers, shape);
+    checkSessionOptions(layerNumberBound(this.definition.shape), shape);
     return sessionMemory(this.definition, shape, 0, 0);
   }
 
   createSession(options: SessionOptions & { readonly elementType?: Element }): Session {
-    checkSessionOptions(this.definition.shape.layers, options);
+    checkSessionOptions(layerNumberBound(this.definition.shape), options);
     checkCacheScales(this.definition, options.cacheScales);
     checkSinkLogits(this.definition, options.sinkLogits);
     if (options.balance === 'sequences' && !this.definition.decode.balanced) {

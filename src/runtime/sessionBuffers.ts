@@ -93,7 +93,7 @@ export class SessionBuffers {
     try {
       const layers = layout.layers.map((layer, index): LayerState => {
         const find = (roles: readonly KernelRole[], rope: boolean, many = false): FoundKernel =>
-          kernels((kernel) => roles.includes(kernel.role) && kernel.elementType === elementType && kernel.rope === rope && kernel.layers.includes(layer.layer) && (kernel.tokens !== undefined) === many);
+          kernels((kernel) => roles.includes(kernel.role) && kernel.elementType === elementType && kernel.rope === rope && kernel.layers.includes(layer.planLayer) && (kernel.tokens !== undefined) === many);
         const schedule = ({ definition: { blocksPerSm, partialFloats } }: FoundKernel, tokens: number): PlacedSegments => {
           const segments = this.#schedules.of(layer.tables, device.multiprocessors * blocksPerSm, tokens);
           partials = Math.max(partials, segments.partials * partialFloats);
@@ -124,9 +124,9 @@ export class SessionBuffers {
       this.tickets = this.#upload(new Uint32Array(1 + tickets));
       this.#tokenEnds = hasMany ? this.#upload(Int32Array.from({ length: decodeTokens * (batch + 1) }, (_, n) => (Math.floor(n / (batch + 1)) + 1) * (n % (batch + 1)))) : undefined;
       this.cosSin = options.rope === undefined ? undefined : this.#upload(buildRopeTable(options.rope, plan.shape.headDim, lengthBound));
-      this.kvScales = plan.layout.cacheType === 'e4m3' ? this.#upload(scaleTable(plan, layers.map(({ layout: { layer } }) => layer), options)) : undefined;
+      this.kvScales = plan.layout.cacheType === 'e4m3' ? this.#upload(scaleTable(plan, layers.map(({ layout: { planLayer } }) => planLayer), options)) : undefined;
       const { sinkLogits } = options;
-      this.sinkLogits = sinkLogits === undefined ? undefined : this.#upload(sinkTable(layers.map(({ layout: { layer } }) => layer), sinkLogits));
+      this.sinkLogits = sinkLogits === undefined ? undefined : this.#upload(sinkTable(layers.map(({ layout: { planLayer } }) => planLayer), sinkLogits));
       const tables = this.#owned.reduce((sum, buffer) => sum + buffer.bytes, 0);
       this.memory = sessionMemory(plan, options, tables, partials * 4);
       this.partials = this.#own(device.alloc(partials * 4));

@@ -1,7 +1,10 @@
 /** Where everything of a session lies: windows, rings, page tables and bytes, computed from the plan before anything is allocated. */
 import { evaluate, printRule } from '../ir/affine.ts';
+import { layerNumbers } from '../ir/layerNumbers.ts';
+import { ranges } from '../ir/print.ts';
 import { LayerTables, PlanAtBounds } from './layerTables.ts';
 import type { PlanDefinition, RingGroupDefinition } from '../ir/planDefinition.ts';
+import { RuntimeError } from './runtimeError.ts';
 
 /** Whom decode shares its blocks out among: all slots, or the sequences that are there. */
 export type Balance = 'slots' | 'sequences';
@@ -18,7 +21,10 @@ export interface SessionShape {
 }
 
 export interface LayerLayout {
+  /** Its number in the model. */
   readonly layer: number;
+  /** Its number in the plan. */
+  readonly planLayer: number;
   readonly tables: LayerTables;
   /** Where the layer's page table begins in the session's. */
   readonly firstEntry: number;
@@ -63,9 +69,18 @@ export interface SessionLayout {
   readonly entries: number;
 }
 
-/** The layers of a session, rising. */
-export function layersOf(plan: PlanDefinition, { layers }: SessionShape): readonly number[] {
-  return layers ?? plan.layers.map((_, layer) => layer);
+/** The layers of a session by their numbers in the plan, rising. */
+export function layersOf({ shape }: PlanDefinition, { layers }: SessionShape): readonly number[] {
+  const numbers = layerNumbers(shape);
+  if (layers === undefined) return [...numbers.keys()];
+  return layers.map((layer, index) => {
+    const planLayer = numbers.indexOf(layer);
+    if (planLayer < 0) {
+      const message = `layers[${index}] is ${layer}; the layers of the model that have attention are ${ranges(numbers)}`;
+      throw new RuntimeError('badOptions', message, 'a session serves layers of the plan, by their numbers in the model');
+    }
+    return planLayer;
+  });
 }
 
 /** Windows, rings and page tables of all layers. */
@@ -73,12 +88,13 @@ export function layoutSession(plan: PlanDefinition, shape: SessionShape): Sessio
   const bounds = new PlanAtBounds(plan);
   const shared = new Map<string, LayerTables>();
   let entries = 0;
-  const layers = layersOf(plan, shape).map((layer): LayerLayout => {
-    const definition = plan.layers[layer]!;
+  const numbers = layerNumbers(plan.shape);
+  const layers = layersOf(plan, shape).map((planLayer): LayerLayout => {
+    const definition = plan.layers[planLayer]!;
     const key = JSON.stringify(definition);
     let tables = shared.get(key);
     if (tables === undefined) shared.set(key, (tables = new LayerTables(bounds, definition, shape.batch, shape.lengthBound)));
-    const placed = { layer, tables, firstEntry: entries };
+    const placed = { layer: numbers[planLayer]!, planLayer, tables, firstEntry: entries };
     entries += shape.batch * tables.slotPages;
     return placed;
   });
@@ -95,9 +111,10 @@ export function ringPagesInUse(length: number, window: number, sink: number, pag
 export function sessionMemory(plan: PlanDefinition, shape: SessionShape, tables: number, workspace: number): SessionMemory {
   const variables = { N: shape.lengthBound };
   const { pageBytes } = plan.layout;
-  const layers = layersOf(plan, shape).map((layer): LayerMemory => {
-    const groups = plan.layers[layer]!.rings.map((group) => groupMemory(plan, group, shape.batch, variables, pageBytes));
-    return { layer, groups, bytes: groups.reduce((sum, group) => sum + group.bytes, 0) };
+  const numbers = layerNumbers(plan.shape);
+  const layers = layersOf(plan, shape).map((planLayer): LayerMemory => {
+    const groups = plan.layers[planLayer]!.rings.map((group) => groupMemory(plan, group, shape.batch, variables, pageBytes));
+    return { layer: numbers[planLayer]!, groups, bytes: groups.reduce((sum, group) => sum + group.bytes, 0) };
   });
   const cache = shape.pages === undefined ? layers.reduce((sum, layer) => sum + layer.bytes, 0) : shape.pages * pageBytes;
   const tokenBytes = pageBytes / plan.layout.pageTokens;

@@ -69,12 +69,12 @@ test('a small plan as a table', () => {
   `);
 });
 
-test('as JSON, and what is assumed is said unless quiet', () => {
+test('as JSON, and what is assumed is said, also when quiet', () => {
   const plan = '{"alphas": [[0, 0]], "betas": [[0.5, 1.0]]}';
   const said = run(['inspect', '-', '--json'], { input: plan });
   const quiet = run(['inspect', '-', '--json', '-q'], { input: plan });
-  expect(said.stderr).toMatch(/^<stdin>:1:\d+: note MOA\d{4}: .*headDim 128/);
-  expect(quiet.stderr).toBe('');
+  expect(said.stderr).toMatch(/^<stdin>:1:\d+: warning MOA1204: .*headDim 128/);
+  expect(quiet.stderr).toBe(said.stderr);
   expect(quiet.stdout).toBe(said.stdout);
   expect((JSON.parse(said.stdout) as PlanFigures).lengths.map(({ length }) => length)).toEqual([4096, 8192, 16384, 32768]);
 });

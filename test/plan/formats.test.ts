@@ -203,7 +203,7 @@ describe('Hugging Face configs', () => {
     ['gpt-oss', { model_type: 'gpt_oss', sliding_window: 128 }, '128 N 128 N 128 N'],
     ['cohere2', { model_type: 'cohere2', sliding_window: 4096 }, '4096 4096 4096 N 4096 4096'],
     ['layer_types before the rule', { sliding_window: 64, layer_types: ['full_attention', 'sliding_attention', 'attention', 'full_attention', 'full_attention', 'sliding_attention'] }, 'N 64 N N N 64'],
-    ['layer_types of a type without a rule', { model_type: 'new', sliding_window: 64, layer_types: Array(6).fill('sliding_attention') }, '64 64 64 64 64 64'],
+    ['layer_types of a type without a rule', { model_type: 'exaone4', sliding_window: 64, layer_types: Array(6).fill('sliding_attention') }, '64 64 64 64 64 64'],
     ['a window that no layer has need not be whole pages', { sliding_window: 100, layer_types: Array(6).fill('full_attention') }, 'N N N N N N'],
   ])('%s', (_, changes, expected) => expect(windows(changes)).toBe(expected));
 
@@ -291,6 +291,7 @@ describe('Hugging Face configs', () => {
     ['a negative window', { sliding_window: -1 }, 'MOA1106: -1 is not from 1 to'],
     ['windows by layer', { sliding_window: [64, 128] }, 'MOA1104: expected an integer, found an array'],
     ['a type without a rule', { model_type: 'jamba' }, 'MOA1309: the config has no layer_types, and there is no rule for the model type "jamba"'],
+    ['a type that is not known', { model_type: 'new', sliding_window: 64, layer_types: Array(6).fill('sliding_attention') }, 'MOA1331: the model type "new" is not known, so it is not known how its models attend (at model_type)'],
     ['no type', { model_type: null }, 'MOA1309: the config has no layer_types, and the config names no model_type'],
     ['a window of a type without one', { model_type: 'llama', sliding_window: 64 }, 'MOA1309: models of the type "llama" have no sliding window, this one has'],
     ['an encoder', { is_encoder_decoder: true, sliding_window: null }, 'MOA1308: the model has an encoder'],

@@ -33,7 +33,7 @@ const VALID = [
     "sink": 64, "page": 64, "minSpan": 128, "alphas": [[0, 1], [2, 3]], "betas": [[0.1, 0.25], [0, 1]],
     "certificate": {"bound": 0.5}, "evidence": {"runs": [1, 2, null]}}`,
   `{"_name_or_path": "a/b", "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "hidden_size": 128,
-    "head_dim": null, "rope_theta": 10000.0, "rope_scaling": {"rope_type": "llama3"}, "torch_dtype": "float16",
+    "head_dim": 64, "pad_token_id": null, "rope_theta": 10000.0, "rope_scaling": {"rope_type": "llama3"}, "torch_dtype": "float16",
     "model_type": "gpt_oss", "sliding_window": 128, "attn_logit_softcapping": 50.0, "query_pre_attn_scalar": 256}`,
 ];
 

@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { parseModelConfig } from '../../src/plan/parseModelConfig.ts';
+import { parseModelConfig, type ModelConfigOptions } from '../../src/plan/parseModelConfig.ts';
 import { collect } from './support.ts';
 
-const parse = (config: unknown) =>
-  collect((diagnostics) => parseModelConfig(typeof config === 'string' ? config : JSON.stringify(config), 'config.json', diagnostics));
+const parse = (config: unknown, options: ModelConfigOptions = {}) =>
+  collect((diagnostics) => parseModelConfig(typeof config === 'string' ? config : JSON.stringify(config), 'config.json', diagnostics, options));
 
+/** What these types have defaults for, which would be noted. */
+const stated = { num_key_value_heads: 8, head_dim: 128, sliding_window: 128 };
 const base = { num_hidden_layers: 4, num_attention_heads: 8, hidden_size: 1024 };
 
 describe('parseModelConfig', () => {
@@ -13,6 +15,7 @@ describe('parseModelConfig', () => {
     expect(text).toBe('');
     expect(value).toMatchObject({ shape: { layers: 4, queryHeads: 8, kvHeads: 8, headDim: 128 }, places: { kvHeads: { path: 'num_attention_heads' }, headDim: { path: 'hidden_size' } } });
     expect(Object.keys(value!)).toEqual(['kind', 'file', 'shape', 'windows', 'attention', 'places']);
+    expect(value!.windows).toEqual([null, null, null, null]);
     expect(value!.attention).toEqual({});
   });
 
@@ -34,9 +37,9 @@ describe('parseModelConfig', () => {
 
   it.each([
     // Gemma 2 27B: scores are (q.k / sqrt(144)) before the cap.
-    [{ model_type: 'gemma2', sliding_window: 4096, attn_logit_softcapping: 50, final_logit_softcapping: 30, query_pre_attn_scalar: 144 }, { softCap: 50, scale: 1 / 12 }],
-    [{ model_type: 'gemma3_text', sliding_window: 512, attn_logit_softcapping: null, query_pre_attn_scalar: 256 }, { scale: 1 / 16 }],
-    [{ model_type: 'gpt_oss', sliding_window: 128 }, { learnedSinks: true }],
+    [{ model_type: 'gemma2', ...stated, attn_logit_softcapping: 50, final_logit_softcapping: 30, query_pre_attn_scalar: 144 }, { softCap: 50, scale: 1 / 12 }],
+    [{ model_type: 'gemma3_text', ...stated, attn_logit_softcapping: null, query_pre_attn_scalar: 256 }, { scale: 1 / 16 }],
+    [{ model_type: 'gpt_oss', ...stated }, { learnedSinks: true }],
     [{ model_type: 'llama', attn_logit_softcapping: 0 }, { softCap: 0 }],
   ])('%j makes scores with %j', (keys, attention) => expect(parse({ ...base, ...keys })).toMatchObject({ text: '', value: { attention } }));
 
@@ -69,7 +72,7 @@ describe('parseModelConfig', () => {
     [{ _name_or_path: 'a/../../b' }, undefined],
     [{ _name_or_path: 'a'.repeat(129) }, undefined],
     [{ _name_or_path: 7 }, undefined],
-  ])('%j is named %s', (keys, name) => expect(parse({ ...base, ...keys }).value!.name).toBe(name));
+  ])('%j is named %s', (keys, name) => expect(parse({ ...base, ...keys }, { assumePlain: true }).value!.name).toBe(name));
 
   it.each([
     [{ rope_theta: 10000 }, { theta: 10000, scaling: 'none' }],

@@ -24,14 +24,14 @@ function resolve(plan: ParsedPlan, config?: object, flags: ModelFlags = {}) {
 }
 
 describe('where the shape comes from', () => {
-  it('is assumed with a note when nothing says it', () => {
+  it('is assumed with a warning when nothing says it', () => {
     const { value, text } = resolve(planOf(8));
     expect(value).toEqual({ shape: { layers: 2, queryHeads: 8, kvHeads: 8, headDim: 128 }, attention: usualAttention({ headDim: 128 }) });
-    expect(text).toBe(`plan.json:1:11: note MOA1204: nothing says the model's shape; assumed: kvHeads 8, as many as query heads; headDim 128 (at alphas)
+    expect(text).toBe(`plan.json:1:11: warning MOA1204: nothing says the model's shape; assumed: kvHeads 8, as many as query heads; headDim 128 (at alphas)
     help: pass --model config.json, or --kv-heads and --head-dim`);
   });
 
-  it('comes from flags, with a note for what they leave out', () => {
+  it('comes from flags, with a warning for what they leave out', () => {
     const { value, text } = resolve(planOf(8), undefined, { kvHeads: 2, elementType: 'fp16' });
     expect(value).toEqual({ shape: { layers: 2, queryHeads: 8, kvHeads: 2, headDim: 128 }, attention: usualAttention({ headDim: 128 }), elementType: 'fp16' });
     expect(text).toContain('assumed: headDim 128 (at alphas)');

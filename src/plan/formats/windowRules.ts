@@ -1,3 +1,6 @@
+import { assertNever } from '../../util/invariant.ts';
+import type { WindowSpec } from '../config/modelType.ts';
+
 /**
  * Which layers of a Hugging Face model have a sliding window where its config has no `layer_types`, by model type: the rules of
  * transformers 5.18, `__post_init__` of the configs and `get_layer_types_and_kwargs`.
@@ -23,34 +26,28 @@ export interface WindowRule {
   readonly windowless?: boolean;
 }
 
-const never: WindowRule = { needs: () => [], slides: () => false, windowless: true };
-const always: WindowRule = { needs: () => ['sliding_window'], slides: (_, { window }) => window !== undefined };
-const whereEnabled: WindowRule = { needs: ({ enabled }) => (enabled ? ['sliding_window'] : []), slides: (_, { window, enabled }) => enabled && window !== undefined };
-/** From layer `max_window_layers` on. */
-const lateLayers: WindowRule = {
-  needs: ({ enabled }) => (enabled ? ['sliding_window', 'max_window_layers'] : []),
-  slides: (layer, { window, enabled, maxWindowLayers }) => enabled && window !== undefined && layer >= maxWindowLayers,
-};
-/** Every other layer before `max_window_layers`. */
-const earlyOddLayers: WindowRule = {
-  needs: ({ enabled }) => (enabled ? ['sliding_window', 'max_window_layers'] : []),
-  slides: (layer, { enabled, maxWindowLayers }) => enabled && layer % 2 === 0 && layer < maxWindowLayers,
-};
-/** All but every n-th layer. */
-const allButEvery = (n: number): WindowRule => ({ needs: () => ['sliding_window'], slides: (layer) => (layer + 1) % n !== 0 });
-/** All but every n-th layer, where the config may say n. */
-const allButPattern = (n: number): WindowRule => ({ needs: () => ['sliding_window'], slides: (layer, { pattern = n }) => (layer + 1) % pattern !== 0 });
+const sometimes = ({ enabled }: Pick<WindowFacts, 'enabled'>): string[] => (enabled ? ['sliding_window', 'max_window_layers'] : []);
 
-const named = (rule: WindowRule, ...types: readonly string[]): [string, WindowRule][] => types.map((type) => [type, rule]);
-
-export const WINDOW_RULES: ReadonlyMap<string, WindowRule> = new Map([
-  ...named(never, 'llama', 'gemma', 'granite', 'phi', 'cohere', 'olmo', 'olmo2', 'stablelm', 'qwen3_vl_text', 'glm', 'glm4'),
-  ...named(always, 'mistral', 'mixtral', 'ministral', 'ministral3', 'phi3', 'starcoder2'),
-  ...named(whereEnabled, 'qwen3_moe'),
-  ...named(lateLayers, 'qwen2', 'qwen3', 'qwen2_vl_text', 'qwen2_5_vl_text'),
-  ...named(earlyOddLayers, 'qwen2_moe'),
-  ...named(allButEvery(2), 'gemma2', 'vaultgemma', 'gpt_oss'),
-  ...named(allButEvery(4), 'olmo3'),
-  ...named(allButPattern(4), 'cohere2'),
-  ...named(allButPattern(6), 'gemma3', 'gemma3_text'),
-]);
+/** What a rule of the table of model types means. */
+export function windowRule(spec: WindowSpec): WindowRule | undefined {
+  switch (spec.rule) {
+    case 'never':
+      return { needs: () => [], slides: () => false, windowless: true };
+    case 'always':
+      return { needs: () => ['sliding_window'], slides: (_, { window }) => window !== undefined };
+    case 'whereEnabled':
+      return { needs: ({ enabled }) => (enabled ? ['sliding_window'] : []), slides: (_, { window, enabled }) => enabled && window !== undefined };
+    case 'lateLayers':
+      return { needs: sometimes, slides: (layer, { window, enabled, maxWindowLayers }) => enabled && window !== undefined && layer >= maxWindowLayers };
+    case 'earlyOddLayers':
+      return { needs: sometimes, slides: (layer, { enabled, maxWindowLayers }) => enabled && layer % 2 === 0 && layer < maxWindowLayers };
+    case 'allButEvery':
+      return { needs: () => ['sliding_window'], slides: (layer) => (layer + 1) % spec.n !== 0 };
+    case 'allButPattern':
+      return { needs: () => ['sliding_window'], slides: (layer, { pattern = spec.n }) => (layer + 1) % pattern !== 0 };
+    case 'stated':
+      return undefined;
+    default:
+      return assertNever(spec);
+  }
+}
