@@ -49,7 +49,7 @@ describe('the ladder', () => {
     const spans = ladderOf([1024, 4096]);
     expect(plan.layers).toBe(3 * spans.length);
     for (const length of [1024, 4096]) {
-      expect(plan.rules.map(([rule]) => spanOf(rule!, plan.limits, length))).toEqual(spans.flatMap((span) => Array<number>(3).fill(Math.min(span, length))));
+      expect(plan.rules.map(([rule]) => spanOf(rule!, plan.limits, length, null))).toEqual(spans.flatMap((span) => Array<number>(3).fill(Math.min(span, length))));
     }
     const { definition } = compileText(JSON.stringify(ladderPlan(shape, [1024, 4096], 3)), { architectures }).runtime({});
     expect(ladderCases(definition, 1024).map(({ span, layers }) => [span, layers.length])).toEqual(ladderOf([1024]).map((span) => [span, 3]));

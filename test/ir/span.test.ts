@@ -80,7 +80,7 @@ function exactSpan({ alpha, numerator, denominator }: Rule, { minSpan, page }: S
 describe('exactness', () => {
   test('spanOf is exact for numbers of any size', () => {
     const bound = fc.oneof(arbitraryBound, fc.integer({ min: 1, max: 2 ** 48 }));
-    fc.assert(fc.property(arbitraryRule, arbitraryLimits, bound, (rule, some, N) => void expect(BigInt(spanOf(rule, some, N))).toBe(exactSpan(rule, some, N))), { numRuns: 3000 });
+    fc.assert(fc.property(arbitraryRule, arbitraryLimits, bound, (rule, some, N) => void expect(BigInt(spanOf(rule, some, N, null))).toBe(exactSpan(rule, some, N))), { numRuns: 3000 });
   });
 
   test('spanOf is exact where the sum is just below, at and above an integer, up to the largest safe one', () => {
@@ -91,7 +91,7 @@ describe('exactness', () => {
         for (const step of [-1, 0, 1]) {
           const N = Math.floor((k * denominator) / numerator) + step;
           const rule: Rule = { kind: 'rule', alpha: 0, numerator, denominator };
-          expect(BigInt(spanOf(rule, limits, N)), `${numerator} * ${N}`).toBe(exactSpan(rule, limits, N));
+          expect(BigInt(spanOf(rule, limits, N, null)), `${numerator} * ${N}`).toBe(exactSpan(rule, limits, N));
         }
       }
     }
@@ -100,12 +100,12 @@ describe('exactness', () => {
   test('spans never fall as N grows, and are whole pages of at least minSpan', () => {
     fc.assert(
       fc.property(arbitraryRule, arbitraryLimits, arbitraryBound, fc.nat(200), (rule, some, N, more) => {
-        const span = spanOf(rule, some, N);
-        expect(spanOf(rule, some, N + more)).toBeGreaterThanOrEqual(span);
+        const span = spanOf(rule, some, N, null);
+        expect(spanOf(rule, some, N + more, null)).toBeGreaterThanOrEqual(span);
         expect(span % some.page).toBe(0);
         expect(span).toBeGreaterThanOrEqual(some.minSpan);
         expect(span).toBeLessThanOrEqual(Math.max(Math.ceil(N / some.page) * some.page, some.minSpan));
-        expect(windowOf(rule, some, N)).toBeGreaterThanOrEqual(1);
+        expect(windowOf(rule, some, N, null)).toBeGreaterThanOrEqual(1);
       }),
       { numRuns: 2000 },
     );
@@ -145,7 +145,7 @@ describe.each(['lmsys--vicuna-7b-v1.5-16k', 'gradientai--Llama-3-8B-Instruct-262
     const bounds = [...Array.from({ length: 4096 }, (_, index) => index + 1), ...Array.from({ length: 2000 }, (_, index) => 4096 + index * 499), 131072, 262144, 999_999, 1_000_000];
     for (const [alpha, beta] of pairs.values()) {
       const rule = ruleOf(alpha, beta);
-      const wrong = bounds.filter((N) => spanOf(rule, limits, N) !== inFloats(alpha, beta, N));
+      const wrong = bounds.filter((N) => spanOf(rule, limits, N, null) !== inFloats(alpha, beta, N));
       expect(wrong, `alpha ${alpha}, beta ${beta}`).toEqual([]);
     }
   });

@@ -160,7 +160,7 @@ describe('StreamingLLM', () => {
     const { value, codes } = read({ start_size: 4, recent_size: 512 }, {}, {}, llama);
     expect(codes).toEqual(['MOA1311', 'MOA1305']);
     const { layers, limits } = value!.module;
-    expect(windowOf(layers[0]!.heads[0]!.rule, limits, 8192)).toBe(512);
+    expect(windowOf(layers[0]!.heads[0]!.rule, limits, 8192, layers[0]!.modelWindow)).toBe(512);
   });
 
   test('options come before the file, or stand for it', () => {

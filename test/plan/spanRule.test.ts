@@ -81,7 +81,7 @@ describe.skipIf(plans.size === 0)('published plans (skipped without ../shared/pl
         const kept = Math.trunc(alpha + beta * bound);
         if (Math.trunc((alpha * denominator + numerator * bound) / denominator) !== kept) expect.fail(`alpha ${alpha}, beta ${beta}, N ${bound}`);
         const span = Math.ceil(Math.max(Math.min(kept, bound), 128) / 64) * 64;
-        if (spanOf(rule, { minSpan: 128, page: 64, sink: 64 }, bound) !== span) expect.fail(`span of alpha ${alpha}, beta ${beta}, N ${bound}`);
+        if (spanOf(rule, { minSpan: 128, page: 64, sink: 64 }, bound, null) !== span) expect.fail(`span of alpha ${alpha}, beta ${beta}, N ${bound}`);
       }
     }
   });

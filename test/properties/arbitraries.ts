@@ -73,7 +73,7 @@ export const modelWindowsArbitrary: fc.Arbitrary<(number | null)[]> = fc.array(
 );
 
 /** Cases of two layers at most, with windows of the model's own. */
-export function windowedCases(options: CaseOptions): fc.Arbitrary<Case> {
+export function windowedCases(options: CaseOptions = {}): fc.Arbitrary<Case> {
   return fc.tuple(caseArbitrary({ layers: 2, ...options }), modelWindowsArbitrary).map(([testCase, windows]) => ({
     ...testCase,
     modelWindows: testCase.rules.map((_, layer) => windows[layer]!),
