@@ -90,7 +90,7 @@ export function compileModule(read: ReadPlan & { readonly rank?: RankDefinition 
 
 /** Plan text to sources. Undefined when `diagnostics` got an error. */
 export function compile(plan: PlanInput, config: SourceText | undefined, options: CompileOptions, diagnostics: DiagnosticList): CompiledPlan | undefined {
-  const read = readPlan(plan, config, options.model ?? {}, diagnostics);
+  const read = readPlan(plan, config, { ...options.model, rope: options.rope ?? true }, diagnostics);
   return read && compileModule(read, options);
 }
 

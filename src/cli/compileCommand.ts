@@ -62,7 +62,7 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   const misuse = missingFolder(options, emit);
   if (misuse !== undefined) diagnostics.add(misuse);
   const { plan, config } = await readInputs(planPath, options, diagnostics);
-  const read = plan && readPlan(plan, config, modelFlags(options), diagnostics);
+  const read = plan && readPlan(plan, config, { ...modelFlags(options), rope: options.rope }, diagnostics);
   const uneven = read && options.tp !== undefined ? rankProblem(read.module.shape, options.tp) : undefined;
   if (uneven !== undefined) diagnostics.add(uneven);
   const wantsMachineCode = emit.has('cubin') && options.stopAfter === undefined && options.check !== true;

@@ -1,14 +1,15 @@
 import { usualAttention } from '../ir/attention.ts';
 import type { AttentionFacts, HeadLayer, HeadModule, HeadNode, ModelShape } from '../ir/nodes.ts';
+import type { ModelRope } from '../ir/rope.ts';
 import type { Rule } from '../ir/rule.ts';
 import { invariant } from '../util/invariant.ts';
 import type { ParsedPlan } from './planSchema.ts';
 
 /**
  * The first level of the IR: a rule for every query head, each with the path of the plan it came from. Equal rules become one object.
- * `shape` and `attention` are what `resolveModelShape` found for this plan.
+ * `shape`, `attention` and `rope` are what `resolveModelShape` found for this plan.
  */
-export function buildModule(plan: ParsedPlan, shape: ModelShape, attention: AttentionFacts = usualAttention(shape)): HeadModule {
+export function buildModule(plan: ParsedPlan, shape: ModelShape, attention: AttentionFacts = usualAttention(shape), rope: ModelRope | null = null): HeadModule {
   invariant(plan.layers === shape.layers && plan.queryHeads === shape.queryHeads, 'buildModule: the shape is not that of the plan');
   const intern = ruleInterner();
   const { originOf = (layer, head) => `alphas[${layer}][${head}]` } = plan;
@@ -18,7 +19,7 @@ export function buildModule(plan: ParsedPlan, shape: ModelShape, attention: Atte
     });
     return { kind: 'headLayer', heads };
   });
-  return { kind: 'headModule', shape, attention, limits: plan.limits, layers };
+  return { kind: 'headModule', shape, attention, rope, limits: plan.limits, layers };
 }
 
 /** A function that gives one object for all equal rules: the first it saw. */

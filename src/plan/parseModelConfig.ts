@@ -1,10 +1,13 @@
-import type { AttentionFacts, ElementType } from '../ir/nodes.ts';
-import type { DiagnosticList } from '../util/diagnostics.ts';
-import { readJson, type JsonDocument, type JsonNode, type JsonObject } from '../util/jsonReader.ts';
+import type { AttentionFacts, ElementType, ModelShape } from '../ir/nodes.ts';
+import type { ModelRope } from '../ir/rope.ts';
+import { DiagnosticList, type Diagnostic } from '../util/diagnostics.ts';
+import { readJson, type JsonDocument } from '../util/jsonReader.ts';
 import { joinPath } from '../util/quote.ts';
-import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, MODEL_NAME, SCALES, SOFT_CAPS, type DescribedModel, type Place, type Rope } from './planSchema.ts';
+import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, MODEL_NAME, SCALES, SOFT_CAPS, type DescribedModel, type Place } from './planSchema.ts';
 import { compact, offsetOf, readInteger, readNumber, requireInteger, withoutNulls, type IntegerRange } from './readFields.ts';
-import { describeKind, Report, reportKind, type Scope } from './report.ts';
+import { describeKind, Report, type Scope } from './report.ts';
+import { layerTypesOf } from './formats/layerTypesOf.ts';
+import { readRope } from './readRope.ts';
 
 /** What a compilation needs of a Hugging Face `config.json`. */
 export interface ModelConfig extends DescribedModel {
@@ -35,18 +38,20 @@ export function modelConfigOf(document: JsonDocument, diagnostics: DiagnosticLis
   const root: Scope = { node: withoutNulls(document.root), path: '', report };
   const scope = textScope(root);
   const described = readShape(scope);
-  const rope = readRope(scope);
   const scores = readScores(scope);
   if (described === undefined || diagnostics.errorCount > before) return undefined;
   const type = elementTypeOf(scope) ?? elementTypeOf(root);
   const name = nameOf(root);
+  const { rope, ropeProblems } = ropeOf(root, scope, document, described.shape, diagnostics);
+  if (diagnostics.errorCount > before) return undefined;
   return {
     kind: 'modelConfig',
     file: document.source.file,
     shape: described.shape,
     ...(name === undefined ? {} : { name }),
     ...(type === undefined ? {} : { elementType: type.elementType }),
-    ...(rope === undefined ? {} : { rope }),
+    rope,
+    ...(ropeProblems.length === 0 ? {} : { ropeProblems }),
     attention: scores.attention,
     places: { ...described.places, ...scores.places, ...(type === undefined ? {} : { elementType: type.place }) },
   };
@@ -138,33 +143,16 @@ function nameOf({ node }: Scope): string | undefined {
   return undefined;
 }
 
-/** `rope_theta` and `rope_scaling`, or `rope_parameters` in files of newer versions. */
-function readRope(scope: Scope): Rope | undefined {
-  const { node, path, report } = scope;
-  const parameters = node.members.get('rope_parameters')?.value;
-  const nested = parameters?.kind === 'object' ? parameters : undefined;
-  const inNested = nested?.members.has('rope_theta') === true;
-  const theta = (inNested ? nested : node).members.get('rope_theta')?.value;
-  if (theta === undefined) return undefined;
-  const at = joinPath(inNested ? joinPath(path, 'rope_parameters') : path, 'rope_theta');
-  if (theta.kind !== 'number') {
-    reportKind(report, theta, at, 'a number');
-    return undefined;
-  }
-  if (!Number.isFinite(theta.value)) return undefined; // Reported by the reader.
-  if (theta.value <= 0) {
-    report.error('MOA1106', theta.offset, at, `rope_theta ${theta.value} is not positive`);
-    return undefined;
-  }
-  return { theta: theta.value, scaling: scalingOf(node.members.get('rope_scaling')?.value ?? nested) };
+/**
+ * The model's RoPE. Values of a wrong type or range are errors of the config; that kernels cannot rotate so is one where they are to, which is not known
+ * here.
+ */
+function ropeOf(root: Scope, scope: Scope, document: JsonDocument, shape: ModelShape, diagnostics: DiagnosticList): { readonly rope: ModelRope | null; readonly ropeProblems: readonly Diagnostic[] } {
+  const found = new DiagnosticList();
+  const type = (scope.node.members.get('model_type') ?? root.node.members.get('model_type'))?.value;
+  const modelType = type?.kind === 'string' ? type.value : undefined;
+  const rope = readRope({ ...scope, report: new Report(document, found) }, { ...shape, modelType, layerTypes: layerTypesOf(scope, modelType, shape.layers) });
+  const isOfValue = ({ code }: Diagnostic): boolean => code === 'MOA1104' || code === 'MOA1106';
+  found.toArray().filter(isOfValue).forEach((diagnostic) => diagnostics.add(diagnostic));
+  return { rope: rope ?? null, ropeProblems: found.toArray().filter((diagnostic) => !isOfValue(diagnostic)) };
 }
-
-function scalingOf(scaling: JsonNode | undefined): Rope['scaling'] {
-  if (scaling === undefined) return 'none';
-  if (scaling.kind !== 'object') return 'other';
-  const type = (scaling.members.get('rope_type') ?? scaling.members.get('type'))?.value;
-  const none = type === undefined ? scaling.members.size === 0 || onlyTheta(scaling) : type.kind === 'string' && type.value === 'default';
-  return none ? 'none' : 'other';
-}
-
-const onlyTheta = (scaling: JsonObject): boolean => scaling.members.size === 1 && scaling.members.has('rope_theta');

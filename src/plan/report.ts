@@ -22,6 +22,11 @@ export class Report {
     this.#diagnostics = diagnostics;
   }
 
+  /** Of all documents that report to the same list. */
+  get errorCount(): number {
+    return this.#diagnostics.errorCount;
+  }
+
   error(code: PlanCode, offset: number, path: string, message: string, details: Details = {}): void {
     this.#add('error', code, offset, path, message, details);
   }

@@ -1,9 +1,10 @@
 import { usualAttention } from '../ir/attention.ts';
 import type { AttentionFacts, ElementType, ModelShape } from '../ir/nodes.ts';
+import type { ModelRope } from '../ir/rope.ts';
 import type { Diagnostic, DiagnosticList } from '../util/diagnostics.ts';
 import type { PlanCode } from './codes.ts';
 import type { ModelConfig } from './parseModelConfig.ts';
-import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, SOFT_CAPS, type DescribedModel, type ParsedPlan, type Place, type Rope } from './planSchema.ts';
+import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, SOFT_CAPS, type DescribedModel, type ParsedPlan, type Place } from './planSchema.ts';
 
 /** What the command line says of the model. */
 export interface ModelFlags {
@@ -15,6 +16,8 @@ export interface ModelFlags {
   /** 0: none. */
   readonly softCap?: number | undefined;
   readonly learnedSinks?: boolean | undefined;
+  /** Whether kernels rotate as the model does; true by default. */
+  readonly rope?: boolean | undefined;
 }
 
 /** The options that `ModelFlags` come from, for messages and for the command line itself. */
@@ -26,7 +29,7 @@ export const MODEL_FLAG_NAMES = {
   elementType: '--dtype',
   softCap: '--softcap',
   learnedSinks: '--learned-sinks',
-} as const satisfies Record<keyof ModelFlags, string>;
+} as const satisfies Record<Exclude<keyof ModelFlags, 'rope'>, string>;
 
 export interface ResolvedModel {
   readonly shape: ModelShape;
@@ -34,7 +37,8 @@ export interface ResolvedModel {
   /** Undefined when nothing says it. */
   readonly elementType?: ElementType;
   readonly name?: string;
-  readonly rope?: Rope;
+  /** Null where nothing says it. */
+  readonly rope: ModelRope | null;
 }
 
 /** Elements of a head that there are kernels for. */
@@ -46,7 +50,7 @@ const DEFAULT_HEAD_DIM = 128;
 const FLAG_MAXIMA = { layers: MAX_LAYERS, queryHeads: MAX_HEADS, kvHeads: MAX_HEADS, headDim: MAX_HEAD_DIM } as const;
 
 /** What models are described by: what flags say, and the scale, which has none since a session may give it. */
-type Facts = ModelFlags & { readonly scale?: number | undefined };
+type Facts = Omit<ModelFlags, 'rope'> & { readonly scale?: number | undefined };
 type Field = keyof Facts;
 type FieldValue<F extends Field> = NonNullable<Facts[F]>;
 
@@ -93,7 +97,7 @@ export function resolveModelShape(
   if (diagnostics.errorCount > before) return undefined;
 
   const name = config?.name ?? plan.model?.name;
-  const rope = config?.rope ?? plan.model?.rope;
+  const rope = config?.rope ?? plan.model?.rope ?? null;
   const usual = usualAttention({ headDim: headDim.value });
   return {
     shape: { layers: plan.layers, queryHeads: plan.queryHeads, kvHeads: kvHeads.value, headDim: headDim.value },
@@ -104,7 +108,7 @@ export function resolveModelShape(
     },
     ...(elementType === undefined ? {} : { elementType: elementType.value }),
     ...(name === undefined ? {} : { name }),
-    ...(rope === undefined ? {} : { rope }),
+    rope,
   };
 }
 
@@ -166,7 +170,7 @@ function choose<F extends 'kvHeads' | 'headDim' | 'elementType' | keyof Attentio
   }
   if (inConfig !== undefined && inPlan !== undefined && inConfig.value !== inPlan.value) {
     const message = `the plan's model has ${field} ${inPlan.value}, the model config has ${inConfig.value}`;
-    const help = field === 'scale' ? 'mend one of them' : `mend one of them, or pass ${MODEL_FLAG_NAMES[field as keyof ModelFlags]} to decide`;
+    const help = field === 'scale' ? 'mend one of them' : `mend one of them, or pass ${MODEL_FLAG_NAMES[field as keyof typeof MODEL_FLAG_NAMES]} to decide`;
     add(diagnostics, 'error', 'MOA1202', inPlan.place, message, help, { says: `${field} ${inConfig.value}`, place: inConfig.place });
   }
   return inConfig ?? inPlan;
@@ -179,7 +183,7 @@ function statedBy<F extends Field>(model: DescribedModel | undefined, field: F):
 
 /** A flag as it was typed. */
 function flagText(field: Field, value: FieldValue<Field>): string {
-  const name = MODEL_FLAG_NAMES[field as keyof ModelFlags];
+  const name = MODEL_FLAG_NAMES[field as keyof typeof MODEL_FLAG_NAMES];
   if (typeof value !== 'boolean') return `${name} ${value}`;
   return value ? name : name.replace('--', '--no-');
 }
