@@ -247,7 +247,8 @@ function appendKernel(facts: Facts, { cacheType }: CacheLayout, rope: KernelRope
     role: 'append',
     name: ['moa_append', headsName(facts), ...(cacheType === 'e4m3' ? ['e4m3'] : []), ...ropeTraits(rope, facts)].join('_'),
     threads: 128,
-    minBlocksPerSm: 4,
+    // Angles take many registers, which leave an SM too few threads to wait for memory if the compiler is not told.
+    minBlocksPerSm: rope.rotaryDim > 0 ? 8 : 4,
     sharedBytes: 16,
     rope: rope.rotaryDim > 0,
     ...rope,
