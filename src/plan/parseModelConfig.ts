@@ -50,7 +50,7 @@ export function modelConfigOf(document: JsonDocument, diagnostics: DiagnosticLis
     shape: described.shape,
     ...(name === undefined ? {} : { name }),
     ...(type === undefined ? {} : { elementType: type.elementType }),
-    rope,
+    ...(rope === null ? {} : { rope }),
     ...(ropeProblems.length === 0 ? {} : { ropeProblems }),
     attention: scores.attention,
     places: { ...described.places, ...scores.places, ...(type === undefined ? {} : { elementType: type.place }) },

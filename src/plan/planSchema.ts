@@ -102,8 +102,7 @@ export interface DescribedModel {
   readonly shape: ModelShape;
   readonly elementType?: ElementType;
   readonly name?: string;
-  /** Null or absent where nothing says it. */
-  readonly rope?: ModelRope | null;
+  readonly rope?: ModelRope;
   /** Why kernels cannot rotate as the model does; errors where they are to. */
   readonly ropeProblems?: readonly Diagnostic[];
   /** What it says of scores. */

@@ -32,12 +32,15 @@ export function readRope(scope: Scope, model: RopeModel): ModelRope | null | und
   const kind = node.members.get('position_embedding_type')?.value;
   if (kind?.kind === 'string' && kind.value === 'nope') return null;
   if (modelType !== undefined && TYPES_WITHOUT_ROPE.includes(modelType)) return null;
+  if (!isThetaRight(scope)) return undefined;
   const family = modelType === undefined ? undefined : ROPE_FAMILIES.get(modelType);
   if (family === undefined) {
+    // Nothing of RoPE is said: sessions are told how to rotate, if they are to.
+    if (![...node.members.keys()].some((key) => ROPE_KEY.test(key))) return null;
     const which = modelType === undefined ? 'the config names no model_type' : `there is no rule for the model type ${quote(modelType)}`;
     const at = node.members.get('model_type')?.value.offset ?? node.offset;
     const message = `it is not known how positions are encoded: ${which}`;
-    // Without a type nothing is certain of a model, and its sessions are told how to rotate; a type that is not known may be one with another pairing.
+    // A type that is not known may pair elements in another way. Without a type sessions are told as well, since little is certain of the model.
     if (modelType === undefined) report.note('MOA1402', at, path, message, { help: 'sessions take q and k that are rotated, or the option rope' });
     else report.error('MOA1402', at, joinPath(path, 'model_type'), message, { help: NO_ROPE_HELP });
     return modelType === undefined ? null : undefined;
@@ -58,10 +61,10 @@ function readOfFamily(scope: Scope, family: RopeFamily, model: RopeModel): Model
   return mergeEqual(ropes as Rope[], layers.ofLayer);
 }
 
-/** The same rotation once, of those that a layer has. */
+/** The same rotation once, of those that a layer has, in the order of layers. */
 function mergeEqual(all: readonly Rope[], ofLayer: readonly (number | null)[]): ModelRope {
   const texts = all.map((rope) => JSON.stringify(rope));
-  const used = texts.filter((text, index) => texts.indexOf(text) === index && ofLayer.some((kind) => kind !== null && texts[kind] === text));
+  const used = [...new Set(ofLayer.flatMap((kind) => (kind === null ? [] : [texts[kind]!])))];
   return {
     ropes: used.map((text) => all[texts.indexOf(text)]!),
     layers: ofLayer.map((kind) => (kind === null ? null : used.indexOf(texts[kind]!))),
@@ -96,6 +99,9 @@ function partOf(section: Scope, part: string): Scope | undefined {
   return value?.kind === 'object' ? { ...section, node: withoutNulls(value), path: joinPath(section.path, part) } : undefined;
 }
 
+/** Keys of RoPE, whatever the family. */
+const ROPE_KEY = /rope|rotary/;
+
 const KEYS = ['rope_theta', 'rope_scaling', 'rope_parameters', 'partial_rotary_factor'];
 
 /** Whether the config has no key of RoPE that means something in other families only (MOA1102). Those of MLA are not its matter. */
@@ -103,7 +109,7 @@ function knowsAllKeys({ node, path, report }: Scope, { keys = {}, layers }: Rope
   const known = [...KEYS, ...Object.values(keys), ...(layers?.kind === 'localTheta' ? ['rope_local_base_freq'] : []), ...(layers?.kind === 'listed' ? ['no_rope_layers', 'no_rope_layer_interval'] : []), 'qk_rope_head_dim'];
   let right = true;
   for (const [key, { keyOffset }] of node.members) {
-    if (!/rope|rotary/.test(key) || known.includes(key)) continue;
+    if (!ROPE_KEY.test(key) || known.includes(key)) continue;
     right = false;
     report.error('MOA1102', keyOffset, joinPath(path, key), `the key ${quote(key)} is not known for RoPE of this model type`, { help: NO_ROPE_HELP });
   }
@@ -117,6 +123,16 @@ function readOne(config: Scope, section: Scope | undefined, nested: boolean, fam
   if (theta === undefined || rotaryDim === undefined) return undefined;
   const scaling = readRopeScaling(config, section, family.aliases ?? {}, rotaryDim);
   return scaling && { theta, rotaryDim, pairing: family.pairing, scaling };
+}
+
+/** Whether `rope_theta` is absent, or a positive number. */
+function isThetaRight({ node, path, report }: Scope): boolean {
+  const theta = node.members.get('rope_theta')?.value;
+  if (theta === undefined) return true;
+  const at = joinPath(path, 'rope_theta');
+  if (theta.kind !== 'number') reportKind(report, theta, at, 'a number');
+  else if (theta.value <= 0) report.error('MOA1106', theta.offset, at, `rope_theta ${theta.value} is not positive`);
+  return theta.kind === 'number' && theta.value > 0;
 }
 
 const THETAS = { min: 1.001, max: 1e30 } as const;

@@ -37,8 +37,8 @@ export interface ResolvedModel {
   /** Undefined when nothing says it. */
   readonly elementType?: ElementType;
   readonly name?: string;
-  /** Null where nothing says it. */
-  readonly rope: ModelRope | null;
+  /** Undefined when nothing says it. */
+  readonly rope?: ModelRope;
 }
 
 /** Elements of a head that there are kernels for. */
@@ -97,7 +97,7 @@ export function resolveModelShape(
   if (diagnostics.errorCount > before) return undefined;
 
   const name = config?.name ?? plan.model?.name;
-  const rope = config?.rope ?? plan.model?.rope ?? null;
+  const rope = config?.rope ?? plan.model?.rope;
   const usual = usualAttention({ headDim: headDim.value });
   return {
     shape: { layers: plan.layers, queryHeads: plan.queryHeads, kvHeads: kvHeads.value, headDim: headDim.value },
@@ -108,7 +108,7 @@ export function resolveModelShape(
     },
     ...(elementType === undefined ? {} : { elementType: elementType.value }),
     ...(name === undefined ? {} : { name }),
-    rope,
+    ...(rope === undefined ? {} : { rope }),
   };
 }
 
