@@ -4,7 +4,7 @@ import { Plan } from 'moa-compile/runtime';
 
 /** What was compiled: shape, rules, rings, kernels. */
 export const definition = {
-    format: 5,
+    format: 6,
     shape: { layers: 8, queryHeads: 8, kvHeads: 4, headDim: 64 },
     limits: { sink: 64, page: 64, minSpan: 128 },
     mask: 'sinkWindow',
@@ -108,6 +108,8 @@ export const definition = {
             threads: 128,
             sharedBytes: 16,
             rope: true,
+            rotaryDim: 64,
+            pairing: 'halves',
             partialFloats: 0,
             blocksPerSm: 0,
             rows: 0,
@@ -136,6 +138,8 @@ export const definition = {
             threads: 256,
             sharedBytes: 104192,
             rope: true,
+            rotaryDim: 64,
+            pairing: 'halves',
             partialFloats: 136,
             blocksPerSm: 1,
             rows: 0,
@@ -164,6 +168,8 @@ export const definition = {
             threads: 128,
             sharedBytes: 102016,
             rope: true,
+            rotaryDim: 64,
+            pairing: 'halves',
             partialFloats: 136,
             blocksPerSm: 1,
             rows: 0,

@@ -4,17 +4,9 @@ import { readInteger, readNumber, requireMember, withoutNulls } from './readFiel
 import { readRopeScaling } from './readRopeScaling.ts';
 import { ropeLayers } from './ropeLayers.ts';
 import { reportKind, type Scope } from './report.ts';
-import { NO_ROPE_HELP, ROPE_FAMILIES, TYPES_WITHOUT_ROPE, type RopeFamily } from './ropeFamilies.ts';
+import { NO_ROPE_HELP, ROPE_FAMILIES, TYPES_WITHOUT_ROPE, type RopeFamily, type RopeModel } from './ropeFamilies.ts';
 
-/** What the reader of RoPE has to know of the model besides its config's own keys. */
-export interface RopeModel {
-  readonly layers: number;
-  readonly headDim: number;
-  /** The type of the text model, else that of the file. */
-  readonly modelType: string | undefined;
-  /** `layer_types`, or what stands for them, where they are known: `sliding_attention`, `full_attention`. */
-  readonly layerTypes?: readonly string[] | undefined;
-}
+export type { RopeModel } from './ropeFamilies.ts';
 
 /**
  * Reads the rotary position embedding of `scope`, the config of a language model: `rope_theta` and `rope_scaling`, or `rope_parameters`, also by

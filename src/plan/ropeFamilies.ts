@@ -4,6 +4,16 @@
  */
 import type { RopePairing } from '../ir/rope.ts';
 
+/** What the reader of RoPE has to know of the model besides its config's own keys. */
+export interface RopeModel {
+  readonly layers: number;
+  readonly headDim: number;
+  /** The type of the text model, else that of the file. */
+  readonly modelType: string | undefined;
+  /** `layer_types`, or what stands for them, where they are known: `sliding_attention`, `full_attention`. */
+  readonly layerTypes?: readonly string[] | undefined;
+}
+
 export interface RopeFamily {
   readonly pairing: RopePairing;
   /** Theta where the config says none; absent where versions of transformers differ. */

@@ -1,8 +1,7 @@
 import type { JsonNode } from '../util/jsonReader.ts';
 import { joinPath, quote } from '../util/quote.ts';
 import { readInteger, readNumber } from './readFields.ts';
-import type { RopeModel } from './readRope.ts';
-import type { RopeFamily } from './ropeFamilies.ts';
+import type { RopeFamily, RopeModel } from './ropeFamilies.ts';
 import { reportKind, type Scope } from './report.ts';
 
 /** One rotation of a model, before its numbers are read. */

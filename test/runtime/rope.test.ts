@@ -1,9 +1,11 @@
 /** What a session takes for the option `rope`, and the tables that it makes. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { PlanDefinition } from '../../src/ir/planDefinition.ts';
+import { paramStruct } from '../../src/ir/kernelParams.ts';
 import type { ModelRope, Rope } from '../../src/ir/rope.ts';
 import { ropeFrequencies } from '../../src/ir/ropeFrequencies.ts';
 import { Device, type Kernel } from '../../src/runtime/index.ts';
+import type { LaunchConfig } from '../../src/runtime/kernel.ts';
 import { Plan } from '../../src/runtime/plan.ts';
 import { readRopeOption } from '../../src/runtime/rope.ts';
 import { buildRopeTable, type RopeTable } from '../../src/runtime/ropeTables.ts';
@@ -80,6 +82,30 @@ describe('the rotation of a session', () => {
       for (let position = 0; position < 8; position += 1) expect(rowsAt(made!, dim / 2, position, 5)).toEqual([table[position * dim + 10], table[position * dim + 11]]);
     }
     expect(read({ theta: 500 }, definitionOf(byLayer)).layers).toEqual(new Map([[0, 0], [1, 0], [2, null]]));
+  });
+});
+
+describe('layers', () => {
+  test('are launched with the kernel and the table of their own rotation', async () => {
+    const device = await Device.open('emulator');
+    const launched: { readonly name: string; readonly rope: bigint }[] = [];
+    const definition = definitionOf(byLayer);
+    const { offset } = paramStruct('decode').fields.find(({ name }) => name === 'rope')!;
+    const kernelOf = (name: string): Kernel => ({ launch: ({ params }: LaunchConfig) => launched.push({ name, rope: new DataView(params.buffer, params.byteOffset).getBigUint64(offset, true) }), occupancy: () => 1 }) as unknown as Kernel;
+    using plan = Plan.create(device, definition, [], new Map(definition.kernels.map(({ name }) => [name, kernelOf(name)])));
+    const tensor = device.alloc(1 << 16);
+    const tensors = { q: tensor, k: tensor, v: tensor, out: tensor };
+    for (const rope of [undefined, { theta: 10_000 }, 'none'] as const) {
+      using session = plan.createSession({ batch: 1, lengthBound: 64, ...(rope === undefined ? {} : { rope }) });
+      for (const layer of [0, 1, 2]) session.decode(layer, tensors);
+    }
+    const [model, told, none] = [launched.slice(0, 3), launched.slice(3, 6), launched.slice(6)];
+    expect(launched.map(({ name }) => name.includes('_rope'))).toEqual([true, true, false, true, true, false, false, false, false]);
+    expect(launched.map(({ rope }) => rope === 0n)).toEqual([false, false, true, false, false, true, true, true, true]);
+    expect(model[0]!.rope).not.toBe(model[1]!.rope);
+    expect(told[0]!.rope).toBe(told[1]!.rope);
+    expect(none).toHaveLength(3);
+    device.dispose();
   });
 });
 
