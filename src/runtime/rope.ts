@@ -37,7 +37,7 @@ const forms = "'model', 'none', { theta }, { inverseFrequencies, attentionFactor
  * it, else `none`.
  */
 export function readRopeOption(given: unknown, definition: PlanDefinition, layers: readonly number[], lengthBound: number): SessionRope {
-  const rope = given ?? (definition.ropes === undefined ? 'none' : 'model');
+  const rope = given === undefined ? (definition.ropes === undefined ? 'none' : 'model') : given;
   if (rope === 'none') return { tables: [], layers: new Map(layers.map((layer) => [layer, null])) };
   if (rope === 'model') return modelRope(definition, layers, lengthBound);
   const dims = new Map(layers.map((layer) => [layer, rotaryDimOf(definition, layer)]));

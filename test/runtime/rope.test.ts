@@ -119,7 +119,8 @@ describe('what no kernel can do, or nobody means, is refused', () => {
   test.each<readonly [string, unknown, RegExp]>([
     ['a number', 10_000, /rope is 10000/],
     ['a word', 'yes', /rope is "yes"/],
-    ['null in place of nothing', false, /rope is boolean/],
+    ['null', null, /rope is null/],
+    ['a boolean', false, /rope is boolean/],
     ['an empty object', {}, /nothing to rotate by/],
     ['an array', [1, 2], /rope is Array/],
     ['a misspelt key', { thetta: 10_000 }, /unknown key "thetta".*did you mean "theta"/s],
