@@ -377,7 +377,7 @@ export const mutations = [
   mutation('RoPE: neighbours the other way', rotate, 'packPair<Element>(multiplyAdd(x, cosine, -multiply(y, sine)), multiplyAdd(y, cosine, multiply(x, sine)))', 'packPair<Element>(multiplyAdd(x, cosine, multiply(y, sine)), multiplyAdd(y, cosine, -multiply(x, sine)))', neighbours),
   mutation('RoPE: no attention factor', ropeTables, 'inverseFrequencies, block, attentionFactor)', 'inverseFrequencies, block, 1)', attentionFactor),
   mutation('RoPE: all layers by one table', sessionBuffers, 'rotation === null ? 0n : tables[rotation]!.address', 'rotation === null ? 0n : tables[0]!.address', ropeOptions),
-  mutation('RoPE: layers without it are turned', rope, "if (ropes !== undefined && layers[layer]!.rope == null) return null;", '', ropeOptions),
+  mutation('RoPE: layers without it are turned', rope, 'if (ropes !== undefined && ropeOfLayer(definition, layer) === null) return null;', '', ropeOptions),
   mutation('RoPE on CUDA cores: the partner of another chunk', fmaAttend, 'const int partner = Rotation<Config>::partner(chunk);', 'const int partner = Rotation<Config>::partner(chunk ^ 1);', partOnCores),
   mutation('RoPE on CUDA cores: the low half in place of the high', rotate, 'own[row].w[word] = isLow ? low : high;', 'own[row].w[word] = low;', partOnCores),
 

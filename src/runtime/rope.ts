@@ -48,20 +48,26 @@ export function readRopeOption(given: unknown, definition: PlanDefinition, layer
   };
 }
 
-function modelRope({ ropes, layers: planLayers }: PlanDefinition, layers: readonly number[], lengthBound: number): SessionRope {
+/** Which of the model's rotations a layer has. */
+const ropeOfLayer = ({ layers }: PlanDefinition, layer: number): number | null => layers[layer]!.rope ?? null;
+
+function modelRope(definition: PlanDefinition, layers: readonly number[], lengthBound: number): SessionRope {
+  const { ropes } = definition;
   if (ropes === undefined) {
     throw fail("rope is 'model', and the package has no RoPE of a model: compile the plan with --model config.json and without --no-rope, or say how to rotate");
   }
-  const used = [...new Set(layers.map((layer) => planLayers[layer]!.rope ?? null).filter((index) => index !== null))];
+  const ofLayer = layers.map((layer) => [layer, ropeOfLayer(definition, layer)] as const);
+  const used = [...new Set(ofLayer.flatMap(([, index]) => (index === null ? [] : [index])))];
   return {
     tables: used.map((index) => buildRopeTable(ropeFrequencies(ropes[index]!, lengthBound), lengthBound)),
-    layers: new Map(layers.map((layer) => [layer, planLayers[layer]!.rope == null ? null : used.indexOf(planLayers[layer]!.rope)])),
+    layers: new Map(ofLayer.map(([layer, index]) => [layer, index === null ? null : used.indexOf(index)])),
   };
 }
 
 /** The elements of a head that the kernels of a layer turn; null where the model has no RoPE in that layer. */
-function rotaryDimOf({ shape, layers, kernels, ropes }: PlanDefinition, layer: number): number | null {
-  if (ropes !== undefined && layers[layer]!.rope == null) return null;
+function rotaryDimOf(definition: PlanDefinition, layer: number): number | null {
+  const { shape, kernels, ropes } = definition;
+  if (ropes !== undefined && ropeOfLayer(definition, layer) === null) return null;
   return kernels.find((kernel) => kernel.rope && kernel.layers.includes(layer))?.rotaryDim ?? shape.headDim;
 }
 

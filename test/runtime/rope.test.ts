@@ -14,10 +14,10 @@ import { compileSpec, type PlanSpec } from '../properties/plans.ts';
 
 const plainRules: PlanSpec['rules'] = Array.from({ length: 3 }, () => [[128, 0, 1], [128, 0, 1]]);
 const spec: PlanSpec = { shape: 'fp16_d128_2x2', rules: plainRules, rope: true };
-const rope = (more: Partial<Rope> = {}): Rope => ({ theta: 10_000, rotaryDim: 128, pairing: 'halves', scaling: { type: 'default' }, ...more });
-const local = rope();
-const global = rope({ theta: 1_000_000, scaling: { type: 'linear', factor: 8 } });
-const partial: ModelRope = { ropes: [rope({ rotaryDim: 64 })], layers: [0, 0, 0] };
+const ropeOf = (more: Partial<Rope> = {}): Rope => ({ theta: 10_000, rotaryDim: 128, pairing: 'halves', scaling: { type: 'default' }, ...more });
+const local = ropeOf();
+const global = ropeOf({ theta: 1_000_000, scaling: { type: 'linear', factor: 8 } });
+const partial: ModelRope = { ropes: [ropeOf({ rotaryDim: 64 })], layers: [0, 0, 0] };
 const byLayer: ModelRope = { ropes: [local, global], layers: [0, 1, null] };
 
 const plain = compileSpec(spec).definition;
@@ -75,7 +75,7 @@ describe('the rotation of a session', () => {
       for (const given of [frequencies(dim), Float32Array.from(frequencies(dim)), Float64Array.from(frequencies(dim))]) {
         expect(read({ inverseFrequencies: given }, definition).tables).toEqual([expected]);
       }
-      expect(read({ theta: 10_000 }, definition).tables).toEqual([buildRopeTable(ropeFrequencies(rope({ rotaryDim: dim }), 8), 8)]);
+      expect(read({ theta: 10_000 }, definition).tables).toEqual([buildRopeTable(ropeFrequencies(ropeOf({ rotaryDim: dim }), 8), 8)]);
       const table = cosSinOf(8, dim, 1.25);
       const [made] = read({ cosSin: table }, definition).tables;
       expect(made!.shift).toBe(0);
@@ -87,13 +87,13 @@ describe('the rotation of a session', () => {
 
 describe('layers', () => {
   test('are launched with the kernel and the table of their own rotation', async () => {
-    const device = await Device.open('emulator');
-    const launched: { readonly name: string; readonly rope: bigint }[] = [];
+    const own = await Device.open('emulator');
+    const launched: { readonly name: string; readonly table: bigint }[] = [];
     const definition = definitionOf(byLayer);
     const { offset } = paramStruct('decode').fields.find(({ name }) => name === 'rope')!;
-    const kernelOf = (name: string): Kernel => ({ launch: ({ params }: LaunchConfig) => launched.push({ name, rope: new DataView(params.buffer, params.byteOffset).getBigUint64(offset, true) }), occupancy: () => 1 }) as unknown as Kernel;
-    using plan = Plan.create(device, definition, [], new Map(definition.kernels.map(({ name }) => [name, kernelOf(name)])));
-    const tensor = device.alloc(1 << 16);
+    const kernelOf = (name: string): Kernel => ({ launch: ({ params }: LaunchConfig) => launched.push({ name, table: new DataView(params.buffer, params.byteOffset).getBigUint64(offset, true) }), occupancy: () => 1 }) as unknown as Kernel;
+    using plan = Plan.create(own, definition, [], new Map(definition.kernels.map(({ name }) => [name, kernelOf(name)])));
+    const tensor = own.alloc(1 << 16);
     const tensors = { q: tensor, k: tensor, v: tensor, out: tensor };
     for (const rope of [undefined, { theta: 10_000 }, 'none'] as const) {
       using session = plan.createSession({ batch: 1, lengthBound: 64, ...(rope === undefined ? {} : { rope }) });
@@ -101,17 +101,17 @@ describe('layers', () => {
     }
     const [model, told, none] = [launched.slice(0, 3), launched.slice(3, 6), launched.slice(6)];
     expect(launched.map(({ name }) => name.includes('_rope'))).toEqual([true, true, false, true, true, false, false, false, false]);
-    expect(launched.map(({ rope }) => rope === 0n)).toEqual([false, false, true, false, false, true, true, true, true]);
-    expect(model[0]!.rope).not.toBe(model[1]!.rope);
-    expect(told[0]!.rope).toBe(told[1]!.rope);
+    expect(launched.map(({ table }) => table === 0n)).toEqual([false, false, true, false, false, true, true, true, true]);
+    expect(model[0]!.table).not.toBe(model[1]!.table);
+    expect(told[0]!.table).toBe(told[1]!.table);
     expect(none).toHaveLength(3);
-    device.dispose();
+    own.dispose();
   });
 });
 
 describe('what no kernel can do, or nobody means, is refused', () => {
   const geometric = Array.from({ length: 64 }, (_, pair) => 10_000 ** (-pair / 64));
-  const yarn = ropeFrequencies(rope({ scaling: { type: 'yarn', factor: 32, betaFast: 32, betaSlow: 1, truncate: true, originalLength: 4096, attentionFactor: 1.35 } }), 8).inverseFrequencies;
+  const yarn = ropeFrequencies(ropeOf({ scaling: { type: 'yarn', factor: 32, betaFast: 32, betaSlow: 1, truncate: true, originalLength: 4096, attentionFactor: 1.35 } }), 8).inverseFrequencies;
   const halvesTable = Float32Array.from({ length: 8 * 128 }, (_, at) => cosSinOf(8, 128)[Math.floor(at / 128) * 128 + 2 * (at % 64) + (at % 128 < 64 ? 0 : 1)]!);
   const swapped = Float32Array.from({ length: 8 * 128 }, (_, at) => cosSinOf(8, 128)[at ^ 1]!);
   const broken = (at: number, value: number): Float32Array => cosSinOf(8, 128).map((old, index) => (index === at ? value : old));
@@ -163,7 +163,7 @@ describe('what no kernel can do, or nobody means, is refused', () => {
   });
 
   test('one table for layers that turn different parts', () => {
-    const definition = definitionOf({ ropes: [local, rope({ rotaryDim: 64 })], layers: [0, 1, 0] });
+    const definition = definitionOf({ ropes: [local, ropeOf({ rotaryDim: 64 })], layers: [0, 1, 0] });
     expect(message({ cosSin: cosSinOf(8, 128) }, definition)).toMatch(/layers of this session turn 128 and 64/);
     expect(read({ theta: 10_000 }, definition).tables).toHaveLength(2);
   });
@@ -175,7 +175,7 @@ describe('tables', () => {
   afterAll(() => device.dispose());
 
   test('give cos and sin of each position to float32 rounding', () => {
-    const frequencies = ropeFrequencies(rope(), 5000).inverseFrequencies;
+    const frequencies = ropeFrequencies(ropeOf(), 5000).inverseFrequencies;
     const table = buildRopeTable({ inverseFrequencies: frequencies, attentionFactor: 1 }, 5000);
     for (let position = 0; position < 5000; position += 37) {
       for (let pair = 0; pair < 64; pair += 7) {
@@ -196,7 +196,7 @@ describe('tables', () => {
   });
 
   test.each([2 ** 17, 2 ** 20, 2 ** 24])('of %d positions are made in milliseconds', (positions) => {
-    const frequencies = ropeFrequencies(rope(), positions);
+    const frequencies = ropeFrequencies(ropeOf(), positions);
     buildRopeTable(frequencies, 1000);
     const begin = performance.now();
     const { values } = buildRopeTable(frequencies, positions);
