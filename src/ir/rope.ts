@@ -1,9 +1,12 @@
 /**
- * The rotary position embedding of a model (RoPE, arXiv 2104.09864) as data: everything that inverse frequencies and the
- * attention factor follow from, and which layers rotate how.
+ * The rotary position embedding of a model (RoPE, arXiv 2104.09864) as data: everything that
+ * inverse frequencies and the attention factor follow from, and which layers rotate how.
  */
 
-/** Which elements turn together: i and i + rotaryDim / 2 (GPT-NeoX, Llama), or 2i and 2i + 1 (GPT-J, GLM, Cohere). */
+/**
+ * Which elements turn together: i and i + rotaryDim / 2 (GPT-NeoX, Llama), or 2i and 2i + 1 (GPT-J,
+ * GLM, Cohere).
+ */
 export type RopePairing = 'halves' | 'interleaved';
 
 /** How frequencies differ from those of theta alone. Lengths are in tokens. */
@@ -21,7 +24,10 @@ export type RopeScaling =
       readonly highFrequencyFactor: number;
       readonly originalLength: number;
     }
-  /** Frequencies that turn less than `betaSlow` times in the original length are divided by the factor (arXiv 2309.00071). */
+  /**
+   * Frequencies that turn less than `betaSlow` times in the original length are divided by the
+   * factor (arXiv 2309.00071).
+   */
   | {
       readonly type: 'yarn';
       readonly factor: number;
@@ -32,7 +38,9 @@ export type RopeScaling =
       readonly originalLength: number;
       readonly attentionFactor: number;
     }
-  /** A factor for each pair: one list up to the original length, one beyond it (arXiv 2402.13753). */
+  /**
+   * A factor for each pair: one list up to the original length, one beyond it (arXiv 2402.13753).
+   */
   | {
       readonly type: 'longrope';
       readonly shortFactors: readonly number[];
@@ -58,5 +66,8 @@ export interface ModelRope {
   readonly layers: readonly (number | null)[];
 }
 
-/** `rotaryDim` has to be a multiple of this: a thread turns whole chunks of 8 elements, and their partners. */
+/**
+ * `rotaryDim` has to be a multiple of this: a thread turns whole chunks of 8 elements, and their
+ * partners.
+ */
 export const ROTARY_DIM_STEP = 16;

@@ -1,24 +1,37 @@
-import { ROTARY_DIM_STEP, type ModelRope, type Rope } from '../ir/rope.ts';
+import type { ModelRope, Rope } from '../ir/rope.ts';
 import { joinPath, quote } from '../util/quote.ts';
-import { readInteger, readNumber, requireMember, withoutNulls } from './readFields.ts';
+import { withoutNulls } from './readFields.ts';
+import { isThetaRight, readRotaryDim, readTheta } from './readRopeNumbers.ts';
 import { readRopeScaling } from './readRopeScaling.ts';
 import { ropeLayers } from './ropeLayers.ts';
 import { reportKind, type Scope } from './report.ts';
-import { NO_ROPE_HELP, ROPE_FAMILIES, TYPES_WITHOUT_ROPE, type RopeFamily, type RopeModel } from './ropeFamilies.ts';
+import {
+  NO_ROPE_HELP,
+  ROPE_FAMILIES,
+  TYPES_WITHOUT_ROPE,
+  type RopeFamily,
+  type RopeModel,
+} from './ropeFamilies.ts';
 
 export type { RopeModel } from './ropeFamilies.ts';
 
 /**
- * Reads the rotary position embedding of `scope`, the config of a language model: `rope_theta` and `rope_scaling`, or `rope_parameters`, also by
- * layer type, and what is a fact of the model's type (`ropeFamilies.ts`). Null where the model has no RoPE, or with a note where nothing
- * says which it has. Undefined when an error was reported: a variant that kernels do not have is one (MOA1401).
+ * Reads the rotary position embedding of `scope`, the config of a language model: `rope_theta` and
+ * `rope_scaling`, or `rope_parameters`, also by layer type, and what is a fact of the model's type
+ * (`ropeFamilies.ts`). Null where the model has no RoPE, or with a note where nothing says which it
+ * has. Undefined when an error was reported: a variant that kernels do not have is one (MOA1401).
  */
 export function readRope(scope: Scope, model: RopeModel): ModelRope | null | undefined {
   const { node, path, report } = scope;
   const { modelType } = model;
   const alibi = node.members.get('alibi')?.value;
   if (alibi?.kind === 'boolean' && alibi.value) {
-    report.error('MOA1401', alibi.offset, joinPath(path, 'alibi'), 'positions are ALiBi biases of the scores, which kernels do not have');
+    report.error(
+      'MOA1401',
+      alibi.offset,
+      joinPath(path, 'alibi'),
+      'positions are ALiBi biases of the scores, which kernels do not have',
+    );
     return undefined;
   }
   const kind = node.members.get('position_embedding_type')?.value;
@@ -29,11 +42,18 @@ export function readRope(scope: Scope, model: RopeModel): ModelRope | null | und
   if (family === undefined) {
     // Nothing of RoPE is said: sessions are told how to rotate, if they are to.
     if (![...node.members.keys()].some((key) => ROPE_KEY.test(key))) return null;
-    const which = modelType === undefined ? 'the config names no model_type' : `there is no rule for the model type ${quote(modelType)}`;
+    const which =
+      modelType === undefined
+        ? 'the config names no model_type'
+        : `there is no rule for the model type ${quote(modelType)}`;
     const at = node.members.get('model_type')?.value.offset ?? node.offset;
     const message = `it is not known how positions are encoded: ${which}`;
-    // A type that is not known may pair elements in another way. Without a type sessions are told as well, since little is certain of the model.
-    if (modelType === undefined) report.note('MOA1402', at, path, message, { help: 'sessions take q and k that are rotated, or the option rope' });
+    // A type that is not known may pair elements in another way. Without a type sessions are told
+    // as well, since little is certain of the model.
+    if (modelType === undefined)
+      report.note('MOA1402', at, path, message, {
+        help: 'sessions take q and k that are rotated, or the option rope',
+      });
     else report.error('MOA1402', at, joinPath(path, 'model_type'), message, { help: NO_ROPE_HELP });
     return modelType === undefined ? null : undefined;
   }
@@ -63,8 +83,13 @@ function mergeEqual(all: readonly Rope[], ofLayer: readonly (number | null)[]): 
   };
 }
 
-/** `rope_parameters` or `rope_scaling`, of which a config has one; undefined scope where it has none. */
-function ropeSection(scope: Scope): { readonly scope: Scope | undefined; readonly nested: boolean } | undefined {
+/**
+ * `rope_parameters` or `rope_scaling`, of which a config has one; undefined scope where it has
+ * none.
+ */
+function ropeSection(
+  scope: Scope,
+): { readonly scope: Scope | undefined; readonly nested: boolean } | undefined {
   const { node, path, report } = scope;
   const keys = ['rope_parameters', 'rope_scaling'].filter((key) => node.members.has(key));
   const objects = keys.flatMap((key) => {
@@ -75,20 +100,31 @@ function ropeSection(scope: Scope): { readonly scope: Scope | undefined; readonl
   if (objects.length < keys.length) return undefined;
   if (objects.length > 1) {
     const second = objects[1]!;
-    report.error('MOA1403', second.value.offset, joinPath(path, second.key), 'the config has rope_parameters and rope_scaling, which say the same', { help: 'take one of them out' });
+    report.error(
+      'MOA1403',
+      second.value.offset,
+      joinPath(path, second.key),
+      'the config has rope_parameters and rope_scaling, which say the same',
+      { help: 'take one of them out' },
+    );
     return undefined;
   }
   const [only] = objects;
   if (only === undefined) return { scope: undefined, nested: false };
   const inner = withoutNulls(only.value);
   const nested = [...inner.members.values()].some(({ value }) => value.kind === 'object');
-  return { scope: { ...scope, node: nested ? only.value : inner, path: joinPath(path, only.key) }, nested };
+  return {
+    scope: { ...scope, node: nested ? only.value : inner, path: joinPath(path, only.key) },
+    nested,
+  };
 }
 
 /** The parameters of one layer type. */
 function partOf(section: Scope, part: string): Scope | undefined {
   const value = section.node.members.get(part)?.value;
-  return value?.kind === 'object' ? { ...section, node: withoutNulls(value), path: joinPath(section.path, part) } : undefined;
+  return value?.kind === 'object'
+    ? { ...section, node: withoutNulls(value), path: joinPath(section.path, part) }
+    : undefined;
 }
 
 /** Keys of RoPE, whatever the family. */
@@ -96,72 +132,45 @@ const ROPE_KEY = /rope|rotary/;
 
 const KEYS = ['rope_theta', 'rope_scaling', 'rope_parameters', 'partial_rotary_factor'];
 
-/** Whether the config has no key of RoPE that means something in other families only (MOA1102). Those of MLA are not its matter. */
+/**
+ * Whether the config has no key of RoPE that means something in other families only (MOA1102).
+ * Those of MLA are not its matter.
+ */
 function knowsAllKeys({ node, path, report }: Scope, { keys = {}, layers }: RopeFamily): boolean {
-  const known = [...KEYS, ...Object.values(keys), ...(layers?.kind === 'localTheta' ? ['rope_local_base_freq'] : []), ...(layers?.kind === 'listed' ? ['no_rope_layers', 'no_rope_layer_interval'] : []), 'qk_rope_head_dim'];
+  const known = [
+    ...KEYS,
+    ...Object.values(keys),
+    ...(layers?.kind === 'localTheta' ? ['rope_local_base_freq'] : []),
+    ...(layers?.kind === 'listed' ? ['no_rope_layers', 'no_rope_layer_interval'] : []),
+    'qk_rope_head_dim',
+  ];
   let right = true;
   for (const [key, { keyOffset }] of node.members) {
     if (!ROPE_KEY.test(key) || known.includes(key)) continue;
     right = false;
-    report.error('MOA1102', keyOffset, joinPath(path, key), `the key ${quote(key)} is not known for RoPE of this model type`, { help: NO_ROPE_HELP });
+    report.error(
+      'MOA1102',
+      keyOffset,
+      joinPath(path, key),
+      `the key ${quote(key)} is not known for RoPE of this model type`,
+      { help: NO_ROPE_HELP },
+    );
   }
   return right;
 }
 
 /** One rotation: `section` holds its parameters, if any; the rest is beside it in the config. */
-function readOne(config: Scope, section: Scope | undefined, nested: boolean, family: RopeFamily, model: RopeModel, ownTheta: number | undefined): Rope | undefined {
+function readOne(
+  config: Scope,
+  section: Scope | undefined,
+  nested: boolean,
+  family: RopeFamily,
+  model: RopeModel,
+  ownTheta: number | undefined,
+): Rope | undefined {
   const theta = ownTheta ?? readTheta(config, section, nested, family);
   const rotaryDim = readRotaryDim(config, section, family, model.headDim);
   if (theta === undefined || rotaryDim === undefined) return undefined;
   const scaling = readRopeScaling(config, section, family.aliases ?? {}, rotaryDim);
   return scaling && { theta, rotaryDim, pairing: family.pairing, scaling };
-}
-
-/** Whether `rope_theta` is absent, or a positive number. */
-function isThetaRight({ node, path, report }: Scope): boolean {
-  const theta = node.members.get('rope_theta')?.value;
-  if (theta === undefined) return true;
-  const at = joinPath(path, 'rope_theta');
-  if (theta.kind !== 'number') reportKind(report, theta, at, 'a number');
-  else if (theta.value <= 0) report.error('MOA1106', theta.offset, at, `rope_theta ${theta.value} is not positive`);
-  return theta.kind === 'number' && theta.value > 0;
-}
-
-const THETAS = { min: 1.001, max: 1e30 } as const;
-
-function readTheta(config: Scope, section: Scope | undefined, nested: boolean, family: RopeFamily): number | undefined {
-  const before = config.report.errorCount;
-  const key = family.keys?.theta ?? 'rope_theta';
-  const inSection = section && readNumber(section, 'rope_theta', THETAS, 'positive');
-  const beside = readNumber(config, key, THETAS, 'positive') ?? (key === 'rope_theta' ? undefined : readNumber(config, 'rope_theta', THETAS, 'positive'));
-  if (config.report.errorCount > before) return undefined;
-  // What layer types have of their own comes before what all have.
-  if (!nested && section !== undefined && inSection !== undefined && beside !== undefined && inSection !== beside) {
-    config.report.error('MOA1403', config.node.members.get(key)!.value.offset, joinPath(config.path, key), `${key} is ${beside}, ${joinPath(section.path, 'rope_theta')} is ${inSection}`, { help: 'mend one of them' });
-    return undefined;
-  }
-  const theta = inSection ?? beside ?? family.theta;
-  if (theta === undefined) requireMember(config, key, 'the base of the frequencies, such as 10000');
-  return theta;
-}
-
-/** Elements of a head that turn: a part of the head, or their number. */
-function readRotaryDim(config: Scope, section: Scope | undefined, { keys = {}, partial = 1 }: RopeFamily, headDim: number): number | undefined {
-  const { report } = config;
-  const before = report.errorCount;
-  const parts = { min: 1e-3, max: 1 };
-  const inSection = section && readNumber(section, 'partial_rotary_factor', parts, 'positive');
-  const beside = readNumber(config, 'partial_rotary_factor', parts, 'positive') ?? (keys.partial === undefined ? undefined : readNumber(config, keys.partial, parts, 'positive'));
-  const elements = keys.rotaryDim === undefined ? undefined : readInteger(config, keys.rotaryDim, { min: 1, max: headDim });
-  if (report.errorCount > before) return undefined;
-  const part = inSection ?? beside;
-  const rotaryDim = elements ?? Math.trunc(headDim * (part ?? partial));
-  if (elements !== undefined && part !== undefined && Math.trunc(headDim * part) !== elements) {
-    report.error('MOA1403', config.node.members.get(keys.rotaryDim!)!.value.offset, joinPath(config.path, keys.rotaryDim!), `${keys.rotaryDim!} is ${elements}, the part of ${headDim} that turns is ${part}`, { help: 'mend one of them' });
-    return undefined;
-  }
-  if (rotaryDim > 0 && rotaryDim % ROTARY_DIM_STEP === 0) return rotaryDim;
-  const at = section?.node.members.get('partial_rotary_factor') ?? config.node.members.get('partial_rotary_factor') ?? config.node.members.get(keys.partial ?? '') ?? config.node.members.get(keys.rotaryDim ?? '');
-  report.error('MOA1404', at?.value.offset ?? config.node.offset, config.path, `${rotaryDim} of ${headDim} elements of a head turn; kernels turn a multiple of ${ROTARY_DIM_STEP}`, { help: NO_ROPE_HELP });
-  return undefined;
 }

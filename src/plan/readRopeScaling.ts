@@ -1,13 +1,17 @@
 import type { RopeScaling } from '../ir/rope.ts';
 import { joinPath, quote } from '../util/quote.ts';
-import { readBoolean, readInteger, readNumber, readString, requireMember } from './readFields.ts';
-import { rejectUnknownKeys, reportKind, type Scope } from './report.ts';
+import { readBoolean, readNumber, readString, requireMember } from './readFields.ts';
+import {
+  FACTORS,
+  originalLengthOf,
+  outOfRange,
+  POSITIVE,
+  readFactors,
+  required,
+  requiredLength,
+} from './readRopeParameters.ts';
+import { rejectUnknownKeys, type Scope } from './report.ts';
 import { NO_ROPE_HELP } from './ropeFamilies.ts';
-
-/** Tokens. */
-const LENGTHS = { min: 1, max: 2 ** 30 } as const;
-const FACTORS = { min: 1, max: 1e6 } as const;
-const POSITIVE = { min: 1e-6, max: 1e6 } as const;
 
 /** The keys of each variant beside its name, `rope_theta` and `partial_rotary_factor`. */
 const KEYS: Readonly<Record<RopeScaling['type'], readonly string[]>> = {
@@ -15,44 +19,94 @@ const KEYS: Readonly<Record<RopeScaling['type'], readonly string[]>> = {
   linear: ['factor'],
   dynamic: ['factor'],
   llama3: ['factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings'],
-  yarn: ['factor', 'original_max_position_embeddings', 'attention_factor', 'beta_fast', 'beta_slow', 'mscale', 'mscale_all_dim', 'truncate'],
-  longrope: ['factor', 'original_max_position_embeddings', 'attention_factor', 'short_factor', 'long_factor'],
+  yarn: [
+    'factor',
+    'original_max_position_embeddings',
+    'attention_factor',
+    'beta_fast',
+    'beta_slow',
+    'mscale',
+    'mscale_all_dim',
+    'truncate',
+  ],
+  longrope: [
+    'factor',
+    'original_max_position_embeddings',
+    'attention_factor',
+    'short_factor',
+    'long_factor',
+  ],
 };
 
 const VARIANTS = Object.keys(KEYS);
 
-/** Reads how frequencies are scaled; undefined when an error was reported. `section` may be absent: then they are not. */
-export function readRopeScaling(config: Scope, section: Scope | undefined, aliases: Readonly<Record<string, string>>, rotaryDim: number): RopeScaling | undefined {
+/**
+ * Reads how frequencies are scaled; undefined when an error was reported. `section` may be absent:
+ * then they are not.
+ */
+export function readRopeScaling(
+  config: Scope,
+  section: Scope | undefined,
+  aliases: Readonly<Record<string, string>>,
+  rotaryDim: number,
+): RopeScaling | undefined {
   if (section === undefined) return { type: 'default' };
   const before = section.report.errorCount;
   const type = readType(section, aliases);
   if (type === undefined) return undefined;
-  rejectUnknownKeys(section, ['rope_type', 'type', 'rope_theta', 'partial_rotary_factor', ...KEYS[type]]);
+  rejectUnknownKeys(section, [
+    'rope_type',
+    'type',
+    'rope_theta',
+    'partial_rotary_factor',
+    ...KEYS[type],
+  ]);
   const scaling = readVariant(type, config, section, rotaryDim);
   return section.report.errorCount > before ? undefined : scaling;
 }
 
 /** `rope_type`, or `type` in older files, as one of ours (MOA1401). */
-function readType(section: Scope, aliases: Readonly<Record<string, string>>): RopeScaling['type'] | undefined {
+function readType(
+  section: Scope,
+  aliases: Readonly<Record<string, string>>,
+): RopeScaling['type'] | undefined {
   const { node, path, report } = section;
   const reject = (key: string, name: string): undefined => {
-    report.error('MOA1401', node.members.get(key)!.value.offset, joinPath(path, key), `RoPE of the type ${name}; the kernels have ${VARIANTS.join(', ')}`, { help: NO_ROPE_HELP });
+    report.error(
+      'MOA1401',
+      node.members.get(key)!.value.offset,
+      joinPath(path, key),
+      `RoPE of the type ${name}; the kernels have ${VARIANTS.join(', ')}`,
+      { help: NO_ROPE_HELP },
+    );
     return undefined;
   };
   const before = report.errorCount;
   const names = ['rope_type', 'type'].map((key) => readString(section, key));
   if (report.errorCount > before) return undefined;
-  if (node.members.has('mrope_section')) return reject('mrope_section', '"mrope", with sections of a head for time, height and width');
+  if (node.members.has('mrope_section'))
+    return reject('mrope_section', '"mrope", with sections of a head for time, height and width');
   const [newer, older] = names;
   const name = newer ?? older;
   const key = newer === undefined ? 'type' : 'rope_type';
   const meantBy = (text: string): string => (Object.hasOwn(aliases, text) ? aliases[text]! : text);
   if (newer !== undefined && older !== undefined && meantBy(newer) !== meantBy(older)) {
-    report.error('MOA1403', node.members.get('type')!.value.offset, joinPath(path, 'type'), `rope_type is ${quote(newer)}, type is ${quote(older)}`, { help: 'mend one of them' });
+    report.error(
+      'MOA1403',
+      node.members.get('type')!.value.offset,
+      joinPath(path, 'type'),
+      `rope_type is ${quote(newer)}, type is ${quote(older)}`,
+      { help: 'mend one of them' },
+    );
     return undefined;
   }
   if (name === undefined) {
-    if ([...node.members.keys()].every((known) => known === 'rope_theta' || known === 'partial_rotary_factor')) return 'default';
+    if (
+      [...node.members.keys()].every(
+        (known) => known === 'rope_theta' || known === 'partial_rotary_factor',
+      )
+    )
+      return 'default';
     requireMember(section, 'rope_type', `one of ${VARIANTS.join(', ')}`);
     return undefined;
   }
@@ -60,7 +114,12 @@ function readType(section: Scope, aliases: Readonly<Record<string, string>>): Ro
   return VARIANTS.includes(meant) ? (meant as RopeScaling['type']) : reject(key, quote(name));
 }
 
-function readVariant(type: RopeScaling['type'], config: Scope, section: Scope, rotaryDim: number): RopeScaling | undefined {
+function readVariant(
+  type: RopeScaling['type'],
+  config: Scope,
+  section: Scope,
+  rotaryDim: number,
+): RopeScaling | undefined {
   switch (type) {
     case 'default':
       return { type };
@@ -71,16 +130,24 @@ function readVariant(type: RopeScaling['type'], config: Scope, section: Scope, r
     case 'dynamic': {
       const factor = required(section, 'factor');
       const originalLength = requiredLength(config, 'max_position_embeddings');
-      return factor === undefined || originalLength === undefined ? undefined : { type, factor, originalLength };
+      return factor === undefined || originalLength === undefined
+        ? undefined
+        : { type, factor, originalLength };
     }
     case 'llama3': {
       const factor = required(section, 'factor');
       const lowFrequencyFactor = required(section, 'low_freq_factor', POSITIVE);
       const highFrequencyFactor = required(section, 'high_freq_factor', POSITIVE);
       const originalLength = originalLengthOf(config, section);
-      if (!factor || !lowFrequencyFactor || !highFrequencyFactor || !originalLength) return undefined;
-      if (highFrequencyFactor > lowFrequencyFactor) return { type, factor, lowFrequencyFactor, highFrequencyFactor, originalLength };
-      outOfRange(section, 'high_freq_factor', `high_freq_factor ${highFrequencyFactor} is not over low_freq_factor ${lowFrequencyFactor}`);
+      if (!factor || !lowFrequencyFactor || !highFrequencyFactor || !originalLength)
+        return undefined;
+      if (highFrequencyFactor > lowFrequencyFactor)
+        return { type, factor, lowFrequencyFactor, highFrequencyFactor, originalLength };
+      outOfRange(
+        section,
+        'high_freq_factor',
+        `high_freq_factor ${highFrequencyFactor} is not over low_freq_factor ${lowFrequencyFactor}`,
+      );
       return undefined;
     }
     case 'yarn':
@@ -105,8 +172,10 @@ function readYarn(config: Scope, section: Scope): RopeScaling | undefined {
     outOfRange(section, 'beta_fast', `beta_fast ${betaFast} is under beta_slow ${betaSlow}`);
     return undefined;
   }
-  const magnitude = (scale: number): number => (factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1);
-  const attentionFactor = given ?? (mscale && mscaleAllDim ? magnitude(mscale) / magnitude(mscaleAllDim) : magnitude(1));
+  const magnitude = (scale: number): number =>
+    factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1;
+  const attentionFactor =
+    given ?? (mscale && mscaleAllDim ? magnitude(mscale) / magnitude(mscaleAllDim) : magnitude(1));
   return { type: 'yarn', factor, betaFast, betaSlow, truncate, originalLength, attentionFactor };
 }
 
@@ -116,55 +185,19 @@ function readLongrope(config: Scope, section: Scope, rotaryDim: number): RopeSca
   const originalLength = originalLengthOf(config, section);
   const given = readNumber(section, 'attention_factor', POSITIVE, 'positive');
   const stated = readNumber(section, 'factor', FACTORS, 'positive');
-  const most = given === undefined && stated === undefined ? requiredLength(config, 'max_position_embeddings') : undefined;
-  if (!shortFactors || !longFactors || !originalLength || (given === undefined && stated === undefined && most === undefined)) return undefined;
+  const most =
+    given === undefined && stated === undefined
+      ? requiredLength(config, 'max_position_embeddings')
+      : undefined;
+  if (
+    !shortFactors ||
+    !longFactors ||
+    !originalLength ||
+    (given === undefined && stated === undefined && most === undefined)
+  )
+    return undefined;
   const factor = stated ?? (most ?? originalLength) / originalLength;
-  const attentionFactor = given ?? (factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(originalLength)));
+  const attentionFactor =
+    given ?? (factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(originalLength)));
   return { type: 'longrope', shortFactors, longFactors, originalLength, attentionFactor };
-}
-
-/** A positive number for each pair. */
-function readFactors(section: Scope, key: string, pairs: number): number[] | undefined {
-  const list = requireMember(section, key, `${pairs} numbers, one for each pair`);
-  if (list === undefined) return undefined;
-  const at = joinPath(section.path, key);
-  if (list.kind !== 'array') {
-    reportKind(section.report, list, at, 'an array of numbers');
-    return undefined;
-  }
-  if (list.items.length !== pairs) {
-    section.report.error('MOA1106', list.offset, at, `${key} has ${list.items.length} numbers; ${2 * pairs} elements of a head turn, so ${pairs} are needed`);
-    return undefined;
-  }
-  const bad = list.items.findIndex((item) => item.kind !== 'number' || !(item.value >= POSITIVE.min && item.value <= POSITIVE.max));
-  if (bad < 0) return list.items.map((item) => (item as { readonly value: number }).value);
-  const item = list.items[bad]!;
-  if (item.kind === 'number') section.report.error('MOA1106', item.offset, `${at}[${bad}]`, `${item.value} is not from ${POSITIVE.min} to ${POSITIVE.max}`);
-  else reportKind(section.report, item, `${at}[${bad}]`, 'a number');
-  return undefined;
-}
-
-/** The length that the model was trained for: beside the section where a config has it there, else in it. */
-function originalLengthOf(config: Scope, section: Scope): number | undefined {
-  const key = 'original_max_position_embeddings';
-  const beside = readInteger(config, key, LENGTHS);
-  const inside = readInteger(section, key, LENGTHS);
-  if (beside !== undefined && inside !== undefined && beside !== inside) {
-    section.report.error('MOA1403', section.node.members.get(key)!.value.offset, joinPath(section.path, key), `${key} is ${inside} here and ${beside} beside it`, { help: 'mend one of them' });
-    return undefined;
-  }
-  if (beside === undefined && !section.node.members.has(key)) requireMember(section, key, 'the length that the model was trained for, in tokens');
-  return beside ?? inside;
-}
-
-function required(section: Scope, key: string, range = FACTORS as { readonly min: number; readonly max: number }): number | undefined {
-  return requireMember(section, key, `a number from ${range.min} to ${range.max}`) && readNumber(section, key, range, 'positive');
-}
-
-function requiredLength(scope: Scope, key: string): number | undefined {
-  return requireMember(scope, key, 'a number of tokens') && readInteger(scope, key, LENGTHS);
-}
-
-function outOfRange(section: Scope, key: string, message: string): void {
-  section.report.error('MOA1106', section.node.members.get(key)?.value.offset ?? section.node.offset, joinPath(section.path, key), message);
 }

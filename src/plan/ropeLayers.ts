@@ -20,13 +20,27 @@ export interface RopeLayers {
   readonly ofLayer: readonly (number | null)[];
 }
 
-/** Which layers have which rotation. `nested`: the config has parameters for each layer type. Undefined when an error was reported. */
-export function ropeLayers(scope: Scope, nested: boolean, family: RopeFamily, model: RopeModel): RopeLayers | undefined {
+/**
+ * Which layers have which rotation. `nested`: the config has parameters for each layer type.
+ * Undefined when an error was reported.
+ */
+export function ropeLayers(
+  scope: Scope,
+  nested: boolean,
+  family: RopeFamily,
+  model: RopeModel,
+): RopeLayers | undefined {
   const { layers: count, layerTypes } = model;
   const all = (kind: number | null): (number | null)[] => Array.from({ length: count }, () => kind);
   const needsTypes = nested || (family.layers !== undefined && family.layers.kind !== 'listed');
   if (needsTypes && layerTypes === undefined) {
-    scope.report.error('MOA1103', scope.node.offset, scope.path, 'it is not known which layers have which RoPE: the key "layer_types" is missing', { help: 'add "layer_types": a name for each layer' });
+    scope.report.error(
+      'MOA1103',
+      scope.node.offset,
+      scope.path,
+      'it is not known which layers have which RoPE: the key "layer_types" is missing',
+      { help: 'add "layer_types": a name for each layer' },
+    );
     return undefined;
   }
   const types = layerTypes ?? [];
@@ -38,13 +52,22 @@ export function ropeLayers(scope: Scope, nested: boolean, family: RopeFamily, mo
     case undefined:
       return { kinds: [full], ofLayer: all(0) };
     case 'localTheta': {
-      const theta = readNumber(scope, 'rope_local_base_freq', { min: 1.001, max: 1e30 }, 'positive') ?? family.layers.theta;
-      return { kinds: [full, { part: 'sliding_attention', theta, plain: true }], ofLayer: ofTypes((type) => (slides(type) ? 1 : 0)) };
+      const theta =
+        readNumber(scope, 'rope_local_base_freq', { min: 1.001, max: 1e30 }, 'positive') ??
+        family.layers.theta;
+      return {
+        kinds: [full, { part: 'sliding_attention', theta, plain: true }],
+        ofLayer: ofTypes((type) => (slides(type) ? 1 : 0)),
+      };
     }
     case 'plainWindows':
-      return { kinds: [full, { part: 'sliding_attention', plain: true }], ofLayer: ofTypes((type) => (slides(type) ? 1 : 0)) };
+      return {
+        kinds: [full, { part: 'sliding_attention', plain: true }],
+        ofLayer: ofTypes((type) => (slides(type) ? 1 : 0)),
+      };
     case 'windowsOnly':
-      if (!family.layers.always && !scope.node.members.has('sliding_window')) return { kinds: [full], ofLayer: all(0) };
+      if (!family.layers.always && !scope.node.members.has('sliding_window'))
+        return { kinds: [full], ofLayer: all(0) };
       return { kinds: [full], ofLayer: ofTypes((type) => (slides(type) ? 0 : null)) };
     case 'listed': {
       const ofLayer = listedLayers(scope, family.layers.interval, count);
@@ -53,38 +76,73 @@ export function ropeLayers(scope: Scope, nested: boolean, family: RopeFamily, mo
   }
 }
 
-/** A rotation for each layer type that has parameters; null parameters are of layers without RoPE. */
-function nestedLayers({ node, path, report }: Scope, family: RopeFamily, types: readonly string[]): RopeLayers | undefined {
+/**
+ * A rotation for each layer type that has parameters; null parameters are of layers without RoPE.
+ */
+function nestedLayers(
+  { node, path, report }: Scope,
+  family: RopeFamily,
+  types: readonly string[],
+): RopeLayers | undefined {
   const section = node.members.get('rope_parameters') ?? node.members.get('rope_scaling');
-  const members = section?.value.kind === 'object' ? section.value.members : new Map<string, { readonly value: JsonNode; readonly keyOffset: number }>();
-  const at = joinPath(path, node.members.has('rope_parameters') ? 'rope_parameters' : 'rope_scaling');
+  const members =
+    section?.value.kind === 'object'
+      ? section.value.members
+      : new Map<string, { readonly value: JsonNode; readonly keyOffset: number }>();
+  const at = joinPath(
+    path,
+    node.members.has('rope_parameters') ? 'rope_parameters' : 'rope_scaling',
+  );
   let right = true;
   for (const [key, { keyOffset }] of members) {
     if (types.includes(key) || key === 'sliding_attention' || key === 'full_attention') continue;
     right = false;
-    report.error('MOA1102', keyOffset, joinPath(at, key), `unknown key ${quote(key)} beside parameters of layer types`, { help: 'these are names of layer_types' });
+    report.error(
+      'MOA1102',
+      keyOffset,
+      joinPath(at, key),
+      `unknown key ${quote(key)} beside parameters of layer types`,
+      { help: 'these are names of layer_types' },
+    );
   }
   const names = [...new Set(types)];
   for (const name of names) {
     if (members.has(name)) continue;
     right = false;
-    report.error('MOA1103', section!.value.offset, at, `the key "${name}" is missing: layers have that type`, { help: 'add the RoPE of these layers, or null for none' });
+    report.error(
+      'MOA1103',
+      section!.value.offset,
+      at,
+      `the key "${name}" is missing: layers have that type`,
+      { help: 'add the RoPE of these layers, or null for none' },
+    );
   }
   if (!right) return undefined;
   const rotated = names.filter((name) => members.get(name)!.value.kind !== 'null');
   const windowsOnly = family.layers?.kind === 'windowsOnly' && names.includes('sliding_attention');
   return {
     kinds: rotated.map((part) => ({ part })),
-    ofLayer: types.map((type) => (rotated.includes(type) && !(windowsOnly && type !== 'sliding_attention') ? rotated.indexOf(type) : null)),
+    ofLayer: types.map((type) =>
+      rotated.includes(type) && !(windowsOnly && type !== 'sliding_attention')
+        ? rotated.indexOf(type)
+        : null,
+    ),
   };
 }
 
-/** `no_rope_layers`: 1 for a layer with RoPE, 0 for one without; else all but every n-th have it. */
-function listedLayers(scope: Scope, interval: number, count: number): (number | null)[] | undefined {
+/**
+ * `no_rope_layers`: 1 for a layer with RoPE, 0 for one without; else all but every n-th have it.
+ */
+function listedLayers(
+  scope: Scope,
+  interval: number,
+  count: number,
+): (number | null)[] | undefined {
   const { node, path, report } = scope;
   const list = node.members.get('no_rope_layers')?.value;
   if (list === undefined) {
-    const every = readInteger(scope, 'no_rope_layer_interval', { min: 1, max: 2 ** 20 }) ?? interval;
+    const every =
+      readInteger(scope, 'no_rope_layer_interval', { min: 1, max: 2 ** 20 }) ?? interval;
     return Array.from({ length: count }, (_, layer) => ((layer + 1) % every === 0 ? null : 0));
   }
   const at = joinPath(path, 'no_rope_layers');
@@ -93,11 +151,24 @@ function listedLayers(scope: Scope, interval: number, count: number): (number | 
     return undefined;
   }
   if (list.items.length !== count) {
-    report.error('MOA1108', list.offset, at, `no_rope_layers has ${list.items.length} layers, the model has ${count}`);
+    report.error(
+      'MOA1108',
+      list.offset,
+      at,
+      `no_rope_layers has ${list.items.length} layers, the model has ${count}`,
+    );
     return undefined;
   }
-  const bad = list.items.findIndex((item) => item.kind !== 'number' || (item.value !== 0 && item.value !== 1));
-  if (bad < 0) return list.items.map((item) => ((item as { readonly value: number }).value === 1 ? 0 : null));
-  report.error('MOA1106', list.items[bad]!.offset, `${at}[${bad}]`, 'this is 0, for a layer without RoPE, or 1');
+  const bad = list.items.findIndex(
+    (item) => item.kind !== 'number' || (item.value !== 0 && item.value !== 1),
+  );
+  if (bad < 0)
+    return list.items.map((item) => ((item as { readonly value: number }).value === 1 ? 0 : null));
+  report.error(
+    'MOA1106',
+    list.items[bad]!.offset,
+    `${at}[${bad}]`,
+    'this is 0, for a layer without RoPE, or 1',
+  );
   return undefined;
 }

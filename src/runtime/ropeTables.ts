@@ -1,22 +1,30 @@
 import type { RopeFrequencies } from '../ir/ropeFrequencies.ts';
 
-/** The table of one rotation (templates/include/moa/rotate.cuh), and log2 of the positions of a block. */
+/**
+ * The table of one rotation (templates/include/moa/rotate.cuh), and log2 of the positions of a
+ * block.
+ */
 export interface RopeTable {
   readonly values: Float32Array;
   readonly shift: number;
 }
 
 /**
- * Angles from here on are not corrected to those of binary32, which are multiples of 1/8 there and coarser: the kernel's series for the
- * correction is exact to binary32 up to here, and the exact angle is the better one.
+ * Angles from here on are not corrected to those of binary32, which are multiples of 1/8 there and
+ * coarser: the kernel's series for the correction is exact to binary32 up to here, and the exact
+ * angle is the better one.
  */
 const largestRoundedAngle = 2 ** 20;
 
 /**
- * The table for `positions` positions: blocks of about the root of that many, so that a bound of 2^24 tokens takes 8,192 rows. Angles
- * are computed in binary64 from the frequencies in binary32; the rows of blocks hold the attention factor.
+ * The table for `positions` positions: blocks of about the root of that many, so that a bound of
+ * 2^24 tokens takes 8,192 rows. Angles are computed in binary64 from the frequencies in binary32;
+ * the rows of blocks hold the attention factor.
  */
-export function buildRopeTable({ inverseFrequencies, attentionFactor }: RopeFrequencies, positions: number): RopeTable {
+export function buildRopeTable(
+  { inverseFrequencies, attentionFactor }: RopeFrequencies,
+  positions: number,
+): RopeTable {
   const pairs = inverseFrequencies.length;
   const shift = Math.ceil(Math.log2(positions) / 2);
   const block = 2 ** shift;
@@ -30,11 +38,19 @@ export function buildRopeTable({ inverseFrequencies, attentionFactor }: RopeFreq
   return { values, shift };
 }
 
-/** Rows whose angles are sums of two: cosines of so few angles are computed one by one, since they take nearly all the time. */
+/**
+ * Rows whose angles are sums of two: cosines of so few angles are computed one by one, since they
+ * take nearly all the time.
+ */
 const run = 64;
 
 /** Fills rows of cos and sin of each pair, `step` positions apart, times `factor`. */
-function fillAngles(rows: Float32Array, frequencies: Float32Array, step: number, factor: number): void {
+function fillAngles(
+  rows: Float32Array,
+  frequencies: Float32Array,
+  step: number,
+  factor: number,
+): void {
   const pairs = frequencies.length;
   const count = rows.length / (2 * pairs);
   const within = new Float64Array(2 * run);
@@ -55,7 +71,10 @@ function fillAngles(rows: Float32Array, frequencies: Float32Array, step: number,
   });
 }
 
-/** The table of given cos and sin, `[positions][pairs][2]`: blocks of one position, whose own angle is 0, and nothing to correct. */
+/**
+ * The table of given cos and sin, `[positions][pairs][2]`: blocks of one position, whose own angle
+ * is 0, and nothing to correct.
+ */
 export function givenRopeTable(cosSin: Float32Array, pairs: number): RopeTable {
   const values = new Float32Array(pairs * 3 + cosSin.length);
   for (let pair = 0; pair < pairs; pair += 1) values[pairs + 2 * pair] = 1;

@@ -1,8 +1,15 @@
 import type { Scope } from '../report.ts';
 import { WINDOW_RULES } from './windowRules.ts';
 
-/** The type of each layer: `layer_types`, else by the rule of the model's type. Undefined where neither says it; nothing is reported. */
-export function layerTypesOf({ node }: Scope, modelType: string | undefined, layers: number): readonly string[] | undefined {
+/**
+ * The type of each layer: `layer_types`, else by the rule of the model's type. Undefined where
+ * neither says it; nothing is reported.
+ */
+export function layerTypesOf(
+  { node }: Scope,
+  modelType: string | undefined,
+  layers: number,
+): readonly string[] | undefined {
   const types = node.members.get('layer_types')?.value;
   if (types?.kind === 'array') {
     const names = types.items.map((item) => (item.kind === 'string' ? item.value : undefined));
@@ -21,5 +28,7 @@ export function layerTypesOf({ node }: Scope, modelType: string | undefined, lay
     maxWindowLayers: numberOf('max_window_layers') ?? 0,
     pattern: numberOf('sliding_window_pattern') ?? numberOf('_sliding_window_pattern'),
   };
-  return Array.from({ length: layers }, (_, layer) => (rule.slides(layer, facts) ? 'sliding_attention' : 'full_attention'));
+  return Array.from({ length: layers }, (_, layer) =>
+    rule.slides(layer, facts) ? 'sliding_attention' : 'full_attention',
+  );
 }
