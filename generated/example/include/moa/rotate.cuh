@@ -1,11 +1,13 @@
-// RoPE (arXiv 2104.09864): the first kRotaryDim elements of a head turn in pairs, by angles that grow with the position.
+// RoPE (arXiv 2104.09864): the first kRotaryDim elements of a head turn in pairs, by angles that
+// grow with the position.
 //
 //   halves      : element i with element i + kRotaryDim / 2 (GPT-NeoX, Llama)
 //   interleaved : element 2i with element 2i + 1 (GPT-J)
 //
-// Position p is coarse * block + fine, with a block of 1 << shift positions. Both tables hold cos and sin of every pair, interleaved; one of
-// them times the attention factor. Their angles add up to p times the frequency; what is rotated by is that product rounded to
-// binary32, as Hugging Face transformers does. The table of one rotation:
+// Position p is coarse * block + fine, with a block of 1 << shift positions. Both tables hold cos
+// and sin of every pair, interleaved; one of them times the attention factor. Their angles add up
+// to p times the frequency; what is rotated by is that product rounded to binary32, as Hugging Face
+// transformers does. The table of one rotation:
 //
 //   frequencies [pairs], fine [block][pairs][2], coarse [blocks][pairs][2]
 #pragma once
@@ -14,31 +16,36 @@
 
 namespace moa {
 
-/// The angles of one position. Its roundings are fixed, so that every kernel turns a token to the same bits.
+/// The angles of one position. Its roundings are fixed, so that every kernel turns a token to the
+/// same bits.
 template <class Config>
 class Rotation {
     using Element = typename Config::Element;
     static constexpr int kHeadChunks = Config::kHeadDim / 8;
     static constexpr int kRotaryChunks = Config::kRotaryDim / 8;  ///< of 8 elements, that turn
     static constexpr int kPairs = Config::kRotaryDim / 2;
-    static_assert(Config::kRotaryDim % 16 == 0 && Config::kRotaryDim <= Config::kHeadDim, "chunks turn as a whole");
+    static_assert(Config::kRotaryDim % 16 == 0 && Config::kRotaryDim <= Config::kHeadDim,
+                  "chunks turn as a whole");
 
 public:
     template <class Params>
     MOA_DEVICE Rotation(const Params& p, int position)
         : frequencies_(p.rope),
           fine_(p.rope + kPairs + (position & ((1 << p.ropeShift) - 1)) * 2 * kPairs),
-          coarse_(p.rope + kPairs + ((static_cast<int64_t>(1) << p.ropeShift) + (position >> p.ropeShift)) * 2 * kPairs),
+          coarse_(p.rope + kPairs + (static_cast<int64_t>(2 * kPairs) << p.ropeShift) +
+                  static_cast<int64_t>(position >> p.ropeShift) * 2 * kPairs),
           position_(static_cast<float>(position)) {}
 
-    /// Which chunks of a row thread `thread` of kHeadDim / 16 holds: each one that turns beside its partner.
+    /// Which chunks of a row thread `thread` of kHeadDim / 16 holds: each one that turns beside its
+    /// partner.
     static MOA_DEVICE constexpr int lowChunk(int thread) {
         if (Config::kInterleaved || thread < kRotaryChunks / 2) return thread;
         return thread + kRotaryChunks / 2;
     }
     static MOA_DEVICE constexpr int highChunk(int thread) {
         if (Config::kInterleaved) return thread + kHeadChunks / 2;
-        return lowChunk(thread) + (thread < kRotaryChunks / 2 ? kRotaryChunks : kHeadChunks - kRotaryChunks) / 2;
+        const bool turns = thread < kRotaryChunks / 2;
+        return lowChunk(thread) + (turns ? kRotaryChunks : kHeadChunks - kRotaryChunks) / 2;
     }
 
     /// Rotates those chunks.
@@ -51,7 +58,8 @@ public:
         }
     }
 
-    /// The chunk whose elements turn with those of `chunk`; itself where it does not turn, or turns in itself.
+    /// The chunk whose elements turn with those of `chunk`; itself where it does not turn, or turns
+    /// in itself.
     static MOA_DEVICE constexpr int partner(int chunk) {
         if (Config::kInterleaved || chunk >= kRotaryChunks) return chunk;
         return chunk < kRotaryChunks / 2 ? chunk + kRotaryChunks / 2 : chunk - kRotaryChunks / 2;
@@ -64,7 +72,8 @@ public:
         const bool isLow = chunk < kRotaryChunks / 2;
 #pragma unroll
         for (int word = 0; word < 4; ++word) {
-            const Vec16 turns = Config::kInterleaved ? Vec16{} : angles((isLow ? chunk : chunk - kRotaryChunks / 2) * 8 + 2 * word);
+            const int pair = (isLow ? chunk : chunk - kRotaryChunks / 2) * 8 + 2 * word;
+            const Vec16 turns = Config::kInterleaved ? Vec16{} : angles(pair);
             const Vec8 turn = Config::kInterleaved ? angle(chunk * 4 + word) : Vec8{};
 #pragma unroll
             for (int row = 0; row < kRows; ++row) {
@@ -108,8 +117,10 @@ public:
         const float sin0 = bitsToFloat(turns.w[1]);
         const float cos1 = bitsToFloat(turns.w[2]);
         const float sin1 = bitsToFloat(turns.w[3]);
-        low = packPair<Element>(multiplyAdd(x0, cos0, -multiply(y0, sin0)), multiplyAdd(x1, cos1, -multiply(y1, sin1)));
-        high = packPair<Element>(multiplyAdd(y0, cos0, multiply(x0, sin0)), multiplyAdd(y1, cos1, multiply(x1, sin1)));
+        low = packPair<Element>(multiplyAdd(x0, cos0, -multiply(y0, sin0)),
+                                multiplyAdd(x1, cos1, -multiply(y1, sin1)));
+        high = packPair<Element>(multiplyAdd(y0, cos0, multiply(x0, sin0)),
+                                 multiplyAdd(y1, cos1, multiply(x1, sin1)));
     }
 
     /// A pair of neighbours.
@@ -118,13 +129,16 @@ public:
         const float y = unpackHigh<Element>(pair);
         const float cosine = bitsToFloat(turn.w[0]);
         const float sine = bitsToFloat(turn.w[1]);
-        pair = packPair<Element>(multiplyAdd(x, cosine, -multiply(y, sine)), multiplyAdd(y, cosine, multiply(x, sine)));
+        pair = packPair<Element>(multiplyAdd(x, cosine, -multiply(y, sine)),
+                                 multiplyAdd(y, cosine, multiply(x, sine)));
     }
 
 private:
     MOA_DEVICE void rotateHalves(Vec16& low, Vec16& high, int chunk) const {
 #pragma unroll
-        for (int word = 0; word < 4; ++word) rotatePairs(low.w[word], high.w[word], angles(chunk * 8 + 2 * word));
+        for (int word = 0; word < 4; ++word) {
+            rotatePairs(low.w[word], high.w[word], angles(chunk * 8 + 2 * word));
+        }
     }
 
     MOA_DEVICE void rotateNeighbours(Vec16& row, int chunk) const {
@@ -137,9 +151,11 @@ private:
         }
     }
 
-    /// cos and sin of r = position * frequency, rounded. The tables give those of the exact product t = r + e; e is small, so that
-    /// cos e = 1 - e^2 / 2 and sin e = e - e^3 / 6 are exact to binary32 (src/runtime/ropeTables.ts says up to where).
-    MOA_DEVICE Vec8 combine(uint32_t coarseCos, uint32_t coarseSin, uint32_t fineCos, uint32_t fineSin, uint32_t frequencyBits) const {
+    /// cos and sin of r = position * frequency, rounded. The tables give those of the exact product
+    /// t = r + e; e is small, so that cos e = 1 - e^2 / 2 and sin e = e - e^3 / 6 are exact to
+    /// binary32 (src/runtime/ropeTables.ts says up to where).
+    MOA_DEVICE Vec8 combine(uint32_t coarseCos, uint32_t coarseSin, uint32_t fineCos,
+                            uint32_t fineSin, uint32_t frequencyBits) const {
         const float frequency = bitsToFloat(frequencyBits);
         const float rounded = multiply(position_, frequency);
         const float error = multiplyAdd(position_, frequency, -rounded);
