@@ -32,7 +32,32 @@ interface Vectors {
 const { positions, cases } = JSON.parse(
   readFileSync(new URL('../plan/fixtures/ropeVectors.json', import.meta.url), 'utf8'),
 ) as Vectors;
-const withAngles = cases.filter(({ cos }) => cos !== undefined);
+interface Angles {
+  readonly name: string;
+  readonly config: object;
+  readonly lengthBound: number;
+  readonly inverseFrequencies: readonly number[];
+  readonly positions: readonly number[];
+  /** `[positions][pairs]`. */
+  readonly cos: readonly number[];
+  readonly sin: readonly number[];
+}
+
+const ofTransformers = cases.flatMap((one): Angles[] =>
+  one.cos === undefined ? [] : [{ ...one, positions, cos: one.cos, sin: one.sin! }],
+);
+
+/** Beyond what transformers was asked for: binary32 angles that are off by up to 1/32. */
+function ofFarPositions(): Angles {
+  const { config, inverseFrequencies } = ofTransformers[0]!;
+  const lengthBound = 2 ** 20 - 1;
+  const far = Array.from({ length: positions.length }, (_, n) => lengthBound - 1 - 9973 * n);
+  const angles = far.flatMap((p) => inverseFrequencies.map((f) => Math.fround(p * Math.fround(f))));
+  const [cos, sin] = [angles.map(Math.cos), angles.map(Math.sin)];
+  return { name: 'a million', config, lengthBound, inverseFrequencies, positions: far, cos, sin };
+}
+
+const withAngles = [...ofTransformers, ofFarPositions()];
 
 const headDim = 128;
 const heads = 2;
@@ -59,7 +84,7 @@ function modelRopeOf(config: object): ModelRope {
 /** The elements of a row, each with its partner, as cos and sin at position number `at` turn it. */
 function turned(
   row: Float32Array,
-  { cos, sin }: (typeof cases)[number],
+  { cos, sin }: Angles,
   rope: OracleRotation,
   at: number,
 ): Float64Array {
@@ -67,7 +92,7 @@ function turned(
   const pairs = rope.rotaryDim / 2;
   for (let pair = 0; pair < pairs; pair += 1) {
     const [i, j] = elementsOf(rope, pair);
-    const [c, s] = [cos![at * pairs + pair]!, sin![at * pairs + pair]!];
+    const [c, s] = [cos[at * pairs + pair]!, sin[at * pairs + pair]!];
     out[i] = row[i]! * c - row[j]! * s;
     out[j] = row[j]! * c + row[i]! * s;
   }
@@ -81,7 +106,7 @@ function turned(
  */
 function sharpen(
   row: Float32Array,
-  { cos, sin }: (typeof cases)[number],
+  { cos, sin }: Angles,
   rotation: OracleRotation,
   at: number,
   element: () => number,
@@ -89,7 +114,7 @@ function sharpen(
   const pairs = rotation.rotaryDim / 2;
   for (let pair = 0; pair < pairs; pair += 1) {
     const [i, j] = elementsOf(rotation, pair);
-    const [c, s] = [cos![at * pairs + pair]!, sin![at * pairs + pair]!];
+    const [c, s] = [cos[at * pairs + pair]!, sin[at * pairs + pair]!];
     for (let tries = 0; tries < 400; tries += 1) {
       const exact = Math.abs(row[i]! * c - row[j]! * s);
       const step = elementStep('fp16', exact);
@@ -102,22 +127,23 @@ function sharpen(
 }
 
 /**
- * Opens a session whose sequences hold as many tokens as `positions` says, as far as the device
+ * Opens a session whose sequences hold as many tokens as `held` says, as far as the device
  * knows; with its pool.
  */
 function openAt(
   device: Device,
   create: () => Session,
   layers: number,
+  held: readonly number[],
 ): { readonly session: Session; readonly pool: DeviceBuffer } {
   const alloc = vi.spyOn(device, 'alloc');
   const session = create();
   const buffers = alloc.mock.results.map(({ value }) => value as DeviceBuffer);
   alloc.mockRestore();
-  const stride = Math.ceil(positions.length / 8) * 8;
+  const stride = Math.ceil(held.length / 8) * 8;
   const lengths = buffers.find(({ bytes }) => bytes === stride * layers * 4)!;
   const all = new Int32Array(stride * layers).fill(-1);
-  for (let layer = 0; layer < layers; layer += 1) all.set(positions, layer * stride);
+  for (let layer = 0; layer < layers; layer += 1) all.set(held, layer * stride);
   lengths.write(all);
   return { session, pool: buffers.find(({ bytes }) => bytes === session.memory.cache)! };
 }
@@ -147,11 +173,12 @@ describe('positions up to 131,072', () => {
       const angleOff = (d: number, at: number): number => {
         const pair = rotation.interleaved ? d >> 1 : d % (rotaryDim / 2);
         return d < rotaryDim
-          ? Math.abs(frequencies[pair]! - vectors.inverseFrequencies[pair]!) * positions[at]!
+          ? Math.abs(frequencies[pair]! - vectors.inverseFrequencies[pair]!) *
+              vectors.positions[at]!
           : 0;
       };
       using plan = await target.load(device, { shape, rules, rope: true, modelRope });
-      const tokens = positions.length;
+      const tokens = vectors.positions.length;
       const random = new Random(7);
       const element = (): number => Math.fround(Math.round((random.next() * 2 - 1) * 1024) / 1024);
       const drawn = (): Float32Array => {
@@ -187,7 +214,7 @@ describe('positions up to 131,072', () => {
               (Math.abs(own[d]!) + Math.abs(own[partnerOf(rotation, d)]!));
           expect(
             Math.abs(found[d]! - exact),
-            `${what} at position ${positions[at]}, column ${d}: ${found[d]}, not ${exact}`,
+            `${what} at position ${vectors.positions[at]}, column ${d}: ${found[d]}, not ${exact}`,
           ).toBeLessThanOrEqual(limit);
         });
       };
@@ -195,7 +222,7 @@ describe('positions up to 131,072', () => {
       // Prefill rotates q and k where they lie.
       const prefilled = tensors();
       {
-        using session = openAt(device, create, rules.length).session;
+        using session = openAt(device, create, rules.length, vectors.positions).session;
         session.prefill(1, {
           ...prefilled,
           cuSeqlens: Array.from({ length: tokens + 1 }, (_one, n) => n),
@@ -216,7 +243,7 @@ describe('positions up to 131,072', () => {
       }
 
       // Decode writes the rotated key into its ring: all other rows of the pool are zeros.
-      const opened = openAt(device, create, rules.length);
+      const opened = openAt(device, create, rules.length, vectors.positions);
       using session = opened.session;
       session.decode(1, tensors());
       const keys = keysOfPool(opened.pool);
@@ -225,7 +252,7 @@ describe('positions up to 131,072', () => {
         const expected = rotated.k.subarray(row * headDim, (row + 1) * headDim);
         expect(
           keys.some((key) => key.every((value, d) => value === expected[d])),
-          `decode and prefill turn the key at position ${positions[Math.floor(row / heads)]} to the same bits`,
+          `decode and prefill turn the key at position ${vectors.positions[Math.floor(row / heads)]} to the same bits`,
         ).toBe(true);
       }
     },
