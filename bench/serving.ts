@@ -33,7 +33,7 @@ const room = 64;
 function measure(device: Device, plan: Plan, prompt: Tensors, name: string, { slots: batch, sequences, balance, tokens }: Pick<Row, 'slots' | 'sequences' | 'balance' | 'tokens'>): Row {
   const layers = layersToMeasure(plan, bound, sequences);
   const pages = plan.memory({ batch: sequences, lengthBound: bound, layers }).cache / plan.definition.layout.pageBytes;
-  const options: SessionOptions = { batch, lengthBound: bound, layers, slots: 'free', pages, balance, decodeTokens: tokens };
+  const options: SessionOptions = { batch, lengthBound: bound, layers, slots: 'free', pages, balance, decodeTokens: tokens, rope: 'none' };
   using session = plan.createSession(options);
   for (let n = 0; n < sequences; n += 1) session.join();
   fillRings(session, layers, prompt, bound - room, sequences);

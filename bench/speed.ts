@@ -30,7 +30,7 @@ const allowedPairs = (session: Session, layer: number, tokens: number, sink: num
 function measurePrefill(device: Device, plan: Plan, name: string, tokens: number): Row {
   const { shape, limits } = plan.definition;
   const layers = plan.definition.layers.map((_, layer) => layer);
-  using session = plan.createSession({ batch: 1, lengthBound: tokens });
+  using session = plan.createSession({ batch: 1, lengthBound: tokens, rope: 'none' });
   const input = tensors(device, plan.definition, tokens);
   const run = (layer: number): void => session.prefill(layer, { ...input, cuSeqlens: [0, tokens] });
   for (const layer of layers) run(layer);

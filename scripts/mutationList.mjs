@@ -40,7 +40,22 @@ const page = 'templates/include/moa/page.cuh';
 const tiles = 'templates/include/moa/tiles.cuh';
 const affine = 'src/ir/affine.ts';
 
-const mutation = (name, file, find, replace) => ({ name, file, find, replace });
+const fmaAttend = 'templates/include/moa/decode/fmaAttend.cuh';
+const rope = 'src/runtime/rope.ts';
+const ropeTables = 'src/runtime/ropeTables.ts';
+const sessionBuffers = 'src/runtime/sessionBuffers.ts';
+
+/** Tests that planted bugs are held against: a file, and the test of it that is run. */
+const quick = { file: 'test/properties/quick.test.ts' };
+const positions = { file: 'test/properties/ropePositions.test.ts', only: 'llama, theta' };
+const farPositions = { file: 'test/properties/ropePositions.test.ts', only: 'a million' };
+const attentionFactor = { file: 'test/properties/ropePositions.test.ts', only: 'yarn, factor 32' };
+const partOfHead = { file: 'test/properties/rotations.test.ts', only: 'a quarter of a head$' };
+const neighbours = { file: 'test/properties/rotations.test.ts', only: 'neighbours of a part of a head, in bulk$' };
+const partOnCores = { file: 'test/properties/rotations.test.ts', only: 'a part of a head on CUDA cores' };
+const ropeOptions = { file: 'test/runtime/rope.test.ts' };
+
+const mutation = (name, file, find, replace, test = quick) => ({ name, file, find, replace, test });
 
 export const mutations = [
   // The mask and the plan's numbers
@@ -359,14 +374,33 @@ export const mutations = [
   mutation('append: lengths not advanced', append, 'storeGlobal(p.lengths + slot, length + added)', 'storeGlobal(p.lengths + slot, length)'),
   mutation('append: lengths advanced without a pool', append, 'if (p.pool != nullptr) advanceLengths(p);', 'advanceLengths(p);'),
   mutation('append: a chunk\'s tokens at the start of the sequence', append, 'const int position = length + token - first;', 'const int position = token - first;'),
-  mutation('append: a chunk\'s own length for the sequence\'s', append, 'position, length + end - first, chunk);', 'position, end - first, chunk);'),
+  mutation('append: a chunk\'s own length for the sequence\'s', append, 'position, length + end - first, thread);', 'position, end - first, thread);'),
   mutation('append: written without a pool', append, 'const bool kept = p.pool != nullptr && (', 'const bool kept = ('),
   mutation('append: lengths advanced by the first block', append, 'if (loadShared<uint32_t>(sharedBase()) != static_cast<uint32_t>(gridSize() - 1)) return;', 'if (loadShared<uint32_t>(sharedBase()) != 0u) return;'),
   mutation('append: values in place of keys', append, '(isValue ? Cache::kHalfBytes : 0)', '(isValue ? 0 : Cache::kHalfBytes)'),
   mutation('append: sequence found one too early', append, 'if (loadGlobal(p.cuSeqlens + middle) <= token) {', 'if (loadGlobal(p.cuSeqlens + middle) < token) {'),
-  mutation('RoPE: wrong sign', rotate, 'multiplyAdd(y0, cos0, x0 * sin0)', 'multiplyAdd(y0, cos0, -(x0 * sin0))'),
-  mutation('RoPE: the angles of another pair', rotate, 'table + chunk * 16', 'table + (chunk ^ 1) * 16'),
-  mutation('RoPE: keys enter the cache unturned', append, 'if (!isValue) {\n                rotateChunks', 'if (!isValue && position > 1) {\n                rotateChunks'),
+  mutation('RoPE: keys enter the cache unturned', append, 'if (!isValue) {\n                Rotation', 'if (!isValue && position > 1) {\n                Rotation', positions),
+
+  // RoPE
+  mutation('RoPE: wrong sign', rotate, 'multiplyAdd(y0, cos0, multiply(x0, sin0))', 'multiplyAdd(y0, cos0, -multiply(x0, sin0))', positions),
+  mutation('RoPE: the angles of another pair', rotate, 'angles(chunk * 8 + 2 * word));', 'angles((chunk ^ 1) * 8 + 2 * word));', positions),
+  mutation('RoPE: the frequency of another pair', rotate, 'fine.w[2], fine.w[3], frequency.w[1])', 'fine.w[2], fine.w[3], frequency.w[0])', positions),
+  mutation('RoPE: another block', rotate, '(position >> p.ropeShift) * 2 * kPairs', '((position >> p.ropeShift) ^ 1) * 2 * kPairs', positions),
+  mutation('RoPE: another place in the block', rotate, '(position & ((1 << p.ropeShift) - 1))', '(position & ((1 << p.ropeShift) - 2))', positions),
+  mutation('RoPE: the difference of angles', rotate, 'multiplyAdd(cosC, cosF, -multiply(sinC, sinF))', 'multiplyAdd(cosC, cosF, multiply(sinC, sinF))', positions),
+  mutation('RoPE: angles that are not rounded', rotate, 'multiplyAdd(position_, frequency, -rounded)', '0.0f * multiplyAdd(position_, frequency, -rounded)', positions),
+  mutation('RoPE: rounded to the other side', rotate, 'multiply(error, multiplyAdd(square, -1.0f / 6.0f, 1.0f))', 'multiply(-error, multiplyAdd(square, -1.0f / 6.0f, 1.0f))', positions),
+  mutation('RoPE: rounding to the first order', rotate, 'multiplyAdd(square, -0.5f, 1.0f)', '1.0f + 0.0f * square', farPositions),
+  mutation('RoPE: all of a head turns', rotate, '} else if (kRotaryChunks == kHeadChunks || thread < kRotaryChunks / 2) {', '} else if (thread >= 0) {', partOfHead),
+  mutation('RoPE: what does not turn lies elsewhere', rotate, '(turns ? kRotaryChunks : kHeadChunks - kRotaryChunks) / 2;', '(turns ? kRotaryChunks : kRotaryChunks) / 2;', partOfHead),
+  mutation('RoPE: all neighbours turn', rotate, 'if (chunk >= kRotaryChunks) return;\n#pragma unroll\n        for (int word = 0; word < 4; word += 2)', '#pragma unroll\n        for (int word = 0; word < 4; word += 2)', neighbours),
+  mutation('RoPE: neighbours with the angle of the pair before', rotate, 'rotatePair(row.w[word + 1], {{turns.w[2], turns.w[3]}});', 'rotatePair(row.w[word + 1], {{turns.w[0], turns.w[1]}});', neighbours),
+  mutation('RoPE: neighbours the other way', rotate, 'multiplyAdd(x, cosine, -multiply(y, sine))', 'multiplyAdd(x, cosine, multiply(y, sine))', neighbours),
+  mutation('RoPE: no attention factor', ropeTables, 'inverseFrequencies, block, attentionFactor)', 'inverseFrequencies, block, 1)', attentionFactor),
+  mutation('RoPE: all layers by one table', sessionBuffers, 'rotation === null ? 0n : tables[rotation]!.address', 'rotation === null ? 0n : tables[0]!.address', ropeOptions),
+  mutation('RoPE: layers without it are turned', rope, 'if (ropes !== undefined && ropeOfLayer(definition, layer) === null) return null;', '', ropeOptions),
+  mutation('RoPE on CUDA cores: the partner of another chunk', fmaAttend, 'const int partner = Rotation<Config>::partner(chunk);', 'const int partner = Rotation<Config>::partner(chunk ^ 1);', partOnCores),
+  mutation('RoPE on CUDA cores: the low half in place of the high', rotate, 'own[row].w[word] = isLow ? low : high;', 'own[row].w[word] = low;', partOnCores),
 
   // Expanded pages
   mutation('expand: nothing', launches, 'expanded?.expand();', ''),
@@ -392,10 +426,11 @@ export const mutations = [
   mutation('new token: values over keys', newToken, '(isValue ? Cache::kHalfBytes : 0);\n    }', '0;\n    }'),
   mutation('new token: slot of the token before', newToken, 'slotOf(length - 1, segment.window)', 'slotOf(maximum(0, length - 2), segment.window)'),
   mutation('new token: key of another KV head', newToken, '* Config::kvHeads(p) + segment.kvHead;\n        const Vec16*', '* Config::kvHeads(p);\n        const Vec16*'),
-  mutation('decode RoPE: key turned one position late', newToken, 'if (!isValue) rotateChunks<Element>(low, high, p.cosSin + static_cast<int64_t>(position) *', 'if (!isValue) rotateChunks<Element>(low, high, p.cosSin + static_cast<int64_t>(position + 1) *'),
-  mutation('decode RoPE: value turned too', newToken, 'if (!isValue) rotateChunks', 'rotateChunks'),
-  mutation('decode RoPE: query with the wrong partner', newToken, 'queries[tile][step + kSteps / 2][part], angles', 'queries[tile][step + kSteps / 2][part ^ 1], angles'),
-  mutation('decode RoPE: query with the angles of another pair', newToken, 'table + 2 * Cache::column(step, part)', 'table + 2 * Cache::column(step, part ^ 1)'),
+  mutation('decode RoPE: key turned one position late', newToken, 'if (!isValue) Rotation<Config>(p, position).rotate', 'if (!isValue) Rotation<Config>(p, position + 1).rotate', positions),
+  mutation('decode RoPE: value turned too', newToken, 'if (!isValue) Rotation', 'Rotation', partOfHead),
+  mutation('decode RoPE: query with the wrong partner', newToken, 'queries[tile][(n + kPartner) / 2][(n + kPartner) % 2], turns', 'queries[tile][(n + kPartner) / 2][(n + kPartner + 1) % 2], turns', partOfHead),
+  mutation('decode RoPE: query with the angles of another pair', newToken, 'rotation.angles(column)', 'rotation.angles(column ^ 2)', partOfHead),
+  mutation('decode RoPE: neighbours with the angle of another pair', newToken, 'rotation.angle(column / 2)', 'rotation.angle(column / 2 ^ 1)', neighbours),
   mutation('decode: queries of another KV head', newToken, 'p.q + QueryRows<Config>::place(p, segment, member) *', 'p.q + (QueryRows<Config>::place(p, segment, member) - segment.kvHead * (Config::groupSize(p) - 1)) *'),
 
   // Decode: lengths

@@ -15,6 +15,7 @@ import { pipeline } from './passes/pipeline.ts';
 import type { Ablation, PassContext } from './passes/pass.ts';
 import { runPasses, type PassEvent } from './passes/runPasses.ts';
 import { selectRank } from './passes/selectRank.ts';
+import { ropeProblem } from './passes/selectTiles/ropeProblem.ts';
 import { readPlan, type PlanInput, type ReadPlan, type SourceText } from './plan/readPlan.ts';
 import type { ModelFlags, ResolvedModel } from './plan/resolveModelShape.ts';
 import type { DiagnosticList } from './util/diagnostics.ts';
@@ -90,8 +91,10 @@ export function compileModule(read: ReadPlan & { readonly rank?: RankDefinition 
 
 /** Plan text to sources. Undefined when `diagnostics` got an error. */
 export function compile(plan: PlanInput, config: SourceText | undefined, options: CompileOptions, diagnostics: DiagnosticList): CompiledPlan | undefined {
-  const read = readPlan(plan, config, options.model ?? {}, diagnostics);
-  return read && compileModule(read, options);
+  const read = readPlan(plan, config, { ...options.model, rope: options.rope ?? true }, diagnostics);
+  const unturned = read && options.rope !== false ? ropeProblem(read.module, options.cacheType) : undefined;
+  if (unturned !== undefined) diagnostics.add(unturned);
+  return read && unturned === undefined ? compileModule(read, options) : undefined;
 }
 
 function titleOf({ shape }: ScheduledModule, rank?: RankDefinition): string {

@@ -39,7 +39,7 @@ export const promptOf = (device: Device, plan: Plan, tokens: number): Tensors =>
 
 /** One CUDA graph of append + decode over `layers`, replayed: microseconds and bytes are those of the graph over its decode calls. */
 export function measureDecode(device: Device, plan: Plan, prompt: Tensors, { tokens, batch, layers, replays: mostReplays = 25 }: DecodeCase): MeasuredDecode {
-  using session = plan.createSession({ batch, lengthBound: tokens, layers });
+  using session = plan.createSession({ batch, lengthBound: tokens, layers, rope: 'none' });
   fillRings(session, layers, prompt, tokens - freeSteps);
   const step = tensors(device, plan.definition, batch);
   const rounds = Math.ceil(fewestCalls / layers.length);

@@ -40,7 +40,7 @@ export function measurePrefill(device: Device, plan: Plan, input: Tensors, { sce
   const shape = { batch: lengths.length, lengthBound: bound };
   const { cache } = plan.memory(shape);
   if (cache > shareOfMemory * device.memoryBytes) throw new Error(`the cache takes ${(cache / 2 ** 30).toFixed(0)} GiB`);
-  using session = plan.createSession({ ...shape, elementType });
+  using session = plan.createSession({ ...shape, elementType, rope: 'none' });
 
   const weights = definition.layers.map(({ sink }, layer) => allowedPairs(scenario, session.windows(layer), sink));
   const layers = bound <= longestOfAllLayers ? weights.map((_, layer) => layer) : chooseLayers(weights, Math.min(sampledLayers, weights.length));

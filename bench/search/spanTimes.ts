@@ -49,7 +49,7 @@ export function decodeTimes(device: Device, plan: Plan, prompt: Tensors, { lengt
   const graphs: ReturnType<Session['capture']>[] = [];
   try {
     for (let n = 0; n < count; n += 1) {
-      const session = plan.createSession({ batch, lengthBound: length, layers });
+      const session = plan.createSession({ batch, lengthBound: length, layers, rope: 'none' });
       sessions.push(session);
       checkSpans(session, plan, layers, span);
       fillRings(session, layers, prompt, length - freeSteps);
@@ -73,7 +73,7 @@ export function decodeTimes(device: Device, plan: Plan, prompt: Tensors, { lengt
  * short span. Each replay begins with empty rings, and after a rest.
  */
 export function prefillTimes(device: Device, plan: Plan, prompt: Tensors, { length, span, layers: copies }: SpanCase): SpanTimes {
-  using session = plan.createSession({ batch: 1, lengthBound: length, layers: copies });
+  using session = plan.createSession({ batch: 1, lengthBound: length, layers: copies, rope: 'none' });
   checkSpans(session, plan, copies, span);
   const call = { ...prompt, cuSeqlens: [0, length] };
   const prefill = (layers: readonly number[]): void => layers.forEach((layer) => session.prefill(layer, call));

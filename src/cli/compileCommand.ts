@@ -9,6 +9,7 @@ import { printModule } from '../ir/print.ts';
 import type { CacheType } from '../ir/nodes.ts';
 import type { RankDefinition } from '../ir/planDefinition.ts';
 import { assignRanks } from '../passes/assignRanks.ts';
+import { ropeProblem } from '../passes/selectTiles/ropeProblem.ts';
 import { rankProblem } from '../passes/assignRanks/rankProblem.ts';
 import type { Ablation } from '../passes/pass.ts';
 import { pipeline } from '../passes/pipeline.ts';
@@ -63,12 +64,14 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   const misuse = missingFolder(options, emit);
   if (misuse !== undefined) diagnostics.add(misuse);
   const { plan, config } = await readInputs(planPath, options, diagnostics);
-  const read = plan && readPlan(plan, config, modelFlags(options), diagnostics);
+  const read = plan && readPlan(plan, config, { ...modelFlags(options), rope: options.rope }, diagnostics);
   const uneven = read && options.tp !== undefined ? rankProblem(read.module.shape, options.tp) : undefined;
   if (uneven !== undefined) diagnostics.add(uneven);
+  const unturned = read && options.rope ? ropeProblem(read.module, options.kvCacheDtype) : undefined;
+  if (unturned !== undefined) diagnostics.add(unturned);
   const wantsMachineCode = emit.has('cubin') && options.stopAfter === undefined && options.check !== true;
   const tools = await findTools(options, wantsMachineCode, diagnostics);
-  if (plan === undefined || read === undefined || misuse !== undefined || uneven !== undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
+  if (plan === undefined || read === undefined || misuse !== undefined || uneven !== undefined || unturned !== undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
   if (tools.exitCode !== undefined) throw new DiagnosticError(diagnostics.toArray(), tools.exitCode);
 
   refuseWarnings([...diagnostics.toArray(), ...(tools.nvcc?.warnings ?? [])], options.strict);

@@ -27,7 +27,7 @@ export interface InspectOptions extends InputOptions {
 export async function inspectCommand(planPath: string, options: InspectOptions, output: Output): Promise<void> {
   const diagnostics = new DiagnosticList();
   const { plan, config } = await readInputs(planPath, options, diagnostics);
-  const read = plan && readPlan(plan, config, modelFlags(options), diagnostics);
+  const read = plan && readPlan(plan, config, { ...modelFlags(options), rope: false }, diagnostics);
   const uneven = read && options.tp !== undefined ? rankProblem(read.module.shape, options.tp) : undefined;
   if (uneven !== undefined) diagnostics.add(uneven);
   if (read === undefined || uneven !== undefined) throw new DiagnosticError(diagnostics.toArray(), 2);

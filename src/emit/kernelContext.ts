@@ -58,7 +58,15 @@ export interface WgmmaPrefillContext extends SharedContext, MaskContext, ScoreCo
   readonly shape: PrefillContext['shape'];
 }
 
-export interface DecodeContext extends SharedContext, MaskContext, ScoreContext, CacheContext {
+/** Which elements of a head turn, where a kernel rotates. */
+interface RopeContext {
+  readonly rope: boolean;
+  readonly ropeText: string;
+  readonly rotaryDim: number;
+  readonly interleaved: boolean;
+}
+
+export interface DecodeContext extends SharedContext, MaskContext, ScoreContext, CacheContext, RopeContext {
   readonly stages: number;
   /** Tiles of 8 query heads in a group. */
   readonly headTiles: number;
@@ -77,16 +85,11 @@ export interface DecodeContext extends SharedContext, MaskContext, ScoreContext,
   readonly tokensText: string;
   readonly ageMask: boolean;
   readonly ageMaskText: string;
-  readonly rope: boolean;
-  readonly ropeText: string;
   readonly partialFloats: number;
   readonly segmentBytes: number;
 }
 
-export interface AppendContext extends SharedContext, CacheContext {
-  readonly rope: boolean;
-  readonly ropeText: string;
-}
+export interface AppendContext extends SharedContext, CacheContext, RopeContext {}
 
 export type ExpandContext = SharedContext;
 
@@ -121,8 +124,7 @@ export function kernelContext(kernel: KernelNode, family: MaskFamily): KernelCon
         groups: kernel.groups,
         inFlight: kernel.inFlight,
         producer: kernel.producer,
-        rope: kernel.rope,
-        ropeText: kernel.rope ? ' with RoPE' : '',
+        ...ropeContext(kernel),
         manyTokens: !kernel.appends,
         tokensText: kernel.tokens > 1 ? ` of up to ${kernel.tokens} tokens of a sequence at once` : '',
         ageMask: kernel.ageMask,
@@ -131,7 +133,7 @@ export function kernelContext(kernel: KernelNode, family: MaskFamily): KernelCon
         segmentBytes: decodeSegmentWords * 4,
       };
     case 'append':
-      return { ...shared, ...cacheContext(kernel), rope: kernel.rope, ropeText: kernel.rope ? ' with RoPE' : '' };
+      return { ...shared, ...cacheContext(kernel), ...ropeContext(kernel) };
     case 'expand':
       return shared;
     default:
@@ -162,6 +164,12 @@ function ageMaskText({ appends, ageMask }: DecodeKernel): string {
 function shapeOf({ specialised, groupSize, queryHeads, sink }: Exclude<KernelNode, AppendKernel | ExpandKernel>): PrefillContext['shape'] {
   if (!specialised) return { groupSize: 'p.groupSize', queryHeads: 'p.queryHeads', sink: 'p.sink' };
   return { groupSize: String(groupSize), queryHeads: String(queryHeads), sink: String(sink) };
+}
+
+function ropeContext({ rope, rotaryDim, pairing, headDim }: DecodeKernel | AppendKernel): RopeContext {
+  const interleaved = pairing === 'interleaved';
+  const traits = [...(rotaryDim < headDim ? [`of the first ${rotaryDim} elements`] : []), ...(interleaved ? ['of neighbours'] : [])];
+  return { rope, ropeText: rope ? [' with RoPE', ...traits].join(' ') : '', rotaryDim, interleaved };
 }
 
 function scoreContext({ softCap, learnedSinks }: ScoreOptions): ScoreContext {

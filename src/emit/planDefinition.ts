@@ -13,7 +13,12 @@ import { partialFloats } from './kernelContext.ts';
 export function planDefinition(module: ScheduledModule, mask: MaskFamily, cubins: Readonly<Record<string, string>>, rank?: RankDefinition): PlanDefinition {
   const rules = new Interner<Rule>();
   const expressions = new Interner<Expression>();
-  const layers = module.layers.map((layer) => layerDefinition(layer, module, rules, expressions));
+  // Without kernels that rotate a session is given q and k that are rotated, whatever the model's RoPE is.
+  const rope = module.kernels.some((kernel) => 'rope' in kernel && kernel.rope) ? module.rope : null;
+  const layers = module.layers.map((layer, index) => ({
+    ...layerDefinition(layer, module, rules, expressions),
+    ...(rope === null ? {} : { rope: rope.layers[index]! }),
+  }));
   return {
     format: definitionFormat,
     shape: module.shape,
@@ -21,6 +26,7 @@ export function planDefinition(module: ScheduledModule, mask: MaskFamily, cubins
     limits: module.limits,
     mask: mask(0).name,
     layout: module.layout,
+    ...(rope === null ? {} : { ropes: rope.ropes }),
     rules: rules.values,
     expressions: expressions.values,
     layers,
@@ -64,6 +70,7 @@ function kernelDefinition(kernel: KernelNode): KernelDefinition {
     threads,
     sharedBytes,
     rope: 'rope' in kernel && kernel.rope,
+    ...('rope' in kernel && kernel.rope ? { rotaryDim: kernel.rotaryDim, pairing: kernel.pairing } : {}),
     partialFloats: kernel.role === 'decode' || kernel.role === 'prefillWgmma' ? partialFloats(kernel) : 0,
     blocksPerSm: blocksPerSm(kernel),
     rows: 'rows' in kernel ? kernel.rows : 0,

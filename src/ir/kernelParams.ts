@@ -72,11 +72,12 @@ const fieldsOfRole: Readonly<Record<KernelRole, readonly ParamField[]>> = {
     pointer('rings', 'const moa::Ring*', '[slots][kvHeads] of this layer'),
     pointer('lengths', 'int*', '[slots] tokens in the cache of this layer; advanced at the end'),
     pointer('cuSeqlens', 'const int*', '[slots + 1] first token of each sequence'),
-    pointer('cosSin', 'const float*', '[positions][headDim / 2][2]; unused without RoPE'),
+    pointer('rope', 'const float*', 'table of the rotation of this layer (rotate.cuh); unused without RoPE'),
     pointer('kvScales', 'const float*', '[2][kvHeads] of keys, of values, of this layer; unused but with a cache of 8 bits'),
     pointer('ticket', 'uint32_t*', 'counter of finished blocks, 0 between launches'),
     int32('tokens', 'new tokens of all sequences'),
     int32('slots', 'sequences'),
+    int32('ropeShift', 'log2 of the positions of a block of the table; unused without RoPE'),
   ],
   expand: [
     pointer('pool', 'const uint8_t*', '[pages] K page, V page, in E4M3'),
@@ -97,7 +98,7 @@ const fieldsOfRole: Readonly<Record<KernelRole, readonly ParamField[]>> = {
     pointer('segments', 'const moa::DecodeSegment*', 'first those that blocks begin with, in the order of blocks'),
     pointer('windows', 'const int*', '[slots][queryHeads] tokens, of this layer'),
     pointer('lengths', 'int*', '[slots] tokens in the cache of this layer, -1 without a sequence; advanced by one'),
-    pointer('cosSin', 'const float*', '[positions][headDim / 2][2]; unused without RoPE'),
+    pointer('rope', 'const float*', 'table of the rotation of this layer (rotate.cuh); unused without RoPE'),
     pointer('partials', 'float*', 'results of splits'),
     pointer('tickets', 'uint32_t*', 'counters, 0 between launches: of those who read lengths, then of finished splits'),
     float32('scale', 'multiplies q.k'),
@@ -108,6 +109,7 @@ const fieldsOfRole: Readonly<Record<KernelRole, readonly ParamField[]>> = {
     int32('kvHeads', 'of the model'),
     int32('sink', 'tokens'),
     int32('early', 'not 0: the launch before wrote nothing of this layer, so its old pages may be read before that has ended'),
+    int32('ropeShift', 'log2 of the positions of a block of the table; unused without RoPE'),
   ],
 };
 

@@ -3,6 +3,7 @@
  * in old ones. `print.ts` writes them as text, `verify.ts` says what is legal.
  */
 import type { Expression } from './affine.ts';
+import type { ModelRope, RopePairing } from './rope.ts';
 import type { Rule, SpanLimits } from './rule.ts';
 
 /** Where a node came from: the path in the plan of the value that made it. */
@@ -47,6 +48,8 @@ export interface AttentionFacts extends ScoreOptions {
 export interface PlanFacts {
   readonly shape: ModelShape;
   readonly attention: AttentionFacts;
+  /** How positions are encoded; null where nothing says it: then sessions are told. */
+  readonly rope: ModelRope | null;
   readonly limits: SpanLimits;
 }
 
@@ -192,6 +195,13 @@ interface KernelFacts {
   readonly layers: readonly number[];
 }
 
+/** Which elements of a head append and decode turn. */
+export interface KernelRope {
+  /** From the first on; 0 in a kernel that rotates nothing. */
+  readonly rotaryDim: number;
+  readonly pairing: RopePairing;
+}
+
 /** Prefill with `mma.sync`: a block an item of work. */
 export interface PrefillKernel extends KernelFacts, ScoreOptions {
   readonly role: 'prefill';
@@ -220,7 +230,7 @@ export interface WgmmaPrefillKernel extends KernelFacts, ScoreOptions {
   readonly specialised: boolean;
 }
 
-export interface DecodeKernel extends KernelFacts, ScoreOptions {
+export interface DecodeKernel extends KernelFacts, ScoreOptions, KernelRope {
   readonly role: 'decode';
   /** Pages in flight or in use, in shared memory; of each group of warps where warps copy for themselves. */
   readonly stages: number;
@@ -246,7 +256,7 @@ export interface DecodeKernel extends KernelFacts, ScoreOptions {
   readonly specialised: boolean;
 }
 
-export interface AppendKernel extends KernelFacts {
+export interface AppendKernel extends KernelFacts, KernelRope {
   readonly role: 'append';
   readonly cacheType: CacheType;
   readonly rope: boolean;

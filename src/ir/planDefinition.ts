@@ -1,6 +1,7 @@
 /** What a compiled plan is to the runtime: the data that `index.js` of a package holds. */
 import type { Expression } from './affine.ts';
 import type { AttentionFacts, CacheLayout, DecodeSchedule, ElementType, KernelRole, ModelShape, PrefillSchedule } from './nodes.ts';
+import type { Rope, RopePairing } from './rope.ts';
 import type { Rule, SpanLimits } from './rule.ts';
 
 /** Changes when the runtime can no longer load older packages. */
@@ -25,6 +26,8 @@ export interface LayerDefinition {
   readonly heads: readonly number[];
   /** In the order of their pages. */
   readonly rings: readonly RingGroupDefinition[];
+  /** Where the package has the model's RoPE: an index into `ropes`, or null for a layer without. */
+  readonly rope?: number | null;
 }
 
 export interface KernelDefinition {
@@ -36,6 +39,9 @@ export interface KernelDefinition {
   readonly sharedBytes: number;
   /** Append and decode: rotates. Otherwise false. */
   readonly rope: boolean;
+  /** Where it rotates: the elements of a head that turn, from the first on, and which turn together. */
+  readonly rotaryDim?: number;
+  readonly pairing?: RopePairing;
   /** Decode, and prefill where items may be cut in two: floats of one partial result. Otherwise 0. */
   readonly partialFloats: number;
   /** Decode and prefill: blocks of a launch that run at once on one multiprocessor. Otherwise 0. */
@@ -70,6 +76,8 @@ export interface PlanDefinition {
   /** A name in `src/mask/registry.ts`. */
   readonly mask: string;
   readonly layout: CacheLayout;
+  /** The model's rotary position embeddings; absent where the compiler was not told the model, or kernels that rotate were left out. */
+  readonly ropes?: readonly Rope[];
   readonly rules: readonly Rule[];
   readonly expressions: readonly Expression[];
   readonly layers: readonly LayerDefinition[];

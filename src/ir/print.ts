@@ -12,6 +12,7 @@ import type {
   Module,
   RingLayer,
 } from './nodes.ts';
+import type { ModelRope, Rope } from './rope.ts';
 import type { Rule } from './rule.ts';
 
 export function printModule(module: Module): string {
@@ -20,12 +21,25 @@ export function printModule(module: Module): string {
     `${module.kind} {`,
     `  shape layers=${shape.layers} queryHeads=${shape.queryHeads} kvHeads=${shape.kvHeads} headDim=${shape.headDim}${shape.layerNumbers === undefined ? '' : ` numbers=${ranges(shape.layerNumbers).replaceAll(' ', ',')}`}`,
     ...(isUsual(attention, shape) ? [] : [`  attention softCap=${attention.softCap} learnedSinks=${attention.learnedSinks} scale=${attention.scale}`]),
+    ...printRope(module.rope).map((line) => `  ${line}`),
     `  limits sink=${limits.sink} minSpan=${limits.minSpan} page=${limits.page}`,
     ...body(module).map((line) => `  ${line}`),
     '}',
     '',
   ];
   return lines.join('\n');
+}
+
+/** The rotations of a model, a line each, with the layers that have it. */
+function printRope(model: ModelRope | null): string[] {
+  if (model === null) return [];
+  const layersOf = (index: number | null): string => ranges(model.layers.flatMap((rope, layer) => (rope === index ? [layer] : [])));
+  const withRope = model.ropes.map((rope, index) => `rope of layers ${layersOf(index)}: ${printOneRope(rope)}`);
+  return model.layers.includes(null) ? [...withRope, `no rope in layers ${layersOf(null)}`] : withRope;
+}
+
+function printOneRope({ scaling, ...rope }: Rope): string {
+  return Object.entries({ ...rope, ...scaling }).map(([key, value]) => `${key}=${String(value)}`).join(' ');
 }
 
 function body(module: Module): string[] {
@@ -104,7 +118,8 @@ function laidOutLayer(layer: LaidOutLayer): string[] {
 
 function kernel(node: KernelNode): string[] {
   const { kind: _kind, name, architectures, layers: usedBy, ...rest } = node;
-  const off = (key: string, value: unknown): boolean => (key === 'softCap' && value === 0) || (key === 'learnedSinks' && value === false);
+  const off = (key: string, value: unknown): boolean =>
+    (key === 'softCap' && value === 0) || (key === 'learnedSinks' && value === false) || (key === 'rotaryDim' && (value === 0 || value === node.headDim)) || (key === 'pairing' && value === 'halves');
   const facts = Object.entries(rest).flatMap(([key, value]) => (off(key, value) ? [] : [`${key}=${String(value)}`]));
   return [`kernel ${name} {`, `  for layers ${ranges(usedBy)} on ${architectures.join(' ')}`, `  ${facts.join(' ')}`, '}'];
 }

@@ -1,8 +1,9 @@
 /** What is legal at each level. Run after every pass: a violation is a bug of the pass, and is thrown as an internal error. */
 import { assertNever, invariant } from '../util/invariant.ts';
 import { evaluate, sinkOf } from './affine.ts';
-import type { GroupModule, HeadModule, KernelModule, LaidOutLayer, LaidOutModule, Module, LayerFacts, PlanFacts, RingModule, ScheduledModule } from './nodes.ts';
+import type { GroupModule, HeadModule, KernelModule, LaidOutLayer, LaidOutModule, ModelShape, Module, LayerFacts, PlanFacts, RingModule, ScheduledModule } from './nodes.ts';
 import { layerNumbers } from './layerNumbers.ts';
+import { ROTARY_DIM_STEP, type ModelRope } from './rope.ts';
 import type { Rule } from './rule.ts';
 
 /** Length bounds at which functions of N are probed. */
@@ -31,6 +32,7 @@ export function verifyModule(module: Module): void {
 function verifyFacts({
   shape,
   attention,
+  rope,
   limits,
   kind,
   layers,
@@ -42,11 +44,22 @@ function verifyFacts({
   invariant(kvHeads > 0 && queryHeads % kvHeads === 0, 'query heads are a multiple of KV heads');
   invariant(headDim > 0 && headDim % 64 === 0, 'headDim is made of 64-column blocks');
   invariant(attention.softCap >= 0 && Number.isFinite(attention.softCap) && attention.scale > 0 && Number.isFinite(attention.scale), 'the cap and the scale are numbers to multiply by');
+  if (rope !== null) verifyRope(rope, shape);
   invariant(limits.page === 64 && limits.minSpan % limits.page === 0 && limits.sink >= 0 && limits.sink < limits.minSpan, 'sink < minSpan, a multiple of the page');
   layers.forEach(({ modelWindow }) => {
     const whole = modelWindow === null || (Number.isSafeInteger(modelWindow) && modelWindow >= 1);
     invariant(whole, `a model's window ${modelWindow} is an integer of at least 1`);
   });
+}
+
+function verifyRope({ ropes, layers }: ModelRope, shape: ModelShape): void {
+  invariant(layers.length === shape.layers, 'every layer has a rotation, or none');
+  ropes.forEach(({ theta, rotaryDim }, index) => {
+    invariant(theta > 0 && Number.isFinite(theta), 'theta is positive');
+    invariant(rotaryDim > 0 && rotaryDim <= shape.headDim && rotaryDim % ROTARY_DIM_STEP === 0, 'whole chunks of a head turn');
+    invariant(layers.includes(index), 'a rotation is used');
+  });
+  invariant(layers.every((index) => index === null || index in ropes), 'layers have rotations of the list');
 }
 
 function verifyRule(rule: Rule): void {

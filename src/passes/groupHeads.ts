@@ -16,6 +16,7 @@ export function groupHeads(module: RingModule): GroupModule {
     kind: 'groupModule',
     shape: module.shape,
     attention: module.attention,
+    rope: module.rope,
     limits: module.limits,
     layers: module.layers.map(groupLayer),
   };

@@ -36,6 +36,7 @@ export function layoutKvCache(module: GroupModule, { cacheType }: Pick<PassConte
     kind: 'laidOutModule',
     shape: module.shape,
     attention: module.attention,
+    rope: module.rope,
     limits,
     layout: { pageTokens: limits.page, pageBytes: pageBytesOf(module, cacheType), cacheType },
     layers: module.layers.map((layer): LaidOutLayer => {

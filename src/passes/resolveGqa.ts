@@ -24,5 +24,5 @@ export function resolveGqa(module: HeadModule, context: Pick<PassContext, 'slack
     });
     return { kind: 'ringLayer' as const, modelWindow, heads, rings };
   });
-  return { kind: 'ringModule', shape: module.shape, attention: module.attention, limits: module.limits, layers };
+  return { kind: 'ringModule', shape: module.shape, attention: module.attention, rope: module.rope, limits: module.limits, layers };
 }

@@ -15,7 +15,7 @@
 import type { Architecture } from '../arch/arch.ts';
 import { decodeAppends, decodeCompute, decodeRowTiles, decodeTile, decodeTileRows, prefillTiles, wgmmaPrefillTiles, type DecodeTile, type PrefillTile } from '../arch/tiles.ts';
 import { sinkOf } from '../ir/affine.ts';
-import type { CacheLayout, CacheType, DecodeCompute, ElementType, KernelModule, KernelNode, LaidOutModule, ScoreOptions } from '../ir/nodes.ts';
+import type { CacheLayout, CacheType, DecodeCompute, ElementType, KernelModule, KernelNode, KernelRope, LaidOutModule, ScoreOptions } from '../ir/nodes.ts';
 import { invariant } from '../util/invariant.ts';
 import type { PassContext } from './pass.ts';
 import { prefillItemWords } from './schedule/prefillItems.ts';
@@ -30,10 +30,10 @@ export function selectTiles(module: LaidOutModule, context: PassContext): Kernel
         const facts = kernelFacts(module, elementType, architecture, index);
         const choice = decodeChoice(facts, context, architecture, ageMask);
         const appends = decodeAppends(facts);
-        const ropes = context.rope ? [false, true] : [false];
+        const ropes = [noRope, ...(context.rope ? ropesOf(module, index) : [])];
         return [
           ...ropes.flatMap((rope) => [appendKernel(facts, module.layout, rope), ...(appends ? [decodeKernel(facts, module.layout, choice, scores, rope)] : [])]),
-          ...(context.decodeTokens > 1 || !appends ? [decodeKernel(facts, module.layout, inRings(choice), scores, false, context.decodeTokens)] : []),
+          ...(context.decodeTokens > 1 || !appends ? [decodeKernel(facts, module.layout, inRings(choice), scores, noRope, context.decodeTokens)] : []),
           ...(module.layout.cacheType === 'e4m3' ? [expandKernel(facts)] : []),
           architecture.family === 'hopper' ? wgmmaPrefillKernel(facts, module.layout, choice, scores) : prefillKernel(facts, module.layout, choice, scores),
         ];
@@ -42,6 +42,21 @@ export function selectTiles(module: LaidOutModule, context: PassContext): Kernel
   });
   return { ...module, kind: 'kernelModule', kernels };
 }
+
+const noRope: KernelRope = { rotaryDim: 0, pairing: 'halves' };
+
+/** How kernels of a layer rotate besides those that do not: as the model does, or where it is not known all of a head, in halves. */
+function ropesOf({ rope, shape }: LaidOutModule, layer: number): readonly KernelRope[] {
+  if (rope === null) return [{ rotaryDim: shape.headDim, pairing: 'halves' }];
+  const index = rope.layers[layer]!;
+  if (index === null) return [];
+  const { rotaryDim, pairing } = rope.ropes[index]!;
+  return [{ rotaryDim, pairing }];
+}
+
+/** `rope`, `rope64`, `rope_interleaved`. */
+const ropeTraits = ({ rotaryDim, pairing }: KernelRope, { headDim }: Facts): readonly string[] =>
+  rotaryDim === 0 ? [] : [rotaryDim < headDim ? `rope${rotaryDim}` : 'rope', ...(pairing === 'interleaved' ? ['interleaved'] : [])];
 
 type Facts = Pick<KernelNode, 'kind' | 'elementType' | 'headDim' | 'queryHeads' | 'kvHeads' | 'groupSize' | 'sink' | 'architectures' | 'layers'>;
 
@@ -150,7 +165,7 @@ function decodeChoice({ headDim, groupSize }: Facts, { ablations, cacheType }: P
 /** Where tokens are in the rings already, a kernel takes (token, query head) pairs on tensor cores, masks each by its position, and rotates nothing. */
 const inRings = (choice: DecodeChoice): DecodeChoice => ({ ...choice, appends: false, compute: 'tensorCores', ageMask: true });
 
-function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { architecture, tile, compute, specialised, appends, ageMask }: DecodeChoice, scores: ScoreOptions, rope: boolean, tokens = 1): KernelNode {
+function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { architecture, tile, compute, specialised, appends, ageMask }: DecodeChoice, scores: ScoreOptions, rope: KernelRope, tokens = 1): KernelNode {
   const producer = architecture.family === 'hopper';
   const rows = specialised ? decodeRowTiles(facts, tokens).rows : decodeTileRows(facts.headDim);
   const shape = { producer, rows, headDim: facts.headDim, pageBytes };
@@ -163,7 +178,7 @@ function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { arc
     ...(compute === 'cudaCores' ? ['cores'] : []),
     ...(specialised ? [] : ['any']),
     ...(appends ? (ageMask ? ['age'] : []) : [`t${tokens}`]),
-    ...(rope ? ['rope'] : []),
+    ...ropeTraits(rope, facts),
     ...scoreTraits(scores),
   ];
   return {
@@ -182,7 +197,8 @@ function decodeKernel(facts: Facts, { pageBytes, cacheType }: CacheLayout, { arc
     tokens,
     tileRows: rows,
     ageMask,
-    rope,
+    rope: rope.rotaryDim > 0,
+    ...rope,
     cacheType,
     compute,
     specialised,
@@ -237,15 +253,17 @@ function decodeSharedBytes({ stages, groups }: DecodeTile, { producer, rows, hea
   return pipelineBytes + mergeBytes;
 }
 
-function appendKernel(facts: Facts, { cacheType }: CacheLayout, rope: boolean): KernelNode {
+function appendKernel(facts: Facts, { cacheType }: CacheLayout, rope: KernelRope): KernelNode {
   return {
     ...facts,
     role: 'append',
-    name: `moa_append_${headsName(facts)}${cacheType === 'e4m3' ? '_e4m3' : ''}${rope ? '_rope' : ''}`,
+    name: ['moa_append', headsName(facts), ...(cacheType === 'e4m3' ? ['e4m3'] : []), ...ropeTraits(rope, facts)].join('_'),
     threads: 128,
-    minBlocksPerSm: 4,
+    // Angles take many registers, which leave an SM too few threads to wait for memory if the compiler is not told.
+    minBlocksPerSm: rope.rotaryDim > 0 ? 8 : 4,
     sharedBytes: 16,
-    rope,
+    rope: rope.rotaryDim > 0,
+    ...rope,
     cacheType,
   };
 }

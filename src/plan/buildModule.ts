@@ -1,5 +1,6 @@
 import { usualAttention } from '../ir/attention.ts';
 import type { AttentionFacts, HeadLayer, HeadModule, HeadNode, ModelShape } from '../ir/nodes.ts';
+import type { ModelRope } from '../ir/rope.ts';
 import type { Rule } from '../ir/rule.ts';
 import { invariant } from '../util/invariant.ts';
 import type { ParsedPlan } from './planSchema.ts';
@@ -13,6 +14,7 @@ export function buildModule(
   shape: ModelShape,
   attention: AttentionFacts = usualAttention(shape),
   windows: readonly (number | null)[] = plan.rules.map(() => null),
+  rope: ModelRope | null = null,
 ): HeadModule {
   invariant(windows.length === shape.layers, 'buildModule: there is a window, or null, for every layer');
   invariant(plan.layers === shape.layers && plan.queryHeads === shape.queryHeads, 'buildModule: the shape is not that of the plan');
@@ -24,7 +26,7 @@ export function buildModule(
     });
     return { kind: 'headLayer', modelWindow: windows[layer]!, heads };
   });
-  return { kind: 'headModule', shape, attention, limits: plan.limits, layers };
+  return { kind: 'headModule', shape, attention, rope, limits: plan.limits, layers };
 }
 
 /** A function that gives one object for all equal rules: the first it saw. */

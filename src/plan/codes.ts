@@ -1,6 +1,6 @@
 import { INPUT_CODES } from '../util/inputCodes.ts';
 
-/** The diagnostics of plans (11xx), of model shapes (12xx), and of other formats (13xx). */
+/** The diagnostics of plans (11xx), of model shapes (12xx), of other formats (13xx), and of positions (14xx). */
 export const PLAN_CODES = {
   MOA1101: 'A plan or model config is not a JSON object.',
   MOA1102: 'A key is unknown.',
@@ -52,6 +52,10 @@ export const PLAN_CODES = {
   MOA1336: 'A model type or a key that is not known is taken as one of plain attention, as was asked.',
   MOA1337: 'The model is described by the config.json beside the plan.',
   MOA1338: 'The model normalises queries and keys after it rotates them, so that no kernel may rotate them.',
+  MOA1401: "The model's positions are encoded in a way that the kernels do not have.",
+  MOA1402: "It is not known how the model's positions are encoded.",
+  MOA1403: 'A model config says two different things of RoPE.',
+  MOA1404: 'The kernels do not rotate so many elements of a head.',
 } as const;
 
 export type PlanCode = keyof typeof PLAN_CODES;

@@ -1,18 +1,19 @@
 import type { ElementType } from '../ir/nodes.ts';
 import type { DiagnosticList } from '../util/diagnostics.ts';
-import { readJson, type JsonDocument, type JsonNode, type JsonObject } from '../util/jsonReader.ts';
+import { readJson, type JsonDocument } from '../util/jsonReader.ts';
 import { joinPath } from '../util/quote.ts';
 import { attendingLayers } from './config/attendingLayers.ts';
 import { checkKeys, refuseKeys } from './config/checkKeys.ts';
 import { modelTypeOf } from './config/modelTypeOf.ts';
 import { noteNorm, warnOfSinks } from './config/noteTypes.ts';
+import { ropeOf } from './config/ropeOf.ts';
 import { readScores } from './config/readScores.ts';
 import { readShape } from './config/readShape.ts';
 import { textScopes } from './config/textScopes.ts';
 import { readLayerTypes } from './formats/readLayerTypes.ts';
-import { MODEL_NAME, type DescribedModel, type Place, type Rope } from './planSchema.ts';
+import { MODEL_NAME, type DescribedModel, type Place } from './planSchema.ts';
 import { offsetOf } from './readFields.ts';
-import { describeKind, Report, reportKind, type Scope } from './report.ts';
+import { describeKind, Report, type Scope } from './report.ts';
 
 /** What a compilation needs of a Hugging Face `config.json`. */
 export interface ModelConfig extends DescribedModel {
@@ -59,7 +60,6 @@ export function modelConfigOf(document: JsonDocument, diagnostics: DiagnosticLis
     return undefined;
   }
   const described = readShape(scope, written, found);
-  const rope = readRope(scope);
   const scores = readScores(scope, written, found);
   checkKeys(scopes, found, described.shape, assumePlain);
   const types = described.shape.layers === undefined ? undefined : readLayerTypes(written, found, described.shape.layers, strict);
@@ -68,8 +68,10 @@ export function modelConfigOf(document: JsonDocument, diagnostics: DiagnosticLis
   if (queryHeads === undefined || kvHeads === undefined || headDim === undefined) return undefined;
   if (types === undefined || layers === undefined || diagnostics.errorCount > before) return undefined;
   if (found.known.learnedSinks === 'perhaps') warnOfSinks(scopes, found);
-  const rotates = rope !== undefined && !found.known.normAfterRope;
-  if (rope !== undefined && !rotates) noteNorm(scope, found);
+  const { rope, ropeProblems } = ropeOf(scope, found, types, layers.numbers, headDim, diagnostics);
+  const rotates = rope !== null && !found.known.normAfterRope;
+  if (rope !== null && !rotates) noteNorm(scope, found);
+  if (diagnostics.errorCount > before) return undefined;
   const type = elementTypeOf(scope) ?? elementTypeOf(root);
   const name = nameOf(root);
   return {
@@ -79,6 +81,7 @@ export function modelConfigOf(document: JsonDocument, diagnostics: DiagnosticLis
     ...(name === undefined ? {} : { name }),
     ...(type === undefined ? {} : { elementType: type.elementType }),
     ...(rotates ? { rope } : {}),
+    ...(ropeProblems.length === 0 ? {} : { ropeProblems }),
     windows: layers.windows,
     ...(layers.leftOut === undefined ? {} : { leftOut: layers.leftOut }),
     attention: scores.attention,
@@ -123,34 +126,3 @@ function nameOf({ node }: Scope): string | undefined {
   }
   return undefined;
 }
-
-/** `rope_theta` and `rope_scaling`, or `rope_parameters` in files of newer versions. */
-function readRope(scope: Scope): Rope | undefined {
-  const { node, path, report } = scope;
-  const parameters = node.members.get('rope_parameters')?.value;
-  const nested = parameters?.kind === 'object' ? parameters : undefined;
-  const inNested = nested?.members.has('rope_theta') === true;
-  const theta = (inNested ? nested : node).members.get('rope_theta')?.value;
-  if (theta === undefined) return undefined;
-  const at = joinPath(inNested ? joinPath(path, 'rope_parameters') : path, 'rope_theta');
-  if (theta.kind !== 'number') {
-    reportKind(report, theta, at, 'a number');
-    return undefined;
-  }
-  if (!Number.isFinite(theta.value)) return undefined; // Reported by the reader.
-  if (theta.value <= 0) {
-    report.error('MOA1106', theta.offset, at, `rope_theta ${theta.value} is not positive`);
-    return undefined;
-  }
-  return { theta: theta.value, scaling: scalingOf(node.members.get('rope_scaling')?.value ?? nested) };
-}
-
-function scalingOf(scaling: JsonNode | undefined): Rope['scaling'] {
-  if (scaling === undefined) return 'none';
-  if (scaling.kind !== 'object') return 'other';
-  const type = (scaling.members.get('rope_type') ?? scaling.members.get('type'))?.value;
-  const none = type === undefined ? scaling.members.size === 0 || onlyTheta(scaling) : type.kind === 'string' && type.value === 'default';
-  return none ? 'none' : 'other';
-}
-
-const onlyTheta = (scaling: JsonObject): boolean => scaling.members.size === 1 && scaling.members.has('rope_theta');

@@ -1,7 +1,8 @@
 /** What a plan may hold: the keys, the ranges, the defaults, and the value that comes of it. */
 import type { AttentionFacts, ElementType, ModelShape } from '../ir/nodes.ts';
+import type { ModelRope } from '../ir/rope.ts';
 import type { Rule, SpanLimits } from '../ir/rule.ts';
-import type { SourceLocation } from '../util/diagnostics.ts';
+import type { Diagnostic, SourceLocation } from '../util/diagnostics.ts';
 import type { JsonValue } from '../util/jsonReader.ts';
 import type { InputFormat } from './formats/inputFormat.ts';
 
@@ -107,19 +108,14 @@ export interface Place {
   readonly location: SourceLocation;
 }
 
-export interface Rope {
-  /** The base of the rotation frequencies. */
-  readonly theta: number;
-  /** `other`: the config scales the frequencies (llama3, yarn, linear, ...), so theta alone does not give them. */
-  readonly scaling: 'none' | 'other';
-}
-
 /** A model as a plan or a config describes it, and where. */
 export interface DescribedModel {
   readonly shape: ModelShape;
   readonly elementType?: ElementType;
   readonly name?: string;
-  readonly rope?: Rope;
+  readonly rope?: ModelRope;
+  /** Why kernels cannot rotate as the model does; errors where they are to. */
+  readonly ropeProblems?: readonly Diagnostic[];
   /** The model's own sliding window of each layer in tokens, null where it has none; undefined where nothing says it. */
   readonly windows?: readonly (number | null)[];
   /** What it says of scores. */

@@ -24,8 +24,13 @@ export function readPlan(plan: PlanInput, config: SourceText | undefined, flags:
   if (read === undefined || (config !== undefined && modelConfig === undefined)) return undefined;
   const parsed = read.kind === 'parsedPlan' ? read : placeOnModel(read, modelConfig, flags, diagnostics);
   if (parsed === undefined) return undefined;
+  if (flags.rope !== false) {
+    const { ropeProblems = [] } = modelConfig ?? parsed.model ?? {};
+    ropeProblems.forEach((problem) => diagnostics.add(problem));
+    if (ropeProblems.some(({ severity }) => severity === 'error')) return undefined;
+  }
   const model = resolveModelShape(parsed, modelConfig, flags, diagnostics);
   const windows = resolveWindows(parsed, modelConfig, plan.options ?? {}, diagnostics);
   if (model === undefined || windows === undefined) return undefined;
-  return { module: buildModule(parsed, model.shape, model.attention, windows), model };
+  return { module: buildModule(parsed, model.shape, model.attention, windows, model.rope), model };
 }

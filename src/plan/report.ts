@@ -22,6 +22,16 @@ export class Report {
     this.#diagnostics = diagnostics;
   }
 
+  /** A report on the same document to another list. */
+  to(diagnostics: DiagnosticList): Report {
+    return new Report({ source: this.#source }, diagnostics);
+  }
+
+  /** Of all documents that report to the same list. */
+  get errorCount(): number {
+    return this.#diagnostics.errorCount;
+  }
+
   error(code: PlanCode, offset: number, path: string, message: string, details: Details = {}): void {
     this.#add('error', code, offset, path, message, details);
   }

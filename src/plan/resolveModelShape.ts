@@ -1,12 +1,13 @@
 import { usualAttention } from '../ir/attention.ts';
 import { ranges } from '../ir/print.ts';
 import type { AttentionFacts, ElementType, ModelShape } from '../ir/nodes.ts';
+import type { ModelRope } from '../ir/rope.ts';
 import type { Diagnostic, DiagnosticList } from '../util/diagnostics.ts';
 import type { PlanCode } from './codes.ts';
 import { ASSUME_PLAIN_FLAG } from './config/assumePlain.ts';
 import { LEARNED_SINKS_FLAG } from './config/noteTypes.ts';
 import type { ModelConfig } from './parseModelConfig.ts';
-import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, SOFT_CAPS, type DescribedModel, type ParsedPlan, type Place, type Rope } from './planSchema.ts';
+import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, SOFT_CAPS, type DescribedModel, type ParsedPlan, type Place } from './planSchema.ts';
 
 /** What the command line says of the model. */
 export interface ModelFlags {
@@ -20,6 +21,8 @@ export interface ModelFlags {
   readonly learnedSinks?: boolean | undefined;
   /** Take a model type and keys of a config that are not known as those of plain attention. */
   readonly assumePlain?: boolean | undefined;
+  /** Whether kernels rotate as the model does; true by default. */
+  readonly rope?: boolean | undefined;
 }
 
 /** The options that `ModelFlags` come from, for messages and for the command line itself. */
@@ -32,7 +35,7 @@ export const MODEL_FLAG_NAMES = {
   softCap: '--softcap',
   learnedSinks: LEARNED_SINKS_FLAG,
   assumePlain: ASSUME_PLAIN_FLAG,
-} as const satisfies Record<keyof ModelFlags, string>;
+} as const satisfies Record<Exclude<keyof ModelFlags, 'rope'>, string>;
 
 export interface ResolvedModel {
   readonly shape: ModelShape;
@@ -40,9 +43,10 @@ export interface ResolvedModel {
   /** Undefined when nothing says it. */
   readonly elementType?: ElementType;
   readonly name?: string;
-  readonly rope?: Rope;
   /** What the layers of the model without attention are, by their numbers; absent where all have it. */
   readonly leftOut?: ReadonlyMap<number, string>;
+  /** Undefined when nothing says it. */
+  readonly rope?: ModelRope;
 }
 
 /** Elements of a head that there are kernels for. */
@@ -54,7 +58,7 @@ const DEFAULT_HEAD_DIM = 128;
 const FLAG_MAXIMA = { layers: MAX_LAYERS, queryHeads: MAX_HEADS, kvHeads: MAX_HEADS, headDim: MAX_HEAD_DIM } as const;
 
 /** What models are described by: what flags say, and the scale, which has none since a session may give it. */
-type Facts = Omit<ModelFlags, 'assumePlain'> & { readonly scale?: number | undefined };
+type Facts = Omit<ModelFlags, 'assumePlain' | 'rope'> & { readonly scale?: number | undefined };
 type Field = keyof Facts;
 type FieldValue<F extends Field> = NonNullable<Facts[F]>;
 
@@ -179,7 +183,7 @@ function choose<F extends 'kvHeads' | 'headDim' | 'elementType' | keyof Attentio
   }
   if (inConfig !== undefined && inPlan !== undefined && inConfig.value !== inPlan.value) {
     const message = `the plan's model has ${field} ${inPlan.value}, the model config has ${inConfig.value}`;
-    const help = field === 'scale' ? 'mend one of them' : `mend one of them, or pass ${MODEL_FLAG_NAMES[field as keyof ModelFlags]} to decide`;
+    const help = field === 'scale' ? 'mend one of them' : `mend one of them, or pass ${MODEL_FLAG_NAMES[field as keyof typeof MODEL_FLAG_NAMES]} to decide`;
     add(diagnostics, 'error', 'MOA1202', inPlan.place, message, help, { says: `${field} ${inConfig.value}`, place: inConfig.place });
   }
   return inConfig ?? inPlan;
@@ -192,7 +196,7 @@ function statedBy<F extends Field>(model: DescribedModel | undefined, field: F):
 
 /** A flag as it was typed. */
 function flagText(field: Field, value: FieldValue<Field>): string {
-  const name = MODEL_FLAG_NAMES[field as keyof ModelFlags];
+  const name = MODEL_FLAG_NAMES[field as keyof typeof MODEL_FLAG_NAMES];
   if (typeof value !== 'boolean') return `${name} ${value}`;
   return value ? name : name.replace('--', '--no-');
 }

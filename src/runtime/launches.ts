@@ -96,7 +96,7 @@ export class Launches {
   }
 
   #decodeValues(state: LayerState, tensors: DecodeTensors): Readonly<Record<string, ParamValue>> {
-    const { pool, partials, tickets, cosSin } = this.#buffers;
+    const { pool, partials, tickets, ropeShift } = this.#buffers;
     const { queryHeads, kvHeads } = this.#plan.shape;
     return {
       q: tensors.q.address,
@@ -108,7 +108,8 @@ export class Launches {
       pageTable: this.#pageTableOf(state),
       windows: state.windows.address,
       lengths: this.#lengthsOf(state),
-      cosSin: cosSin?.address ?? 0n,
+      rope: state.rope,
+      ropeShift,
       partials: partials.address,
       tickets: tickets.address,
       scale: this.#scale,
@@ -128,7 +129,7 @@ export class Launches {
     const { headDim, queryHeads, kvHeads } = this.#plan.shape;
     const tasks = 2 * kvHeads + (rope ? queryHeads : 0);
     const blocks = Math.ceil((tokens * tasks * (headDim / 16)) / threads);
-    const { tickets, cosSin } = this.#buffers;
+    const { tickets, ropeShift } = this.#buffers;
     launch(append, Math.min(blocks, this.#device.multiprocessors * appendBlocksPerMultiprocessor), {
       q: tensors.q.address,
       k: tensors.k.address,
@@ -138,7 +139,8 @@ export class Launches {
       rings: state.rings.address,
       lengths: this.#lengthsOf(state),
       cuSeqlens,
-      cosSin: cosSin?.address ?? 0n,
+      rope: state.rope,
+      ropeShift,
       kvScales: this.#scalesOf(state),
       ticket: tickets.address,
       tokens,

@@ -8,7 +8,7 @@ import type { Device } from './device.ts';
 import type { Kernel } from './kernel.ts';
 import { DecodeSchedules, type PlacedSegments } from './decodeSchedules.ts';
 import { PagePool } from './pagePool.ts';
-import { buildRopeTable } from './rope.ts';
+import { readRopeOption } from './rope.ts';
 import { Sequences, type LayerLengths, type PageCopy } from './sequences.ts';
 import { sessionError } from './sessionChecks.ts';
 import { layoutSession, sessionMemory, type LayerLayout, type SessionMemory } from './sessionLayout.ts';
@@ -30,7 +30,9 @@ export interface LayerState extends LayerLengths {
   readonly index: number;
   readonly windows: DeviceBuffer;
   readonly rings: DeviceBuffer;
-  /** Appends, and rotates where the session has RoPE. */
+  /** The table of its rotation; 0n where it has none. */
+  readonly rope: bigint;
+  /** Appends, and rotates where the layer has RoPE. */
   readonly append: FoundKernel;
   /** Appends what was rotated before. */
   readonly appendRotated: FoundKernel;
@@ -66,8 +68,8 @@ export class SessionBuffers {
   readonly kvScales: DeviceBuffer | undefined;
   /** `[layer][queryHeads]` logits of learned sinks, where the model has them. */
   readonly sinkLogits: DeviceBuffer | undefined;
-  /** The RoPE table, where the session has RoPE. */
-  readonly cosSin: DeviceBuffer | undefined;
+  /** log2 of the positions of a block of the RoPE tables. */
+  readonly ropeShift: number;
   readonly #device: Device;
   readonly #plan: PlanDefinition;
   readonly #owned: DeviceBuffer[] = [];
@@ -82,6 +84,8 @@ export class SessionBuffers {
     this.#plan = plan;
     const { batch, lengthBound, decodeTokens = 1 } = options;
     const layout = layoutSession(plan, options);
+    const rope = readRopeOption(options.rope, plan, layout.layers.map(({ layer }) => layer), lengthBound);
+    this.ropeShift = rope.tables[0]?.shift ?? 0;
     const pages = options.pages ?? layout.entries;
     this.sequences = new Sequences(plan, layout, new PagePool(pageOrder(pages, options)), batch);
     if (options.slots !== 'free') for (let slot = 0; slot < batch; slot += 1) this.sequences.join(slot, lengthBound);
@@ -91,16 +95,18 @@ export class SessionBuffers {
     let partials = 0;
     let tickets = 0;
     try {
+      const tables = rope.tables.map(({ values }) => this.#upload(values));
       const layers = layout.layers.map((layer, index): LayerState => {
-        const find = (roles: readonly KernelRole[], rope: boolean, many = false): FoundKernel =>
-          kernels((kernel) => roles.includes(kernel.role) && kernel.elementType === elementType && kernel.rope === rope && kernel.layers.includes(layer.planLayer) && (kernel.tokens !== undefined) === many);
+        const rotation = rope.layers.get(layer.layer)!;
+        const find = (roles: readonly KernelRole[], rotates: boolean, many = false): FoundKernel =>
+          kernels((kernel) => roles.includes(kernel.role) && kernel.elementType === elementType && kernel.rope === rotates && kernel.layers.includes(layer.planLayer) && (kernel.tokens !== undefined) === many);
         const schedule = ({ definition: { blocksPerSm, partialFloats } }: FoundKernel, tokens: number): PlacedSegments => {
           const segments = this.#schedules.of(layer.tables, device.multiprocessors * blocksPerSm, tokens);
           partials = Math.max(partials, segments.partials * partialFloats);
           tickets = Math.max(tickets, segments.tickets);
           return segments;
         };
-        const decode = appends ? find(['decode'], options.rope !== undefined) : undefined;
+        const decode = appends ? find(['decode'], rotation !== null) : undefined;
         const many = hasMany ? find(['decode'], false, true) : undefined;
         return {
           ...this.sequences.layers[index]!,
@@ -108,7 +114,8 @@ export class SessionBuffers {
           index,
           windows: this.#place(layer.tables.windows),
           rings: this.#place(layer.tables.rings),
-          append: find(['append'], options.rope !== undefined),
+          rope: rotation === null ? 0n : tables[rotation]!.address,
+          append: find(['append'], rotation !== null),
           appendRotated: find(['append'], false),
           decode: decode && { found: decode, schedule: schedule(decode, 1) },
           decodeMany: many && { found: many, schedules: Array.from({ length: decodeTokens }, (_, n) => schedule(many, n + 1)) },
@@ -123,12 +130,11 @@ export class SessionBuffers {
       this.writeLengths();
       this.tickets = this.#upload(new Uint32Array(1 + tickets));
       this.#tokenEnds = hasMany ? this.#upload(Int32Array.from({ length: decodeTokens * (batch + 1) }, (_, n) => (Math.floor(n / (batch + 1)) + 1) * (n % (batch + 1)))) : undefined;
-      this.cosSin = options.rope === undefined ? undefined : this.#upload(buildRopeTable(options.rope, plan.shape.headDim, lengthBound));
       this.kvScales = plan.layout.cacheType === 'e4m3' ? this.#upload(scaleTable(plan, layers.map(({ layout: { planLayer } }) => planLayer), options)) : undefined;
       const { sinkLogits } = options;
       this.sinkLogits = sinkLogits === undefined ? undefined : this.#upload(sinkTable(layers.map(({ layout: { planLayer } }) => planLayer), sinkLogits));
-      const tables = this.#owned.reduce((sum, buffer) => sum + buffer.bytes, 0);
-      this.memory = sessionMemory(plan, options, tables, partials * 4);
+      const tableBytes = this.#owned.reduce((sum, buffer) => sum + buffer.bytes, 0);
+      this.memory = sessionMemory(plan, options, tableBytes, partials * 4);
       this.partials = this.#own(device.alloc(partials * 4));
       // Launches copy whole pages, and mask the rows that hold no token: nothing that they read has never been written.
       this.pool = this.#own(device.alloc(pages * plan.layout.pageBytes)).fill(options.poolByte ?? 0);

@@ -12,7 +12,8 @@ export interface SessionOptions extends SessionShape {
   /** Multiplies q.k; by default what the model says, else `1 / sqrt(headDim)`. Positive. */
   readonly scale?: number;
   /**
-   * Rotate q and k before keys enter the cache: prefill in the caller's buffers, decode on the way. Off by default: then q and k come rotated.
+   * How q and k are rotated before keys enter the cache: prefill in the caller's buffers, decode on the way. `model` by default where the
+   * package has the model's RoPE, else `none`: then q and k come rotated.
    */
   readonly rope?: RopeOptions;
   /** Of a cache in e4m3: what keys and values are divided by before they are stored; 1 by default. Not allowed with any other cache. */

@@ -43,7 +43,7 @@ export function runLayers(device: Device, plan: Plan, plainPlan: PlainPlan): Out
   const { shape } = definition;
   const { lengthBound, prompts, steps } = demo;
   const elementType = elementTypes[0]!;
-  using session = plan.createSession({ batch: prompts.length, lengthBound });
+  using session = plan.createSession({ batch: prompts.length, lengthBound, rope: 'none' });
   const random = randomElements(elementType);
   const [queryRow, keyRow] = [shape.queryHeads * shape.headDim, shape.kvHeads * shape.headDim];
   const inputs = definition.layers.map(() =>

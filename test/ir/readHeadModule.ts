@@ -54,7 +54,7 @@ export function readHeadModule(text: string): HeadModule {
     return { kind: 'headLayer', modelWindow: windows.get(index)!, heads: rules.map((rule, head): HeadNode => ({ kind: 'head', rule, origin: { path: `alphas[${index}][${head}]` } })) };
   });
   if (rows.size !== shape.layers) throw new Error(`${rows.size} layers are given, the shape has ${shape.layers}`);
-  return { kind: 'headModule', shape, attention: attention ?? usualAttention(shape), limits, layers };
+  return { kind: 'headModule', shape, attention: attention ?? usualAttention(shape), rope: null, limits, layers };
 }
 
 /** The inverse of `printRule`. */

@@ -45,6 +45,7 @@ export const arbitraryModule: fc.Arbitrary<HeadModule> = fc
       kind: 'headModule',
       shape: { layers, queryHeads, kvHeads, headDim },
       attention: { ...usualAttention({ headDim }), ...scores },
+      rope: null,
       limits,
       layers: rows.map((row, layer): HeadLayer => ({
         kind: 'headLayer',

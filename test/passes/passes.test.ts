@@ -18,6 +18,7 @@ const one = (rule: Rule, limits: SpanLimits, modelWindow: number | null = null):
   kind: 'headModule',
   shape: { layers: 1, queryHeads: 1, kvHeads: 1, headDim: 64 },
   attention: usualAttention({ headDim: 64 }),
+  rope: null,
   limits,
   layers: [{ kind: 'headLayer', modelWindow, heads: [{ kind: 'head', rule, origin: { path: 'alphas[0][0]' } }] }],
 });

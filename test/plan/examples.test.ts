@@ -9,10 +9,10 @@ import { readCertificate } from '../../src/search/check/readCertificate.ts';
 import { collect, listPublishedPlans, readRepositoryFile } from './support.ts';
 
 const configs = [
-  ['llama-3-8b', { layers: 32, queryHeads: 32, kvHeads: 8, headDim: 128 }, 'bf16', { theta: 283461213, scaling: 'none' }],
-  ['llama-3.2-1b', { layers: 16, queryHeads: 32, kvHeads: 8, headDim: 64 }, 'bf16', { theta: 500000, scaling: 'other' }],
-  ['retrieval-20m', { layers: 8, queryHeads: 8, kvHeads: 4, headDim: 64 }, 'bf16', { theta: 500000, scaling: 'none' }],
-  ['vicuna-7b', { layers: 32, queryHeads: 32, kvHeads: 32, headDim: 128 }, 'fp16', undefined],
+  ['llama-3-8b', { layers: 32, queryHeads: 32, kvHeads: 8, headDim: 128 }, 'bf16', { theta: 283461213, rotaryDim: 128, scaling: { type: 'default' } }],
+  ['llama-3.2-1b', { layers: 16, queryHeads: 32, kvHeads: 8, headDim: 64 }, 'bf16', { theta: 500000, rotaryDim: 64, scaling: { type: 'llama3', factor: 32, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalLength: 8192 } }],
+  ['retrieval-20m', { layers: 8, queryHeads: 8, kvHeads: 4, headDim: 64 }, 'bf16', { theta: 500000, rotaryDim: 64, scaling: { type: 'default' } }],
+  ['vicuna-7b', { layers: 32, queryHeads: 32, kvHeads: 32, headDim: 128 }, 'fp16', { theta: 10000, rotaryDim: 128, scaling: { type: 'linear', factor: 4 } }],
 ] as const;
 
 const readConfig = (name: string) =>
@@ -22,7 +22,8 @@ it.each(configs)('the config of %s', (name, shape, elementType, rope) => {
   const { value, text } = readConfig(name);
   expect(text).toBe('');
   expect(value).toMatchObject({ shape, elementType });
-  expect(value!.rope).toEqual(rope);
+  expect(value!.rope).toEqual({ ropes: [{ pairing: 'halves', ...rope }], layers: Array.from({ length: shape.layers }, () => 0) });
+  expect(value!.ropeProblems).toBeUndefined();
 });
 
 // What holds for any plan that the search finds for this model and density: nothing here knows its rules.

@@ -217,7 +217,7 @@ describe('Hugging Face configs', () => {
   test('the config is that of the model too', () => {
     const { value, text: said } = read(config({ sliding_window: 64, dtype: 'float16', rope_theta: 10000, _name_or_path: 'org/m' }));
     expect(said).toBe('');
-    expect(value!.model).toMatchObject({ shape: { layers: 6, queryHeads: 4, kvHeads: 2, headDim: 64 }, elementType: 'fp16', name: 'org/m', rope: { theta: 10000, scaling: 'none' } });
+    expect(value!.model).toMatchObject({ shape: { layers: 6, queryHeads: 4, kvHeads: 2, headDim: 64 }, elementType: 'fp16', name: 'org/m', rope: { ropes: [{ theta: 10000, rotaryDim: 64, scaling: { type: 'default' } }] } });
     expect(value!.module.layers[3]!.heads[1]!.origin).toEqual({ path: 'sliding_window' });
     expect(read(config({ sliding_window: 64 }), {}, {}, config({ sliding_window: 64, num_key_value_heads: 4 })).codes).toEqual(['MOA1202']);
     expect(read(config({ sliding_window: 64 }), {}, { layers: 5 }).codes).toEqual(['MOA1201']);

@@ -32,7 +32,7 @@ describe('parseModelConfig', () => {
 
   it('reads the text_config of a multimodal model', () => {
     const { value } = parse({ model_type: 'gemma3', dtype: 'bfloat16', text_config: { ...base, sliding_window: 1024, num_key_value_heads: 4, rope_theta: 1e6 }, vision_config: { num_hidden_layers: 27 } });
-    expect(value).toMatchObject({ shape: { kvHeads: 4 }, elementType: 'bf16', name: 'gemma3', rope: { theta: 1e6 }, places: { layers: { path: 'text_config.num_hidden_layers' } } });
+    expect(value).toMatchObject({ shape: { kvHeads: 4 }, elementType: 'bf16', name: 'gemma3', rope: { ropes: [{ theta: 10_000 }], layers: [0, 0, 0, 0] }, places: { layers: { path: 'text_config.num_hidden_layers' } } });
   });
 
   it.each([
@@ -75,16 +75,31 @@ describe('parseModelConfig', () => {
   ])('%j is named %s', (keys, name) => expect(parse({ ...base, ...keys }, { assumePlain: true }).value!.name).toBe(name));
 
   it.each([
-    [{ rope_theta: 10000 }, { theta: 10000, scaling: 'none' }],
-    [{ rope_theta: 5e5, rope_scaling: { rope_type: 'llama3', factor: 32 } }, { theta: 5e5, scaling: 'other' }],
-    [{ rope_theta: 5e5, rope_scaling: { type: 'linear', factor: 4 } }, { theta: 5e5, scaling: 'other' }],
-    [{ rope_theta: 5e5, rope_scaling: { rope_type: 'default' } }, { theta: 5e5, scaling: 'none' }],
-    [{ rope_theta: 5e5, rope_scaling: 'yarn' }, { theta: 5e5, scaling: 'other' }],
-    [{ rope_parameters: { rope_theta: 5e5, rope_type: 'default' } }, { theta: 5e5, scaling: 'none' }],
-    [{ rope_parameters: { rope_theta: 5e5 } }, { theta: 5e5, scaling: 'none' }],
-    [{ rope_parameters: { rope_theta: 5e5, rope_type: 'yarn' } }, { theta: 5e5, scaling: 'other' }],
-    [{ rope_scaling: { type: 'linear' } }, undefined],
-  ])('%j', (keys, rope) => expect(parse({ ...base, ...keys }).value!.rope).toEqual(rope));
+    [{ rope_theta: 10000 }, 10000, { type: 'default' }],
+    [{ rope_theta: 5e5, rope_scaling: { type: 'linear', factor: 4 } }, 5e5, { type: 'linear', factor: 4 }],
+    [{ rope_theta: 5e5, rope_scaling: { rope_type: 'default' } }, 5e5, { type: 'default' }],
+    [{ rope_parameters: { rope_theta: 5e5, rope_type: 'default' } }, 5e5, { type: 'default' }],
+    [{ rope_parameters: { rope_theta: 5e5 } }, 5e5, { type: 'default' }],
+    [{}, 10000, { type: 'default' }],
+  ])('%j', (keys, theta, scaling) => {
+    expect(parse({ ...base, model_type: 'llama', ...keys }).value!.rope!.ropes).toEqual([{ theta, scaling, rotaryDim: 128, pairing: 'halves' }]);
+  });
+
+  it.each([
+    [{ rope_theta: 5e5, rope_scaling: { rope_type: 'llama3', factor: 32 } }],
+    [{ rope_parameters: { rope_theta: 5e5, rope_type: 'yarn' } }],
+    [{ rope_scaling: { type: 'linear' } }],
+  ])('%j lacks keys', (keys) => {
+    const { rope, ropeProblems } = parse({ ...base, model_type: 'llama', ...keys }).value!;
+    expect(rope).toBeUndefined();
+    expect(ropeProblems!.map(({ code }) => code)).toContain('MOA1103');
+  });
+
+  it('without a model type no RoPE is known, and a note says so', () => {
+    const { rope, ropeProblems } = parse({ ...base, rope_theta: 10000 }).value!;
+    expect(rope).toBeUndefined();
+    expect(ropeProblems).toEqual([expect.objectContaining({ code: 'MOA1402', severity: 'note' })]);
+  });
 
   it.each([
     ['[]', 'MOA1101: a model config is an object, this is an array'],
@@ -95,6 +110,7 @@ describe('parseModelConfig', () => {
     [{ ...base, num_key_value_heads: '8' }, 'MOA1104: expected an integer, found a string (at num_key_value_heads)'],
     [{ ...base, rope_theta: -1 }, 'MOA1106: rope_theta -1 is not positive (at rope_theta)'],
     [{ ...base, rope_theta: '1e4' }, 'MOA1104: expected a number, found a string (at rope_theta)'],
+    [{ ...base, model_type: 'llama', rope_theta: 5e5, rope_scaling: 'yarn' }, 'MOA1104: expected an object, found a string (at rope_scaling)'],
     [{ text_config: { num_hidden_layers: 1 } }, 'MOA1103: the key "num_attention_heads" is missing (at text_config)'],
     ['{"num_hidden_layers": 1, "num_hidden_layers": 2}', 'MOA1013'],
     ['{"num_hidden_layers": 1e999}', 'MOA1015'],

@@ -40,7 +40,7 @@ describe('where the shape comes from', () => {
   it("comes from the plan's model, or from a config that agrees with it", () => {
     const plan = planOf(8, { name: 'mine', elementType: 'bf16' });
     expect(resolve(plan)).toMatchObject({ text: '', value: { shape: { kvHeads: 4, headDim: 64 }, name: 'mine', elementType: 'bf16' } });
-    expect(resolve(plan, { _name_or_path: 'org/other', rope_theta: 1e4 })).toMatchObject({ text: '', value: { shape: { kvHeads: 4 }, name: 'org/other', elementType: 'bf16', rope: { theta: 1e4 } } });
+    expect(resolve(plan, { _name_or_path: 'org/other', model_type: 'llama', rope_theta: 1e4 })).toMatchObject({ text: '', value: { shape: { kvHeads: 4 }, name: 'org/other', elementType: 'bf16', rope: { ropes: [{ theta: 1e4 }] } } });
   });
 
   it('lets flags override, with warnings', () => {

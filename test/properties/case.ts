@@ -1,9 +1,12 @@
 /** A case: numbers that say all, so that one line of JSON runs it again. */
 import type { KernelFamily } from '../../src/arch/arch.ts';
 import type { CacheType } from '../../src/ir/nodes.ts';
+import type { Rope } from '../../src/ir/rope.ts';
+import { ropeFrequencies } from '../../src/ir/ropeFrequencies.ts';
 import type { Ablation } from '../../src/passes/pass.ts';
 import type { Lane } from './inputs.ts';
 import { oracleMask, type OracleMask } from '../oracle/mask.ts';
+import { thetaRotation, type OracleRotation } from '../oracle/rope.ts';
 import { ruleOf, type PlanSpec, type RuleSpec } from './plans.ts';
 import { limitsOf, shapeOf } from './shapes.ts';
 
@@ -26,6 +29,8 @@ export interface Case {
   readonly queryScale?: number;
   readonly scale?: number;
   readonly rope?: boolean;
+  /** With `rope`: how the model turns all layers; by `ropeTheta` and in halves by default. */
+  readonly rotation?: Rope;
   /** None by default. With one not the one-hot lane, whose scores it would flatten. */
   readonly softCap?: number;
   /** The model has learned sinks: their logits, taken in turns by layers and heads; null is -Infinity. In all but the normal lane of moderate size. */
@@ -58,12 +63,20 @@ export interface Case {
 
 export const ropeTheta = 10000;
 
+/** How a case with RoPE turns. The frequencies of a model's RoPE are tested against those of transformers elsewhere. */
+export function rotationOf({ shape, rotation, bound }: Case): OracleRotation {
+  if (rotation === undefined) return thetaRotation(shapeOf(shape).headDim, ropeTheta);
+  const { inverseFrequencies, attentionFactor } = ropeFrequencies(rotation, bound);
+  return { rotaryDim: rotation.rotaryDim, interleaved: rotation.pairing === 'interleaved', frequencies: inverseFrequencies, factor: attentionFactor };
+}
+
 /** The plan of a case. */
-export function specOf({ shape, rules, modelWindows, rope, family, architecture, cacheType, ablations, splitPages, softCap, sinkLogits }: Case): PlanSpec {
+export function specOf({ shape, rules, modelWindows, rope, rotation, family, architecture, cacheType, ablations, splitPages, softCap, sinkLogits }: Case): PlanSpec {
   return {
     shape,
     rules,
     rope: rope ?? false,
+    ...(rotation === undefined ? {} : { modelRope: { ropes: [rotation], layers: rules.map(() => 0) } }),
     family: family ?? 'mmaSync',
     cacheType: cacheType ?? 'element',
     ablations: ablations ?? [],

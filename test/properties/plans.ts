@@ -5,6 +5,7 @@ import { planDefinition } from '../../src/emit/planDefinition.ts';
 import { usualAttention } from '../../src/ir/attention.ts';
 import type { CacheType, HeadModule, KernelNode, ScheduledModule } from '../../src/ir/nodes.ts';
 import type { PlanDefinition } from '../../src/ir/planDefinition.ts';
+import type { ModelRope } from '../../src/ir/rope.ts';
 import { maskShapes } from '../../src/mask/registry.ts';
 import type { MaskFamily } from '../../src/mask/mask.ts';
 import type { Ablation } from '../../src/passes/pass.ts';
@@ -24,6 +25,8 @@ export interface PlanSpec {
   /** `[layer]`: the model's own window, or null; none by default. */
   readonly modelWindows?: readonly (number | null)[];
   readonly rope: boolean;
+  /** That of the model; not known by default. */
+  readonly modelRope?: ModelRope;
   /** Of the kernels; `mmaSync` by default. */
   readonly family?: KernelFamily;
   /** Whose tiles are taken; by default the one of the family in `testArchitectures`. */
@@ -53,12 +56,13 @@ export const ruleOf = ([alpha, numerator, denominator]: RuleSpec): OracleRule =>
 export const testArchitectures: Readonly<Record<KernelFamily, string>> = { mmaSync: 'sm_90', hopper: 'sm_90a' };
 
 /** The first level of a spec. */
-export function moduleOf(spec: Pick<PlanSpec, 'shape' | 'rules' | 'modelWindows' | 'softCap' | 'learnedSinks'>): HeadModule {
+export function moduleOf(spec: Pick<PlanSpec, 'shape' | 'rules' | 'modelWindows' | 'softCap' | 'learnedSinks' | 'modelRope'>): HeadModule {
   const { headDim, queryHeads, kvHeads } = shapeOf(spec.shape);
   return {
     kind: 'headModule',
     shape: { layers: spec.rules.length, queryHeads, kvHeads, headDim },
     attention: { ...usualAttention({ headDim }), softCap: spec.softCap ?? 0, learnedSinks: spec.learnedSinks ?? false },
+    rope: spec.modelRope ?? null,
     limits: limitsOf(shapeOf(spec.shape)),
     layers: spec.rules.map((heads, layer) => ({
       kind: 'headLayer',

@@ -4,9 +4,9 @@ import type { Plan } from '../../src/runtime/plan.ts';
 import type { Session } from '../../src/runtime/session.ts';
 import { decodeElements } from '../../src/runtime/elements.ts';
 import { scaledKeys } from '../oracle/attention.ts';
-import { rotatedRow, turnedRow } from '../oracle/rope.ts';
+import { partnerOf, rotatedRow, turnedRow } from '../oracle/rope.ts';
 import { elementStep } from '../oracle/rounding.ts';
-import { CaseFailure, specOf, masksOf, ringMask, ropeTheta, sinksOf, type Case } from './case.ts';
+import { CaseFailure, specOf, masksOf, ringMask, ropeTheta, rotationOf, sinksOf, type Case } from './case.ts';
 import { checkCache } from './checkCache.ts';
 import { checkDecodeCounts, checkPrefillCounts } from './checkCounts.ts';
 import { checkRows, newTally, type FoundRows, type Tally } from './checkRows.ts';
@@ -63,7 +63,7 @@ export function openSession(plan: Plan, testCase: Case): Session {
     ...shape,
     poolByte: 0xff,
     ...(scale === undefined ? {} : { scale }),
-    ...(rope === true ? { rope: { theta: ropeTheta } } : {}),
+    ...(rope === true ? { rope: testCase.rotation === undefined ? { theta: ropeTheta } : 'model' } : {}),
     ...(cacheScales === undefined ? {} : { cacheScales }),
     ...(testCase.sinkLogits === undefined ? {} : { sinkLogits: testCase.rules.map((_, layer) => sinksOf(testCase, layer)!) }),
     ...(shufflePages === true ? { pageOrder: (pages: number) => new Random(seed).shuffled(pages) } : {}),
@@ -209,16 +209,17 @@ function takeTurned({ testCase, tokens }: Run, layer: number, tensors: TensorSet
 function turnNewTokens({ testCase, tokens, session }: Run, layer: number, positions: readonly number[]): void {
   if (testCase.rope !== true) return;
   const { headDim, queryHeads, kvHeads, elementType } = shapeOf(testCase.shape);
+  const rotation = rotationOf(testCase);
   positions.forEach((position, n) => {
     const { given, attended } = tokens[layer]![n]!;
     for (let row = position * queryHeads; row < (position + 1) * queryHeads; row += 1) {
-      attended.q.set(turnedRow(elementType, given.q, row, headDim, position, ropeTheta), row * headDim);
+      attended.q.set(turnedRow(elementType, given.q, row, headDim, position, rotation, testCase.bound), row * headDim);
     }
     for (let kvHead = 0; kvHead < kvHeads; kvHead += 1) {
       if (testCase.cacheType === 'e4m3') {
         // The code says too little: what was encoded is turned here.
         const row = position * kvHeads + kvHead;
-        attended.k.set(turnedRow(elementType, given.k, row, headDim, position, ropeTheta), row * headDim);
+        attended.k.set(turnedRow(elementType, given.k, row, headDim, position, rotation, testCase.bound), row * headDim);
         continue;
       }
       const cached = session.cachedTokens(layer, n, kvHead);
@@ -231,13 +232,14 @@ function turnNewTokens({ testCase, tokens, session }: Run, layer: number, positi
 }
 
 /** Compares a turned row with float64 and keeps it as what was attended. */
-function checkTurned({ shape }: Case, given: Float32Array, attended: Float32Array, row: number, position: number, turned: Float32Array, what: string): void {
-  const { headDim, elementType } = shapeOf(shape);
-  const exact = rotatedRow(given, row, headDim, position, ropeTheta);
+function checkTurned(testCase: Case, given: Float32Array, attended: Float32Array, row: number, position: number, turned: Float32Array, what: string): void {
+  const { headDim, elementType } = shapeOf(testCase.shape);
+  const rotation = rotationOf(testCase);
+  const exact = rotatedRow(given, row, headDim, position, rotation);
   for (let d = 0; d < headDim; d += 1) {
     const value = turned[d]!;
     const own = Math.abs(given[row * headDim + d]!);
-    const partner = Math.abs(given[row * headDim + ((d + headDim / 2) % headDim)]!);
+    const partner = Math.abs(given[row * headDim + partnerOf(rotation, d)]!);
     const limit = 0.5 * elementStep(elementType, exact[d]!) + 2 ** -20 * (own + partner);
     const isRight = Number.isNaN(exact[d]!) ? Number.isNaN(value) : Math.abs(value - exact[d]!) <= limit;
     // An infinite element and a finite one: their turn may be NaN or infinite.

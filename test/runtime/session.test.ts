@@ -139,7 +139,7 @@ describe('decode', () => {
     using rope = plan.createSession({ batch: 1, lengthBound: 200, rope: { theta: 10_000 } });
     plain.decode(0, tensors());
     rope.decode(0, tensors());
-    expect(launches.map((launch) => decodeField(launch, 'cosSin') !== 0)).toEqual([false, true]);
+    expect(launches.map((launch) => decodeField(launch, 'rope') !== 0)).toEqual([false, true]);
   });
 });
 

@@ -24,7 +24,7 @@ struct Params {
     const moa::DecodeSegment* segments;  ///< first those that blocks begin with, in the order of blocks
     const int* windows;                  ///< [slots][queryHeads] tokens, of this layer
     int* lengths;                        ///< [slots] tokens in the cache of this layer, -1 without a sequence; advanced by one
-    const float* cosSin;                 ///< [positions][headDim / 2][2]; unused without RoPE
+    const float* rope;                   ///< table of the rotation of this layer (rotate.cuh); unused without RoPE
     float* partials;                     ///< results of splits
     uint32_t* tickets;                   ///< counters, 0 between launches: of those who read lengths, then of finished splits
     float scale;                         ///< multiplies q.k
@@ -35,6 +35,7 @@ struct Params {
     int kvHeads;                         ///< of the model
     int sink;                            ///< tokens
     int early;                           ///< not 0: the launch before wrote nothing of this layer, so its old pages may be read before that has ended
+    int ropeShift;                       ///< log2 of the positions of a block of the table; unused without RoPE
 };
 
 static_assert(offsetof(Params, q) == 0);
@@ -47,7 +48,7 @@ static_assert(offsetof(Params, pageTable) == 48);
 static_assert(offsetof(Params, segments) == 56);
 static_assert(offsetof(Params, windows) == 64);
 static_assert(offsetof(Params, lengths) == 72);
-static_assert(offsetof(Params, cosSin) == 80);
+static_assert(offsetof(Params, rope) == 80);
 static_assert(offsetof(Params, partials) == 88);
 static_assert(offsetof(Params, tickets) == 96);
 static_assert(offsetof(Params, scale) == 104);
@@ -58,6 +59,7 @@ static_assert(offsetof(Params, queryHeads) == 124);
 static_assert(offsetof(Params, kvHeads) == 128);
 static_assert(offsetof(Params, sink) == 132);
 static_assert(offsetof(Params, early) == 136);
+static_assert(offsetof(Params, ropeShift) == 140);
 static_assert(sizeof(Params) == 144, "the runtime packs 144 bytes");
 
 /// Keys that the query at position i attends, as half-open intervals:
@@ -91,6 +93,8 @@ struct Config {
     static constexpr bool kProducer = false;
     static constexpr bool kAgeMask = false;
     static constexpr bool kRope = true;
+    static constexpr int kRotaryDim = 64;  ///< elements of a head that turn
+    static constexpr bool kInterleaved = false;  ///< pairs are neighbours; otherwise half of the rotaryDim apart
 
     static MOA_DEVICE constexpr int queryHeads([[maybe_unused]] const Params& p) { return 8; }
     static MOA_DEVICE constexpr int groupSize([[maybe_unused]] const Params& p) { return 2; }

@@ -1,7 +1,7 @@
 // Append for prefill: rotates (RoPE, arXiv 2104.09864) and writes new tokens' keys and values into their rings, in the layout of page.cuh.
 //
 //   task    = one head's row of one token: of K, of V, and with RoPE of Q, which is rotated where it lies
-//   threads : headDim / 16 for a task; a thread holds chunk c and its RoPE partner chunk c + headDim / 16
+//   threads : headDim / 16 for a task; a thread holds two chunks, those that turn together
 //   lengths : the block that finishes last adds the new tokens, when all others have read the old lengths
 //
 // A token that would be overwritten by a later token of the same launch is not written at all. Without a pool nothing is written: keys and queries are
@@ -36,16 +36,16 @@ public:
         const int64_t total = static_cast<int64_t>(p.tokens) * kTasks * kTaskThreads;
         const int64_t step = static_cast<int64_t>(gridSize()) * kThreads;
         for (int64_t index = static_cast<int64_t>(blockIndex()) * kThreads + threadIndex(); index < total; index += step) {
-            const int chunk = static_cast<int>(index % kTaskThreads);
+            const int thread = static_cast<int>(index % kTaskThreads);
             const int64_t row = index / kTaskThreads;
-            writeRow(p, static_cast<int>(row / kTasks), static_cast<int>(row % kTasks), chunk);
+            writeRow(p, static_cast<int>(row / kTasks), static_cast<int>(row % kTasks), thread);
         }
         if (p.pool != nullptr) advanceLengths(p);
     }
 
 private:
     template <class Params>
-    static MOA_DEVICE void writeRow(const Params& p, int token, int task, int chunk) {
+    static MOA_DEVICE void writeRow(const Params& p, int token, int task, int thread) {
         const int slot = slotOf(p, token);
         const int first = loadGlobal(p.cuSeqlens + slot);
         const int end = loadGlobal(p.cuSeqlens + slot + 1);
@@ -57,33 +57,35 @@ private:
             const bool isValue = task >= kKvHeads;
             const int head = isValue ? task - kKvHeads : task;
             uint16_t* source = (isValue ? p.v : p.k) + static_cast<int64_t>(token) * kKeyStride;
-            writeKeyOrValue(p, source + head * kHeadDim, slot, head, isValue, position, length + end - first, chunk);
+            writeKeyOrValue(p, source + head * kHeadDim, slot, head, isValue, position, length + end - first, thread);
         } else if constexpr (Config::kRope) {
             uint16_t* row = p.q + static_cast<int64_t>(token) * kQueryStride + (task - 2 * kKvHeads) * kHeadDim;
-            Vec16 low = loadGlobal(reinterpret_cast<const Vec16*>(row) + chunk);
-            Vec16 high = loadGlobal(reinterpret_cast<const Vec16*>(row) + chunk + kTaskThreads);
-            rotateChunks<Element>(low, high, p.cosSin + static_cast<int64_t>(position) * kHeadDim, chunk);
-            storeGlobal(reinterpret_cast<Vec16*>(row) + chunk, low);
-            storeGlobal(reinterpret_cast<Vec16*>(row) + chunk + kTaskThreads, high);
+            Vec16 low = loadGlobal(reinterpret_cast<const Vec16*>(row) + lowChunkOf<Config>(thread));
+            Vec16 high = loadGlobal(reinterpret_cast<const Vec16*>(row) + highChunkOf<Config>(thread));
+            Rotation<Config>(p, position).rotate(low, high, thread);
+            storeGlobal(reinterpret_cast<Vec16*>(row) + lowChunkOf<Config>(thread), low);
+            storeGlobal(reinterpret_cast<Vec16*>(row) + highChunkOf<Config>(thread), high);
         }
     }
 
     template <class Params>
     static MOA_DEVICE void writeKeyOrValue(const Params& p, uint16_t* row, int slot, int head, bool isValue, int position,
-                                           int newLength, int chunk) {
+                                           int newLength, int thread) {
         const Vec8 ringWords = loadGlobal(reinterpret_cast<const Vec8*>(p.rings) + slot * kKvHeads + head);
         const int window = static_cast<int>(ringWords.w[1]);
         const bool kept = p.pool != nullptr && (position < Config::kSink || position >= newLength - window);
         const bool rotated = Config::kRope && !isValue;
         if (!kept && !rotated) return;
 
-        Vec16 low = loadGlobal(reinterpret_cast<const Vec16*>(row) + chunk);
-        Vec16 high = loadGlobal(reinterpret_cast<const Vec16*>(row) + chunk + kTaskThreads);
+        const int lowChunk = lowChunkOf<Config>(thread);
+        const int highChunk = highChunkOf<Config>(thread);
+        Vec16 low = loadGlobal(reinterpret_cast<const Vec16*>(row) + lowChunk);
+        Vec16 high = loadGlobal(reinterpret_cast<const Vec16*>(row) + highChunk);
         if constexpr (Config::kRope) {
             if (!isValue) {
-                rotateChunks<Element>(low, high, p.cosSin + static_cast<int64_t>(position) * kHeadDim, chunk);
-                storeGlobal(reinterpret_cast<Vec16*>(row) + chunk, low);
-                storeGlobal(reinterpret_cast<Vec16*>(row) + chunk + kTaskThreads, high);
+                Rotation<Config>(p, position).rotate(low, high, thread);
+                storeGlobal(reinterpret_cast<Vec16*>(row) + lowChunk, low);
+                storeGlobal(reinterpret_cast<Vec16*>(row) + highChunk, high);
             }
         }
         if (!kept) return;
@@ -92,8 +94,8 @@ private:
         const int page = loadGlobal(p.pageTable + static_cast<int>(ringWords.w[0]) + ringSlot / kPageTokens);
         const int pageRow = ringSlot % kPageTokens;
         unsigned char* to = reinterpret_cast<unsigned char*>(p.pool) + static_cast<int64_t>(page) * Cache::kPageBytes + (isValue ? Cache::kHalfBytes : 0);
-        storeGlobal(reinterpret_cast<Chunk*>(to + Cache::chunkOffset(pageRow, chunk)), Cache::encode(low, p, kKvHeads, head, isValue));
-        storeGlobal(reinterpret_cast<Chunk*>(to + Cache::chunkOffset(pageRow, chunk + kTaskThreads)), Cache::encode(high, p, kKvHeads, head, isValue));
+        storeGlobal(reinterpret_cast<Chunk*>(to + Cache::chunkOffset(pageRow, lowChunk)), Cache::encode(low, p, kKvHeads, head, isValue));
+        storeGlobal(reinterpret_cast<Chunk*>(to + Cache::chunkOffset(pageRow, highChunk)), Cache::encode(high, p, kKvHeads, head, isValue));
     }
 
     /// The sequence of packed row `token`: the last one that begins at or before it and is not empty.

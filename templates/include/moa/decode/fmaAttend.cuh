@@ -150,6 +150,9 @@ private:
     MOA_DEVICE void loadQueries(const Params& p, const DecodeSegment& segment, int position) {
         const int64_t firstHead = static_cast<int64_t>(segment.slot) * Config::queryHeads(p) + segment.kvHead * Config::groupSize(p);
         const int part = laneIndex() & (kKeyLanes - 1);
+        if constexpr (Config::kRope) {
+            if constexpr (Config::kInterleaved || Config::kRotaryDim < kHeadDim) return loadPartlyTurned(p, firstHead, part, position);
+        }
         const int chunk = part & (kChunks / 2 - 1);  // of the first half of the row; RoPE pairs it with that of the second
         Vec16 halves[kHeads][2];
 #pragma unroll
@@ -160,12 +163,12 @@ private:
             for (int half = 0; half < 2; ++half) halves[n][half] = member < Config::groupSize(p) ? loadGlobal(source + half * (kChunks / 2)) : Vec16{};
         }
         if constexpr (Config::kRope) {
-            const Vec16* table = reinterpret_cast<const Vec16*>(p.cosSin + static_cast<int64_t>(position) * kHeadDim) + chunk * 4;
+            const Rotation<Config> rotation(p, position);
 #pragma unroll
             for (int word = 0; word < 4; ++word) {
-                const Vec16 angles = loadGlobal(table + word);
+                const Vec16 turns = rotation.angles(chunk * 8 + 2 * word);
 #pragma unroll
-                for (int n = 0; n < kHeads; ++n) rotatePairs<Element>(halves[n][0].w[word], halves[n][1].w[word], angles);
+                for (int n = 0; n < kHeads; ++n) Rotation<Config>::rotatePairs(halves[n][0].w[word], halves[n][1].w[word], turns);
             }
         }
 #pragma unroll
@@ -179,6 +182,29 @@ private:
                 for (int word = 0; word < 4; ++word) own.w[word] = part == chunk ? halves[n][0].w[word] : halves[n][1].w[word];
                 unpack(query_[n], own, 0);
             }
+        }
+    }
+
+    /// `loadQueries` where chunks do not turn with those half a row apart: each chunk of the lane beside its partner.
+    template <class Params>
+    MOA_DEVICE void loadPartlyTurned(const Params& p, int64_t firstHead, int part, int position) {
+        const Rotation<Config> rotation(p, position);
+#pragma unroll
+        for (int piece = 0; piece < kKeyChunks; ++piece) {
+            const int chunk = part + piece * kKeyLanes;
+            const int partner = Rotation<Config>::partner(chunk);
+            Vec16 own[kHeads];
+            Vec16 partners[kHeads];
+#pragma unroll
+            for (int n = 0; n < kHeads; ++n) {
+                const int member = n ^ ownHead();
+                const Vec16* source = reinterpret_cast<const Vec16*>(p.q + (firstHead + member) * kHeadDim);
+                own[n] = member < Config::groupSize(p) ? loadGlobal(source + chunk) : Vec16{};
+                partners[n] = member < Config::groupSize(p) && partner != chunk ? loadGlobal(source + partner) : Vec16{};
+            }
+            rotation.rotateOwn(own, partners, chunk);
+#pragma unroll
+            for (int n = 0; n < kHeads; ++n) unpack(query_[n], own[n], piece * 8);
         }
     }
 

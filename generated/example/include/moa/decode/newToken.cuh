@@ -7,8 +7,31 @@
 
 namespace moa {
 
+/// Rotates queries as `loadQueries` places them. Fragment n is that of step n / 2 and part n % 2.
+template <class Config>
+MOA_DEVICE void rotateQueries(uint32_t (&queries)[Config::kHeadTiles][Config::kHeadDim / 16][2], const Rotation<Config>& rotation) {
+    using Cache = typename Config::Cache;
+    constexpr int kPartner = Config::kInterleaved ? 0 : Config::kRotaryDim / 16;  ///< fragments from a pair's first element to its second
+    static_assert(sizeof(typename Cache::Chunk) == 16 || kPartner % 2 == 0, "a lane has four neighbours of a query where the cache has 8 bits");
+#pragma unroll
+    for (int n = 0; n < Config::kRotaryDim / (Config::kInterleaved ? 8 : 16); ++n) {
+        const int column = Cache::column(n / 2, n % 2);
+        if constexpr (Config::kInterleaved) {
+            const Vec8 turn = rotation.angle(column / 2);
+#pragma unroll
+            for (int tile = 0; tile < Config::kHeadTiles; ++tile) Rotation<Config>::rotatePair(queries[tile][n / 2][n % 2], turn);
+        } else {
+            const Vec16 turns = rotation.angles(column);
+#pragma unroll
+            for (int tile = 0; tile < Config::kHeadTiles; ++tile) {
+                Rotation<Config>::rotatePairs(queries[tile][n / 2][n % 2], queries[tile][(n + kPartner) / 2][(n + kPartner) % 2], turns);
+            }
+        }
+    }
+}
+
 /// The group's query heads as B fragments of m16n8k16, 8 heads a tile; columns without a head are zero. The elements
-/// `Cache::column(step, part)` and + 1 lie in queries[tile][step][part], so that the pairs of RoPE, headDim / 2 apart, lie in one lane.
+/// `Cache::column(step, part)` and + 1 lie in queries[tile][step][part], so that the pairs of RoPE, neighbours or rotaryDim / 2 apart, lie in one lane.
 template <class Config, class Params>
 MOA_DEVICE void loadQueries(uint32_t (&queries)[Config::kHeadTiles][Config::kHeadDim / 16][2], const Params& p, const DecodeSegment& segment, int position) {
     using Cache = typename Config::Cache;
@@ -26,18 +49,7 @@ MOA_DEVICE void loadQueries(uint32_t (&queries)[Config::kHeadTiles][Config::kHea
         }
     }
     if constexpr (Config::kRope) {
-        const float* table = p.cosSin + static_cast<int64_t>(position) * Config::kHeadDim;
-#pragma unroll
-        for (int step = 0; step < kSteps / 2; ++step) {
-#pragma unroll
-            for (int part = 0; part < 2; ++part) {
-                const Vec16 angles = loadGlobal(reinterpret_cast<const Vec16*>(table + 2 * Cache::column(step, part)));
-#pragma unroll
-                for (int tile = 0; tile < Config::kHeadTiles; ++tile) {
-                    rotatePairs<typename Config::Element>(queries[tile][step][part], queries[tile][step + kSteps / 2][part], angles);
-                }
-            }
-        }
+        rotateQueries<Config>(queries, Rotation<Config>(p, position));
     }
 }
 
@@ -72,13 +84,13 @@ public:
     MOA_DEVICE void load(const Params& p, const DecodeSegment& segment, int position) {
         if (page_ < 0 || laneIndex() >= 2 * kTaskLanes) return;
         const bool isValue = laneIndex() >= kTaskLanes;
-        const int chunk = laneIndex() % kTaskLanes;
+        const int lane = laneIndex() % kTaskLanes;
         const int64_t row = static_cast<int64_t>(segment.slot) * Config::kvHeads(p) + segment.kvHead;
         const Vec16* source = reinterpret_cast<const Vec16*>((isValue ? p.v : p.k) + row * kHeadDim);
-        Vec16 low = loadGlobal(source + chunk);
-        Vec16 high = loadGlobal(source + chunk + kTaskLanes);
+        Vec16 low = loadGlobal(source + lowChunkOf<Config>(lane));
+        Vec16 high = loadGlobal(source + highChunkOf<Config>(lane));
         if constexpr (Config::kRope) {
-            if (!isValue) rotateChunks<Element>(low, high, p.cosSin + static_cast<int64_t>(position) * kHeadDim, chunk);
+            if (!isValue) Rotation<Config>(p, position).rotate(low, high, lane);
         }
         low_ = Cache::encode(low, p, Config::kvHeads(p), segment.kvHead, isValue);
         high_ = Cache::encode(high, p, Config::kvHeads(p), segment.kvHead, isValue);
@@ -93,8 +105,8 @@ public:
         if (page != page_) return false;
         if (laneIndex() < 2 * kTaskLanes) {
             const bool isValue = laneIndex() >= kTaskLanes;
-            const int low = laneIndex() % kTaskLanes;
-            const int high = low + kTaskLanes;
+            const int low = lowChunkOf<Config>(laneIndex() % kTaskLanes);
+            const int high = highChunkOf<Config>(laneIndex() % kTaskLanes);
             const SharedAddress to = stage + (isValue ? Cache::kHalfBytes : 0);
             // Those of the value begin with the other half, so that they do not meet the key's in the same banks.
             storeShared(to + Cache::chunkOffset(row_, isValue ? high : low), isValue ? high_ : low_);

@@ -26,6 +26,8 @@ MOA_DEVICE float exp2Approx(float x) {
 MOA_DEVICE float logNatural(float x) { return logf(x); }
 /// a b + c, rounded once. What else is multiplied and added the compiler may contract or not.
 MOA_DEVICE float multiplyAdd(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+/// a b, rounded, and not contracted with what is added to it.
+MOA_DEVICE float multiply(float a, float b) { return __fmul_rn(a, b); }
 /// 1 / x, 1 ulp, denormals flushed (PTX rcp.approx.ftz.f32).
 MOA_DEVICE float reciprocalApprox(float x) {
     float result;

@@ -26,6 +26,12 @@ MOA_PRIMITIVE float logNatural(float x) { return __builtin_logf(x); }
 /// a b + c, rounded once (PTX fma.rn.f32).
 MOA_PRIMITIVE float multiplyAdd(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 
+/// a b, rounded, and not contracted with what is added to it (PTX mul.rn.f32).
+MOA_PRIMITIVE float multiply(float a, float b) {
+    volatile const float product = a * b;
+    return product;
+}
+
 /// 1 / x, denormals flushed (PTX rcp.approx.ftz.f32).
 MOA_PRIMITIVE float reciprocalApprox(float x) {
     const float result = 1.0f / x;
