@@ -6,6 +6,7 @@ import { Module } from './kernel.ts';
 import type { DeviceLink } from './lifetime.ts';
 import { loadAddon } from './loadAddon.ts';
 import type { DeviceHandle, DeviceProperties, EmulatorCounters, NativeAddon } from './native.ts';
+import { Recording } from './recording.ts';
 import { fromNative, RuntimeError, usedAfterDispose } from './runtimeError.ts';
 
 /** `cuda` is `cuda:0`. */
@@ -31,6 +32,7 @@ export class Device implements Disposable {
   readonly #properties: DeviceProperties;
   readonly #link: DeviceLink;
   #handle: DeviceHandle | undefined;
+  #recording: Recording | undefined;
 
   private constructor(kind: 'cuda' | 'emulator', addon: NativeAddon, handle: DeviceHandle) {
     this.kind = kind;
@@ -38,12 +40,16 @@ export class Device implements Disposable {
     this.#handle = handle;
     this.#properties = addon.properties(handle);
     const isDisposed = () => this.#handle === undefined;
+    const isCapturing = () => this.#recording !== undefined;
     this.#link = {
       addon,
       kind,
       handle: () => this.#live(),
       get isDisposed() {
         return isDisposed();
+      },
+      get isCapturing() {
+        return isCapturing();
       },
     };
   }
@@ -173,25 +179,38 @@ export class Device implements Disposable {
   }
 
   /**
-   * Records the launches of `record` in a graph instead of running them. Only launches, allocations and tensor maps are possible in it. When
-   * `record` throws, the recording is dropped and the error passed on.
+   * Records the launches of `record` in a graph instead of running them. Only launches, allocations and tensor maps are possible in it, and decode calls of any sessions of
+   * this device: each launch of the graph counts their tokens. When `record` throws, the recording is dropped and the error passed on. A capture inside another is MOA6011,
+   * and the outer one goes on.
    */
   capture(record: () => void): Graph {
+    this.#live();
+    if (this.#recording !== undefined) throw new RuntimeError('capture', 'capture: a capture is already under way on this device', 'one capture at a time: record all calls in one');
     this.#call((handle) => this.#addon.beginCapture(handle));
+    const recording = new Recording();
+    this.#recording = recording;
     try {
       const result: unknown = record();
-      if (result instanceof Promise) {
-        result.catch(() => {}); // its failure has nowhere to go but the error below
+      if (isThenable(result)) {
+        result.then(undefined, () => {}); // its failure has nowhere to go but the error below
         throw new RuntimeError('capture', 'capture: the function is asynchronous', 'record all launches before the function returns');
       }
     } catch (error) {
       if (this.#handle !== undefined) this.#addon.abortCapture(this.#handle);
       throw error;
+    } finally {
+      this.#recording = undefined;
     }
     return new Graph(
       this.#link,
       this.#call((handle) => this.#addon.endCapture(handle)),
+      recording.effects,
     );
+  }
+
+  /** The capture under way, for whoever mirrors on the host what launches do. @internal */
+  get recording(): Recording | undefined {
+    return this.#recording;
   }
 
   /** A mark after all that was started so far. */
@@ -274,6 +293,8 @@ export class Device implements Disposable {
     throw new RuntimeError('wrongDeviceKind', `${call}: only ${needed} has this, the device is ${this.kind}`, help);
   }
 }
+
+const isThenable = (value: unknown): value is PromiseLike<unknown> => typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === 'function';
 
 /** The GPU's number, or undefined for the emulator. */
 function parseSpec(spec: string): number | undefined {

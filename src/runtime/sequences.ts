@@ -136,6 +136,28 @@ export class Sequences {
     reached[slot] = Math.max(reached[slot]!, lengths[slot]!);
   }
 
+  /** Every sequence of `layer` has `tokens` more. */
+  advanceAll(layer: number, tokens: number): void {
+    this.bounds.forEach((bound, slot) => {
+      if (bound > 0) this.advance(layer, slot, tokens);
+    });
+  }
+
+  /** Throws MOA6101 where `tokens` more tokens of any sequence of `layer`, the session's nth, would not fit its length bound. */
+  checkRoom(layer: number, tokens: number): void {
+    this.bounds.forEach((bound, slot) => {
+      if (bound > 0) this.checkSequence(layer, slot, tokens);
+    });
+  }
+
+  /** The same of one sequence. */
+  checkSequence(layer: number, slot: number, tokens: number): void {
+    const length = this.layers[layer]!.lengths[slot]!;
+    const bound = this.bounds[slot]!;
+    if (length + tokens <= bound) return;
+    throw sessionError('sequenceFull', `sequence ${slot} holds ${length} of at most ${bound} tokens in layer ${this.#layout.layers[layer]!.layer}; ${tokens} more do not fit`);
+  }
+
   /** Says that every sequence has `length` tokens. */
   fillAll(length: number): void {
     this.bounds.forEach((bound, slot) => {

@@ -64,7 +64,7 @@ export interface JoinOptions {
   readonly lengthBound?: number;
 }
 
-/** A captured step. Each launch advances the lengths as the captured calls would have. */
+/** A captured step. Each launch advances the lengths of every session in it as the captured calls would have. */
 export interface CapturedStep extends Disposable {
   launch(): void;
   dispose(): void;
