@@ -25,6 +25,10 @@ const bulkPages = 'templates/include/moa/decode/bulkPages.cuh';
 const cache16 = 'templates/include/moa/decode/cache16.cuh';
 const segments = 'src/passes/schedule/decodeSegments.ts';
 const session = 'src/runtime/session.ts';
+const sessionEffect = 'src/runtime/sessionEffect.ts';
+const graph = 'src/runtime/graph.ts';
+const recording = 'src/runtime/recording.ts';
+const device = 'src/runtime/device.ts';
 const sequences = 'src/runtime/sequences.ts';
 const layerTables = 'src/runtime/layerTables.ts';
 const schedules = 'src/runtime/decodeSchedules.ts';
@@ -496,5 +500,19 @@ export const mutations = [
   mutation('sequences: a truncation forgets what rings have lost', sequences, 'if (!wrapped || length <= sink) reached[slot] = length;', 'reached[slot] = length;'),
   mutation('sequences: those who left are decoded', sequences, 'this.bounds[slot] = 0;\n    this.#setLengths(slot, -1);', 'this.bounds[slot] = 0;\n    this.#setLengths(slot, 0);'),
   mutation('schedules: of whoever was there before', schedules, 'if (entry.tokens === tokens) this.#rewrite(entry);', ''),
-  mutation('schedules: a graph with those of its capture', session, 'captured.schedules.forEach((schedule) => this.#buffers.refreshSchedule(schedule));', ''),
+  mutation('schedules: a graph with those of its capture', sessionEffect, 'this.#schedules.forEach((schedule) => this.#mirrors.refreshSchedule(schedule));', ''),
+
+  // Graphs
+  mutation('graphs: count at recording', session, 'effect.addDecode(state,', 'this.#sequences.advanceAll(state.index, tokens);\n      effect.addDecode(state,'),
+  mutation('graphs: count nothing', graph, 'for (const effect of this.#effects) effect.count();', ''),
+  mutation('graphs: count the first session alone', graph, 'for (const effect of this.#effects) effect.count();', 'this.#effects[0]?.count();'),
+  mutation('graphs: count before they are launched', graph, 'for (const effect of this.#effects) effect.prepare();', 'for (const effect of this.#effects) effect.count();'),
+  mutation('graphs: bounds are not checked', graph, 'for (const effect of this.#effects) effect.check();', ''),
+  mutation('graphs: the bounds of the first session alone', graph, 'for (const effect of this.#effects) effect.check();', 'this.#effects[0]?.check();'),
+  mutation('graphs: launched without a session that has ended', graph, 'for (const effect of this.#effects) effect.checkAlive();', ''),
+  mutation('graphs: what a device captures counts for nobody', device, 'recording.effects,', '[],'),
+  mutation('graphs: one effect for all sessions', recording, 'this.#effects.get(owner)', '[...this.#effects.values()].at(0)'),
+  mutation('graphs: a second decode of a layer is not added', sessionEffect, '(this.#added.get(index) ?? 0) + tokens', 'tokens'),
+  mutation('graphs: a capture within a capture drops the outer one', device, "throw new RuntimeError('capture', 'capture: a capture is already under way on this device'", "throw this.#addon.abortCapture(this.#handle!), new RuntimeError('capture', 'capture: a capture is already under way on this device'"),
+  mutation('graphs: a reset in a capture', session, "this.#checkChangeable('reset');", ''),
 ];

@@ -24,6 +24,7 @@ export class Graph implements Disposable {
   launch(): void {
     const { handle, link } = this.#lifetime;
     if (link.isCapturing) throw new RuntimeError('capture', 'launch: a graph cannot be launched inside a capture', 'record its calls in the capture itself');
+    for (const effect of this.#effects) effect.checkAlive();
     for (const effect of this.#effects) effect.check();
     for (const effect of this.#effects) effect.prepare();
     try {

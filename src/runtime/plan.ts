@@ -62,6 +62,7 @@ export class Plan<Element extends ElementType = ElementType> implements Disposab
   }
 
   createSession(options: SessionOptions & { readonly elementType?: Element }): Session {
+    if (this.device.recording !== undefined) throw sessionError('capture', 'createSession writes tables on the device and cannot be captured');
     checkSessionOptions(this.definition.shape.layers, options);
     checkCacheScales(this.definition, options.cacheScales);
     checkSinkLogits(this.definition, options.sinkLogits);

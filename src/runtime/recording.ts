@@ -1,6 +1,8 @@
 /** What a graph means for one of its owners, a session: what must hold before a launch, and what the host counts after it. */
 export interface GraphEffect {
-  /** Throws where the graph cannot be launched now. Changes nothing. */
+  /** Throws where the graph can never be launched again. */
+  checkAlive(): void;
+  /** Throws where it cannot be launched now. Changes nothing. */
   check(): void;
   /** Brings to the device what the launches read and only the host knows. Nothing is counted yet, so it may fail. */
   prepare(): void;

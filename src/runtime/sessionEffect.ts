@@ -41,9 +41,12 @@ export class SessionEffect implements GraphEffect {
     this.lastWritten = layout.layer;
   }
 
-  check(): void {
+  checkAlive(): void {
     this.#mirrors.checkAlive();
     for (const tensor of this.#tensors) if (tensor.isFreed) throw usedAfterDispose('buffer');
+  }
+
+  check(): void {
     this.#added.forEach((tokens, index) => this.#mirrors.sequences.checkRoom(index, tokens));
   }
 

@@ -1,6 +1,7 @@
 /** A few fixed cases that touch everything: the tests that planted bugs are held against (`scripts/mutations.mjs`). */
 import { describe, test } from 'vitest';
 import type { Case } from './case.ts';
+import { fixedHistory, graphSpec, runHistory } from './graphHistory.ts';
 import { largestNumbersStay } from './largestNumbers.ts';
 import * as relations from './metamorphic.ts';
 import { firstDifference, outputsOf } from './outputs.ts';
@@ -101,6 +102,12 @@ describe('quick', () => {
       new Leave(0), one, new Join(40), new Prefill([130, 0, 60]), several, one, new Leave(1), new Leave(1), several, new CheckCaches(),
     ];
     suite.add(await runLife(await beginLife(target, life), commands));
+  });
+
+  test('graphs count what they launch, for every session in them', { timeout }, async () => {
+    const device = await target.device({ multiprocessors: 8 });
+    using plan = await target.load(device, graphSpec);
+    runHistory(device, plan, 2, fixedHistory);
   });
 
   test('infinite values stay with their sequence', { timeout }, async () => {
