@@ -391,7 +391,7 @@ export const mutations = [
 
   // Decode: launches that overlap
   mutation('launches: reads early what the launch before wrote', decode, 'if (p.early == 0) waitForPrerequisites();', ''),
-  mutation('launches: the session allows early reads of its own layer', session, "this.#lastWritten !== layer && this.#lastWritten !== 'all'", "this.#lastWritten !== 'all'"),
+  mutation('launches: the session allows early reads of its own layer', session, "written !== layer && written !== 'all'", "written !== 'all'"),
   mutation('launches: compute does not wait', decode, 'waited = true;\n                    waitForPrerequisites();', 'waited = true;'),
   mutation('launches: the producer does not wait', decode, '[] {\n                    waitForPrerequisites();\n', '[] {\n'),
   mutation('launches: dependents let go before the wait', decode, 'waitForPrerequisites();\n                    launchDependents();', 'launchDependents();\n                    waitForPrerequisites();'),

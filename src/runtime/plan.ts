@@ -3,7 +3,6 @@ import { fileURLToPath } from 'node:url';
 import { bestFor } from '../arch/registry.ts';
 import type { ElementType } from '../ir/nodes.ts';
 import { definitionFormat, type KernelDefinition, type PlanDefinition } from '../ir/planDefinition.ts';
-import { checkCacheScales } from './cacheScales.ts';
 import type { Device } from './device.ts';
 import { buildEmulatorLibrary } from './emulatorLibrary.ts';
 import type { Kernel, Module } from './kernel.ts';
@@ -11,10 +10,11 @@ import { readImage } from './readImage.ts';
 import { RuntimeError } from './runtimeError.ts';
 import { Session } from './session.ts';
 import type { KernelLookup } from './sessionBuffers.ts';
-import { checkSessionOptions, sessionError } from './sessionChecks.ts';
+import { sessionError } from './sessionChecks.ts';
 import { sessionMemory, type SessionMemory, type SessionShape } from './sessionLayout.ts';
+import { describeValue } from '../util/describeValue.ts';
+import { checkSessionOptions, checkSessionShape } from './sessionOptions.ts';
 import type { SessionOptions } from './sessionTypes.ts';
-import { checkSinkLogits } from './sinkLogits.ts';
 
 export class Plan<Element extends ElementType = ElementType> implements Disposable {
   readonly device: Device;
@@ -57,26 +57,16 @@ export class Plan<Element extends ElementType = ElementType> implements Disposab
 
   /** Bytes of the KV cache of a session, by layer and head group, before anything is allocated. Tables and workspace are not counted. */
   memory(shape: SessionShape): SessionMemory {
-    checkSessionOptions(this.definition.shape.layers, shape);
+    checkSessionShape(this.definition.shape.layers, shape);
     return sessionMemory(this.definition, shape, 0, 0);
   }
 
   createSession(options: SessionOptions & { readonly elementType?: Element }): Session {
     if (this.device.recording !== undefined) throw sessionError('capture', 'createSession writes tables on the device and cannot be captured');
-    checkSessionOptions(this.definition.shape.layers, options);
-    checkCacheScales(this.definition, options.cacheScales);
-    checkSinkLogits(this.definition, options.sinkLogits);
-    if (options.balance === 'sequences' && !this.definition.decode.balanced) {
-      throw sessionError('badOptions', 'balance is sequences, and the package was compiled without balanced schedules (--ablate unspecialised)');
-    }
-    const most = Math.max(1, ...this.#usable.map(({ tokens = 1 }) => tokens));
-    const { decodeTokens = 1 } = options;
-    if (!Number.isInteger(decodeTokens) || decodeTokens < 1 || decodeTokens > most) {
-      throw sessionError('badOptions', `decodeTokens is ${String(decodeTokens)}; the package decodes ${most === 1 ? 'one token at a time' : `1 to ${most} tokens at once`}`);
-    }
+    checkSessionOptions(this.definition, this.#usable, options);
     const elementType = options.elementType ?? this.elementTypes[0];
     if (elementType === undefined || !this.elementTypes.includes(elementType)) {
-      throw sessionError('badOptions', `elementType is ${String(elementType)}; the package was loaded for ${this.elementTypes.join(' and ')}`);
+      throw sessionError('badOptions', `elementType is ${describeValue(elementType)}; the package was loaded for ${this.elementTypes.join(' and ')}`);
     }
     return new Session(this.device, this.definition, this.#lookup(), options, elementType);
   }

@@ -5,11 +5,13 @@
 import type { ElementType } from '../ir/nodes.ts';
 import type { PlanDefinition } from '../ir/planDefinition.ts';
 import { ranges } from '../ir/print.ts';
+import { describeValue } from '../util/describeValue.ts';
 import type { Device } from './device.ts';
 import { Launches } from './launches.ts';
 import { cutPrefill, PrefillLists, type SequenceLengths } from './prefillLists.ts';
 import { readRing, type CachedTokens } from './readRing.ts';
 import { decodeOf, SessionBuffers, type KernelLookup, type LayerState } from './sessionBuffers.ts';
+import { checkDecodeKeys, checkJoinKeys, checkPrefillKeys } from './checkCall.ts';
 import { checkCuSeqlens, checkTensor, sessionError } from './sessionChecks.ts';
 import type { Sequences } from './sequences.ts';
 import { SessionEffect } from './sessionEffect.ts';
@@ -83,10 +85,12 @@ export class Session implements Disposable {
    * Begins an empty sequence in the first free slot, and returns the slot. Its rings take the pages that its own length bound needs. Captured steps stay good: they
    * read who is there from device memory. Throws MOA6108 without a free slot and MOA6109 without enough free pages.
    */
-  join({ lengthBound = this.lengthBound }: JoinOptions = {}): number {
+  join(options: JoinOptions = {}): number {
     this.#checkChangeable('join');
+    checkJoinKeys(options);
+    const { lengthBound = this.lengthBound } = options;
     if (!Number.isInteger(lengthBound) || lengthBound < 1 || lengthBound > this.lengthBound) {
-      throw sessionError('badOptions', `lengthBound is ${String(lengthBound)}; in this session it is an integer from 1 to ${this.lengthBound} tokens`);
+      throw sessionError('badOptions', `lengthBound is ${describeValue(lengthBound)}; in this session it is an integer from 1 to ${this.lengthBound} tokens`);
     }
     const slot = this.#sequences.firstFree();
     this.#sequences.join(slot, lengthBound);
@@ -124,7 +128,7 @@ export class Session implements Disposable {
   truncate(slot: number, length: number): void {
     this.#checkChangeable('truncate');
     this.#checkHeld(slot);
-    if (!Number.isInteger(length) || length < 0) throw sessionError('cannotTruncate', `a sequence cannot have ${String(length)} tokens`);
+    if (!Number.isInteger(length) || length < 0) throw sessionError('cannotTruncate', `a sequence cannot have ${describeValue(length)} tokens`);
     this.#sequences.truncate(slot, length);
     this.#writeLengths();
   }
@@ -196,6 +200,7 @@ export class Session implements Disposable {
   /** The layer and the lengths of a prefill, when the call is legal. */
   #newTokens(layer: number, tensors: PrefillTensors): { readonly state: LayerState; readonly lengths: SequenceLengths & { readonly cuSeqlens: Int32Array } } {
     const state = this.#layer(layer);
+    checkPrefillKeys(tensors);
     const cuSeqlens = checkCuSeqlens(tensors.cuSeqlens, this.batch, this.lengthBound);
     this.#checkTensors(tensors, cuSeqlens[this.batch]!);
     for (let slot = 0; slot < this.batch; slot += 1) {
@@ -213,9 +218,10 @@ export class Session implements Disposable {
    */
   decode(layer: number, tensors: DecodeTensors): void {
     const state = this.#layer(layer);
+    checkDecodeKeys(tensors);
     const { tokens = 1 } = tensors;
     if (!Number.isInteger(tokens) || tokens < 1 || tokens > this.#decodeTokens) {
-      throw sessionError('tooManyTokens', `decode of ${String(tokens)} tokens of each sequence; the session decodes 1 to ${this.#decodeTokens}`);
+      throw sessionError('tooManyTokens', `decode of ${describeValue(tokens)} tokens of each sequence; the session decodes 1 to ${this.#decodeTokens}`);
     }
     this.#checkTensors(tensors, this.batch * tokens);
     if (this.batch === 0) return;
@@ -242,6 +248,7 @@ export class Session implements Disposable {
    */
   capture(step: () => void): CapturedStep {
     this.#checkAlive();
+    if (typeof step !== 'function') throw sessionError('capture', `capture: ${describeValue(step)} is not a function that records calls`);
     return this.device.capture(() => {
       this.#effect();
       return step();
@@ -316,7 +323,7 @@ export class Session implements Disposable {
   }
 
   #checkHeld(slot: number): void {
-    if (this.#sequences.bounds[slot] === undefined) throw sessionError('noSuchSequence', `there is no slot ${String(slot)}; the session has ${this.batch}`);
+    if (this.#sequences.bounds[slot] === undefined) throw sessionError('noSuchSequence', `there is no slot ${describeValue(slot)}; the session has ${this.batch}`);
     if (this.#sequences.bounds[slot] === 0) throw sessionError('noSuchSequence', `slot ${slot} holds no sequence`);
   }
 
@@ -338,7 +345,7 @@ export class Session implements Disposable {
   #layer(layer: number): LayerState {
     this.#checkAlive();
     const state = this.#buffers.layers.get(layer);
-    if (state === undefined) throw sessionError('noSuchLayer', `the session has no layer ${String(layer)}; it has layers ${ranges([...this.#buffers.layers.keys()])}`);
+    if (state === undefined) throw sessionError('noSuchLayer', `the session has no layer ${describeValue(layer)}; it has layers ${ranges([...this.#buffers.layers.keys()])}`);
     return state;
   }
 
