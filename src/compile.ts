@@ -49,8 +49,8 @@ export interface CompiledPlan {
   readonly sources: ReadonlyMap<string, string>;
   /** The last level of the IR as text. */
   readonly ir: string;
-  /** `index.js` and `index.d.ts`, for cubins at these paths by architecture. */
-  readonly runtime: (cubins: Readonly<Record<string, string>>) => { readonly definition: PlanDefinition; readonly files: ReadonlyMap<string, string> };
+  /** `index.js` and `index.d.ts`, for cubins at these paths by architecture, and PTX. */
+  readonly runtime: (cubins: Readonly<Record<string, string>>, ptx?: PlanDefinition['ptx']) => { readonly definition: PlanDefinition; readonly files: ReadonlyMap<string, string> };
 }
 
 /** What the passes have to know besides the plan. */
@@ -80,8 +80,8 @@ export function compileModule(read: ReadPlan & { readonly rank?: RankDefinition 
     ...(read.rank === undefined ? {} : { rank: read.rank }),
     sources: emitKernels(module, mask),
     ir: printModule(module),
-    runtime: (cubins) => {
-      const definition = planDefinition(module, mask, cubins, read.rank);
+    runtime: (cubins, ptx) => {
+      const definition = planDefinition(module, mask, cubins, read.rank, ptx);
       const { javascript, declarations } = emitRuntime(definition, titleOf(module, read.rank));
       return { definition, files: new Map([['index.js', javascript], ['index.d.ts', declarations]]) };
     },

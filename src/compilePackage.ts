@@ -114,11 +114,14 @@ async function assemble(compiled: CompiledPlan, build: Build, options: PackageOp
   }
   const named = emit.has('cubin') && options.withoutMachineCode === true ? targets : built.map(({ job }) => job.target);
   const cubins = Object.fromEntries(named.map(({ name }) => [name, cubinPath(name)]));
-  if (emit.has('ts')) compiled.runtime(cubins).files.forEach((text, path) => files.set(path, text));
+  const withPtx = named.length === 0 ? [] : targets.filter(({ name, ptx }) => ptx && Object.hasOwn(cubins, name)).map(({ name }) => name);
+  const runtime = compiled.runtime(cubins, withPtx.length === 0 ? undefined : { path: fatbinPath, architectures: withPtx });
+  if (emit.has('ts')) runtime.files.forEach((text, path) => files.set(path, text));
 
   const kernels = built.flatMap((unit) => kernelUses(compiled, unit)).sort(compareUses);
   const manifest = {
     ...commonFields(compiled, options),
+    serves: runtime.definition.serves,
     plan: planFields(options, compiled.module.shape, compiled),
     kernels: compiled.module.kernels.map(({ name, role, architectures, threads, sharedBytes, layers }) => ({ name, role, architectures, threads, sharedBytes, layers: layers.length })),
     ...(compiled.rank === undefined ? {} : { tensorParallel: { rank: compiled.rank.rank, ranks: compiled.rank.ranks } }),

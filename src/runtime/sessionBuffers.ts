@@ -19,6 +19,8 @@ import { sinkTable } from './sinkLogits.ts';
 export interface FoundKernel {
   readonly kernel: Kernel;
   readonly definition: KernelDefinition;
+  /** Whether it may be launched before the launch before it has ended. */
+  readonly waitsItself: boolean;
 }
 
 /** The first kernel that is chosen; throws MOA6202 when the package has none. */
