@@ -65,7 +65,7 @@ export class Plan<Element extends ElementType = ElementType> implements Disposab
   createSession(options: SessionOptions & { readonly elementType?: Element }): Session {
     if (this.device.recording !== undefined) throw sessionError('capture', 'createSession writes tables on the device and cannot be captured');
     checkSessionOptions(this.definition, this.#usable, options);
-    const elementType = options.elementType ?? this.elementTypes[0];
+    const elementType = options.elementType === undefined ? this.elementTypes[0] : options.elementType;
     if (elementType === undefined || !this.elementTypes.includes(elementType)) {
       throw sessionError('badOptions', `elementType is ${describeValue(elementType)}; the package was loaded for ${this.elementTypes.join(' and ')}`);
     }
