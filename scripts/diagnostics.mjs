@@ -23,6 +23,7 @@ const optionCodes = {
   MOA2001: 'A package was asked for, and no folder to put it in.',
   MOA2002: '`--check` was given without the folder to compare with.',
   MOA2003: '`--check`: a file differs from what the compiler makes today.',
+  MOA2010: 'An option of `compile` or `compilePackage`, given by a program, is not known, or not of the kind that it is.',
 };
 const internalCodes = { MOA9001: 'A bug of moa-compile. Please report it with the command.' };
 

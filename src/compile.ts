@@ -11,13 +11,14 @@ import type { CacheType, ElementType, ScheduledModule } from './ir/nodes.ts';
 import type { PlanDefinition, RankDefinition } from './ir/planDefinition.ts';
 import { maskShapes } from './mask/registry.ts';
 import type { RankAssignment } from './passes/assignRanks.ts';
+import { compileOptionProblems } from './passes/compileOptionProblems.ts';
 import { pipeline } from './passes/pipeline.ts';
 import type { Ablation, PassContext } from './passes/pass.ts';
 import { runPasses, type PassEvent } from './passes/runPasses.ts';
 import { selectRank } from './passes/selectRank.ts';
 import { readPlan, type PlanInput, type ReadPlan, type SourceText } from './plan/readPlan.ts';
 import type { ModelFlags, ResolvedModel } from './plan/resolveModelShape.ts';
-import type { DiagnosticList } from './util/diagnostics.ts';
+import { DiagnosticError, type DiagnosticList } from './util/diagnostics.ts';
 
 export interface CompileOptions {
   /** Rising. */
@@ -38,6 +39,18 @@ export interface CompileOptions {
   /** Called after every pass. */
   readonly observe?: (event: PassEvent) => void;
 }
+
+const optionKeys: Readonly<Record<keyof CompileOptions, true>> = Object.freeze({
+  architectures: true,
+  elementTypes: true,
+  rope: true,
+  cacheType: true,
+  slack: true,
+  decodeTokens: true,
+  ablations: true,
+  model: true,
+  observe: true,
+});
 
 export interface CompiledPlan {
   readonly module: ScheduledModule;
@@ -68,8 +81,10 @@ export function readRank({ module, model }: ReadPlan, assignment: RankAssignment
   return { module: part, model: { ...model, shape: part.shape }, rank: { rank, ranks: assignment.ranks, kvHeads } };
 }
 
-/** Compiles a plan that was read, or the part of one rank: passes, then sources. */
+/** Compiles a plan that was read, or the part of one rank: passes, then sources. Throws a DiagnosticError for options that are not legal (MOA2010). */
 export function compileModule(read: ReadPlan & { readonly rank?: RankDefinition }, options: CompileOptions): CompiledPlan {
+  const problems = compileOptionProblems(options, optionKeys);
+  if (problems.length > 0) throw new DiagnosticError(problems, 2);
   const context = passContext(read, options);
   const { elementTypes, mask } = context;
   const module = runPasses(read.module, pipeline, context, options.observe) as ScheduledModule;
@@ -90,6 +105,9 @@ export function compileModule(read: ReadPlan & { readonly rank?: RankDefinition 
 
 /** Plan text to sources. Undefined when `diagnostics` got an error. */
 export function compile(plan: PlanInput, config: SourceText | undefined, options: CompileOptions, diagnostics: DiagnosticList): CompiledPlan | undefined {
+  const problems = compileOptionProblems(options, optionKeys);
+  for (const problem of problems) diagnostics.add(problem);
+  if (problems.length > 0) return undefined;
   const read = readPlan(plan, config, options.model ?? {}, diagnostics);
   return read && compileModule(read, options);
 }

@@ -13,8 +13,11 @@ import type { Nvcc } from './toolchain/findNvcc.ts';
 import type { KernelCache } from './toolchain/kernelCache.ts';
 import { linkFatbin } from './toolchain/linkFatbin.ts';
 import type { PtxasReport } from './toolchain/ptxasReport.ts';
+import { describeValue } from './util/describeValue.ts';
+import { DiagnosticError } from './util/diagnostics.ts';
 import { invariant } from './util/invariant.ts';
 import type { JsonValue } from './util/jsonReader.ts';
+import { isOptions, unknownKeys } from './util/unknownKeys.ts';
 
 /** What a package may hold besides its manifest. */
 export type EmitKind = 'ir' | 'cuda' | 'cubin' | 'ts';
@@ -61,8 +64,17 @@ export interface BuiltPackage {
   readonly units: { readonly total: number; readonly cached: number };
 }
 
-/** Builds the package. Throws a DiagnosticError when nvcc fails. Same plan, options and nvcc: same bytes. */
+const optionKeys: Readonly<Record<keyof PackageOptions, true>> = Object.freeze({ emit: true, targets: true, toolchain: true, withoutMachineCode: true, planText: true, planFacts: true, version: true });
+
+/** Options that a program misspelled are not ignored. */
+function checkPackageOptions(options: unknown): void {
+  const problems = isOptions(options) ? unknownKeys(options, optionKeys) : [`${describeValue(options)} is no object`];
+  if (problems.length > 0) throw new DiagnosticError(problems.map((text) => ({ code: 'MOA2010', severity: 'error' as const, message: `the option of compilePackage ${text}` })), 2);
+}
+
+/** Builds the package. Throws a DiagnosticError when nvcc fails, and for an option that it does not know (MOA2010). Same plan, options and nvcc: same bytes. */
 export async function compilePackage(compiled: CompiledPlan, options: PackageOptions): Promise<BuiltPackage> {
+  checkPackageOptions(options);
   const { build, reports, units } = await buildUnits([compiled], options);
   return { ...(await assemble(compiled, build, options)), reports, units };
 }
@@ -74,6 +86,7 @@ export async function compilePackage(compiled: CompiledPlan, options: PackageOpt
  * @param shape of the whole model
  */
 export async function compileRankPackages(compiled: readonly CompiledPlan[], assignment: RankAssignment, shape: ModelShape, options: PackageOptions): Promise<BuiltPackage> {
+  checkPackageOptions(options);
   const { build, reports, units } = await buildUnits(compiled, options);
   const parts = await Promise.all(compiled.map((rank) => assemble(rank, build, options)));
   const files = parts.flatMap((part, rank) => [...part.files.files].map(([path, content]) => [`${rankFolder(rank)}/${path}`, content] as const));
