@@ -55,6 +55,7 @@ const runtimeMeanings = {
   tooManyTokens: 'A decode of more tokens of a sequence than the session, or its package, was made for.',
   cannotTruncate: 'A ring has lost tokens that would be attended after the truncation, or the sequence has fewer tokens.',
   badCall: 'A call of a session was given something else than its tensors, or a key that it does not know.',
+  badCounts: '`counts` of a decode is not an integer from 0 to `tokens` for each slot.',
   packageFormat: 'The package is of a format that this runtime does not read.',
   packageKernel: 'The package has no kernel for these options.',
   packageArchitecture: 'The package has no machine code for this GPU.',

@@ -75,6 +75,7 @@ const fieldsOfRole: Readonly<Record<KernelRole, readonly ParamField[]>> = {
     pointer('cosSin', 'const float*', '[positions][headDim / 2][2]; unused without RoPE'),
     pointer('kvScales', 'const float*', '[2][kvHeads] of keys, of values, of this layer; unused but with a cache of 8 bits'),
     pointer('ticket', 'uint32_t*', 'counter of finished blocks, 0 between launches'),
+    pointer('counts', 'const int*', '[slots] rows of each sequence that are tokens, the others are ignored; null: all'),
     int32('tokens', 'new tokens of all sequences'),
     int32('slots', 'sequences'),
   ],
@@ -114,7 +115,10 @@ const fieldsOfRole: Readonly<Record<KernelRole, readonly ParamField[]>> = {
 /** What a kernel takes more where it has an option. */
 const sinkFields: readonly ParamField[] = [pointer('sinkLogits', 'const float*', '[queryHeads] logits that count in denominators, of this layer')];
 
-const tokenFields: readonly ParamField[] = [int32('tokens', 'new tokens of each sequence: q and out are [slots][tokens][queryHeads][headDim]')];
+const tokenFields: readonly ParamField[] = [
+  pointer('counts', 'const int*', '[slots] new tokens of each sequence, whose other rows attend nothing; null: all'),
+  int32('tokens', 'new tokens of each sequence at most: q and out are [slots][tokens][queryHeads][headDim]'),
+];
 
 /** What of a kernel its parameters depend on, besides its role. */
 export interface ParamOptions {

@@ -4,7 +4,7 @@ import type { AttentionFacts, CacheLayout, DecodeSchedule, ElementType, KernelRo
 import type { Rule, SpanLimits } from './rule.ts';
 
 /** Changes when the runtime can no longer load older packages. */
-export const definitionFormat = 5;
+export const definitionFormat = 6;
 
 export interface RingGroupDefinition {
   /** KV heads whose rings are equal, rising. */

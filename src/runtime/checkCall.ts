@@ -5,7 +5,7 @@ import type { DecodeTensors, JoinOptions, PrefillTensors } from './sessionTypes.
 
 const joinKeys: Readonly<Record<keyof JoinOptions, true>> = Object.freeze({ lengthBound: true });
 /** Tensors of a prefill may be those of a decode as well: of what else they come with, `cuSeqlens` has nothing to say there. */
-const decodeKeys: Readonly<Record<keyof DecodeTensors | 'cuSeqlens', true>> = Object.freeze({ q: true, k: true, v: true, out: true, lse: true, tokens: true, cuSeqlens: true });
+const decodeKeys: Readonly<Record<keyof DecodeTensors | 'cuSeqlens', true>> = Object.freeze({ q: true, k: true, v: true, out: true, lse: true, tokens: true, counts: true, cuSeqlens: true });
 const prefillKeys: Readonly<Record<keyof PrefillTensors, true>> = Object.freeze({ q: true, k: true, v: true, out: true, lse: true, cuSeqlens: true });
 
 export function checkJoinKeys(options: JoinOptions): void {

@@ -29,6 +29,7 @@ export const runtimeErrorCodes = {
   cannotTruncate: 'MOA6110',
   tooManyTokens: 'MOA6111',
   badCall: 'MOA6112',
+  badCounts: 'MOA6113',
   packageFormat: 'MOA6201',
   packageKernel: 'MOA6202',
   packageArchitecture: 'MOA6203',
@@ -180,6 +181,7 @@ function helpFor(name: RuntimeErrorName): string {
     case 'cannotTruncate':
     case 'tooManyTokens':
     case 'badCall':
+    case 'badCounts':
     case 'packageFormat':
     case 'packageKernel':
     case 'packageArchitecture':

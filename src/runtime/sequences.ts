@@ -136,17 +136,17 @@ export class Sequences {
     reached[slot] = Math.max(reached[slot]!, lengths[slot]!);
   }
 
-  /** Every sequence of `layer` has `tokens` more. */
-  advanceAll(layer: number, tokens: number): void {
+  /** Every sequence of `layer` has `tokens` more, or as many as they say by slot. */
+  advanceAll(layer: number, tokens: number | Int32Array): void {
     this.bounds.forEach((bound, slot) => {
-      if (bound > 0) this.advance(layer, slot, tokens);
+      if (bound > 0) this.advance(layer, slot, typeof tokens === 'number' ? tokens : tokens[slot]!);
     });
   }
 
-  /** Throws MOA6101 where `tokens` more tokens of any sequence of `layer`, the session's nth, would not fit its length bound. */
-  checkRoom(layer: number, tokens: number): void {
+  /** Throws MOA6101 where `tokens` more tokens of any sequence of `layer`, the session's nth, would not fit its length bound; or as many as they say by slot. */
+  checkRoom(layer: number, tokens: number | Int32Array): void {
     this.bounds.forEach((bound, slot) => {
-      if (bound > 0) this.checkSequence(layer, slot, tokens);
+      if (bound > 0) this.checkSequence(layer, slot, typeof tokens === 'number' ? tokens : tokens[slot]!);
     });
   }
 

@@ -6,6 +6,8 @@ import type { ElementType } from '../ir/nodes.ts';
 import type { PlanDefinition } from '../ir/planDefinition.ts';
 import { ranges } from '../ir/print.ts';
 import { describeValue } from '../util/describeValue.ts';
+import { DeviceBuffer } from './buffer.ts';
+import { checkCounts, checkCountsBuffer, readCounts } from './decodeCounts.ts';
 import type { Device } from './device.ts';
 import { Launches } from './launches.ts';
 import { cutPrefill, PrefillLists, type SequenceLengths } from './prefillLists.ts';
@@ -14,7 +16,7 @@ import { decodeOf, SessionBuffers, type KernelLookup, type LayerState } from './
 import { checkDecodeKeys, checkJoinKeys, checkPrefillKeys } from './checkCall.ts';
 import { checkCuSeqlens, checkTensor, sessionError } from './sessionChecks.ts';
 import type { Sequences } from './sequences.ts';
-import { SessionEffect } from './sessionEffect.ts';
+import { SessionEffect, type RecordedCounts } from './sessionEffect.ts';
 import { ringPagesInUse, type SessionMemory } from './sessionLayout.ts';
 import type { CapturedStep, DecodeTensors, JoinOptions, PrefillTensors, SessionOptions } from './sessionTypes.ts';
 
@@ -219,27 +221,43 @@ export class Session implements Disposable {
   decode(layer: number, tensors: DecodeTensors): void {
     const state = this.#layer(layer);
     checkDecodeKeys(tensors);
-    const { tokens = 1 } = tensors;
+    const { tokens = 1, counts: given } = tensors;
     if (!Number.isInteger(tokens) || tokens < 1 || tokens > this.#decodeTokens) {
       throw sessionError('tooManyTokens', `decode of ${describeValue(tokens)} tokens of each sequence; the session decodes 1 to ${this.#decodeTokens}`);
     }
     this.#checkTensors(tensors, this.batch * tokens);
     if (this.batch === 0) return;
     const effect = this.#effect();
-    const { schedule } = decodeOf(state, tokens);
+    const counts = given === undefined ? undefined : this.#countsOf(state, given, tokens, effect !== undefined);
+    const { schedule } = decodeOf(state, tokens, counts !== undefined);
+    const added = counts?.fixed ?? tokens;
     if (effect === undefined) {
-      this.#sequences.checkRoom(state.index, tokens);
+      this.#sequences.checkRoom(state.index, added);
       this.#buffers.refreshSchedule(schedule);
+      counts?.write?.();
     }
     const written = effect === undefined ? this.#lastWritten : effect.lastWritten;
-    this.#launches.decode(state, tensors, tokens, written !== layer && written !== 'all');
+    this.#launches.decode(state, tensors, tokens, written !== layer && written !== 'all', counts?.buffer);
     if (effect === undefined) {
       this.#lastWritten = layer;
-      this.#sequences.advanceAll(state.index, tokens);
+      this.#sequences.advanceAll(state.index, added);
     } else {
       const { q, k, v, out, lse } = tensors;
-      effect.addDecode(state, tokens, schedule, [q, k, v, out, ...(lse === undefined ? [] : [lse])]);
+      const all = [q, k, v, out, ...(lse === undefined ? [] : [lse]), ...(counts === undefined ? [] : [counts.buffer])];
+      effect.addDecode(state, tokens, schedule, all, counts);
     }
+  }
+
+  /** Where the launches of a decode find its counts. What an eager one adds, and one recorded from an array, is known now; of a buffer that a graph reads, at each launch. */
+  #countsOf(state: LayerState, given: ArrayLike<number> | DeviceBuffer, tokens: number, recorded: boolean): RecordedCounts {
+    if (state.decodeMany === undefined) throw sessionError('tooManyTokens', 'counts take a session with decodeTokens over 1');
+    if (given instanceof DeviceBuffer) {
+      checkCountsBuffer(given, this.batch, this.device);
+      return recorded ? { buffer: given } : { buffer: given, fixed: readCounts(given, this.batch, tokens) };
+    }
+    const fixed = checkCounts(given, this.batch, tokens);
+    if (recorded) return { ...this.#buffers.fixCounts(fixed), fixed };
+    return { ...this.#buffers.placeCounts(fixed), fixed };
   }
 
   /**

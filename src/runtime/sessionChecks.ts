@@ -13,6 +13,7 @@ const helpOf = {
   capture: 'capture decode steps only, one capture at a time',
   badOptions: 'see SessionOptions',
   badCall: 'see DecodeTensors and PrefillTensors',
+  badCounts: 'pass an integer from 0 to tokens for each slot: an array, or a device buffer of int32',
   noSuchSequence: 'a slot holds a sequence from join or fork to leave; in a session that does not begin with free slots, from the beginning',
   noFreeSlot: 'let a sequence leave, or create the session with a larger batch',
   poolFull: 'let a sequence leave, ask for a smaller lengthBound, or create the session with more pages',
