@@ -514,5 +514,13 @@ export const mutations = [
   mutation('graphs: one effect for all sessions', recording, 'this.#effects.get(owner)', '[...this.#effects.values()].at(0)'),
   mutation('graphs: a second decode of a layer is not added', sessionEffect, '(this.#added.get(index) ?? 0) + tokens', 'tokens'),
   mutation('graphs: a capture within a capture drops the outer one', device, "throw new RuntimeError('capture', 'capture: a capture is already under way on this device'", "throw this.#addon.abortCapture(this.#handle!), new RuntimeError('capture', 'capture: a capture is already under way on this device'"),
+  mutation('counts: rows that are no token are appended', append, 'if (length < 0 || token >= end) return;', 'if (length < 0) return;'),
+  mutation('counts: lengths advance by all rows', append, 'if (p.counts != nullptr) return loadGlobal(p.counts + slot);', ''),
+  mutation('counts: those of the first sequence', append, 'if (p.counts != nullptr) return loadGlobal(p.counts + slot);', 'if (p.counts != nullptr) return loadGlobal(p.counts);'),
+  mutation('counts: rows that are no token attend', ages, 'position_[head] = age < 0 ? -1 : length - 1 - age;', 'position_[head] = length - 1 - age;'),
+  mutation('counts: pages that all tokens attend are not masked', ages, 'if (ignores_) return true;', ''),
+  mutation('counts: ages of as many tokens as there are rows', queryRows, 'return p.counts == nullptr ? p.tokens : loadGlobal(p.counts + slot);', 'return p.tokens;'),
+  mutation('counts: the host counts all rows', session, 'const added = counts?.fixed ?? tokens;', 'const added = tokens;'),
+  mutation('counts: a graph keeps those of its first launch', sessionEffect, 'this.#checked = this.#withCounts();', 'if (this.#checked.size === 0) this.#checked = this.#withCounts();'),
   mutation('graphs: a reset in a capture', session, "this.#checkChangeable('reset');", ''),
 ];

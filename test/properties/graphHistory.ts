@@ -24,6 +24,8 @@ export interface Call {
   readonly session: number;
   readonly layer: number;
   readonly tokens: number;
+  /** A count for each slot; `device`: those that lie in the session's buffer when it is launched. */
+  readonly counts?: readonly number[] | 'device';
 }
 
 export type Step =
@@ -32,6 +34,8 @@ export type Step =
   /** `by`: a session, or -1 for the device. `fails`: the function throws at its end. */
   | { readonly kind: 'capture'; readonly by: number; readonly calls: readonly Call[]; readonly fails: boolean }
   | { readonly kind: 'launch'; readonly graph: number; readonly times: number }
+  /** Writes the session's buffer of counts. */
+  | { readonly kind: 'counts'; readonly session: number; readonly counts: readonly number[] }
   | { readonly kind: 'join'; readonly session: number; readonly bound: number }
   | { readonly kind: 'leave'; readonly session: number; readonly slot: number }
   | { readonly kind: 'truncate'; readonly session: number; readonly slot: number; readonly back: number }
@@ -42,6 +46,8 @@ interface ModelSession {
   /** `[layer][slot]`; -1 of a free slot. */
   readonly lengths: number[][];
   readonly bounds: number[];
+  /** In the session's buffer. */
+  counts: readonly number[];
   disposed: boolean;
 }
 
@@ -69,6 +75,7 @@ class History {
   readonly #tensors: Tensors;
   /** `[session]`: each has an LSE of its own, so that a graph shows the last rows of all. */
   readonly #lse: readonly DeviceBuffer[];
+  readonly #counts: readonly DeviceBuffer[];
   readonly #graphs: ModelGraph[] = [];
   readonly #met: Met;
   /** Whether kernels compute: those of a fake driver don't. */
@@ -85,11 +92,13 @@ class History {
     this.#models = this.#sessions.map((_, n) => ({
       lengths: Array.from({ length: layers }, () => Array<number>(batch).fill(n === 0 ? 0 : -1)),
       bounds: Array<number>(batch).fill(n === 0 ? bound : 0),
+      counts: Array<number>(batch).fill(1),
       disposed: false,
     }));
     const zeros = (heads: number): DeviceBuffer => device.alloc(batch * bound * heads * headDim * 2).fill(0);
     this.#tensors = { q: zeros(queryHeads), k: zeros(kvHeads), v: zeros(kvHeads), out: zeros(queryHeads), lse: device.alloc(batch * bound * queryHeads * 4) };
     this.#lse = this.#sessions.map(() => device.alloc(batch * bound * queryHeads * 4).fill(0xff));
+    this.#counts = this.#sessions.map(() => device.upload(new Int32Array(batch).fill(1)));
   }
 
   run(step: Step): void {
@@ -104,6 +113,10 @@ class History {
       case 'launch':
         for (let n = 0; n < step.times; n += 1) this.#launch(step.graph);
         return;
+      case 'counts':
+        this.#counts[step.session]!.write(Int32Array.from(step.counts));
+        this.#models[step.session]!.counts = step.counts;
+        return;
       case 'join':
         return this.#join(step.session, step.bound);
       default:
@@ -114,17 +127,20 @@ class History {
   end(): void {
     this.#graphs.forEach(({ step }) => step.dispose());
     this.#sessions.forEach((session) => session.dispose());
-    [...Object.values(this.#tensors), ...this.#lse].forEach((buffer: DeviceBuffer) => buffer.dispose());
+    [...Object.values(this.#tensors), ...this.#lse, ...this.#counts].forEach((buffer: DeviceBuffer) => buffer.dispose());
   }
 
-  #call({ session, layer, tokens }: Call): void {
-    this.#sessions[session]!.decode(layer, { ...this.#tensors, lse: this.#lse[session]!, tokens });
+  #call({ session, layer, tokens, counts: given }: Call): void {
+    const counts = given === 'device' ? this.#counts[session]! : given;
+    this.#sessions[session]!.decode(layer, { ...this.#tensors, lse: this.#lse[session]!, tokens, ...(counts === undefined ? {} : { counts }) });
   }
 
   #decode(call: Call): void {
     const model = this.#models[call.session]!;
     if (model.disposed) return this.#refused('MOA6005', () => this.#call(call));
+    if (!legal(this.#models, [call])) return this.#refused('MOA6113', () => this.#call(call));
     if (!fits(this.#models, [call])) return this.#refused('MOA6101', () => this.#call(call));
+    if (call.counts !== undefined) this.#note('counts eager');
     this.#call(call);
     add(this.#models, [call]);
     this.#check();
@@ -176,10 +192,13 @@ class History {
     if (this.#graphs.length === 0) return;
     const { step, by, calls } = this.#graphs[graph % this.#graphs.length]!;
     if (calls.some(({ session }) => this.#models[session]!.disposed) || (by >= 0 && this.#models[by]!.disposed)) return this.#refused('MOA6005', () => step.launch());
+    if (!legal(this.#models, calls)) return this.#refused(fits(this.#models, calls) ? ['MOA6113'] : ['MOA6113', 'MOA6101'], () => step.launch());
     if (!fits(this.#models, calls)) return this.#refused('MOA6101', () => step.launch());
+    if (calls.some(({ counts }) => counts === 'device')) this.#note('counts of a buffer');
+    if (calls.some(({ counts }) => counts !== undefined && counts !== 'device')) this.#note('counts of an array');
     step.launch();
     add(this.#models, calls);
-    if (new Set(calls.map(({ session }) => session)).size > 1) this.#met.set('several sessions', (this.#met.get('several sessions') ?? 0) + 1);
+    if (new Set(calls.map(({ session }) => session)).size > 1) this.#note('several sessions');
     this.#check();
     this.#sessions.forEach((_, session) => {
       const last = calls.findLast((call) => call.session === session);
@@ -225,10 +244,15 @@ class History {
   }
 
   /** What is refused changes nothing, of any session. */
-  #refused(code: string, call: () => unknown): void {
-    this.#met.set(code, (this.#met.get(code) ?? 0) + 1);
-    expectCode(code, call);
+  #refused(codes: string | readonly string[], call: () => unknown): void {
+    const all = [codes].flat();
+    this.#note(all[0]!);
+    expectCode(all, call);
     this.#check();
+  }
+
+  #note(what: string): void {
+    this.#met.set(what, (this.#met.get(what) ?? 0) + 1);
   }
 
   #check(): void {
@@ -242,16 +266,18 @@ class History {
   }
 
   /** The rows of the last decode of a session attend as many keys as the model says. */
-  #checkRows({ session, layer, tokens }: Call): void {
+  #checkRows(call: Call): void {
+    const { session, layer, tokens } = call;
     if (!this.#computes) return;
     const heads = 2;
     const lse = this.#lse[session]!.read(new Float32Array(batch * tokens * heads));
     this.#models[session]!.bounds.forEach((most, slot) => {
       if (most === 0) return;
       for (let token = 0; token < tokens; token += 1) {
-        const keys = this.#models[session]!.lengths[layer]![slot]! - tokens + token + 1;
+        const count = countOf(this.#models, call, slot);
+        const keys = token < count ? this.#models[session]!.lengths[layer]![slot]! - count + token + 1 : 0;
         const found = lse[(slot * tokens + token) * heads]!;
-        if (!(Math.abs(found - Math.log(keys)) < 1e-3)) throw new Error(`session ${session}, layer ${layer}, slot ${slot}, token ${token}: it attends ${Math.exp(found)} keys, not ${keys}`);
+        if (keys === 0 ? found !== -Infinity : !(Math.abs(found - Math.log(keys)) < 1e-3)) throw new Error(`session ${session}, layer ${layer}, slot ${slot}, token ${token}: it attends ${Math.exp(found)} keys, not ${keys}`);
       }
     });
   }
@@ -265,22 +291,31 @@ function fits(models: readonly ModelSession[], calls: readonly Call[]): boolean 
 }
 
 function add(models: readonly ModelSession[], calls: readonly Call[]): void {
-  for (const { session, layer, tokens } of calls) {
-    const { lengths, bounds } = models[session]!;
+  for (const call of calls) {
+    const { lengths, bounds } = models[call.session]!;
     bounds.forEach((most, slot) => {
-      if (most > 0) lengths[layer]![slot]! += tokens;
+      if (most > 0) lengths[call.layer]![slot]! += countOf(models, call, slot);
     });
   }
 }
 
-function expectCode(code: string, call: () => unknown): void {
+/** Tokens that a call adds to a slot. */
+function countOf(models: readonly ModelSession[], { session, tokens, counts }: Call, slot: number): number {
+  if (counts === undefined) return tokens;
+  return counts === 'device' ? models[session]!.counts[slot]! : counts[slot]!;
+}
+
+/** Whether no count is over the tokens of its call. */
+const legal = (models: readonly ModelSession[], calls: readonly Call[]): boolean => calls.every((call) => [0, 1].every((slot) => countOf(models, call, slot) <= call.tokens));
+
+function expectCode(codes: string | readonly string[], call: () => unknown): void {
   try {
     call();
   } catch (error) {
-    if (error instanceof RuntimeError && error.code === code) return;
+    if (error instanceof RuntimeError && codes.includes(error.code)) return;
     throw error;
   }
-  throw new Error(`${code} was to be thrown`);
+  throw new Error(`${String(codes)} was to be thrown`);
 }
 
 /** Runs a history from its beginning to its end. */
@@ -312,6 +347,16 @@ export const fixedHistory: readonly Step[] = [
   { kind: 'launch', graph: 0, times: 9 },
   { kind: 'truncate', session: 1, slot: 0, back: 1 },
   { kind: 'launch', graph: 0, times: 2 },
+  { kind: 'reset', session: 0 },
+  { kind: 'capture', by: -1, fails: false, calls: [{ session: 0, layer: 0, tokens: 3, counts: 'device' }, { session: 1, layer: 0, tokens: 2, counts: [0, 1] }, { session: 0, layer: 0, tokens: 1 }] },
+  { kind: 'counts', session: 0, counts: [0, 3] },
+  { kind: 'launch', graph: 2, times: 1 },
+  { kind: 'counts', session: 0, counts: [2, 1] },
+  { kind: 'launch', graph: 2, times: 9 },
+  { kind: 'decode', call: { session: 0, layer: 1, tokens: 2, counts: 'device' } },
+  { kind: 'decode', call: { session: 0, layer: 1, tokens: 3, counts: [3, 0] } },
+  { kind: 'decode', call: { session: 0, layer: 1, tokens: 3, counts: [1, 2] } },
+  { kind: 'decode', call: { session: 0, layer: 1, tokens: 1, counts: 'device' } },
   { kind: 'leave', session: 1, slot: 0 },
   { kind: 'decode', call: { session: 1, layer: 0, tokens: 1 } },
   { kind: 'launch', graph: 0, times: 1 },
@@ -325,12 +370,15 @@ export const fixedHistory: readonly Step[] = [
 export const historyArbitrary: fc.Arbitrary<readonly [number, readonly Step[]]> = fc.integer({ min: 2, max: 3 }).chain((sessions) => {
   const session = fc.nat(sessions - 1);
   const slot = fc.nat(batch - 1);
-  const call = fc.record({ session, layer: fc.nat(layers - 1), tokens: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: mostTokens })) });
+  const plain = fc.record({ session, layer: fc.nat(layers - 1), tokens: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: mostTokens })) });
+  const counted = fc.tuple(plain, fc.oneof(fc.constant('device' as const), fc.tuple(fc.nat(mostTokens), fc.nat(mostTokens)))).map(([of, counts]): Call => ({ ...of, counts: counts === 'device' ? counts : counts.map((count) => Math.min(count, of.tokens)) }));
+  const call: fc.Arbitrary<Call> = fc.oneof({ weight: 3, arbitrary: plain }, { weight: 1, arbitrary: counted });
   const step: fc.Arbitrary<Step> = fc.oneof(
     { weight: 2, arbitrary: fc.record({ kind: fc.constant('decode' as const), call }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('prefill' as const), session, counts: fc.tuple(fc.nat(3), fc.nat(3)) }) },
     { weight: 3, arbitrary: fc.record({ kind: fc.constant('capture' as const), by: fc.integer({ min: -1, max: sessions - 1 }), calls: fc.array(call, { maxLength: 5 }), fails: fc.integer({ min: 0, max: 4 }).map((n) => n === 0) }) },
     { weight: 6, arbitrary: fc.record({ kind: fc.constant('launch' as const), graph: fc.nat(7), times: fc.integer({ min: 1, max: 3 }) }) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('counts' as const), session, counts: fc.tuple(fc.nat(mostTokens), fc.nat(mostTokens)) }) },
     { weight: 3, arbitrary: fc.record({ kind: fc.constant('join' as const), session, bound: fc.integer({ min: 1, max: bound }) }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('leave' as const), session, slot }) },
     { weight: 2, arbitrary: fc.record({ kind: fc.constant('truncate' as const), session, slot, back: fc.nat(3) }) },

@@ -18,7 +18,7 @@ describe('graphs of two or three sessions', () => {
   });
 
   test('and everything happened', () => {
-    const rarest = ['decode', 'prefill', 'capture', 'launch', 'join', 'leave', 'truncate', 'reset', 'dispose', 'several sessions', 'MOA6005', 'MOA6101'];
+    const rarest = ['decode', 'prefill', 'capture', 'launch', 'join', 'leave', 'truncate', 'reset', 'dispose', 'several sessions', 'counts eager', 'counts of an array', 'counts of a buffer', 'MOA6005', 'MOA6101', 'MOA6113'];
     console.log(rarest.map((what) => `${what} ${met.get(what) ?? 0}`).join(', '));
     for (const what of rarest) expect(met.get(what) ?? 0, what).toBeGreaterThan(0);
   });

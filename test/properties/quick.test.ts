@@ -100,7 +100,7 @@ describe('quick', () => {
     const turns = [new Truncate(0, 66), new Truncate(0, 65), new Truncate(0, 1), new Fork(0), new Truncate(0, 1), new Truncate(2, 1)];
     const commands = [
       new Join(100), new Decode(1, false, 3), new Join(50), ...drafts, new Prefill([330, 201]), one, several, ...turns, one, several, new CheckCaches(),
-      new Leave(0), one, new Join(40), new Prefill([130, 0, 60]), several, one, new Leave(1), new Leave(1), several, new CheckCaches(),
+      new Leave(0), one, new Join(40), new Prefill([130, 0, 60]), several, ...drafts, one, new Leave(1), new Leave(1), several, ...drafts, new CheckCaches(),
     ];
     suite.add(await runLife(await beginLife(target, life), commands));
   });
