@@ -58,6 +58,8 @@ export interface BuiltPackage {
   readonly files: PackageFiles;
   /** By name, then architecture, each once; empty without machine code. */
   readonly kernels: readonly KernelUse[];
+  /** Compute capabilities that the package has code for and room in their blocks, of those that we know; of sources, that it can be compiled for. */
+  readonly serves: readonly string[];
   /** ptxas's report of each translation unit. */
   readonly reports: readonly { readonly architecture: string; readonly report: PtxasReport }[];
   /** Translation units, and how many of them came from the cache. */
@@ -93,7 +95,8 @@ export async function compileRankPackages(compiled: readonly CompiledPlan[], ass
   const manifest = { ...commonFields(compiled[0]!, options), plan: planFields(options, shape, compiled[0]!), ranks: assignment.ranks };
   const all = packageFiles([...files, [tensorParallelPath, tensorParallelFile(shape, assignment)]]);
   const kernels = new Map(parts.flatMap((part) => part.kernels.map((kernel) => [`${kernel.name} ${kernel.architecture}`, kernel] as const)));
-  return { files: sealPackage(all, manifest), kernels: [...kernels.values()].sort(compareUses), reports, units };
+  const serves = parts[0]!.serves.filter((capability) => parts.every((part) => part.serves.includes(capability)));
+  return { files: sealPackage(all, manifest), kernels: [...kernels.values()].sort(compareUses), serves, reports, units };
 }
 
 /** Machine code by what it is compiled from. */
@@ -110,7 +113,7 @@ async function buildUnits(plans: readonly CompiledPlan[], { emit, targets, toolc
 /** What a job compiles, and for what. */
 const sourceOf = ({ source, target }: KernelJob): string => `${target.name} ${sha256(JSON.stringify([...source.files]))}`;
 
-async function assemble(compiled: CompiledPlan, build: Build, options: PackageOptions): Promise<Pick<BuiltPackage, 'files' | 'kernels'>> {
+async function assemble(compiled: CompiledPlan, build: Build, options: PackageOptions): Promise<Pick<BuiltPackage, 'files' | 'kernels' | 'serves'>> {
   const { emit, targets, toolchain } = options;
   const files = new Map<string, Uint8Array | string>();
   if (emit.has('ir')) files.set('module.ir', compiled.ir);
@@ -139,7 +142,7 @@ async function assemble(compiled: CompiledPlan, build: Build, options: PackageOp
     kernels: compiled.module.kernels.map(({ name, role, architectures, threads, sharedBytes, layers }) => ({ name, role, architectures, threads, sharedBytes, layers: layers.length })),
     ...(compiled.rank === undefined ? {} : { tensorParallel: { rank: compiled.rank.rank, ranks: compiled.rank.ranks } }),
   };
-  return { files: sealPackage(packageFiles(files), manifest), kernels };
+  return { files: sealPackage(packageFiles(files), manifest), kernels, serves: runtime.definition.serves };
 }
 
 const commonFields = ({ elementTypes }: CompiledPlan, { targets, version }: PackageOptions) => ({

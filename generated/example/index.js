@@ -4,7 +4,7 @@ import { Plan } from 'moa-compile/runtime';
 
 /** What was compiled: shape, rules, rings, kernels. */
 export const definition = {
-    format: 5,
+    format: 6,
     shape: { layers: 8, queryHeads: 8, kvHeads: 4, headDim: 64 },
     limits: { sink: 64, page: 64, minSpan: 128 },
     mask: 'sinkWindow',
@@ -189,13 +189,14 @@ export const definition = {
     prefill: { kind: 'prefillSchedule', cacheShare: 0.6, splitPages: 48, splitShare: 0.5, byCost: true },
     decode: { kind: 'decodeSchedule', minPages: 2, segmentPages: 6, balanced: true },
     cubins: {},
+    serves: ['8.0', '8.7', '9.0'],
 };
 
 /**
  * Loads the kernels of this plan on a device: `await Device.open('cuda:0')`, or `'emulator'`.
  * @param options.elementTypes load these only; all of the package by default
- * @throws RuntimeError MOA6203 when the package has no cubin for the device
+ * @throws RuntimeError MOA6203 when the package has no machine code for the device, MOA6207 when the device has too little for a kernel
  */
 export async function load(device, options = {}) {
-    return Plan.load(device, definition, new URL('.', import.meta.url), options.elementTypes);
+    return Plan.load(device, definition, new URL('.', import.meta.url), options);
 }

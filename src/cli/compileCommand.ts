@@ -27,6 +27,7 @@ import { version } from '../version.ts';
 import { formatBytes, sayDiagnostics, table, type Output } from './output.ts';
 import { modelFlags, planFacts, readInputs, type InputOptions } from './readInputs.ts';
 import { startProgress } from './progress.ts';
+import { servesText } from './servesText.ts';
 
 export interface CompileCommandOptions extends InputOptions {
   readonly arch?: readonly string[];
@@ -102,7 +103,7 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   if (options.check === true) return check(built, options, output, diagnostics);
   if (options.dryRun === true) {
     sayDiagnostics(output, diagnostics.toArray(), quiet);
-    report(compiled, built, options, output, 'would write');
+    report(compiled, built, targets, options, output, 'would write');
     return 0;
   }
   if (options.output === undefined) {
@@ -113,7 +114,7 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   const written = await writePackage(built.files, options.output, { force: options.force === true });
   written.warnings.forEach((warning) => diagnostics.add(warning));
   sayDiagnostics(output, diagnostics.toArray(), quiet);
-  report(compiled, built, options, output, written.changed ? 'wrote' : 'unchanged');
+  report(compiled, built, targets, options, output, written.changed ? 'wrote' : 'unchanged');
   return 0;
 }
 
@@ -197,12 +198,12 @@ function passObserver(options: CompileCommandOptions, output: Output, { rank }: 
   };
 }
 
-function report(compiled: readonly CompiledPlan[], built: BuiltPackage, options: CompileCommandOptions, output: Output, verb: string): void {
+function report(compiled: readonly CompiledPlan[], built: BuiltPackage, targets: readonly Target[], options: CompileCommandOptions, output: Output, verb: string): void {
   const files = [...built.files.files];
   const bytes = files.reduce((sum, [, content]) => sum + fileBytes(content).byteLength, 0);
   if (options.json === true) {
     const listed = Object.fromEntries(files.map(([path, content]) => [path, sha256(content)]));
-    output.print(stableJson({ output: options.output ?? null, result: verb, files: listed, kernels: built.kernels, units: built.units, elementTypes: compiled[0]!.elementTypes, ranks: options.tp }).trimEnd());
+    output.print(stableJson({ output: options.output ?? null, result: verb, files: listed, kernels: built.kernels, units: built.units, elementTypes: compiled[0]!.elementTypes, serves: built.serves, ranks: options.tp }).trimEnd());
     return;
   }
   if (options.quiet === true) return;
@@ -213,4 +214,5 @@ function report(compiled: readonly CompiledPlan[], built: BuiltPackage, options:
   const cached = built.units.total === 0 ? '' : `, ${built.units.cached} of ${built.units.total} cubins from the cache`;
   const packages = options.tp === undefined ? '' : `packages of ${options.tp} ranks, `;
   output.print(`${verb} ${options.output ?? 'a package'}: ${packages}${files.length} files, ${formatBytes(bytes)}${cached}`);
+  output.print(servesText(compiled.flatMap(({ module }) => module.kernels), targets, built.serves));
 }

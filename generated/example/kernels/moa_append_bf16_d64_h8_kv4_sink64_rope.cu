@@ -22,6 +22,7 @@ struct Params {
     const float* cosSin;     ///< [positions][headDim / 2][2]; unused without RoPE
     const float* kvScales;   ///< [2][kvHeads] of keys, of values, of this layer; unused but with a cache of 8 bits
     uint32_t* ticket;        ///< counter of finished blocks, 0 between launches
+    const int* counts;       ///< [slots] rows of each sequence that are tokens, the others are ignored; null: all
     int tokens;              ///< new tokens of all sequences
     int slots;               ///< sequences
 };
@@ -37,9 +38,10 @@ static_assert(offsetof(Params, cuSeqlens) == 56);
 static_assert(offsetof(Params, cosSin) == 64);
 static_assert(offsetof(Params, kvScales) == 72);
 static_assert(offsetof(Params, ticket) == 80);
-static_assert(offsetof(Params, tokens) == 88);
-static_assert(offsetof(Params, slots) == 92);
-static_assert(sizeof(Params) == 96, "the runtime packs 96 bytes");
+static_assert(offsetof(Params, counts) == 88);
+static_assert(offsetof(Params, tokens) == 96);
+static_assert(offsetof(Params, slots) == 100);
+static_assert(sizeof(Params) == 104, "the runtime packs 104 bytes");
 
 /// The model's shape.
 struct Config {

@@ -1,5 +1,5 @@
 // What forbids keys in the pages of one segment: rows that hold no token, where heads of the group have windows shorter than the ring, tokens too old
-// for them, and where a sequence has several new tokens, those behind the query's own.
+// for them, and where a sequence has several new tokens, those behind the query's own. Of a row that is no token: all.
 #pragma once
 #include <moa/decode/queryRows.cuh>
 #include <moa/softmax.cuh>
@@ -21,6 +21,7 @@ public:
         shortest_ = segment.window;
         for (int member = 0; member < QueryRows<Config>::count(p, segment); ++member) shortest_ = minimum(shortest_, windowOf(p, segment, member));
         oldestRow_ = QueryRows<Config>::oldest(p, segment);
+        ignores_ = QueryRows<Config>::ignores(p, segment);
     }
 
     /// The window of a row; of what is none, the ring's.
@@ -32,6 +33,7 @@ public:
     /// Whether a page may hold tokens that a row does not attend. Ages fall along a page, but for the one with the newest token, behind which the oldest
     /// follow.
     MOA_DEVICE bool mayForbid(int page) const {
+        if (ignores_) return true;
         if (page < sinkPages_) return kHasManyTokens<Config> && length_ - oldestRow_ < (page + 1) * kPageTokens;
         const int slot = (page - sinkPages_) * kPageTokens;
         const bool holdsNewest = slot <= newestSlot_ && newestSlot_ < slot + kPageTokens;
@@ -53,6 +55,7 @@ private:
     int newestSlot_ = 0;
     int shortest_ = 0;
     int oldestRow_ = 0;
+    bool ignores_ = false;
 };
 
 template <class Config, class Mask>
@@ -69,7 +72,8 @@ public:
 #pragma unroll
             for (int head = 0; head < kLaneHeads; ++head) {
                 window_[head] = ages_.windowOf(p, segment, memberOf(head));
-                position_[head] = length - 1 - QueryRows<Config>::age(p, segment, memberOf(head));
+                const int age = QueryRows<Config>::age(p, segment, memberOf(head));
+                position_[head] = age < 0 ? -1 : length - 1 - age;
             }
         }
     }
@@ -107,7 +111,7 @@ private:
 
     RingAges<Config> ages_;
     int window_[kLaneHeads] = {};
-    int position_[kLaneHeads] = {};  ///< of the row's own token
+    int position_[kLaneHeads] = {};  ///< of the row's own token; -1 of a row that is none, which attends nothing
 };
 
 }  // namespace moa
