@@ -387,7 +387,7 @@ export const mutations = [
   mutation('decode: blocks without work write a result', decode, 'if (item.is(PageItem::kLast) && segment.splits > 0) {', 'if (item.is(PageItem::kLast)) {'),
   mutation('decode: lengths not advanced', decode, 'storeGlobal(p.lengths + slot, length + 1)', 'storeGlobal(p.lengths + slot, length)'),
   mutation('decode: counts one reader too few', decode, 'advanceLengths(p, Config::kWarps);', 'advanceLengths(p, Config::kWarps - 1);'),
-  mutation('decode: attends the old tokens alone', walker, 'length_ = loadGlobal(p.lengths + slot) + (requires { Config::kManyTokens; } ? 0 : 1);', 'length_ = maximum(1, loadGlobal(p.lengths + slot));'),
+  mutation('decode: attends the old tokens alone', walker, 'return loadGlobal(p.lengths + slot) + 1;', 'return maximum(1, loadGlobal(p.lengths + slot));'),
 
   // Decode: launches that overlap
   mutation('launches: reads early what the launch before wrote', decode, 'if (p.early == 0) waitForPrerequisites();', ''),
@@ -440,7 +440,7 @@ export const mutations = [
   mutation('decode: rows without a token are not masked', ages, 'if (item.rows < kPageTokens) {', 'if (item.rows < 0) {'),
   mutation('decode: no age mask', ages, 'mayForbid(item.page)) applyAge', 'mayForbid(item.page) && false) applyAge'),
   mutation('decode: age mask of the wrong head', ages, 'segment.slot * Config::queryHeads(p) + QueryRows<Config>::head(p, segment, member))', 'segment.slot * Config::queryHeads(p) + member)'),
-  mutation('decode: age mask one step old', ages, 'position_[head] = length - 1 -', 'position_[head] = length - 2 -'),
+  mutation('decode: age mask one step old', ages, '-1 : length - 1 - age;', '-1 : length - 2 - age;'),
   mutation('decode: page of the newest token not masked by age', ages, 'return holdsNewest || RingGeometry::ageOf', 'return RingGeometry::ageOf'),
   mutation('decode: page with one token too old not masked', ages, '>= shortest_;', '> shortest_;'),
   mutation('decode: wrong scale', attend, 'scale2_ = p.scale * Cache::keyScale(p, segment.kvHead) * kLog2e;', 'scale2_ = p.scale * Cache::keyScale(p, segment.kvHead);'),
@@ -482,10 +482,10 @@ export const mutations = [
   // Several tokens at once
   mutation('rows: a tile past the last row', queryRows, 'p.tokens * Config::groupSize(p) - segment.firstRow);', 'p.tokens * Config::groupSize(p));'),
   mutation('rows: every tile is of the first tokens', queryRows, 'token = token * p.tokens + (segment.firstRow + member) / Config::groupSize(p);', 'token = token * p.tokens + member / Config::groupSize(p);'),
-  mutation('rows: a token attends the one behind it', queryRows, 'return p.tokens - 1 - (segment.firstRow + member) / Config::groupSize(p);', 'return maximum(0, p.tokens - 2 - (segment.firstRow + member) / Config::groupSize(p));'),
+  mutation('rows: a token attends the one behind it', queryRows, 'return tokens(p, segment.slot) - 1 - (segment.firstRow + member) / Config::groupSize(p);', 'return maximum(0, tokens(p, segment.slot) - 2 - (segment.firstRow + member) / Config::groupSize(p));'),
   mutation('rows: heads counted from the first token', queryRows, '(segment.firstRow + member) % Config::groupSize(p);', 'minimum(segment.firstRow + member, Config::groupSize(p) - 1);'),
   mutation('rows: new tokens in the sink are seen by all', ages, 'return kHasManyTokens<Config> && length_ - oldestRow_ < (page + 1) * kPageTokens;', 'return false;'),
-  mutation('rows: the tokens come after they are attended', launches, 'this.append(state, tensors, this.#batch * tokens, this.#buffers.tokenEnds(tokens));', ';'),
+  mutation('rows: the tokens come after they are attended', launches, 'this.append(state, tensors, this.#batch * tokens, this.#buffers.tokenEnds(tokens), countsAddress);', ';'),
 
   // Sequences that come and go
   mutation('sequences: windows of the bound before', sequences, 'this.#tables.forEach((tables) => tables.setBound(slot, bound));', ''),
