@@ -207,12 +207,13 @@ function report(compiled: readonly CompiledPlan[], built: BuiltPackage, targets:
     return;
   }
   if (options.quiet === true) return;
+  const gpus = servesText(compiled.flatMap(({ module }) => module.kernels), targets, built.serves);
   if (built.kernels.length > 0) {
     const rows = built.kernels.map((kernel) => [kernel.name, kernel.architecture, String(kernel.registers), formatBytes(kernel.sharedBytes), String(kernel.threads)]);
-    output.print(`${table([['kernel', 'arch', 'registers', 'shared', 'threads'], ...rows])}\n`);
+    output.print(`${table([['kernel', 'arch', 'registers', 'shared', 'threads'], ...rows])}\n\n${gpus}\n`);
   }
   const cached = built.units.total === 0 ? '' : `, ${built.units.cached} of ${built.units.total} cubins from the cache`;
   const packages = options.tp === undefined ? '' : `packages of ${options.tp} ranks, `;
   output.print(`${verb} ${options.output ?? 'a package'}: ${packages}${files.length} files, ${formatBytes(bytes)}${cached}`);
-  output.print(servesText(compiled.flatMap(({ module }) => module.kernels), targets, built.serves));
+  if (built.kernels.length === 0) output.print(gpus);
 }
