@@ -518,7 +518,7 @@ export const mutations = [
   mutation('counts: lengths advance by all rows', append, 'if (p.counts != nullptr) return loadGlobal(p.counts + slot);', ''),
   mutation('counts: those of the first sequence', append, 'if (p.counts != nullptr) return loadGlobal(p.counts + slot);', 'if (p.counts != nullptr) return loadGlobal(p.counts);'),
   mutation('counts: rows that are no token attend', ages, 'position_[head] = age < 0 ? -1 : length - 1 - age;', 'position_[head] = length - 1 - age;'),
-  mutation('counts: pages that all tokens attend are not masked', ages, 'if (ignores_) return true;', ''),
+  mutation('counts: pages that all tokens attend are not masked', ages, 'QueryRows<Config>::ignores(p, segment) ? kOlderThanAll : ', ''),
   mutation('counts: ages of as many tokens as there are rows', queryRows, 'return p.counts == nullptr ? p.tokens : loadGlobal(p.counts + slot);', 'return p.tokens;'),
   mutation('counts: the host counts all rows', session, 'const added = counts?.fixed ?? tokens;', 'const added = tokens;'),
   mutation('counts: a graph keeps those of its first launch', sessionEffect, 'this.#checked = this.#withCounts();', 'if (this.#checked.size === 0) this.#checked = this.#withCounts();'),
