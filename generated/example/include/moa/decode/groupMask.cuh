@@ -20,8 +20,8 @@ public:
         newestSlot_ = length > rings.sink ? rings.windowSlot(length - 1, segment.window) : 0;
         shortest_ = segment.window;
         for (int member = 0; member < QueryRows<Config>::count(p, segment); ++member) shortest_ = minimum(shortest_, windowOf(p, segment, member));
-        oldestRow_ = QueryRows<Config>::oldest(p, segment);
-        ignores_ = QueryRows<Config>::ignores(p, segment);
+        // A row that is no token is forbidden every page, as one older than all tokens would be.
+        oldestRow_ = QueryRows<Config>::ignores(p, segment) ? kOlderThanAll : QueryRows<Config>::oldest(p, segment);
     }
 
     /// The window of a row; of what is none, the ring's.
@@ -33,7 +33,6 @@ public:
     /// Whether a page may hold tokens that a row does not attend. Ages fall along a page, but for the one with the newest token, behind which the oldest
     /// follow.
     MOA_DEVICE bool mayForbid(int page) const {
-        if (ignores_) return true;
         if (page < sinkPages_) return kHasManyTokens<Config> && length_ - oldestRow_ < (page + 1) * kPageTokens;
         const int slot = (page - sinkPages_) * kPageTokens;
         const bool holdsNewest = slot <= newestSlot_ && newestSlot_ < slot + kPageTokens;
@@ -49,13 +48,14 @@ public:
     }
 
 private:
+    static constexpr int kOlderThanAll = 1 << 30;
+
     int length_ = 0;
     int ringWindow_ = 0;
     int sinkPages_ = 0;
     int newestSlot_ = 0;
     int shortest_ = 0;
     int oldestRow_ = 0;
-    bool ignores_ = false;
 };
 
 template <class Config, class Mask>
