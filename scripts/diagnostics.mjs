@@ -23,6 +23,7 @@ const optionCodes = {
   MOA2001: 'A package was asked for, and no folder to put it in.',
   MOA2002: '`--check` was given without the folder to compare with.',
   MOA2003: '`--check`: a file differs from what the compiler makes today.',
+  MOA2010: 'An option of `compile` or `compilePackage`, given by a program, is not known, or not of the kind that it is.',
 };
 const internalCodes = { MOA9001: 'A bug of moa-compile. Please report it with the command.' };
 
@@ -53,11 +54,15 @@ const runtimeMeanings = {
   poolFull: 'The pool has fewer free pages than the sequence needs.',
   tooManyTokens: 'A decode of more tokens of a sequence than the session, or its package, was made for.',
   cannotTruncate: 'A ring has lost tokens that would be attended after the truncation, or the sequence has fewer tokens.',
+  badCall: 'A call of a session was given something else than its tensors, or a key that it does not know.',
+  badCounts: '`counts` of a decode is not an integer from 0 to `tokens` for each slot.',
   packageFormat: 'The package is of a format that this runtime does not read.',
   packageKernel: 'The package has no kernel for these options.',
   packageArchitecture: 'The package has no machine code for this GPU.',
   packageDamaged: 'A file of the package is missing or damaged.',
   emulatorBuild: 'The libraries of the emulator could not be built.',
+  packageSources: 'The package holds machine code alone, and the emulator runs sources.',
+  packageLimits: 'A kernel of the package needs more than this GPU has: shared memory of a block, threads or registers.',
 };
 
 function runtimeCodes() {

@@ -25,6 +25,10 @@ const bulkPages = 'templates/include/moa/decode/bulkPages.cuh';
 const cache16 = 'templates/include/moa/decode/cache16.cuh';
 const segments = 'src/passes/schedule/decodeSegments.ts';
 const session = 'src/runtime/session.ts';
+const sessionEffect = 'src/runtime/sessionEffect.ts';
+const graph = 'src/runtime/graph.ts';
+const recording = 'src/runtime/recording.ts';
+const device = 'src/runtime/device.ts';
 const sequences = 'src/runtime/sequences.ts';
 const layerTables = 'src/runtime/layerTables.ts';
 const schedules = 'src/runtime/decodeSchedules.ts';
@@ -438,11 +442,11 @@ export const mutations = [
   mutation('decode: blocks without work write a result', decode, 'if (item.is(PageItem::kLast) && segment.splits > 0) {', 'if (item.is(PageItem::kLast)) {'),
   mutation('decode: lengths not advanced', decode, 'storeGlobal(p.lengths + slot, length + 1)', 'storeGlobal(p.lengths + slot, length)'),
   mutation('decode: counts one reader too few', decode, 'advanceLengths(p, Config::kWarps);', 'advanceLengths(p, Config::kWarps - 1);'),
-  mutation('decode: attends the old tokens alone', walker, 'length_ = loadGlobal(p.lengths + slot) + (requires { Config::kManyTokens; } ? 0 : 1);', 'length_ = maximum(1, loadGlobal(p.lengths + slot));'),
+  mutation('decode: attends the old tokens alone', walker, 'return loadGlobal(p.lengths + slot) + 1;', 'return maximum(1, loadGlobal(p.lengths + slot));'),
 
   // Decode: launches that overlap
   mutation('launches: reads early what the launch before wrote', decode, 'if (p.early == 0) waitForPrerequisites();', ''),
-  mutation('launches: the session allows early reads of its own layer', session, "this.#lastWritten !== layer && this.#lastWritten !== 'all'", "this.#lastWritten !== 'all'"),
+  mutation('launches: the session allows early reads of its own layer', session, "written !== layer && written !== 'all'", "written !== 'all'"),
   mutation('launches: compute does not wait', decode, 'waited = true;\n                    waitForPrerequisites();', 'waited = true;'),
   mutation('launches: the producer does not wait', decode, '[] {\n                    waitForPrerequisites();\n', '[] {\n'),
   mutation('launches: dependents let go before the wait', decode, 'waitForPrerequisites();\n                    launchDependents();', 'launchDependents();\n                    waitForPrerequisites();'),
@@ -491,7 +495,7 @@ export const mutations = [
   mutation('decode: rows without a token are not masked', ages, 'if (item.rows < kPageTokens) {', 'if (item.rows < 0) {'),
   mutation('decode: no age mask', ages, 'mayForbid(item.page)) applyAge', 'mayForbid(item.page) && false) applyAge'),
   mutation('decode: age mask of the wrong head', ages, 'segment.slot * Config::queryHeads(p) + QueryRows<Config>::head(p, segment, member))', 'segment.slot * Config::queryHeads(p) + member)'),
-  mutation('decode: age mask one step old', ages, 'position_[head] = length - 1 -', 'position_[head] = length - 2 -'),
+  mutation('decode: age mask one step old', ages, '-1 : length - 1 - age;', '-1 : length - 2 - age;'),
   mutation('decode: page of the newest token not masked by age', ages, 'return holdsNewest || RingGeometry::ageOf', 'return RingGeometry::ageOf'),
   mutation('decode: page with one token too old not masked', ages, '>= shortest_;', '> shortest_;'),
   mutation('decode: wrong scale', attend, 'scale2_ = p.scale * Cache::keyScale(p, segment.kvHead) * kLog2e;', 'scale2_ = p.scale * Cache::keyScale(p, segment.kvHead);'),
@@ -533,10 +537,10 @@ export const mutations = [
   // Several tokens at once
   mutation('rows: a tile past the last row', queryRows, 'p.tokens * Config::groupSize(p) - segment.firstRow);', 'p.tokens * Config::groupSize(p));'),
   mutation('rows: every tile is of the first tokens', queryRows, 'token = token * p.tokens + (segment.firstRow + member) / Config::groupSize(p);', 'token = token * p.tokens + member / Config::groupSize(p);'),
-  mutation('rows: a token attends the one behind it', queryRows, 'return p.tokens - 1 - (segment.firstRow + member) / Config::groupSize(p);', 'return maximum(0, p.tokens - 2 - (segment.firstRow + member) / Config::groupSize(p));'),
+  mutation('rows: a token attends the one behind it', queryRows, 'return tokens(p, segment.slot) - 1 - (segment.firstRow + member) / Config::groupSize(p);', 'return maximum(0, tokens(p, segment.slot) - 2 - (segment.firstRow + member) / Config::groupSize(p));'),
   mutation('rows: heads counted from the first token', queryRows, '(segment.firstRow + member) % Config::groupSize(p);', 'minimum(segment.firstRow + member, Config::groupSize(p) - 1);'),
   mutation('rows: new tokens in the sink are seen by all', ages, 'return kHasManyTokens<Config> && length_ - oldestRow_ < (page + 1) * kPageTokens;', 'return false;'),
-  mutation('rows: the tokens come after they are attended', launches, 'this.append(state, tensors, this.#batch * tokens, this.#buffers.tokenEnds(tokens));', ';'),
+  mutation('rows: the tokens come after they are attended', launches, 'this.append(state, tensors, this.#batch * tokens, this.#buffers.tokenEnds(tokens), countsAddress);', ';'),
 
   // Sequences that come and go
   mutation('sequences: windows of the bound before', sequences, 'this.#tables.forEach((tables) => tables.setBound(slot, bound));', ''),
@@ -551,5 +555,27 @@ export const mutations = [
   mutation('sequences: a truncation forgets what rings have lost', sequences, 'if (!wrapped || length <= sink) reached[slot] = length;', 'reached[slot] = length;'),
   mutation('sequences: those who left are decoded', sequences, 'this.bounds[slot] = 0;\n    this.#setLengths(slot, -1);', 'this.bounds[slot] = 0;\n    this.#setLengths(slot, 0);'),
   mutation('schedules: of whoever was there before', schedules, 'if (entry.tokens === tokens) this.#rewrite(entry);', ''),
-  mutation('schedules: a graph with those of its capture', session, 'captured.schedules.forEach((schedule) => this.#buffers.refreshSchedule(schedule));', ''),
+  mutation('schedules: a graph with those of its capture', sessionEffect, 'this.#schedules.forEach((schedule) => this.#mirrors.refreshSchedule(schedule));', ''),
+
+  // Graphs
+  mutation('graphs: count at recording', session, 'effect.addDecode(state,', 'this.#sequences.advanceAll(state.index, tokens);\n      effect.addDecode(state,'),
+  mutation('graphs: count nothing', graph, 'for (const effect of this.#effects) effect.count();', ''),
+  mutation('graphs: count the first session alone', graph, 'for (const effect of this.#effects) effect.count();', 'this.#effects[0]?.count();'),
+  mutation('graphs: count before they are launched', graph, 'for (const effect of this.#effects) effect.prepare();', 'for (const effect of this.#effects) effect.count();'),
+  mutation('graphs: bounds are not checked', graph, 'for (const effect of this.#effects) effect.check();', ''),
+  mutation('graphs: the bounds of the first session alone', graph, 'for (const effect of this.#effects) effect.check();', 'this.#effects[0]?.check();'),
+  mutation('graphs: launched without a session that has ended', graph, 'for (const effect of this.#effects) effect.checkAlive();', ''),
+  mutation('graphs: what a device captures counts for nobody', device, 'recording.effects,', '[],'),
+  mutation('graphs: one effect for all sessions', recording, 'this.#effects.get(owner)', '[...this.#effects.values()].at(0)'),
+  mutation('graphs: a second decode of a layer is not added', sessionEffect, '(this.#added.get(index) ?? 0) + tokens', 'tokens'),
+  mutation('graphs: a capture within a capture drops the outer one', device, "throw new RuntimeError('capture', 'capture: a capture is already under way on this device'", "throw this.#addon.abortCapture(this.#handle!), new RuntimeError('capture', 'capture: a capture is already under way on this device'"),
+  mutation('counts: rows that are no token are appended', append, 'if (length < 0 || token >= end) return;', 'if (length < 0) return;'),
+  mutation('counts: lengths advance by all rows', append, 'if (p.counts != nullptr) return loadGlobal(p.counts + slot);', ''),
+  mutation('counts: those of the first sequence', append, 'if (p.counts != nullptr) return loadGlobal(p.counts + slot);', 'if (p.counts != nullptr) return loadGlobal(p.counts);'),
+  mutation('counts: rows that are no token attend', ages, 'position_[head] = age < 0 ? -1 : length - 1 - age;', 'position_[head] = length - 1 - age;'),
+  mutation('counts: pages that all tokens attend are not masked', ages, 'QueryRows<Config>::ignores(p, segment) ? kOlderThanAll : ', ''),
+  mutation('counts: ages of as many tokens as there are rows', queryRows, 'return p.counts == nullptr ? p.tokens : loadGlobal(p.counts + slot);', 'return p.tokens;'),
+  mutation('counts: the host counts all rows', session, 'const added = counts?.fixed ?? tokens;', 'const added = tokens;'),
+  mutation('counts: a graph keeps those of its first launch', sessionEffect, 'this.#checked = this.#withCounts();', 'if (this.#checked.size === 0) this.#checked = this.#withCounts();'),
+  mutation('graphs: a reset in a capture', session, "this.#checkChangeable('reset');", ''),
 ];

@@ -11,6 +11,7 @@ import type { CacheType, ElementType, ScheduledModule } from './ir/nodes.ts';
 import type { PlanDefinition, RankDefinition } from './ir/planDefinition.ts';
 import { maskShapes } from './mask/registry.ts';
 import type { RankAssignment } from './passes/assignRanks.ts';
+import { compileOptionProblems } from './passes/compileOptionProblems.ts';
 import { pipeline } from './passes/pipeline.ts';
 import type { Ablation, PassContext } from './passes/pass.ts';
 import { runPasses, type PassEvent } from './passes/runPasses.ts';
@@ -18,7 +19,7 @@ import { selectRank } from './passes/selectRank.ts';
 import { ropeProblem } from './passes/selectTiles/ropeProblem.ts';
 import { readPlan, type PlanInput, type ReadPlan, type SourceText } from './plan/readPlan.ts';
 import type { ModelFlags, ResolvedModel } from './plan/resolveModelShape.ts';
-import type { DiagnosticList } from './util/diagnostics.ts';
+import { DiagnosticError, type DiagnosticList } from './util/diagnostics.ts';
 
 export interface CompileOptions {
   /** Rising. */
@@ -40,6 +41,18 @@ export interface CompileOptions {
   readonly observe?: (event: PassEvent) => void;
 }
 
+const optionKeys: Readonly<Record<keyof CompileOptions, true>> = Object.freeze({
+  architectures: true,
+  elementTypes: true,
+  rope: true,
+  cacheType: true,
+  slack: true,
+  decodeTokens: true,
+  ablations: true,
+  model: true,
+  observe: true,
+});
+
 export interface CompiledPlan {
   readonly module: ScheduledModule;
   readonly model: ResolvedModel;
@@ -50,8 +63,8 @@ export interface CompiledPlan {
   readonly sources: ReadonlyMap<string, string>;
   /** The last level of the IR as text. */
   readonly ir: string;
-  /** `index.js` and `index.d.ts`, for cubins at these paths by architecture. */
-  readonly runtime: (cubins: Readonly<Record<string, string>>) => { readonly definition: PlanDefinition; readonly files: ReadonlyMap<string, string> };
+  /** `index.js` and `index.d.ts`, for cubins at these paths by architecture, and PTX. */
+  readonly runtime: (cubins: Readonly<Record<string, string>>, ptx?: PlanDefinition['ptx']) => { readonly definition: PlanDefinition; readonly files: ReadonlyMap<string, string> };
 }
 
 /** What the passes have to know besides the plan. */
@@ -69,8 +82,10 @@ export function readRank({ module, model }: ReadPlan, assignment: RankAssignment
   return { module: part, model: { ...model, shape: part.shape }, rank: { rank, ranks: assignment.ranks, kvHeads } };
 }
 
-/** Compiles a plan that was read, or the part of one rank: passes, then sources. */
+/** Compiles a plan that was read, or the part of one rank: passes, then sources. Throws a DiagnosticError for options that are not legal (MOA2010). */
 export function compileModule(read: ReadPlan & { readonly rank?: RankDefinition }, options: CompileOptions): CompiledPlan {
+  const problems = compileOptionProblems(options, optionKeys);
+  if (problems.length > 0) throw new DiagnosticError(problems, 2);
   const context = passContext(read, options);
   const { elementTypes, mask } = context;
   const module = runPasses(read.module, pipeline, context, options.observe) as ScheduledModule;
@@ -81,8 +96,8 @@ export function compileModule(read: ReadPlan & { readonly rank?: RankDefinition 
     ...(read.rank === undefined ? {} : { rank: read.rank }),
     sources: emitKernels(module, mask),
     ir: printModule(module),
-    runtime: (cubins) => {
-      const definition = planDefinition(module, mask, cubins, read.rank);
+    runtime: (cubins, ptx) => {
+      const definition = planDefinition(module, mask, cubins, read.rank, ptx);
       const { javascript, declarations } = emitRuntime(definition, titleOf(module, read.rank));
       return { definition, files: new Map([['index.js', javascript], ['index.d.ts', declarations]]) };
     },
@@ -91,6 +106,9 @@ export function compileModule(read: ReadPlan & { readonly rank?: RankDefinition 
 
 /** Plan text to sources. Undefined when `diagnostics` got an error. */
 export function compile(plan: PlanInput, config: SourceText | undefined, options: CompileOptions, diagnostics: DiagnosticList): CompiledPlan | undefined {
+  const problems = compileOptionProblems(options, optionKeys);
+  for (const problem of problems) diagnostics.add(problem);
+  if (problems.length > 0) return undefined;
   const read = readPlan(plan, config, { ...options.model, rope: options.rope ?? true }, diagnostics);
   const unturned = read && options.rope !== false ? ropeProblem(read.module, options.cacheType) : undefined;
   if (unturned !== undefined) diagnostics.add(unturned);

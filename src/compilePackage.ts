@@ -13,8 +13,11 @@ import type { Nvcc } from './toolchain/findNvcc.ts';
 import type { KernelCache } from './toolchain/kernelCache.ts';
 import { linkFatbin } from './toolchain/linkFatbin.ts';
 import type { PtxasReport } from './toolchain/ptxasReport.ts';
+import { describeValue } from './util/describeValue.ts';
+import { DiagnosticError } from './util/diagnostics.ts';
 import { invariant } from './util/invariant.ts';
 import type { JsonValue } from './util/jsonReader.ts';
+import { isOptions, unknownKeys } from './util/unknownKeys.ts';
 
 /** What a package may hold besides its manifest. */
 export type EmitKind = 'ir' | 'cuda' | 'cubin' | 'ts';
@@ -55,14 +58,25 @@ export interface BuiltPackage {
   readonly files: PackageFiles;
   /** By name, then architecture, each once; empty without machine code. */
   readonly kernels: readonly KernelUse[];
+  /** Compute capabilities that the package has code for and room in their blocks, of those that we know; of sources, that it can be compiled for. */
+  readonly serves: readonly string[];
   /** ptxas's report of each translation unit. */
   readonly reports: readonly { readonly architecture: string; readonly report: PtxasReport }[];
   /** Translation units, and how many of them came from the cache. */
   readonly units: { readonly total: number; readonly cached: number };
 }
 
-/** Builds the package. Throws a DiagnosticError when nvcc fails. Same plan, options and nvcc: same bytes. */
+const optionKeys: Readonly<Record<keyof PackageOptions, true>> = Object.freeze({ emit: true, targets: true, toolchain: true, withoutMachineCode: true, planText: true, planFacts: true, version: true });
+
+/** Options that a program misspelled are not ignored. */
+function checkPackageOptions(options: unknown): void {
+  const problems = isOptions(options) ? unknownKeys(options, optionKeys) : [`${describeValue(options)} is no object`];
+  if (problems.length > 0) throw new DiagnosticError(problems.map((text) => ({ code: 'MOA2010', severity: 'error' as const, message: `the option of compilePackage ${text}` })), 2);
+}
+
+/** Builds the package. Throws a DiagnosticError when nvcc fails, and for an option that it does not know (MOA2010). Same plan, options and nvcc: same bytes. */
 export async function compilePackage(compiled: CompiledPlan, options: PackageOptions): Promise<BuiltPackage> {
+  checkPackageOptions(options);
   const { build, reports, units } = await buildUnits([compiled], options);
   return { ...(await assemble(compiled, build, options)), reports, units };
 }
@@ -74,13 +88,15 @@ export async function compilePackage(compiled: CompiledPlan, options: PackageOpt
  * @param shape of the whole model
  */
 export async function compileRankPackages(compiled: readonly CompiledPlan[], assignment: RankAssignment, shape: ModelShape, options: PackageOptions): Promise<BuiltPackage> {
+  checkPackageOptions(options);
   const { build, reports, units } = await buildUnits(compiled, options);
   const parts = await Promise.all(compiled.map((rank) => assemble(rank, build, options)));
   const files = parts.flatMap((part, rank) => [...part.files.files].map(([path, content]) => [`${rankFolder(rank)}/${path}`, content] as const));
   const manifest = { ...commonFields(compiled[0]!, options), plan: planFields(options, shape, compiled[0]!), ranks: assignment.ranks };
   const all = packageFiles([...files, [tensorParallelPath, tensorParallelFile(shape, assignment)]]);
   const kernels = new Map(parts.flatMap((part) => part.kernels.map((kernel) => [`${kernel.name} ${kernel.architecture}`, kernel] as const)));
-  return { files: sealPackage(all, manifest), kernels: [...kernels.values()].sort(compareUses), reports, units };
+  const serves = parts[0]!.serves.filter((capability) => parts.every((part) => part.serves.includes(capability)));
+  return { files: sealPackage(all, manifest), kernels: [...kernels.values()].sort(compareUses), serves, reports, units };
 }
 
 /** Machine code by what it is compiled from. */
@@ -97,7 +113,7 @@ async function buildUnits(plans: readonly CompiledPlan[], { emit, targets, toolc
 /** What a job compiles, and for what. */
 const sourceOf = ({ source, target }: KernelJob): string => `${target.name} ${sha256(JSON.stringify([...source.files]))}`;
 
-async function assemble(compiled: CompiledPlan, build: Build, options: PackageOptions): Promise<Pick<BuiltPackage, 'files' | 'kernels'>> {
+async function assemble(compiled: CompiledPlan, build: Build, options: PackageOptions): Promise<Pick<BuiltPackage, 'files' | 'kernels' | 'serves'>> {
   const { emit, targets, toolchain } = options;
   const files = new Map<string, Uint8Array | string>();
   if (emit.has('ir')) files.set('module.ir', compiled.ir);
@@ -114,16 +130,19 @@ async function assemble(compiled: CompiledPlan, build: Build, options: PackageOp
   }
   const named = emit.has('cubin') && options.withoutMachineCode === true ? targets : built.map(({ job }) => job.target);
   const cubins = Object.fromEntries(named.map(({ name }) => [name, cubinPath(name)]));
-  if (emit.has('ts')) compiled.runtime(cubins).files.forEach((text, path) => files.set(path, text));
+  const withPtx = named.length === 0 ? [] : targets.filter(({ name, ptx }) => ptx && Object.hasOwn(cubins, name)).map(({ name }) => name);
+  const runtime = compiled.runtime(cubins, withPtx.length === 0 ? undefined : { path: fatbinPath, architectures: withPtx });
+  if (emit.has('ts')) runtime.files.forEach((text, path) => files.set(path, text));
 
   const kernels = built.flatMap((unit) => kernelUses(compiled, unit)).sort(compareUses);
   const manifest = {
     ...commonFields(compiled, options),
+    serves: runtime.definition.serves,
     plan: planFields(options, compiled.module.shape, compiled),
     kernels: compiled.module.kernels.map(({ name, role, architectures, threads, sharedBytes, layers }) => ({ name, role, architectures, threads, sharedBytes, layers: layers.length })),
     ...(compiled.rank === undefined ? {} : { tensorParallel: { rank: compiled.rank.rank, ranks: compiled.rank.ranks } }),
   };
-  return { files: sealPackage(packageFiles(files), manifest), kernels };
+  return { files: sealPackage(packageFiles(files), manifest), kernels, serves: runtime.definition.serves };
 }
 
 const commonFields = ({ elementTypes }: CompiledPlan, { targets, version }: PackageOptions) => ({

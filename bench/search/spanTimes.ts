@@ -83,7 +83,7 @@ export function prefillTimes(device: Device, plan: Plan, prompt: Tensors, { leng
   session.reset();
   const layers = enough(replayMs / device.measure(() => prefill(once)), copies);
   session.reset();
-  using graph = device.capture(() => prefill(layers));
+  using graph = device.capture(() => layers.forEach((layer) => session.recordPrefill(layer, call)));
   const times = restedTimes(device, () => graph.launch(), prefillSamples, () => session.reset());
   return { ...spread(times.map(({ ms }) => (ms * 1000) / layers.length)), measured: layers.length };
 }

@@ -11,6 +11,6 @@ export declare const definition: PlanDefinition & { readonly shape: { readonly l
 /**
  * Loads the kernels of this plan on a device: `await Device.open('cuda:0')`, or `'emulator'`.
  * @param options.elementTypes load these only; all of the package by default
- * @throws RuntimeError MOA6203 when the package has no cubin for the device
+ * @throws RuntimeError MOA6203 when the package has no machine code for the device, MOA6207 when the device has too little for a kernel
  */
 export declare function load(device: Device, options?: { readonly elementTypes?: readonly ElementType[] }): Promise<Plan<ElementType>>;

@@ -214,13 +214,14 @@ export const definition = {
     prefill: { kind: 'prefillSchedule', cacheShare: 0.6, splitPages: 48, splitShare: 0.5, byCost: true },
     decode: { kind: 'decodeSchedule', minPages: 2, segmentPages: 6, balanced: true },
     cubins: {},
+    serves: ['8.0', '8.7', '9.0'],
 };
 
 /**
  * Loads the kernels of this plan on a device: `await Device.open('cuda:0')`, or `'emulator'`.
  * @param options.elementTypes load these only; all of the package by default
- * @throws RuntimeError MOA6203 when the package has no cubin for the device
+ * @throws RuntimeError MOA6203 when the package has no machine code for the device, MOA6207 when the device has too little for a kernel
  */
 export async function load(device, options = {}) {
-    return Plan.load(device, definition, new URL('.', import.meta.url), options.elementTypes);
+    return Plan.load(device, definition, new URL('.', import.meta.url), options);
 }

@@ -29,6 +29,7 @@ import { compileSummary, summaryText, type CompileSummary } from './compileSumma
 import { formatBytes, refuseWarnings, sayDiagnostics, table, type Output } from './output.ts';
 import { modelFlags, planFacts, readInputs, type InputOptions } from './readInputs.ts';
 import { startProgress } from './progress.ts';
+import { servesText } from './servesText.ts';
 
 export interface CompileCommandOptions extends InputOptions {
   readonly arch?: readonly string[];
@@ -88,7 +89,7 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
     return 0;
   }
   const compiled = parts.map((part) => compileModule(part, { ...passOptions, observe: passObserver(options, output, part) }));
-  const summary = compileSummary(read.module, compiled, targets.map(({ name }) => name), { cacheType: options.kvCacheDtype, slack: passContext(read, passOptions).slack });
+  const summary = compileSummary(read.module, compiled, { cacheType: options.kvCacheDtype, slack: passContext(read, passOptions).slack });
   const { debugLevel } = environment();
   if (debugLevel >= 4) sayKernels(compiled, targets, nvcc, output);
 
@@ -110,7 +111,7 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   if (options.check === true) return check(built, options, output, diagnostics);
   if (options.dryRun === true) {
     sayDiagnostics(output, diagnostics.toArray(), quiet);
-    report(built, summary, options, output, 'would write');
+    report(summary, compiled, built, targets, options, output, 'would write');
     return 0;
   }
   if (options.output === undefined) {
@@ -121,7 +122,7 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   const written = await writePackage(built.files, options.output, { force: options.force === true });
   written.warnings.forEach((warning) => diagnostics.add(warning));
   sayDiagnostics(output, diagnostics.toArray(), quiet);
-  report(built, summary, options, output, written.changed ? 'wrote' : 'unchanged');
+  report(summary, compiled, built, targets, options, output, written.changed ? 'wrote' : 'unchanged');
   return 0;
 }
 
@@ -205,20 +206,35 @@ function passObserver(options: CompileCommandOptions, output: Output, { rank }: 
   };
 }
 
-function report(built: BuiltPackage, summary: CompileSummary, options: CompileCommandOptions, output: Output, verb: string): void {
+function report(
+  summary: CompileSummary,
+  compiled: readonly CompiledPlan[],
+  built: BuiltPackage,
+  targets: readonly Target[],
+  options: CompileCommandOptions,
+  output: Output,
+  verb: string,
+): void {
   const files = [...built.files.files];
   const bytes = files.reduce((sum, [, content]) => sum + fileBytes(content).byteLength, 0);
   if (options.json === true) {
     const listed = Object.fromEntries(files.map(([path, content]) => [path, sha256(content)]));
-    output.print(stableJson({ output: options.output ?? null, result: verb, files: listed, kernels: built.kernels, units: built.units, ...summary, ranks: options.tp }).trimEnd());
+    output.print(stableJson({ output: options.output ?? null, result: verb, files: listed, kernels: built.kernels, units: built.units, ...summary, serves: built.serves, ranks: options.tp }).trimEnd());
     return;
   }
   if (options.quiet === true) return;
+  const gpus = servesText(compiled.flatMap(({ module }) => module.kernels), targets, built.serves);
   if (built.kernels.length > 0) {
     const rows = built.kernels.map((kernel) => [kernel.name, kernel.architecture, String(kernel.registers), formatBytes(kernel.sharedBytes), String(kernel.threads)]);
     output.print(`${table([['kernel', 'arch', 'registers', 'shared', 'threads'], ...rows])}\n`);
   }
   const cached = built.units.total === 0 ? '' : `, ${built.units.cached} of ${built.units.total} cubins from the cache`;
   const packages = options.tp === undefined ? '' : `packages of ${options.tp} ranks, `;
-  output.print(`${verb} ${options.output ?? 'a package'}: ${packages}${files.length} files, ${formatBytes(bytes)}${cached}\n${summaryText(summary)}`);
+  output.print(
+    [
+      `${verb} ${options.output ?? 'a package'}: ${packages}${files.length} files, ${formatBytes(bytes)}${cached}`,
+      summaryText(summary),
+      `    ${gpus}`,
+    ].join('\n'),
+  );
 }

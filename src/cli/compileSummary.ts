@@ -1,6 +1,4 @@
-/** What every compilation says of its package: for which model, which element types, how much of the cache, and which GPUs. */
-import { architectures, bestFor } from '../arch/registry.ts';
-import { withoutSuffix } from '../arch/spelling.ts';
+/** What every compilation says of its package: for which model, which element types, and how much of the cache. */
 import type { CompiledPlan } from '../compile.ts';
 import { inspectPlan } from '../inspect.ts';
 import { attentionWords } from '../ir/attention.ts';
@@ -18,14 +16,11 @@ export interface CompileSummary {
   readonly elementTypes: readonly ElementType[];
   readonly cacheType: CacheType;
   readonly cacheDensity: { readonly length: number; readonly density: number };
-  /** That the package has kernels for, and whose blocks have the shared memory that these take: `8.0`. */
-  readonly computeCapabilities: readonly string[];
 }
 
 export function compileSummary(
   module: HeadModule,
   compiled: readonly CompiledPlan[],
-  targets: readonly string[],
   { cacheType, slack }: { readonly cacheType: CacheType; readonly slack: number },
 ): CompileSummary {
   const [figures] = inspectPlan(module, [SUMMARY_LENGTH], { cacheType, slack }).lengths;
@@ -35,33 +30,17 @@ export function compileSummary(
     elementTypes: compiled[0]!.elementTypes,
     cacheType,
     cacheDensity: { length: SUMMARY_LENGTH, density: figures!.cacheDensity },
-    computeCapabilities: served(compiled, targets),
   };
 }
 
-/** Compute capabilities of GPUs that run the kernels for `targets`. */
-function served(compiled: readonly CompiledPlan[], targets: readonly string[]): string[] {
-  const kernels = compiled.flatMap(({ module }) => module.kernels);
-  const gpus = architectures.filter(({ name }) => name === withoutSuffix(name));
-  return gpus
-    .filter(({ computeCapability, sharedBytesPerBlock }) => {
-      const best = bestFor(targets, computeCapability);
-      if (best === undefined) return false;
-      return kernels.every((kernel) => !kernel.architectures.includes(best) || kernel.sharedBytes <= sharedBytesPerBlock);
-    })
-    .map(({ computeCapability: [major, minor] }) => `${major}.${minor}`);
-}
-
 /** `summary` as lines of text. */
-export function summaryText({ shape, attention, elementTypes, cacheType, cacheDensity, computeCapabilities }: CompileSummary): string {
+export function summaryText({ shape, attention, elementTypes, cacheType, cacheDensity }: CompileSummary): string {
   const numbers = shape.layerNumbers === undefined ? '' : ` (${ranges(shape.layerNumbers)} of the model)`;
   const scores = attentionWords(attention, shape).map((word) => `, ${word}`);
   const cache = cacheType === 'element' ? '' : `, cache in ${cacheType}`;
-  const gpus = computeCapabilities.length === 0 ? 'none that is known' : computeCapabilities.join(', ');
   return [
     `    model: ${shape.layers} layers${numbers}, ${shape.queryHeads} query heads on ${shape.kvHeads} KV heads, headDim ${shape.headDim}${scores.join('')}`,
     `    element types: ${elementTypes.join(' and ')}${cache}`,
     `    cache density: ${formatPercent(cacheDensity.density)} at ${cacheDensity.length} tokens`,
-    `    compute capabilities of GPUs: ${gpus}`,
   ].join('\n');
 }

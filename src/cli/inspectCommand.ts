@@ -1,3 +1,4 @@
+import { inspectGpus, type ArchitectureFigures } from '../inspectGpus.ts';
 import { inspectPlan, type PlanFigures } from '../inspect.ts';
 import { inspectRanks, type RankBalance, type RankFigures } from '../inspectRanks.ts';
 import { attentionWords } from '../ir/attention.ts';
@@ -34,14 +35,15 @@ export async function inspectCommand(planPath: string, options: InspectOptions, 
   refuseWarnings(diagnostics.toArray(), options.strict);
   sayDiagnostics(output, diagnostics.toArray(), options.quiet === true);
   const figures = inspectPlan(read.module, options.lengths, { cacheType: options.kvCacheDtype, slack: options.slack });
+  const gpus = inspectGpus(read.module, { cacheType: options.kvCacheDtype, slack: options.slack });
   const assignment = options.tp === undefined ? undefined : assignRanks(read.module, options.tp, options.tpLengths);
   const ranks = assignment && inspectRanks(read.module, assignment, options.lengths, options.kvCacheDtype);
   const { leftOut } = read.model;
-  if (options.json === true) output.print(stableJson({ ...figures, leftOut: leftOut && Object.fromEntries(leftOut), tensorParallel: ranks }).trimEnd());
-  else output.print([textOf(figures), ...(leftOut === undefined ? [] : ['', `Layers of the model without attention, left out: ${leftOutText(leftOut)}.`]), ...(ranks === undefined ? [] : ['', ranksText(ranks)])].join('\n'));
+  if (options.json === true) output.print(stableJson({ ...figures, gpus, leftOut: leftOut && Object.fromEntries(leftOut), tensorParallel: ranks }).trimEnd());
+  else output.print([textOf(figures, gpus), ...(leftOut === undefined ? [] : ['', `Layers of the model without attention, left out: ${leftOutText(leftOut)}.`]), ...(ranks === undefined ? [] : ['', ranksText(ranks)])].join('\n'));
 }
 
-function textOf(figures: PlanFigures): string {
+function textOf(figures: PlanFigures, gpus: readonly ArchitectureFigures[]): string {
   const { shape, attention, limits, modelWindows, rules, groups, lengths } = figures;
   const scores = attention === undefined ? [] : attentionWords(attention, shape);
   const windowed = modelWindows.some((window) => window !== null);
@@ -92,6 +94,8 @@ function textOf(figures: PlanFigures): string {
     table(groupRows),
     '',
     `${figures.uniformRings} of ${figures.rings} KV heads have query heads of one rule; the others keep the longest and mask the rest by age.`,
+    table([['--arch', 'shared memory of a block', 'runs on compute capability'], ...gpus.map(({ architecture, sharedBytes, serves }) => [architecture, formatBytes(sharedBytes), serves.join(', ')])]),
+    '',
     'Plan density averages query heads, cache density KV heads; cache bytes are of one sequence, in whole pages.',
     '',
     table(lengthRows),

@@ -13,7 +13,7 @@ export interface RuntimeText {
 const loadDoc = [
   'Loads the kernels of this plan on a device: `await Device.open(\'cuda:0\')`, or `\'emulator\'`.',
   '@param options.elementTypes load these only; all of the package by default',
-  '@throws RuntimeError MOA6203 when the package has no cubin for the device',
+  '@throws RuntimeError MOA6203 when the package has no machine code for the device, MOA6207 when the device has too little for a kernel',
 ].join('\n');
 
 /** Stands for the definition while ts-morph works: it parses the file again with every statement, and a definition has up to a megabyte. */
@@ -40,7 +40,7 @@ export function emitRuntime(definition: PlanDefinition, title: string): RuntimeT
     isAsync: true,
     docs: [loadDoc],
     parameters: [{ name: 'device' }, { name: 'options', initializer: '{}' }],
-    statements: ["return Plan.load(device, definition, new URL('.', import.meta.url), options.elementTypes);"],
+    statements: ["return Plan.load(device, definition, new URL('.', import.meta.url), options);"],
   });
 
   const declarations = project.createSourceFile('index.d.ts', '', { overwrite: true });

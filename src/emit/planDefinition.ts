@@ -1,16 +1,20 @@
+import { served } from '../arch/serves.ts';
 import { sinkOf, type Expression } from '../ir/affine.ts';
 import { isUsual } from '../ir/attention.ts';
 import type { KernelNode, LaidOutLayer, PlanFacts, ScheduledModule } from '../ir/nodes.ts';
 import type { Rule } from '../ir/rule.ts';
 import type { MaskFamily } from '../mask/mask.ts';
+import { mostSharedBytes } from '../ir/packagedCode.ts';
 import { definitionFormat, type KernelDefinition, type LayerDefinition, type PlanDefinition, type RankDefinition } from '../ir/planDefinition.ts';
 import { partialFloats } from './kernelContext.ts';
 
 /**
  * The runtime's view of a compiled module. `cubins` maps architectures to paths in the package.
  * @param rank where the module has a part of the model's heads
+ * @param ptx where PTX lies, and of which architectures
  */
-export function planDefinition(module: ScheduledModule, mask: MaskFamily, cubins: Readonly<Record<string, string>>, rank?: RankDefinition): PlanDefinition {
+export function planDefinition(module: ScheduledModule, mask: MaskFamily, cubins: Readonly<Record<string, string>>, rank?: RankDefinition, ptx?: PlanDefinition['ptx']): PlanDefinition {
+  const kernels = module.kernels.map(kernelDefinition);
   const rules = new Interner<Rule>();
   const expressions = new Interner<Expression>();
   // Without kernels that rotate a session is given q and k that are rotated, whatever the model's RoPE is.
@@ -30,12 +34,19 @@ export function planDefinition(module: ScheduledModule, mask: MaskFamily, cubins
     rules: rules.values,
     expressions: expressions.values,
     layers,
-    kernels: module.kernels.map(kernelDefinition),
+    kernels,
     prefill: module.prefill,
     decode: module.decode,
     cubins,
+    ...(ptx === undefined ? {} : { ptx }),
+    serves: servedBy(kernels, Object.keys(cubins), ptx?.architectures ?? []),
     ...(rank === undefined ? {} : { tensorParallel: rank }),
   };
+}
+
+function servedBy(kernels: readonly KernelDefinition[], cubins: readonly string[], ptx: readonly string[]): readonly string[] {
+  const names = cubins.length > 0 ? cubins : [...new Set(kernels.flatMap(({ architectures }) => architectures))];
+  return served(names.map((architecture) => ({ architecture, ptx: ptx.includes(architecture), sharedBytes: mostSharedBytes(kernels, architecture) })));
 }
 
 /** The path of a kernel's source in its package. */

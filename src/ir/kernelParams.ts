@@ -75,6 +75,7 @@ const fieldsOfRole: Readonly<Record<KernelRole, readonly ParamField[]>> = {
     pointer('rope', 'const float*', 'table of the rotation of this layer (rotate.cuh); unused without RoPE'),
     pointer('kvScales', 'const float*', '[2][kvHeads] of keys, of values, of this layer; unused but with a cache of 8 bits'),
     pointer('ticket', 'uint32_t*', 'counter of finished blocks, 0 between launches'),
+    pointer('counts', 'const int*', '[slots] rows of each sequence that are tokens, the others are ignored; null: all'),
     int32('tokens', 'new tokens of all sequences'),
     int32('slots', 'sequences'),
     int32('ropeShift', 'log2 of the positions of a block of the table; unused without RoPE'),
@@ -116,7 +117,10 @@ const fieldsOfRole: Readonly<Record<KernelRole, readonly ParamField[]>> = {
 /** What a kernel takes more where it has an option. */
 const sinkFields: readonly ParamField[] = [pointer('sinkLogits', 'const float*', '[queryHeads] logits that count in denominators, of this layer')];
 
-const tokenFields: readonly ParamField[] = [int32('tokens', 'new tokens of each sequence: q and out are [slots][tokens][queryHeads][headDim]')];
+const tokenFields: readonly ParamField[] = [
+  pointer('counts', 'const int*', '[slots] new tokens of each sequence, whose other rows attend nothing; null: all'),
+  int32('tokens', 'new tokens of each sequence at most: q and out are [slots][tokens][queryHeads][headDim]'),
+];
 
 /** What of a kernel its parameters depend on, besides its role. */
 export interface ParamOptions {

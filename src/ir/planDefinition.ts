@@ -86,6 +86,10 @@ export interface PlanDefinition {
   readonly decode: DecodeSchedule;
   /** Path of the cubin for each architecture; empty in a package of sources. */
   readonly cubins: Readonly<Record<string, string>>;
+  /** Where PTX lies, for GPUs that have no cubin, and of which architectures; absent in a package without PTX. */
+  readonly ptx?: { readonly path: string; readonly architectures: readonly string[] };
+  /** Compute capabilities that the package has code for, and whose blocks have the shared memory that its kernels take; of sources, what they can be compiled for. */
+  readonly serves: readonly string[];
   /** Only in a package of one rank of several. */
   readonly tensorParallel?: RankDefinition;
 }

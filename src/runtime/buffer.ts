@@ -70,6 +70,11 @@ export class DeviceBuffer implements Disposable {
     return this.#viewDisposed || this.#memory.isDisposed;
   }
 
+  /** Whether the memory itself is gone; of a view that ended it may still be there. @internal */
+  get isFreed(): boolean {
+    return this.#memory.isDisposed;
+  }
+
   /** Copies `data` to `byteOffset`. Done when it returns. */
   write(data: ArrayBufferView, byteOffset = 0): this {
     const handle = this.#live();

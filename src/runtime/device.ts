@@ -1,25 +1,20 @@
 import { resolve } from 'node:path';
+import { describeValue } from '../util/describeValue.ts';
 import { bytesOf, DeviceBuffer, tensorBytes, type TensorFacts, type TensorMapShape } from './buffer.ts';
 import { Event } from './event.ts';
 import { Graph } from './graph.ts';
 import { Module } from './kernel.ts';
+import { readDeviceOptions, seedOf, type DeviceOptions } from './deviceOptions.ts';
 import type { DeviceLink } from './lifetime.ts';
 import { loadAddon } from './loadAddon.ts';
 import type { DeviceHandle, DeviceProperties, EmulatorCounters, NativeAddon } from './native.ts';
+import { Recording } from './recording.ts';
 import { fromNative, RuntimeError, usedAfterDispose } from './runtimeError.ts';
+
+export type { DeviceOptions } from './deviceOptions.ts';
 
 /** `cuda` is `cuda:0`. */
 export type DeviceSpec = 'cuda' | `cuda:${number}` | 'emulator';
-
-/** For the emulator; a GPU ignores them. */
-export interface DeviceOptions {
-  /** Draws the order of blocks, warps and asynchronous copies. Default 0; from 0 to 2^64 - 1. */
-  readonly seed?: bigint | number;
-  /** What the device claims to have: schedules are made for it. Default 8. */
-  readonly multiprocessors?: number;
-  /** A bank conflict is an error instead of a count. Default false. */
-  readonly failOnBankConflict?: boolean;
-}
 
 /**
  * A GPU, or the emulator. Its work runs in the order in which it was started. Everything made by a device ends with it. A device
@@ -27,17 +22,22 @@ export interface DeviceOptions {
  */
 export class Device implements Disposable {
   readonly kind: 'cuda' | 'emulator';
+  /** Of the emulator: whose kernels of a package it runs, where it was opened for one. */
+  readonly emulatedArchitecture: string | undefined;
   readonly #addon: NativeAddon;
   readonly #properties: DeviceProperties;
   readonly #link: DeviceLink;
   #handle: DeviceHandle | undefined;
+  #recording: Recording | undefined;
 
-  private constructor(kind: 'cuda' | 'emulator', addon: NativeAddon, handle: DeviceHandle) {
+  private constructor(kind: 'cuda' | 'emulator', addon: NativeAddon, handle: DeviceHandle, architecture?: string) {
     this.kind = kind;
+    this.emulatedArchitecture = architecture;
     this.#addon = addon;
     this.#handle = handle;
     this.#properties = addon.properties(handle);
     const isDisposed = () => this.#handle === undefined;
+    const isCapturing = () => this.#recording !== undefined;
     this.#link = {
       addon,
       kind,
@@ -45,21 +45,20 @@ export class Device implements Disposable {
       get isDisposed() {
         return isDisposed();
       },
+      get isCapturing() {
+        return isCapturing();
+      },
     };
   }
 
   /** Rejects with MOA6001 where there is no driver or GPU, MOA6003 where there is none of this number, MOA6004 for a bad spec. */
   static async open(spec: DeviceSpec, options: DeviceOptions = {}): Promise<Device> {
     const ordinal = parseSpec(spec);
+    const { seed, multiprocessors, failOnBankConflict, architecture } = readDeviceOptions(options, ordinal === undefined ? 'emulator' : 'cuda');
     const addon = loadAddon();
     try {
       if (ordinal !== undefined) return new Device('cuda', addon, addon.openCuda(ordinal));
-      const handle = addon.openEmulator({
-        seed: seedOf(options.seed ?? 0),
-        multiprocessors: options.multiprocessors ?? 8,
-        failOnBankConflict: options.failOnBankConflict ?? false,
-      });
-      return new Device('emulator', addon, handle);
+      return new Device('emulator', addon, addon.openEmulator({ seed, multiprocessors, failOnBankConflict }), architecture);
     } catch (error) {
       throw fromNative(error);
     }
@@ -110,7 +109,10 @@ export class Device implements Disposable {
    * A buffer for a contiguous row-major tensor that remembers its shape and element type: a call that needs another refuses it (MOA6103), where it would have to believe bytes.
    */
   tensor(shape: readonly number[], elementType: TensorFacts['elementType']): DeviceBuffer {
-    if (shape.some((size) => !Number.isSafeInteger(size) || size < 0)) throw new RuntimeError('badArgument', `tensor: [${shape.join(', ')}] is no shape`);
+    if (!Array.isArray(shape) || shape.some((size: unknown) => !Number.isSafeInteger(size) || (size as number) < 0)) {
+      throw new RuntimeError('badArgument', `tensor: ${Array.isArray(shape) ? `[${shape.map(describeValue).join(', ')}]` : describeValue(shape)} is no shape`);
+    }
+    if (!['bf16', 'fp16', 'fp32'].includes(elementType)) throw new RuntimeError('badArgument', `tensor: ${describeValue(elementType)} is no element type; it is bf16, fp16 or fp32`);
     const facts = { shape: [...shape], elementType };
     return DeviceBuffer.allocate(this.#link, tensorBytes(facts), facts);
   }
@@ -173,25 +175,39 @@ export class Device implements Disposable {
   }
 
   /**
-   * Records the launches of `record` in a graph instead of running them. Only launches, allocations and tensor maps are possible in it. When
-   * `record` throws, the recording is dropped and the error passed on.
+   * Records the launches of `record` in a graph instead of running them. Only launches, allocations and tensor maps are possible in it, and decode calls of any sessions of
+   * this device: each launch of the graph counts their tokens. When `record` throws, the recording is dropped and the error passed on. A capture inside another is MOA6011,
+   * and the outer one goes on.
    */
   capture(record: () => void): Graph {
+    this.#live();
+    if (typeof record !== 'function') throw new RuntimeError('badArgument', `capture: ${describeValue(record)} is not a function`);
+    if (this.#recording !== undefined) throw new RuntimeError('capture', 'capture: a capture is already under way on this device', 'one capture at a time: record all calls in one');
     this.#call((handle) => this.#addon.beginCapture(handle));
+    const recording = new Recording();
+    this.#recording = recording;
     try {
       const result: unknown = record();
-      if (result instanceof Promise) {
-        result.catch(() => {}); // its failure has nowhere to go but the error below
+      if (isThenable(result)) {
+        result.then(undefined, () => {}); // its failure has nowhere to go but the error below
         throw new RuntimeError('capture', 'capture: the function is asynchronous', 'record all launches before the function returns');
       }
     } catch (error) {
       if (this.#handle !== undefined) this.#addon.abortCapture(this.#handle);
       throw error;
+    } finally {
+      this.#recording = undefined;
     }
     return new Graph(
       this.#link,
       this.#call((handle) => this.#addon.endCapture(handle)),
+      recording.effects,
     );
+  }
+
+  /** The capture under way, for whoever mirrors on the host what launches do. @internal */
+  get recording(): Recording | undefined {
+    return this.#recording;
   }
 
   /** A mark after all that was started so far. */
@@ -275,18 +291,14 @@ export class Device implements Disposable {
   }
 }
 
+const isThenable = (value: unknown): value is PromiseLike<unknown> => typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === 'function';
+
 /** The GPU's number, or undefined for the emulator. */
-function parseSpec(spec: string): number | undefined {
+function parseSpec(spec: unknown): number | undefined {
   if (spec === 'emulator') return undefined;
-  const match = /^cuda(?::(\d{1,4}))?$/.exec(spec);
+  const match = typeof spec === 'string' ? /^cuda(?::(\d{1,4}))?$/.exec(spec) : null;
   if (match === null) {
-    throw new RuntimeError('badArgument', `'${spec}' names no device`, "use 'cuda', 'cuda:0' (or another number) or 'emulator'");
+    throw new RuntimeError('badArgument', `${describeValue(spec)} names no device`, "use 'cuda', 'cuda:0' (or another number) or 'emulator'");
   }
   return Number(match[1] ?? 0);
-}
-
-function seedOf(seed: bigint | number): bigint {
-  if (typeof seed === 'bigint') return seed;
-  if (!Number.isSafeInteger(seed)) throw new RuntimeError('badArgument', `the seed must be an integer, got ${seed}`);
-  return BigInt(seed);
 }

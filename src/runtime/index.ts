@@ -1,5 +1,6 @@
 export { DeviceBuffer, type TensorFacts, type TensorMapShape } from './buffer.ts';
 export { Device, type DeviceOptions, type DeviceSpec } from './device.ts';
+export type { LoadOptions } from './loadOptions.ts';
 export { decodeElements, encodeElements, roundToElement } from './elements.ts';
 export { Event } from './event.ts';
 export { Graph } from './graph.ts';

@@ -24,9 +24,9 @@ export class Launches {
     this.#scale = scale ?? (plan.attention ?? usualAttention(plan.shape)).scale;
   }
 
-  /** Writes new tokens into their rings, rotated where the session has RoPE, and counts them. `cuSeqlens`: where each sequence's begin. */
-  append(state: LayerState, tensors: DecodeTensors, tokens: number, cuSeqlens: bigint): void {
-    this.#append(state, state.append, tensors, tokens, cuSeqlens, this.#buffers.pool.address);
+  /** Writes new tokens into their rings, rotated where the session has RoPE, and counts them. `cuSeqlens`: where each sequence's begin; `counts`: how many of its rows are some. */
+  append(state: LayerState, tensors: DecodeTensors, tokens: number, cuSeqlens: bigint, counts = 0n): void {
+    this.#append(state, state.append, tensors, tokens, cuSeqlens, this.#buffers.pool.address, counts);
   }
 
   /** Rotates new tokens where they lie, where the session has RoPE. */
@@ -87,12 +87,16 @@ export class Launches {
     return { ...made, expand: () => launch(state.expand!, list.pages, values) };
   }
 
-  /** Appends so many tokens to each sequence and attends. `early`: the launch before wrote nothing of this layer. */
-  decode(state: LayerState, tensors: DecodeTensors, tokens: number, early: boolean): void {
-    const { found, schedule, appends } = decodeOf(state, tokens);
+  /**
+   * Appends so many tokens to each sequence and attends. `early`: the launch before wrote nothing of this layer. `counts`: on the device, how many rows of each sequence are
+   * tokens, where not all are.
+   */
+  decode(state: LayerState, tensors: DecodeTensors, tokens: number, early: boolean, counts?: DeviceBuffer): void {
+    const { found, schedule, appends } = decodeOf(state, tokens, counts !== undefined);
+    const countsAddress = counts?.address ?? 0n;
     // Otherwise rings have the slack for it: the tokens are appended first, and each row of queries masks by its own position.
-    if (!appends) this.append(state, tensors, this.#batch * tokens, this.#buffers.tokenEnds(tokens));
-    launch(found, schedule.blocks, { ...this.#decodeValues(state, tensors), segments: schedule.buffer.address, early: appends && early ? 1 : 0, tokens });
+    if (!appends) this.append(state, tensors, this.#batch * tokens, this.#buffers.tokenEnds(tokens), countsAddress);
+    launch(found, schedule.blocks, { ...this.#decodeValues(state, tensors), segments: schedule.buffer.address, early: appends && early ? 1 : 0, tokens, counts: countsAddress });
   }
 
   #decodeValues(state: LayerState, tensors: DecodeTensors): Readonly<Record<string, ParamValue>> {
@@ -124,7 +128,7 @@ export class Launches {
   }
 
   /** `pool`: where pages lie; 0n: nothing is written, only turned by RoPE. */
-  #append(state: LayerState, append: FoundKernel, tensors: DecodeTensors, tokens: number, cuSeqlens: bigint, pool: bigint): void {
+  #append(state: LayerState, append: FoundKernel, tensors: DecodeTensors, tokens: number, cuSeqlens: bigint, pool: bigint, counts = 0n): void {
     const { rope, threads } = append.definition;
     const { headDim, queryHeads, kvHeads } = this.#plan.shape;
     const tasks = 2 * kvHeads + (rope ? queryHeads : 0);
@@ -143,6 +147,7 @@ export class Launches {
       ropeShift,
       kvScales: this.#scalesOf(state),
       ticket: tickets.address,
+      counts,
       tokens,
       slots: this.#batch,
     });
@@ -170,7 +175,7 @@ export class Launches {
 /** Blocks enough to fill a GPU, few enough that the last one's ticket comes soon. */
 const appendBlocksPerMultiprocessor = 16;
 
-function launch({ kernel, definition }: FoundKernel, grid: number, values: Readonly<Record<string, ParamValue>>): void {
+function launch({ kernel, definition, waitsItself }: FoundKernel, grid: number, values: Readonly<Record<string, ParamValue>>): void {
   const { role, threads, sharedBytes } = definition;
-  kernel.launch({ grid, threads, sharedBytes, params: packParams(role, values, { ...definition, appends: definition.tokens === undefined }), programmatic: role === 'decode' });
+  kernel.launch({ grid, threads, sharedBytes, params: packParams(role, values, { ...definition, appends: definition.tokens === undefined }), programmatic: waitsItself });
 }

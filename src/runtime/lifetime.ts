@@ -8,6 +8,8 @@ export interface DeviceLink {
   /** Throws MOA6005 after the device's dispose. */
   handle(): DeviceHandle;
   readonly isDisposed: boolean;
+  /** Whether launches are recorded now. */
+  readonly isCapturing: boolean;
 }
 
 /**

@@ -1,54 +1,55 @@
 /** A compiled plan on a device: what a package's `load` returns. */
-import { fileURLToPath } from 'node:url';
-import { bestFor } from '../arch/registry.ts';
 import { layerNumberBound } from '../ir/layerNumbers.ts';
 import type { ElementType } from '../ir/nodes.ts';
 import { definitionFormat, type KernelDefinition, type PlanDefinition } from '../ir/planDefinition.ts';
-import { checkCacheScales } from './cacheScales.ts';
 import type { Device } from './device.ts';
-import { buildEmulatorLibrary } from './emulatorLibrary.ts';
 import type { Kernel, Module } from './kernel.ts';
-import { readImage } from './readImage.ts';
+import { loadMachineCode, loadSources } from './loadKernels.ts';
+import { kernelsToLoad, type LoadOptions } from './loadOptions.ts';
 import { RuntimeError } from './runtimeError.ts';
 import { Session } from './session.ts';
 import type { KernelLookup } from './sessionBuffers.ts';
-import { checkSessionOptions, sessionError } from './sessionChecks.ts';
+import { sessionError } from './sessionChecks.ts';
 import { sessionMemory, type SessionMemory, type SessionShape } from './sessionLayout.ts';
+import { describeValue } from '../util/describeValue.ts';
+import { checkSessionOptions, checkSessionShape } from './sessionOptions.ts';
 import type { SessionOptions } from './sessionTypes.ts';
-import { checkSinkLogits } from './sinkLogits.ts';
 
 export class Plan<Element extends ElementType = ElementType> implements Disposable {
   readonly device: Device;
   readonly definition: PlanDefinition;
   readonly #modules: readonly Module[];
   readonly #kernels: ReadonlyMap<string, Kernel>;
+  readonly #waitThemselves: boolean;
   readonly #usable: readonly KernelDefinition[];
 
-  private constructor(device: Device, definition: PlanDefinition, modules: readonly Module[], kernels: ReadonlyMap<string, Kernel>) {
+  private constructor(device: Device, definition: PlanDefinition, modules: readonly Module[], kernels: ReadonlyMap<string, Kernel>, waitThemselves: boolean) {
     this.device = device;
     this.definition = definition;
     this.#modules = modules;
     this.#kernels = kernels;
+    this.#waitThemselves = waitThemselves;
     this.#usable = definition.kernels.filter((kernel) => kernels.has(kernel.name));
   }
 
   /**
-   * Loads the kernels of a package: on CUDA the cubin for the device's compute capability, on the emulator the sources, built by the
+   * Loads the kernels of a package: on CUDA machine code that the device runs and has room for, on the emulator the sources, built by the
    * host's compiler once and cached.
    * @param folder the package's folder, as a URL that ends in a slash
-   * @param elementTypes load these only; all of the package's by default
+   * @param options or its list of element types alone
    */
-  static async load(device: Device, definition: PlanDefinition, folder: URL, elementTypes?: readonly ElementType[]): Promise<Plan> {
+  static async load(device: Device, definition: PlanDefinition, folder: URL, options?: LoadOptions | readonly ElementType[]): Promise<Plan> {
     if (definition.format !== definitionFormat) {
       throw new RuntimeError('packageFormat', `the package has format ${definition.format}; this runtime reads format ${definitionFormat}`, 'compile the plan again with the moa-compile that is installed');
     }
-    const wanted = definition.kernels.filter((kernel) => elementTypes === undefined || elementTypes.includes(kernel.elementType));
-    return device.kind === 'cuda' ? loadCubin(device, definition, folder, wanted) : loadSources(device, definition, folder, wanted);
+    const wanted = kernelsToLoad(definition, options);
+    const { modules, kernels, waitThemselves } = await (device.kind === 'cuda' ? loadMachineCode(device, definition, folder, wanted) : loadSources(device, folder, wanted));
+    return Plan.create(device, definition, modules, kernels, waitThemselves);
   }
 
   /** @internal */
-  static create(device: Device, definition: PlanDefinition, modules: readonly Module[], kernels: ReadonlyMap<string, Kernel>): Plan {
-    return new Plan(device, definition, modules, kernels);
+  static create(device: Device, definition: PlanDefinition, modules: readonly Module[], kernels: ReadonlyMap<string, Kernel>, waitThemselves = true): Plan {
+    return new Plan(device, definition, modules, kernels, waitThemselves);
   }
 
   /** The element types that sessions may have, in the order of the package. */
@@ -58,25 +59,16 @@ export class Plan<Element extends ElementType = ElementType> implements Disposab
 
   /** Bytes of the KV cache of a session, by layer and head group, before anything is allocated. Tables and workspace are not counted. */
   memory(shape: SessionShape): SessionMemory {
-    checkSessionOptions(layerNumberBound(this.definition.shape), shape);
+    checkSessionShape(layerNumberBound(this.definition.shape), shape);
     return sessionMemory(this.definition, shape, 0, 0);
   }
 
   createSession(options: SessionOptions & { readonly elementType?: Element }): Session {
-    checkSessionOptions(layerNumberBound(this.definition.shape), options);
-    checkCacheScales(this.definition, options.cacheScales);
-    checkSinkLogits(this.definition, options.sinkLogits);
-    if (options.balance === 'sequences' && !this.definition.decode.balanced) {
-      throw sessionError('badOptions', 'balance is sequences, and the package was compiled without balanced schedules (--ablate unspecialised)');
-    }
-    const most = Math.max(1, ...this.#usable.map(({ tokens = 1 }) => tokens));
-    const { decodeTokens = 1 } = options;
-    if (!Number.isInteger(decodeTokens) || decodeTokens < 1 || decodeTokens > most) {
-      throw sessionError('badOptions', `decodeTokens is ${String(decodeTokens)}; the package decodes ${most === 1 ? 'one token at a time' : `1 to ${most} tokens at once`}`);
-    }
-    const elementType = options.elementType ?? this.elementTypes[0];
+    if (this.device.recording !== undefined) throw sessionError('capture', 'createSession writes tables on the device and cannot be captured');
+    checkSessionOptions(this.definition, this.#usable, options);
+    const elementType = options.elementType === undefined ? this.elementTypes[0] : options.elementType;
     if (elementType === undefined || !this.elementTypes.includes(elementType)) {
-      throw sessionError('badOptions', `elementType is ${String(elementType)}; the package was loaded for ${this.elementTypes.join(' and ')}`);
+      throw sessionError('badOptions', `elementType is ${describeValue(elementType)}; the package was loaded for ${this.elementTypes.join(' and ')}`);
     }
     return new Session(this.device, this.definition, this.#lookup(), options, elementType);
   }
@@ -96,37 +88,7 @@ export class Plan<Element extends ElementType = ElementType> implements Disposab
       if (definition === undefined) {
         throw new RuntimeError('packageKernel', 'the package has no kernel for these options', 'a session with rope needs a package compiled with RoPE (the default), and an element type of the package');
       }
-      return { definition, kernel: this.#kernels.get(definition.name)! };
+      return { definition, kernel: this.#kernels.get(definition.name)!, waitsItself: this.#waitThemselves && definition.role === 'decode' };
     };
   }
-}
-
-async function loadCubin(device: Device, definition: PlanDefinition, folder: URL, wanted: readonly KernelDefinition[]): Promise<Plan> {
-  const names = Object.keys(definition.cubins);
-  const best = bestFor(names, device.computeCapability);
-  if (best === undefined) {
-    const capability = device.computeCapability.join('.');
-    const made = names.length === 0 ? 'it holds sources only' : `it was compiled for ${names.join(', ')}`;
-    throw new RuntimeError('packageArchitecture', `the package has no cubin for ${device.name} (compute capability ${capability}): ${made}`, `compile the plan again with --arch ${capability}`);
-  }
-  const module = device.loadCubin(await readImage(folder, definition.cubins[best]!));
-  const kernels = new Map<string, Kernel>();
-  for (const { name, architectures } of wanted) {
-    if (architectures.includes(best)) kernels.set(name, module.kernel(name));
-  }
-  return Plan.create(device, definition, [module], kernels);
-}
-
-async function loadSources(device: Device, definition: PlanDefinition, folder: URL, wanted: readonly KernelDefinition[]): Promise<Plan> {
-  // One architecture's choice of tiles is enough: the emulator has the shared memory of the largest.
-  const architecture = wanted[0]?.architectures[0];
-  const modules: Module[] = [];
-  const kernels = new Map<string, Kernel>();
-  for (const { name, source, architectures } of wanted) {
-    if (architecture === undefined || !architectures.includes(architecture)) continue;
-    const module = device.loadLibrary(await buildEmulatorLibrary(fileURLToPath(new URL(source, folder)), name));
-    modules.push(module);
-    kernels.set(name, module.kernel(name));
-  }
-  return Plan.create(device, definition, modules, kernels);
 }

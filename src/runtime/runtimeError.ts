@@ -28,11 +28,15 @@ export const runtimeErrorCodes = {
   poolFull: 'MOA6109',
   cannotTruncate: 'MOA6110',
   tooManyTokens: 'MOA6111',
+  badCall: 'MOA6112',
+  badCounts: 'MOA6113',
   packageFormat: 'MOA6201',
   packageKernel: 'MOA6202',
   packageArchitecture: 'MOA6203',
   packageDamaged: 'MOA6204',
   emulatorBuild: 'MOA6205',
+  packageSources: 'MOA6206',
+  packageLimits: 'MOA6207',
 } as const;
 
 export type RuntimeErrorName = keyof typeof runtimeErrorCodes;
@@ -176,11 +180,15 @@ function helpFor(name: RuntimeErrorName): string {
     case 'poolFull':
     case 'cannotTruncate':
     case 'tooManyTokens':
+    case 'badCall':
+    case 'badCounts':
     case 'packageFormat':
     case 'packageKernel':
     case 'packageArchitecture':
     case 'packageDamaged':
     case 'emulatorBuild':
+    case 'packageSources':
+    case 'packageLimits':
       return '';
     default:
       return assertNever(name);

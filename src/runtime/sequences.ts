@@ -138,6 +138,28 @@ export class Sequences {
     reached[slot] = Math.max(reached[slot]!, lengths[slot]!);
   }
 
+  /** Every sequence of `layer` has `tokens` more, or as many as they say by slot. */
+  advanceAll(layer: number, tokens: number | Int32Array): void {
+    this.bounds.forEach((bound, slot) => {
+      if (bound > 0) this.advance(layer, slot, typeof tokens === 'number' ? tokens : tokens[slot]!);
+    });
+  }
+
+  /** Throws MOA6101 where `tokens` more tokens of any sequence of `layer`, the session's nth, would not fit its length bound; or as many as they say by slot. */
+  checkRoom(layer: number, tokens: number | Int32Array): void {
+    this.bounds.forEach((bound, slot) => {
+      if (bound > 0) this.checkSequence(layer, slot, typeof tokens === 'number' ? tokens : tokens[slot]!);
+    });
+  }
+
+  /** The same of one sequence. */
+  checkSequence(layer: number, slot: number, tokens: number): void {
+    const length = this.layers[layer]!.lengths[slot]!;
+    const bound = this.bounds[slot]!;
+    if (length + tokens <= bound) return;
+    throw sessionError('sequenceFull', `sequence ${slot} holds ${length} of at most ${bound} tokens in layer ${this.#layout.layers[layer]!.layer}; ${tokens} more do not fit`);
+  }
+
   /** Says that every sequence has `length` tokens. */
   fillAll(length: number): void {
     this.bounds.forEach((bound, slot) => {

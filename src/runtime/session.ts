@@ -5,24 +5,20 @@
 import type { ElementType } from '../ir/nodes.ts';
 import type { PlanDefinition } from '../ir/planDefinition.ts';
 import { ranges } from '../ir/print.ts';
-import type { PlacedSegments } from './decodeSchedules.ts';
+import { describeValue } from '../util/describeValue.ts';
+import { DeviceBuffer } from './buffer.ts';
+import { checkCounts, checkCountsBuffer, readCounts } from './decodeCounts.ts';
 import type { Device } from './device.ts';
-import type { Graph } from './graph.ts';
 import { Launches } from './launches.ts';
 import { cutPrefill, PrefillLists, type SequenceLengths } from './prefillLists.ts';
 import { readRing, type CachedTokens } from './readRing.ts';
 import { decodeOf, SessionBuffers, type KernelLookup, type LayerState } from './sessionBuffers.ts';
+import { checkDecodeKeys, checkJoinKeys, checkPrefillKeys } from './checkCall.ts';
 import { checkCuSeqlens, checkTensor, sessionError } from './sessionChecks.ts';
 import type { Sequences } from './sequences.ts';
+import { SessionEffect, type RecordedCounts } from './sessionEffect.ts';
 import { ringPagesInUse, type SessionMemory } from './sessionLayout.ts';
 import type { CapturedStep, DecodeTensors, JoinOptions, PrefillTensors, SessionOptions } from './sessionTypes.ts';
-
-/** What a capture has seen. */
-interface Captured {
-  /** Tokens that decode calls add, by layer. */
-  readonly added: Map<number, number>;
-  readonly schedules: Set<PlacedSegments>;
-}
 
 export class Session implements Disposable {
   readonly device: Device;
@@ -40,12 +36,10 @@ export class Session implements Disposable {
   readonly #sequences: Sequences;
   readonly #prefillLists: PrefillLists;
   readonly #launches: Launches;
-  #captured: Captured | undefined;
   /**
-   * The layer whose state the session's last launch wrote, so that the next may not read it early; 'all' where that is not known, 'none' where
-   * everything before has ended.
+   * The layer whose state the session's last launch wrote, so that the next may not read it early; 'all' where that is not known.
    */
-  #lastWritten: number | 'all' | 'none' = 'all';
+  #lastWritten: number | 'all' = 'all';
   #disposed = false;
 
   /** Use `Plan.createSession`. */
@@ -93,10 +87,12 @@ export class Session implements Disposable {
    * Begins an empty sequence in the first free slot, and returns the slot. Its rings take the pages that its own length bound needs. Captured steps stay good: they
    * read who is there from device memory. Throws MOA6108 without a free slot and MOA6109 without enough free pages.
    */
-  join({ lengthBound = this.lengthBound }: JoinOptions = {}): number {
+  join(options: JoinOptions = {}): number {
     this.#checkChangeable('join');
+    checkJoinKeys(options);
+    const { lengthBound = this.lengthBound } = options;
     if (!Number.isInteger(lengthBound) || lengthBound < 1 || lengthBound > this.lengthBound) {
-      throw sessionError('badOptions', `lengthBound is ${String(lengthBound)}; in this session it is an integer from 1 to ${this.lengthBound} tokens`);
+      throw sessionError('badOptions', `lengthBound is ${describeValue(lengthBound)}; in this session it is an integer from 1 to ${this.lengthBound} tokens`);
     }
     const slot = this.#sequences.firstFree();
     this.#sequences.join(slot, lengthBound);
@@ -134,7 +130,7 @@ export class Session implements Disposable {
   truncate(slot: number, length: number): void {
     this.#checkChangeable('truncate');
     this.#checkHeld(slot);
-    if (!Number.isInteger(length) || length < 0) throw sessionError('cannotTruncate', `a sequence cannot have ${String(length)} tokens`);
+    if (!Number.isInteger(length) || length < 0) throw sessionError('cannotTruncate', `a sequence cannot have ${describeValue(length)} tokens`);
     this.#sequences.truncate(slot, length);
     this.#writeLengths();
   }
@@ -146,12 +142,32 @@ export class Session implements Disposable {
    */
   prefill(layer: number, tensors: PrefillTensors): void {
     const { state, lengths } = this.#newTokens(layer, tensors);
+    if (this.device.recording !== undefined) throw sessionError('capture', 'prefill builds its work list on the host and cannot be captured');
     const { cuSeqlens } = lengths;
     const tokens = cuSeqlens[this.batch]!;
     if (tokens === 0) return;
+    this.#launchPrefill(state, tensors, lengths);
+    for (let slot = 0; slot < this.batch; slot += 1) {
+      const added = cuSeqlens[slot + 1]! - cuSeqlens[slot]!;
+      if (added > 0) this.#sequences.advance(state.index, slot, added);
+    }
+  }
+
+  /**
+   * The launches of a prefill, in a capture whose lists of work were made before. They are right for the lengths of now, and nothing counts them: a `reset` goes before each
+   * launch. For benchmarks.
+   * @internal
+   */
+  recordPrefill(layer: number, tensors: PrefillTensors): void {
+    const { state, lengths } = this.#newTokens(layer, tensors);
+    this.#launchPrefill(state, tensors, lengths);
+  }
+
+  #launchPrefill(state: LayerState, tensors: PrefillTensors, lengths: SequenceLengths): void {
+    const tokens = lengths.cuSeqlens[this.batch]!;
     const lists = this.#prefillLists.of(lengths);
     const attend = this.#launches.prefill(state, tensors, tokens, lists, this.#prefillLists.room);
-    this.#lastWritten = layer;
+    this.#lastWritten = state.layout.layer;
     if (lists.continued.length > 0) {
       // New tokens may take the place of those that they attend, so they are written last; RoPE turns them first.
       this.#launches.rotate(state, tensors, tokens, lists.cuSeqlens.address);
@@ -160,10 +176,6 @@ export class Session implements Disposable {
     } else {
       this.#launches.append(state, tensors, tokens, lists.cuSeqlens.address);
       attend();
-    }
-    for (let slot = 0; slot < this.batch; slot += 1) {
-      const added = cuSeqlens[slot + 1]! - cuSeqlens[slot]!;
-      if (added > 0) this.#sequences.advance(state.index, slot, added);
     }
   }
 
@@ -190,15 +202,15 @@ export class Session implements Disposable {
   /** The layer and the lengths of a prefill, when the call is legal. */
   #newTokens(layer: number, tensors: PrefillTensors): { readonly state: LayerState; readonly lengths: SequenceLengths & { readonly cuSeqlens: Int32Array } } {
     const state = this.#layer(layer);
+    checkPrefillKeys(tensors);
     const cuSeqlens = checkCuSeqlens(tensors.cuSeqlens, this.batch, this.lengthBound);
     this.#checkTensors(tensors, cuSeqlens[this.batch]!);
     for (let slot = 0; slot < this.batch; slot += 1) {
       const added = cuSeqlens[slot + 1]! - cuSeqlens[slot]!;
       if (added === 0) continue;
       this.#checkHeld(slot);
-      this.#checkSequence(layer, slot, added);
+      this.#sequences.checkSequence(state.index, slot, added);
     }
-    if (this.#captured !== undefined) throw sessionError('capture', 'prefill builds its work list on the host and cannot be captured');
     return { state, lengths: { cuSeqlens, cached: state.lengths.slice() } };
   }
 
@@ -208,57 +220,77 @@ export class Session implements Disposable {
    */
   decode(layer: number, tensors: DecodeTensors): void {
     const state = this.#layer(layer);
-    const { tokens = 1 } = tensors;
+    checkDecodeKeys(tensors);
+    const { tokens = 1, counts: given } = tensors;
     if (!Number.isInteger(tokens) || tokens < 1 || tokens > this.#decodeTokens) {
-      throw sessionError('tooManyTokens', `decode of ${String(tokens)} tokens of each sequence; the session decodes 1 to ${this.#decodeTokens}`);
+      throw sessionError('tooManyTokens', `decode of ${describeValue(tokens)} tokens of each sequence; the session decodes 1 to ${this.#decodeTokens}`);
     }
     this.#checkTensors(tensors, this.batch * tokens);
     if (this.batch === 0) return;
-    const captured = this.#captured;
-    const pending = captured?.added.get(layer) ?? 0;
-    this.#checkRoom(layer, pending + tokens);
-    const { schedule } = decodeOf(state, tokens);
-    if (captured === undefined) this.#buffers.refreshSchedule(schedule);
-    else captured.schedules.add(schedule);
-    this.#launches.decode(state, tensors, tokens, this.#lastWritten !== layer && this.#lastWritten !== 'all');
-    this.#lastWritten = layer;
-    if (captured === undefined) this.#advance(layer, tokens);
-    else captured.added.set(layer, pending + tokens);
+    const effect = this.#effect();
+    const counts = given === undefined ? undefined : this.#countsOf(state, given, tokens, effect !== undefined);
+    const { schedule } = decodeOf(state, tokens, counts !== undefined);
+    const added = counts?.fixed ?? tokens;
+    if (effect === undefined) {
+      this.#sequences.checkRoom(state.index, added);
+      this.#buffers.refreshSchedule(schedule);
+      counts?.write?.();
+    }
+    const written = effect === undefined ? this.#lastWritten : effect.lastWritten;
+    this.#launches.decode(state, tensors, tokens, written !== layer && written !== 'all', counts?.buffer);
+    if (effect === undefined) {
+      this.#lastWritten = layer;
+      this.#sequences.advanceAll(state.index, added);
+    } else {
+      const { q, k, v, out, lse } = tensors;
+      const all = [q, k, v, out, ...(lse === undefined ? [] : [lse]), ...(counts === undefined ? [] : [counts.buffer])];
+      effect.addDecode(state, tokens, schedule, all, counts);
+    }
+  }
+
+  /** Where the launches of a decode find its counts. What an eager one adds, and one recorded from an array, is known now; of a buffer that a graph reads, at each launch. */
+  #countsOf(state: LayerState, given: ArrayLike<number> | DeviceBuffer, tokens: number, recorded: boolean): RecordedCounts {
+    if (state.decodeMany === undefined) throw sessionError('tooManyTokens', 'counts take a session with decodeTokens over 1');
+    if (given instanceof DeviceBuffer) {
+      checkCountsBuffer(given, this.batch, this.device);
+      return recorded ? { buffer: given } : { buffer: given, fixed: readCounts(given, this.batch, tokens) };
+    }
+    const fixed = checkCounts(given, this.batch, tokens);
+    if (recorded) return { ...this.#buffers.fixCounts(fixed), fixed };
+    return { ...this.#buffers.placeCounts(fixed), fixed };
   }
 
   /**
-   * Records the launches of `step` (decode calls of this session, and others on the same device) without running them. On CUDA a
-   * graph; on the emulator a list. Launching it costs no work on the host beyond one call.
+   * Records the launches of `step` (decode calls of this session, of others on the same device, launches of your own) without running them: `Device.capture`, of a graph that
+   * ends with this session. On CUDA a graph; on the emulator a list. Launching it is one call, which counts the tokens of every session in it.
    */
   capture(step: () => void): CapturedStep {
     this.#checkAlive();
-    if (this.#captured !== undefined) throw sessionError('capture', 'a capture is already under way');
-    const captured: Captured = { added: new Map(), schedules: new Set() };
-    this.#captured = captured;
-    this.#lastWritten = 'none'; // a graph begins when all before it has ended
-    let graph: Graph;
-    try {
-      graph = this.device.capture(step);
-    } finally {
-      this.#captured = undefined;
+    if (typeof step !== 'function') throw sessionError('capture', `capture: ${describeValue(step)} is not a function that records calls`);
+    return this.device.capture(() => {
+      this.#effect();
+      return step();
+    });
+  }
+
+  /** What the graph that is being captured does to this session; undefined where none is. */
+  #effect(): SessionEffect | undefined {
+    return this.device.recording?.effectOf(this, () => {
       this.#lastWritten = 'all';
-    }
-    return {
-      launch: () => {
-        this.#checkAlive();
-        captured.added.forEach((tokens, layer) => this.#checkRoom(layer, tokens));
-        captured.schedules.forEach((schedule) => this.#buffers.refreshSchedule(schedule));
-        this.#lastWritten = 'all';
-        graph.launch();
-        captured.added.forEach((tokens, layer) => this.#advance(layer, tokens));
-      },
-      dispose: () => graph.dispose(),
-      [Symbol.dispose]: () => graph.dispose(),
-    };
+      return new SessionEffect({
+        sequences: this.#sequences,
+        checkAlive: () => this.#checkAlive(),
+        refreshSchedule: (schedule) => this.#buffers.refreshSchedule(schedule),
+        wasWritten: () => {
+          this.#lastWritten = 'all';
+        },
+      });
+    });
   }
 
   /** Forgets all tokens; sequences stay, empty. */
   reset(): void {
+    this.#checkChangeable('reset');
     this.#setLengths(0);
   }
 
@@ -267,12 +299,12 @@ export class Session implements Disposable {
    * @internal
    */
   assumeFilled(length: number, byte: number): void {
+    this.#checkChangeable('assumeFilled');
     this.#setLengths(length);
     this.#buffers.pool.fill(byte);
   }
 
   #setLengths(length: number): void {
-    this.#checkAlive();
     this.#sequences.fillAll(length);
     this.#writeLengths();
   }
@@ -295,9 +327,10 @@ export class Session implements Disposable {
     return readRing(this.#plan, state.layout, this.#buffers, slot, kvHead, { length, reached: Math.max(length, state.reached[slot]!) });
   }
 
-  /** Frees the cache. Idempotent; every other call throws afterwards. */
+  /** Frees the cache. Idempotent; every other call throws afterwards, and so does a launch of a graph that this session is part of. */
   dispose(): void {
     if (this.#disposed) return;
+    if (this.device.recording !== undefined && !this.device.isDisposed) throw sessionError('capture', 'dispose frees memory, which a capture does not allow');
     this.#disposed = true;
     this.#prefillLists.dispose();
     this.#buffers.dispose();
@@ -307,32 +340,14 @@ export class Session implements Disposable {
     this.dispose();
   }
 
-  #checkRoom(layer: number, tokens: number): void {
-    for (let slot = 0; slot < this.batch; slot += 1) this.#checkSequence(layer, slot, tokens);
-  }
-
-  #checkSequence(layer: number, slot: number, tokens: number): void {
-    const { lengths } = this.#layer(layer);
-    const bound = this.#sequences.bounds[slot]!;
-    if (bound === 0 || lengths[slot]! + tokens <= bound) return;
-    throw sessionError('sequenceFull', `sequence ${slot} holds ${lengths[slot]} of at most ${bound} tokens in layer ${layer}; ${tokens} more do not fit`);
-  }
-
   #checkHeld(slot: number): void {
-    if (this.#sequences.bounds[slot] === undefined) throw sessionError('noSuchSequence', `there is no slot ${String(slot)}; the session has ${this.batch}`);
+    if (this.#sequences.bounds[slot] === undefined) throw sessionError('noSuchSequence', `there is no slot ${describeValue(slot)}; the session has ${this.batch}`);
     if (this.#sequences.bounds[slot] === 0) throw sessionError('noSuchSequence', `slot ${slot} holds no sequence`);
   }
 
   #checkChangeable(call: string): void {
     this.#checkAlive();
-    if (this.#captured !== undefined) throw sessionError('capture', `${call} changes tables on the device and cannot be captured`);
-  }
-
-  #advance(layer: number, tokens: number): void {
-    const { index } = this.#layer(layer);
-    this.#sequences.bounds.forEach((bound, slot) => {
-      if (bound > 0) this.#sequences.advance(index, slot, tokens);
-    });
+    if (this.device.recording !== undefined) throw sessionError('capture', `${call} changes tables on the device and cannot be captured`);
   }
 
   #checkTensors({ q, k, v, out, lse }: DecodeTensors, tokens: number): void {
@@ -348,7 +363,7 @@ export class Session implements Disposable {
   #layer(layer: number): LayerState {
     this.#checkAlive();
     const state = this.#buffers.layers.get(layer);
-    if (state === undefined) throw sessionError('noSuchLayer', `the session has no layer ${String(layer)}; it has layers ${ranges([...this.#buffers.layers.keys()])}`);
+    if (state === undefined) throw sessionError('noSuchLayer', `the session has no layer ${describeValue(layer)}; it has layers ${ranges([...this.#buffers.layers.keys()])}`);
     return state;
   }
 

@@ -19,6 +19,8 @@ import { sinkTable } from './sinkLogits.ts';
 export interface FoundKernel {
   readonly kernel: Kernel;
   readonly definition: KernelDefinition;
+  /** Whether it may be launched before the launch before it has ended. */
+  readonly waitsItself: boolean;
 }
 
 /** The first kernel that is chosen; throws MOA6202 when the package has none. */
@@ -45,10 +47,16 @@ export interface LayerState extends LayerLengths {
   readonly expand: FoundKernel | undefined;
 }
 
-/** What a decode of so many tokens is launched with, and whether that appends the token. */
-export function decodeOf({ decode, decodeMany }: LayerState, tokens: number): { readonly found: FoundKernel; readonly schedule: PlacedSegments; readonly appends: boolean } {
-  if (tokens === 1 && decode !== undefined) return { ...decode, appends: true };
+/** What a decode of so many tokens is launched with, and whether that appends the token; `counted`: with a count for each sequence. */
+export function decodeOf({ decode, decodeMany }: LayerState, tokens: number, counted = false): { readonly found: FoundKernel; readonly schedule: PlacedSegments; readonly appends: boolean } {
+  if (tokens === 1 && decode !== undefined && !counted) return { ...decode, appends: true };
   return { found: decodeMany!.found, schedule: decodeMany!.schedules[tokens - 1]!, appends: false };
+}
+
+/** Counts of a decode on the device. */
+export interface PlacedCounts {
+  readonly buffer: DeviceBuffer;
+  readonly write: () => void;
 }
 
 export class SessionBuffers {
@@ -77,6 +85,10 @@ export class SessionBuffers {
   /** `[tokens][batch + 1]`: `cuSeqlens` of a decode of 1, 2 and more tokens of each sequence, where the session has it. */
   readonly #tokenEnds: DeviceBuffer | undefined;
   readonly #schedules: DecodeSchedules;
+  /** Of eager decodes; those of graphs have memory of their own. */
+  #counts: DeviceBuffer | undefined;
+  #lastCounts: string | undefined;
+  readonly #fixedCounts = new Map<string, DeviceBuffer>();
 
   /** Allocates everything, or nothing when it throws. */
   constructor(device: Device, plan: PlanDefinition, kernels: KernelLookup, options: SessionOptions, elementType: ElementType) {
@@ -180,6 +192,31 @@ export class SessionBuffers {
   tokenEnds(tokens: number): bigint {
     invariant(this.#tokenEnds !== undefined, 'the session decodes several tokens');
     return this.#tokenEnds.address + BigInt((tokens - 1) * (this.sequences.bounds.length + 1) * 4);
+  }
+
+  /** A count for each sequence, on the device from `write` until the next one. Layers of a step mostly have the same ones, which are written once. */
+  placeCounts(counts: Int32Array): PlacedCounts {
+    const buffer = (this.#counts ??= this.#own(this.#device.alloc(counts.byteLength)));
+    const text = counts.join();
+    const write = (): void => {
+      if (text !== this.#lastCounts) buffer.write(counts);
+      this.#lastCounts = text;
+    };
+    return { buffer, write };
+  }
+
+  /** A count for each sequence in memory that a graph keeps reading. It may be allocated inside a capture, and is written when `write` is called after it. */
+  fixCounts(counts: Int32Array): PlacedCounts {
+    const text = counts.join();
+    let buffer = this.#fixedCounts.get(text);
+    if (buffer === undefined) this.#fixedCounts.set(text, (buffer = this.#own(this.#device.alloc(counts.byteLength))));
+    const placed = buffer;
+    let written = false;
+    const write = (): void => {
+      if (!written) placed.write(counts);
+      written = true;
+    };
+    return { buffer: placed, write };
   }
 
   /** Copies pages of the pool, behind what was launched. */

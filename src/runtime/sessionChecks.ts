@@ -1,7 +1,7 @@
 /** Checks of what a session is given, before any device work. */
+import { describeValue } from '../util/describeValue.ts';
 import { DeviceBuffer, product, tensorBytes, type TensorFacts } from './buffer.ts';
 import type { Device } from './device.ts';
-import type { Balance, SessionShape } from './sessionLayout.ts';
 import { RuntimeError, type RuntimeErrorName } from './runtimeError.ts';
 
 const helpOf = {
@@ -12,6 +12,8 @@ const helpOf = {
   badCuSeqlens: 'pass batch + 1 integers from 0 that never fall',
   capture: 'capture decode steps only, one capture at a time',
   badOptions: 'see SessionOptions',
+  badCall: 'see DecodeTensors and PrefillTensors',
+  badCounts: 'pass an integer from 0 to tokens for each slot: an array, or a device buffer of int32',
   noSuchSequence: 'a slot holds a sequence from join or fork to leave; in a session that does not begin with free slots, from the beginning',
   noFreeSlot: 'let a sequence leave, or create the session with a larger batch',
   poolFull: 'let a sequence leave, ask for a smaller lengthBound, or create the session with more pages',
@@ -47,34 +49,17 @@ export function checkTensor(name: string, buffer: DeviceBuffer, needed: NeededTe
 
 /** A copy of `cuSeqlens`, found legal: `batch + 1` integers from 0, never falling, no sequence longer than the bound. */
 export function checkCuSeqlens(cuSeqlens: ArrayLike<number>, batch: number, lengthBound: number): Int32Array {
+  if (!Array.isArray(cuSeqlens) && !ArrayBuffer.isView(cuSeqlens)) throw sessionError('badCuSeqlens', `cuSeqlens is ${describeValue(cuSeqlens)}, not an array of numbers`);
   if (cuSeqlens.length !== batch + 1) throw sessionError('badCuSeqlens', `cuSeqlens has ${cuSeqlens.length} entries; a batch of ${batch} needs ${batch + 1}`);
   for (let slot = 0; slot <= batch; slot += 1) {
     const value = cuSeqlens[slot]!;
     const before = slot === 0 ? 0 : cuSeqlens[slot - 1]!;
     if (!Number.isInteger(value) || value < before || value > 0x7fffffff || (slot === 0 && value !== 0)) {
-      throw sessionError('badCuSeqlens', `cuSeqlens[${slot}] is ${String(value)}`);
+      throw sessionError('badCuSeqlens', `cuSeqlens[${slot}] is ${describeValue(value)}`);
     }
     if (value - before > lengthBound) {
       throw sessionError('sequenceFull', `sequence ${slot - 1} has ${value - before} tokens; the session's length bound is ${lengthBound}`);
     }
   }
   return Int32Array.from(cuSeqlens);
-}
-
-export function checkSessionOptions(planLayers: number, options: SessionShape & { readonly scale?: number; readonly balance?: Balance }): void {
-  const { batch, lengthBound, pages, scale, balance, layers } = options;
-  if (!Number.isInteger(batch) || batch < 0 || batch > 65536) throw sessionError('badOptions', `batch is ${String(batch)}; it must be an integer from 0 to 65536`);
-  if (!Number.isInteger(lengthBound) || lengthBound < 1 || lengthBound > 2 ** 27) {
-    throw sessionError('badOptions', `lengthBound is ${String(lengthBound)}; it must be an integer from 1 to 2^27 tokens`);
-  }
-  if (pages !== undefined && (!Number.isInteger(pages) || pages < 0 || pages >= 2 ** 31)) throw sessionError('badOptions', `pages is ${String(pages)}; it must be an integer from 0 to 2^31 - 1`);
-  if (scale !== undefined && !(scale > 0 && Number.isFinite(scale))) throw sessionError('badOptions', `scale is ${scale}; it must be positive and finite`);
-  if (balance !== undefined && balance !== 'slots' && balance !== 'sequences') throw sessionError('badOptions', `balance is ${String(balance)}; it is slots or sequences`);
-  layers?.forEach((layer, index) => {
-    const before = index === 0 ? -1 : layers[index - 1]!;
-    if (!Number.isInteger(layer) || layer <= before || layer >= planLayers) {
-      throw sessionError('badOptions', `layers[${index}] is ${String(layer)}; layers rise, without repeats, from 0 to ${planLayers - 1}`);
-    }
-  });
-  if (layers?.length === 0) throw sessionError('badOptions', 'layers is empty');
 }

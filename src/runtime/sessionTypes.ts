@@ -51,10 +51,16 @@ export interface DecodeTensors {
   readonly lse?: DeviceBuffer;
   /** New tokens of each sequence, at most the session's `decodeTokens`; 1 by default. With more, and where one is appended by a launch of its own (`decode`), q and k are rotated in place when the session has RoPE. */
   readonly tokens?: number;
+  /**
+   * `[batch]` integers from 0 to `tokens`: how many rows of each sequence are tokens, where drafts differ in length. The others are ignored: not appended, not attended by
+   * anyone, not rotated; their rows of `out` become 0, of `lse` -inf. All by default. An array is copied. A device buffer of int32 is read by the launches, and by the host,
+   * which waits for it, before each: so a captured step serves counts that change. It takes a session with `decodeTokens` over 1.
+   */
+  readonly counts?: ArrayLike<number> | DeviceBuffer;
 }
 
 /** As for decode, with `cuSeqlens[batch]` in place of `batch, tokens`. q and k are rotated in place when the session has RoPE. */
-export interface PrefillTensors extends Omit<DecodeTensors, 'tokens'> {
+export interface PrefillTensors extends Omit<DecodeTensors, 'tokens' | 'counts'> {
   /** First token of each sequence and the end of the last: `batch + 1` integers from 0 that never fall. */
   readonly cuSeqlens: ArrayLike<number>;
 }
@@ -65,7 +71,7 @@ export interface JoinOptions {
   readonly lengthBound?: number;
 }
 
-/** A captured step. Each launch advances the lengths as the captured calls would have. */
+/** A captured step. Each launch advances the lengths of every session in it as the captured calls would have. */
 export interface CapturedStep extends Disposable {
   launch(): void;
   dispose(): void;

@@ -1,6 +1,7 @@
 /** A few fixed cases that touch everything: the tests that planted bugs are held against (`scripts/mutations.mjs`). */
 import { describe, test } from 'vitest';
 import type { Case } from './case.ts';
+import { fixedHistory, graphSpec, runHistory } from './graphHistory.ts';
 import { largestNumbersStay } from './largestNumbers.ts';
 import * as relations from './metamorphic.ts';
 import { firstDifference, outputsOf } from './outputs.ts';
@@ -104,13 +105,20 @@ describe('quick', () => {
   test.each(['slots', 'sequences'] as const)('sequences come and go, balanced over %s', { timeout }, async (balance) => {
     const life = { shape: 'bf16_d64_4x2', rules: [[half, short, dense, short], [short, short, half, half]], slack: 64, decodeTokens: 16, family: 'hopper', cacheType: 'element', batch: 3, lengthBound: 420, balance, poolPercent: 100, seed: 3, multiprocessors: balance === 'slots' ? 2 : 24 } as const;
     const [one, several] = [new Decode(2, true, 1), new Decode(1, true, 5)];
+    const drafts = [new Decode(1, false, 5, [2, 0, 4]), new Decode(1, true, 5, [1, 5, 0]), new Decode(1, true, 5, [0, 3, 4]), new Decode(1, false, 1, [0, 1, 0])];
     // Truncations of rings that have gone round: one token more than the slack has room for, the most, and then no more, of a copy either.
     const turns = [new Truncate(0, 66), new Truncate(0, 65), new Truncate(0, 1), new Fork(0), new Truncate(0, 1), new Truncate(2, 1)];
     const commands = [
-      new Join(100), new Decode(1, false, 3), new Join(50), new Prefill([330, 201]), one, several, ...turns, one, several, new CheckCaches(),
-      new Leave(0), one, new Join(40), new Prefill([130, 0, 60]), several, one, new Leave(1), new Leave(1), several, new CheckCaches(),
+      new Join(100), new Decode(1, false, 3), new Join(50), ...drafts, new Prefill([330, 201]), one, several, ...turns, one, several, new CheckCaches(),
+      new Leave(0), one, new Join(40), new Prefill([130, 0, 60]), several, ...drafts, one, new Leave(1), new Leave(1), several, ...drafts, new CheckCaches(),
     ];
     suite.add(await runLife(await beginLife(target, life), commands));
+  });
+
+  test('graphs count what they launch, for every session in them', { timeout }, async () => {
+    const device = await target.device({ multiprocessors: 8 });
+    using plan = await target.load(device, graphSpec);
+    runHistory(device, plan, 2, fixedHistory);
   });
 
   test('infinite values stay with their sequence', { timeout }, async () => {

@@ -3,6 +3,7 @@
  * holds every token of every sequence, which the oracle attends, and simulates rings slot by slot to know what may be taken back.
  */
 import fc from 'fast-check';
+import type { DeviceBuffer } from '../../src/runtime/buffer.ts';
 import type { Device } from '../../src/runtime/device.ts';
 import { RuntimeError } from '../../src/runtime/runtimeError.ts';
 import type { Session } from '../../src/runtime/session.ts';
@@ -69,8 +70,8 @@ export interface Real {
   readonly tally: Tally;
   /** What happened, by name: tests ask that enough of each did. */
   readonly happened: Map<string, number>;
-  /** Captured decodes of all layers, by their tokens, with the tensors that they read. */
-  readonly steps: Map<number, { readonly captured: CapturedStep; readonly tensors: readonly TensorSet[] }>;
+  /** Captured decodes of all layers, by their tokens and whether these are counted, with the tensors and counts that they read. */
+  readonly steps: Map<string, { readonly captured: CapturedStep; readonly tensors: readonly TensorSet[]; readonly counts: DeviceBuffer }>;
 }
 
 export type Command = fc.AsyncCommand<Model, Real>;
@@ -101,8 +102,9 @@ export async function beginLife(target: Target, life: Life, happened: Map<string
   const model: Model = { life, shape: shapeOf(life.shape), sequences: Array.from({ length: life.batch }, () => undefined) };
   const real: Real = { device, session, random: new Random(life.seed), tally: newTally(), happened, steps: new Map() };
   const end = (): void => {
-    for (const { captured, tensors } of real.steps.values()) {
+    for (const { captured, tensors, counts } of real.steps.values()) {
       captured.dispose();
+      counts.dispose();
       tensors.forEach((set) => set.dispose());
     }
     session.dispose();
@@ -377,49 +379,62 @@ export class Decode implements Command {
   readonly captured: boolean;
   /** Of each sequence, as far as the session goes. */
   readonly tokens: number;
-  constructor(steps: number, captured: boolean, tokens: number) {
+  /** How many of the tokens each sequence gets, of one more than there are; all where none are given. */
+  readonly counts: readonly number[] | undefined;
+  constructor(steps: number, captured: boolean, tokens: number, counts?: readonly number[]) {
     this.steps = steps;
     this.captured = captured;
     this.tokens = tokens;
+    this.counts = counts;
   }
   check = (): boolean => true;
   async run(model: Model, real: Real): Promise<void> {
     const { session, device } = real;
     const tokens = Math.min(this.tokens, model.life.decodeTokens);
     const none = poison(model.shape, tokens);
+    // Of one token at most in a session, none can be left out.
+    const given = model.life.decodeTokens > 1 ? this.counts : undefined;
+    const counts = model.sequences.map((_, slot) => (given === undefined ? tokens : given[slot % given.length]! % (tokens + 1)));
     for (let step = 0; step < this.steps; step += 1) {
-      if (held(model).some((slot) => model.sequences[slot]!.length + tokens > model.sequences[slot]!.bound)) {
+      if (held(model).some((slot) => model.sequences[slot]!.length + counts[slot]! > model.sequences[slot]!.bound)) {
         using tensors = new TensorSet(device, model.shape, model.sequences.map(() => none));
         note(real, 'sequence full');
-        return refuses('MOA6101', () => session.decode(0, { ...fields(tensors), tokens }));
+        return refuses('MOA6101', () => session.decode(0, { ...fields(tensors), tokens, ...(given === undefined ? {} : { counts }) }));
       }
+      if (given !== undefined) note(real, this.captured ? 'graph with counts' : 'counts');
       if (tokens > 1) note(real, 'several tokens');
       note(real, this.captured ? 'graph' : 'decode');
       if (held(model).length < model.sequences.length) note(real, 'decode with free slots');
-      const begins = model.sequences.map((sequence, slot) => (sequence === undefined ? 0 : addTokens(model, real.random, slot, tokens)));
+      const begins = model.sequences.map((sequence, slot) => (sequence === undefined ? 0 : addTokens(model, real.random, slot, counts[slot]!)));
       const piecesOf = (layer: number): Piece[] =>
-        model.sequences.map((sequence, slot) => (sequence === undefined ? none : { inputs: sequence.inputs[layer]!, begin: begins[slot]!, end: begins[slot]! + tokens }));
-      const sets = this.captured ? this.#launch(model, real, tokens, piecesOf) : model.life.rules.map((_, layer) => new TensorSet(device, model.shape, piecesOf(layer)));
+        model.sequences.flatMap((sequence, slot) => (sequence === undefined ? [none] : [{ inputs: sequence.inputs[layer]!, begin: begins[slot]!, end: begins[slot]! + counts[slot]! }, { ...none, end: tokens - counts[slot]! }]));
+      const sets = this.captured ? this.#launch(model, real, tokens, piecesOf, given && counts) : model.life.rules.map((_, layer) => new TensorSet(device, model.shape, piecesOf(layer)));
       sets.forEach((tensors, layer) => {
-        if (!this.captured) session.decode(layer, { ...fields(tensors), tokens });
+        if (!this.captured) session.decode(layer, { ...fields(tensors), tokens, ...(given === undefined ? {} : { counts }) });
         const found = { out: tensors.values('out'), lse: tensors.logSums() };
         model.sequences.forEach((sequence, slot) => {
-          if (sequence !== undefined) compare(model, real, layer, slot, found, slot * tokens - begins[slot]!, begins[slot]!, cachedInputs(sequence, layer));
-          else checkEmpty(model, found, slot * tokens, tokens);
+          if (sequence !== undefined) {
+            compare(model, real, layer, slot, found, slot * tokens - begins[slot]!, begins[slot]!, cachedInputs(sequence, layer));
+            checkZeros(model, found, slot * tokens + counts[slot]!, tokens - counts[slot]!, [0, -Infinity]);
+          } else checkEmpty(model, found, slot * tokens, tokens);
         });
         if (!this.captured) tensors.dispose();
       });
     }
   }
   /** One graph for the session's whole life, whoever comes and goes; its tensors are written anew. */
-  #launch(model: Model, real: Real, tokens: number, piecesOf: (layer: number) => Piece[]): readonly TensorSet[] {
+  #launch(model: Model, real: Real, tokens: number, piecesOf: (layer: number) => Piece[], given: readonly number[] | undefined): readonly TensorSet[] {
     const { session, device, steps } = real;
-    let step = steps.get(tokens);
+    const key = `${tokens} ${given !== undefined}`;
+    let step = steps.get(key);
     if (step === undefined) {
       const tensors = model.life.rules.map((_, layer) => new TensorSet(device, model.shape, piecesOf(layer)));
-      step = { tensors, captured: session.capture(() => tensors.forEach((set, layer) => session.decode(layer, { ...fields(set), tokens }))) };
-      steps.set(tokens, step);
+      const counts = device.upload(new Int32Array(model.life.batch).fill(tokens));
+      const record = (): void => tensors.forEach((set, layer) => session.decode(layer, { ...fields(set), tokens, ...(given === undefined ? {} : { counts }) }));
+      step = { tensors, counts, captured: session.capture(record) };
+      steps.set(key, step);
     }
+    if (given !== undefined) step.counts.write(Int32Array.from(given));
     step.tensors.forEach((tensors, layer) => {
       using fresh = new TensorSet(device, model.shape, piecesOf(layer));
       for (const name of ['q', 'k', 'v', 'out', 'lse'] as const) tensors[name].copyFrom(fresh[name]);
@@ -427,16 +442,20 @@ export class Decode implements Command {
     step.captured.launch();
     return step.tensors;
   }
-  toString = (): string => `decode(${this.steps} x ${this.tokens}${this.captured ? ', graph' : ''})`;
+  toString = (): string => `decode(${this.steps} x ${this.tokens}${this.counts === undefined ? '' : ` of ${this.counts.join('/')}`}${this.captured ? ', graph' : ''})`;
 }
 
 const fields = ({ q, k, v, out, lse }: TensorSet) => ({ q, k, v, out, lse });
 
 /** The rows of a slot without a sequence: zeros, and -inf; or, balanced over sequences, the NaN that was there. */
-function checkEmpty({ life, shape: { queryHeads, headDim } }: Model, { out, lse }: { out: Float32Array; lse: Float32Array }, firstRow: number, rows: number): void {
-  const [nothing, never] = life.balance === 'slots' ? [0, -Infinity] : [NaN, NaN];
+function checkEmpty(model: Model, found: { out: Float32Array; lse: Float32Array }, firstRow: number, rows: number): void {
+  checkZeros(model, found, firstRow, rows, model.life.balance === 'slots' ? [0, -Infinity] : [NaN, NaN]);
+}
+
+/** Rows that are no token: what is wanted of out, and of lse. */
+function checkZeros({ shape: { queryHeads, headDim } }: Model, { out, lse }: { out: Float32Array; lse: Float32Array }, firstRow: number, rows: number, [nothing, never]: readonly [number, number]): void {
   const isAll = (values: Float32Array, width: number, wanted: number): boolean => values.subarray(firstRow * width, (firstRow + rows) * width).every((value) => value === wanted || (Number.isNaN(value) && Number.isNaN(wanted)));
-  if (!isAll(out, queryHeads * headDim, nothing) || !isAll(lse, queryHeads, never)) throw new Error(`row ${firstRow} is of a free slot, and has an output`);
+  if (!isAll(out, queryHeads * headDim, nothing) || !isAll(lse, queryHeads, never)) throw new Error(`row ${firstRow} is no token, and has an output`);
 }
 
 export class CheckCaches implements Command {
@@ -483,6 +502,7 @@ const commands: readonly fc.Arbitrary<Command>[] = [
   fc.array(fc.integer({ min: 1, max: mostPrompt }), { minLength: 1, maxLength: 4 }).map((counts) => new Prefill(counts)),
   fc.tuple(fc.integer({ min: 1, max: 3 }), fc.boolean()).map(([steps, captured]) => new Decode(steps, captured, 1)),
   fc.tuple(fc.integer({ min: 1, max: 2 }), fc.boolean(), fc.integer({ min: 1, max: 16 })).map(([steps, captured, tokens]) => new Decode(steps, captured, tokens)),
+  fc.tuple(fc.integer({ min: 1, max: 2 }), fc.boolean(), fc.integer({ min: 1, max: 16 }), fc.array(fc.nat(16), { minLength: 1, maxLength: 4 })).map(([steps, captured, tokens, counts]) => new Decode(steps, captured, tokens, counts)),
   fc.constant<Command>(new CheckCaches()),
 ];
 

@@ -12,7 +12,7 @@ const order: readonly (readonly string[])[] = [
   ['passes'],
   ['emit'],
   ['toolchain'],
-  ['compile', 'inspect', 'inspectRanks'],
+  ['compile', 'inspect', 'inspectGpus', 'inspectRanks'],
   ['search'],
   ['compilePackage'],
   ['cli', 'index'],

@@ -3,6 +3,7 @@
 //   task    = one head's row of one token: of K, of V, and with RoPE of Q, which is rotated where it lies
 //   threads : headDim / 16 for a task; a thread holds two chunks, those that turn together
 //   lengths : the block that finishes last adds the new tokens, when all others have read the old lengths
+//   counts  : where there are some, the first counts[slot] rows of a sequence are tokens, and the others are ignored
 //
 // A token that would be overwritten by a later token of the same launch is not written at all. Without a pool nothing is written: keys and queries are
 // rotated, and that is all.
@@ -48,9 +49,9 @@ private:
     static MOA_DEVICE void writeRow(const Params& p, int token, int task, int thread) {
         const int slot = slotOf(p, token);
         const int first = loadGlobal(p.cuSeqlens + slot);
-        const int end = loadGlobal(p.cuSeqlens + slot + 1);
+        const int end = first + addedTo(p, slot);
         const int length = loadGlobal(p.lengths + slot);
-        if (length < 0) return;  // a slot without a sequence
+        if (length < 0 || token >= end) return;  // a slot without a sequence; a row that is no token
         const int position = length + token - first;
 
         if (task < 2 * kKvHeads) {
@@ -98,6 +99,13 @@ private:
         storeGlobal(reinterpret_cast<Chunk*>(to + Cache::chunkOffset(pageRow, highChunk)), Cache::encode(high, p, kKvHeads, head, isValue));
     }
 
+    /// New tokens of a sequence.
+    template <class Params>
+    static MOA_DEVICE int addedTo(const Params& p, int slot) {
+        if (p.counts != nullptr) return loadGlobal(p.counts + slot);
+        return loadGlobal(p.cuSeqlens + slot + 1) - loadGlobal(p.cuSeqlens + slot);
+    }
+
     /// The sequence of packed row `token`: the last one that begins at or before it and is not empty.
     template <class Params>
     static MOA_DEVICE int slotOf(const Params& p, int token) {
@@ -123,7 +131,7 @@ private:
         blockBarrier();
         if (loadShared<uint32_t>(sharedBase()) != static_cast<uint32_t>(gridSize() - 1)) return;
         for (int slot = threadIndex(); slot < p.slots; slot += kThreads) {
-            const int added = loadGlobal(p.cuSeqlens + slot + 1) - loadGlobal(p.cuSeqlens + slot);
+            const int added = addedTo(p, slot);
             const int length = loadGlobal(p.lengths + slot);
             if (length >= 0) storeGlobal(p.lengths + slot, length + added);
         }

@@ -1,5 +1,5 @@
 // What forbids keys in the pages of one segment: rows that hold no token, where heads of the group have windows shorter than the ring, tokens too old
-// for them, and where a sequence has several new tokens, those behind the query's own.
+// for them, and where a sequence has several new tokens, those behind the query's own. Of a row that is no token: all.
 #pragma once
 #include <moa/decode/queryRows.cuh>
 #include <moa/softmax.cuh>
@@ -20,7 +20,8 @@ public:
         newestSlot_ = length > rings.sink ? rings.windowSlot(length - 1, segment.window) : 0;
         shortest_ = segment.window;
         for (int member = 0; member < QueryRows<Config>::count(p, segment); ++member) shortest_ = minimum(shortest_, windowOf(p, segment, member));
-        oldestRow_ = QueryRows<Config>::oldest(p, segment);
+        // A row that is no token is forbidden every page, as one older than all tokens would be.
+        oldestRow_ = QueryRows<Config>::ignores(p, segment) ? kOlderThanAll : QueryRows<Config>::oldest(p, segment);
     }
 
     /// The window of a row; of what is none, the ring's.
@@ -47,6 +48,8 @@ public:
     }
 
 private:
+    static constexpr int kOlderThanAll = 1 << 30;
+
     int length_ = 0;
     int ringWindow_ = 0;
     int sinkPages_ = 0;
@@ -69,7 +72,8 @@ public:
 #pragma unroll
             for (int head = 0; head < kLaneHeads; ++head) {
                 window_[head] = ages_.windowOf(p, segment, memberOf(head));
-                position_[head] = length - 1 - QueryRows<Config>::age(p, segment, memberOf(head));
+                const int age = QueryRows<Config>::age(p, segment, memberOf(head));
+                position_[head] = age < 0 ? -1 : length - 1 - age;
             }
         }
     }
@@ -111,7 +115,7 @@ private:
 
     RingAges<Config> ages_;
     int window_[kLaneHeads] = {};
-    int position_[kLaneHeads] = {};  ///< of the row's own token
+    int position_[kLaneHeads] = {};  ///< of the row's own token; -1 of a row that is none, which attends nothing
 };
 
 }  // namespace moa

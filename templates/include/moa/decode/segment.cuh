@@ -134,13 +134,23 @@ private:
         base_ = begin;
         numbers_ = loadNumbers(p, begin);
         ahead_ = loadNumbers(p, begin + 32);
-        length_ = loadGlobal(p.lengths + slot) + (requires { Config::kManyTokens; } ? 0 : 1);
+        length_ = lengthOf(p, slot);
         if (next_ >= 0) nextWord_ = loadWord(p, next_);
         page_ = begin + offset_;
         pageEnd_ = minimum(segmentEnd_, Config::rings(p).pagesInUse(length_, window_));
         firstEnd_ = begin + Config::kGroups;
         itemEnd_ = begin + maximum(1, ceilDivide(pageEnd_ - begin, Config::kGroups)) * Config::kGroups;
         setRows(p);
+    }
+
+    /// Tokens of a sequence, the new ones included. One that gets none is as a slot without a sequence: nothing of it is read.
+    template <class Params>
+    static MOA_DEVICE int lengthOf(const Params& p, int slot) {
+        if constexpr (requires { Config::kManyTokens; }) {
+            return p.counts != nullptr && loadGlobal(p.counts + slot) == 0 ? -1 : loadGlobal(p.lengths + slot);
+        } else {
+            return loadGlobal(p.lengths + slot) + 1;
+        }
     }
 
     template <class Params>

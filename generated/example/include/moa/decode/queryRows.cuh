@@ -1,7 +1,8 @@
 // Which rows of queries a segment attends for.
 //
 //   one token    : the query heads of its KV head
-//   several      : a tile of at most kMaxGroup of its (token, query head) pairs, token after token, from segment.firstRow on
+//   several      : a tile of at most kMaxGroup of its (token, query head) pairs, token after token, from segment.firstRow on; where p.counts says that a
+//                  sequence has fewer tokens, the rows of the others attend nothing
 #pragma once
 #include <moa/decode/segment.cuh>
 
@@ -40,14 +41,26 @@ struct QueryRows {
         return token * Config::queryHeads(p) + head(p, segment, member);
     }
 
-    /// How many tokens a row's own one is older than the newest of its sequence.
+    /// New tokens of a sequence.
+    template <class Params>
+    static MOA_DEVICE int tokens(const Params& p, int slot) {
+        return p.counts == nullptr ? p.tokens : loadGlobal(p.counts + slot);
+    }
+
+    /// How many tokens a row's own one is older than the newest of its sequence; below 0 for a row that is no token.
     template <class Params>
     static MOA_DEVICE int age(const Params& p, const DecodeSegment& segment, int member) {
         if constexpr (kHasManyTokens<Config>) {
-            return p.tokens - 1 - (segment.firstRow + member) / Config::groupSize(p);
+            return tokens(p, segment.slot) - 1 - (segment.firstRow + member) / Config::groupSize(p);
         } else {
             return 0;
         }
+    }
+
+    /// Whether a segment has rows that are no token.
+    template <class Params>
+    static MOA_DEVICE bool ignores(const Params& p, const DecodeSegment& segment) {
+        return age(p, segment, count(p, segment) - 1) < 0;
     }
 
     /// The age of a segment's oldest row.
