@@ -28,7 +28,7 @@ const spansOf = ({ lengths }: Grid, alpha: number, beta: number): string => leng
 function check(grid: Grid): number {
   const rules = candidateGrid(grid);
   const valid = validRules(grid);
-  const spans = rules.map((rule) => grid.lengths.map((length) => spanOf(rule, grid.limits, length)));
+  const spans = rules.map((rule) => grid.lengths.map((length) => spanOf(rule, grid.limits, length, null)));
   // Each valid rule is there, or one with the same spans; and nothing else.
   expect(new Set(spans.map((row) => row.join()))).toEqual(new Set(valid.map(([alpha, beta]) => spansOf(grid, alpha, beta))));
   expect(new Set(spans.map((row) => row.join())).size).toBe(rules.length);
@@ -63,7 +63,7 @@ describe("MoA's grid", () => {
   });
 
   test('holds a dense rule and the shortest', () => {
-    const spans = candidateGrid(moa).map((rule) => moa.lengths.map((length) => spanOf(rule, limits, length)));
+    const spans = candidateGrid(moa).map((rule) => moa.lengths.map((length) => spanOf(rule, limits, length, null)));
     expect(spans.at(-1)).toEqual(moa.lengths);
     expect(spans[0]).toEqual([1024, 1024, 1024, 1024]);
   });

@@ -41,7 +41,7 @@ describe.each(['kv-head', 'query-head'] as const)('by %s', (granularity) => {
     expect(report.plans[0]!.densities).toEqual([1, 1, 1]);
     const rules = rulesOf(instance, plans[1]!);
     expect(report.plan.spanLength).toBe(1024);
-    expect(report.plan.spans).toEqual(rules.map((layer) => layer.map((rule) => spanOf(rule, request.limits, 1024))));
+    expect(report.plan.spans).toEqual(rules.map((layer) => layer.map((rule) => spanOf(rule, request.limits, 1024, null))));
     expect(report.plan.rules.map(({ heads }) => heads).reduce((a, b) => a + b)).toBe(8);
     for (const { rule, heads } of report.plan.rules) expect(rules.flat().filter((known) => printRule(known) === rule)).toHaveLength(heads);
     expect(report.plan.rules.map(({ heads }) => heads)).toEqual(report.plan.rules.map(({ heads }) => heads).sort((a, b) => b - a));

@@ -71,7 +71,7 @@ test('rules of any grid have the same spans after they were written and read', a
       if (point === undefined) return;
       const plan = parsePlan(planText(instance, request, point, facts, {}), 'plan.json', diagnostics)!;
       expect(said(diagnostics)).toEqual([]);
-      const spans = (rules: readonly (readonly Parameters<typeof spanOf>[0][])[]): number[] => rules.flat().flatMap((rule) => [256, 512, 999, 4096, 131072].map((length) => spanOf(rule, request.limits, length)));
+      const spans = (rules: readonly (readonly Parameters<typeof spanOf>[0][])[]): number[] => rules.flat().flatMap((rule) => [256, 512, 999, 4096, 131072].map((length) => spanOf(rule, request.limits, length, null)));
       expect(spans(plan.rules)).toEqual(spans(rulesOf(instance, point)));
       expect(readCertificate(plan, diagnostics)!.candidates.map(({ alpha, beta }) => ruleOf(alpha, beta))).toEqual(instance.candidates);
     }),

@@ -13,7 +13,7 @@ test.each(['kv-head', 'query-head'] as const)('a request has the windows of ever
     const asked = JSON.parse(validationRequest(instance, [plans[0]!, dense], length)) as { plans: { id: string; sink: number; windows: number[][] }[] };
     expect(asked).toMatchObject({ format: 'moa-validation-request', version: 1, length, plans: [{ id: '0', sink: 64 }, { id: '1', sink: 64 }] });
     asked.plans.forEach(({ windows }, at) => {
-      expect(windows).toEqual(rulesOf(instance, [plans[0]!, dense][at]!).map((layer) => layer.map((rule) => spanOf(rule, request.limits, length) - 64)));
+      expect(windows).toEqual(rulesOf(instance, [plans[0]!, dense][at]!).map((layer) => layer.map((rule) => spanOf(rule, request.limits, length, null) - 64)));
       expect(windows.flat().every((window) => window >= 64 && window <= length - 64)).toBe(true);
     });
   }
