@@ -151,13 +151,11 @@ def _profile(options, lengths: list[int], show) -> None:
 
 def _validate(options, show) -> None:
     from .data import read_long_samples
-    from .model import shape_of
-    from .validate import check_windows, read_request, run_validation, write_answer
+    from .validate import read_request, run_validation, write_answer
 
     request = read_request(options.request)
     model, samples = _load(options, lambda encoder: read_long_samples(options.data, request["length"], options.samples, encoder))
-    check_windows(options.request, request["plans"], shape_of(model))
-    write_answer(options.output, run_validation(model, samples, request, options.query_block, show))
+    write_answer(options.output, run_validation(model, samples, request, options.query_block, show, options.request))
 
 
 class _Bar:

@@ -6,25 +6,17 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
 
 import torch
 import torch.utils.checkpoint
 
 from .codes import MoaError
+from .layer_facts import ModelFacts, usual_scale
 
 _ELEMENT_TYPES = {torch.bfloat16: "bf16", torch.float16: "fp16"}
 _PLAIN = re.compile(r"[A-Za-z0-9._/-]{1,128}")
 _HELP = "give a folder with config.json and weights (.safetensors) that transformers' AutoModelForCausalLM loads"
 _SUFFIXES = (".safetensors", ".bin", ".json", ".model")
-
-
-@dataclass(frozen=True)
-class Shape:
-    layers: int
-    query_heads: int
-    kv_heads: int
-    head_dim: int
 
 
 def device_of(option: str) -> torch.device:
@@ -72,34 +64,23 @@ def _require_config(folder: str) -> None:
         raise MoaError("MOA7401", f"{folder} is no model folder: it has no config.json", _HELP)
 
 
-def shape_of(model) -> Shape:
-    config = model.config.get_text_config()
-    heads = config.num_attention_heads
-    dim = getattr(config, "head_dim", None) or config.hidden_size // heads
-    return Shape(config.num_hidden_layers, heads, getattr(config, "num_key_value_heads", None) or heads, dim)
-
-
-def describe(model, folder: str) -> dict:
+def describe(model, folder: str, facts: ModelFacts) -> dict:
     """`model` of the profile's metadata; `name` is left out if it is not plain, `elementType` if the profile has no word for it."""
-    shape = shape_of(model)
-    facts = {"layers": shape.layers, "queryHeads": shape.query_heads, "kvHeads": shape.kv_heads, "headDim": shape.head_dim}
+    shape = {"layers": facts.layers, "queryHeads": facts.query_heads, "kvHeads": facts.kv_heads, "headDim": facts.head_dim}
     # transformers replaces _name_or_path by the folder that it loads from, so what the file says is read apart.
     names = [_name_in_config(folder), os.path.basename(os.path.abspath(folder))]
     name = next((name for name in names if isinstance(name, str) and _PLAIN.fullmatch(name)), None)
     element = _ELEMENT_TYPES.get(model.dtype)
-    return {**({} if name is None else {"name": name}), **facts, **({} if element is None else {"elementType": element}), **scores_of(model, shape.head_dim)}
+    own = {**({} if name is None else {"name": name}), **shape, **({} if element is None else {"elementType": element})}
+    return {**own, **scores_of(facts), "windows": list(facts.windows)}
 
 
-def scores_of(model, head_dim: int) -> dict:
+def scores_of(facts: ModelFacts) -> dict:
     """How the model makes scores, as a plan says it: only what differs from `q.k / sqrt(headDim)`."""
-    config = model.config.get_text_config()
-    cap = getattr(config, "attn_logit_softcapping", None)
-    scalar, multiplier = getattr(config, "query_pre_attn_scalar", None), getattr(config, "attention_multiplier", None)
-    scale = multiplier if multiplier is not None else None if scalar is None else scalar**-0.5
     return {
-        **({} if cap is None else {"softCap": float(cap)}),
-        **({"learnedSinks": True} if config.model_type == "gpt_oss" else {}),
-        **({} if scale is None or scale == head_dim**-0.5 else {"scale": float(scale)}),
+        **({} if facts.soft_cap is None else {"softCap": facts.soft_cap}),
+        **({"learnedSinks": True} if facts.learned_sinks else {}),
+        **({} if usual_scale(facts) else {"scale": facts.scale}),
     }
 
 

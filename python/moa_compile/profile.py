@@ -12,7 +12,8 @@ from .data import Sample, Samples
 from .influence import InfluenceAttention
 from .interface import attention_of, unsupported
 from .loss import NOT_FINITE_HELP, TARGETS, SampleLoss, run_sample
-from .model import describe, differentiable, needs_checkpoint, shape_of
+from .layer_facts import model_facts
+from .model import describe, differentiable, needs_checkpoint
 from .partial import Partial, Progress
 from .tensorfile import write_tensors
 
@@ -77,7 +78,7 @@ def run_profile(model, folder: str, samples: Samples, output: str, partial: Part
 
     `show(done, of, text)` is told after each sample. Raises Interrupted on SIGINT and SIGTERM, with the partial file up to date.
     """
-    shape, device = shape_of(model), model.get_input_embeddings().weight.device
+    shape, device = model_facts(model), model.get_input_embeddings().weight.device
     total, done = sum(map(len, samples.by_length.values())), sum(p.samples for p in partial.lengths)
     with _signals() as shielded:
         try:
@@ -116,7 +117,7 @@ def run_profile(model, folder: str, samples: Samples, output: str, partial: Part
                     partial.save()
             raise
         facts = {
-            "model": describe(model, folder),
+            "model": describe(model, folder, shape),
             "page": PAGE,
             "lengths": [{"length": p.length, "samples": p.samples, "answerTokens": p.answer_tokens, "loss": p.loss / p.samples} for p in partial.lengths],
             "data": {"sha256": samples.sha256},

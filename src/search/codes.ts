@@ -42,6 +42,10 @@ export const PROFILER_CODES = {
   MOA7407: 'The request for a validation is not legal.',
   MOA7408: 'The memory does not suffice.',
   MOA7409: 'The output cannot be written.',
+  MOA7410: "The model's config is not understood, or describes attention that no plan is for.",
+  MOA7411: 'The layers of the model differ in what a plan has once, or attend in another way than the config says.',
+  MOA7412: 'The files of the model changed while they were read or used.',
+  MOA7413: 'Python failed in a way that is not known.',
 } as const;
 
 export type SearchCode = keyof typeof SEARCH_CODES;
