@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import hashlib
 import json
 import os
 import re
@@ -16,7 +15,6 @@ from .layer_facts import ModelFacts, usual_scale
 _ELEMENT_TYPES = {torch.bfloat16: "bf16", torch.float16: "fp16"}
 _PLAIN = re.compile(r"[A-Za-z0-9._/-]{1,128}")
 _HELP = "give a folder with config.json and weights (.safetensors) that transformers' AutoModelForCausalLM loads"
-_SUFFIXES = (".safetensors", ".bin", ".json", ".model")
 
 
 def device_of(option: str) -> torch.device:
@@ -30,7 +28,7 @@ def load_model(folder: str, device: torch.device, dtype: str):
     """The causal language model of a folder, in evaluation, its weights frozen. Never asks the network. Raises MOA7401."""
     from transformers import AutoModelForCausalLM, logging
 
-    _require_config(folder)
+    require_config(folder)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     kind = dtype if dtype == "auto" else getattr(torch, dtype)
@@ -44,6 +42,10 @@ def load_model(folder: str, device: torch.device, dtype: str):
     if lacking:
         raise MoaError("MOA7401", f"{folder} lacks weights, or has them in another shape: {', '.join(lacking[:4])}", "complete the weights of the folder")
     model.requires_grad_(False)
+    if device.type == "cpu":
+        # Weights may be pages of the files themselves, and would change with them.
+        for tensor in [*model.parameters(), *model.buffers()]:
+            tensor.data = tensor.data.clone()
     return model.to(device).eval()
 
 
@@ -52,14 +54,14 @@ def text_vocabulary(folder: str) -> int:
     from transformers import AutoConfig, logging
 
     logging.set_verbosity_error()
-    _require_config(folder)
+    require_config(folder)
     try:
         return AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config().vocab_size
     except Exception as error:
         raise MoaError("MOA7401", f"{folder}/config.json cannot be read: {str(error)[:300]}", _HELP) from error
 
 
-def _require_config(folder: str) -> None:
+def require_config(folder: str) -> None:
     if not os.path.isfile(os.path.join(folder, "config.json")):
         raise MoaError("MOA7401", f"{folder} is no model folder: it has no config.json", _HELP)
 
@@ -90,14 +92,6 @@ def _name_in_config(folder: str):
             return json.load(file).get("_name_or_path")
     except (OSError, ValueError, AttributeError):
         return None
-
-
-def fingerprint_of(folder: str) -> dict:
-    """What tells two model folders apart without reading their weights: config.json, names and sizes of the files."""
-    with open(os.path.join(folder, "config.json"), "rb") as file:
-        config = hashlib.sha256(file.read()).hexdigest()
-    files = sorted(entry.name for entry in os.scandir(folder) if entry.is_file() and entry.name.endswith(_SUFFIXES))
-    return {"config": config, "files": {name: os.path.getsize(os.path.join(folder, name)) for name in files}}
 
 
 def tokenizer_loader(folder: str):

@@ -73,7 +73,7 @@ def _not_finite(message: str) -> MoaError:
     return MoaError("MOA7405", message, NOT_FINITE_HELP)
 
 
-def run_profile(model, folder: str, samples: Samples, output: str, partial: Partial, rows: int | None = None, show=None, target: str = TARGETS[0]) -> dict:
+def run_profile(model, folder: str, samples: Samples, output: str, partial: Partial, rows: int | None = None, show=None, target: str = TARGETS[0], fingerprint: str | None = None) -> dict:
     """Profiles all samples, goes on where `partial` is, writes `output` and gives its `profile` metadata.
 
     `show(done, of, text)` is told after each sample. Raises Interrupted on SIGINT and SIGTERM, with the partial file up to date.
@@ -112,7 +112,7 @@ def run_profile(model, folder: str, samples: Samples, output: str, partial: Part
                     progress.done = True
                 partial.save()
         except (Interrupted, MoaError, torch.OutOfMemoryError) as error:
-            if not (isinstance(error, MoaError) and error.code == "MOA7409"):
+            if not (isinstance(error, MoaError) and error.code in ("MOA7409", "MOA7412")):
                 with shielded():
                     partial.save()
             raise
@@ -123,8 +123,10 @@ def run_profile(model, folder: str, samples: Samples, output: str, partial: Part
             "data": {"sha256": samples.sha256},
             "skipped": samples.skipped,
             "target": target,
+            **({} if fingerprint is None else {"fingerprint": fingerprint}),
         }
         with shielded():
+            partial.guard()
             metadata = {"format": "moa-profile", "version": "1", "profile": json.dumps(facts)}
             write_tensors(output, partial.tensors, metadata)
             partial.remove()
