@@ -36,6 +36,20 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED + 2
+    except Exception as error:  # A user must never meet a traceback; one who looks for the cause asks for it.
+        if os.environ.get("MOA_DEBUG"):
+            raise
+        print(_unknown(error), file=sys.stderr)
+        return MACHINE
+
+
+def _unknown(error: Exception) -> MoaError:
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = "" if place is None else f" ({os.path.basename(place.tb_frame.f_code.co_filename)}:{place.tb_lineno})"
+    message = f"{type(error).__name__}: {str(error)[:300] or 'no message'}{where}"
+    return MoaError("MOA7413", message, "with MOA_DEBUG=1 the place in Python is shown; check that torch and transformers are whole and fit each other")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -115,6 +129,8 @@ def _load(options, read):
     """(model, `read(encoder)`, the samples, files of the model), after the cheap checks: the data is read before gigabytes of weights are."""
     from .data import Encoder
     from .fingerprint import Fingerprint
+    from .known_config import check_config, check_facts, read_config
+    from .layer_facts import model_facts
     from .model import device_of, load_model, require_config, text_vocabulary, tokenizer_loader
     from .tensorfile import require_writable
 
@@ -122,11 +138,14 @@ def _load(options, read):
     device = device_of(options.device)
     require_config(options.model)
     files = Fingerprint(options.model)
+    config = read_config(options.model)
+    check_config(config)
     encoder = Encoder(text_vocabulary(options.model), tokenizer_loader(options.model))
     samples = read(encoder)
     files.files()
     model = load_model(options.model, device, options.dtype)
     files.require_unchanged()
+    check_facts(config, model_facts(model))
     return model, samples, files
 
 

@@ -116,6 +116,8 @@ def _adapter(function, masks: _Masks):
             raise unsupported(f"{type(module).__name__} gives its attention a {unknown[0]}, which is not known")
         if attention_mask is not None or others.get("position_bias") is not None or key.shape[2] != tokens:
             raise unsupported(f"{type(module).__name__} has a mask, a bias or a cache of its own")
+        if value.shape[:3] != key.shape[:3]:
+            raise unsupported(f"{type(module).__name__} has {key.shape[1]} heads of keys and {value.shape[1]} of values")
         window = others.get("sliding_window")
         if window is not None and int(window) < 1:
             raise unsupported(f"{type(module).__name__} of layer {layer} has a window of {window} tokens")

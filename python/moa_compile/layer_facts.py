@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from .codes import MoaError
-from .interface import attention_of
+from .interface import attention_of, unsupported
 
 _TOKENS = 2
 _HELP = "the search needs a model all of whose layers have causal attention of one shape and one scale; docs/search.md, Models"
@@ -91,5 +91,12 @@ def _layers_of(model) -> dict[int, _Layer]:
 
     tokens = torch.zeros(1, _TOKENS, dtype=torch.long, device=model.get_input_embeddings().weight.device)
     with torch.no_grad(), attention_of(model, note):
-        model.base_model(input_ids=tokens, use_cache=False)
+        try:
+            model.base_model(input_ids=tokens, use_cache=False)
+        except (MoaError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # Encoders, models of images, code of a model that does not fit this version.
+            raise unsupported(f"{type(model).__name__} does not run on tokens alone: {type(error).__name__}: {str(error)[:200]}") from error
+    if not layers:
+        raise unsupported(f"{type(model).__name__} does not use the transformers attention interface")
     return layers

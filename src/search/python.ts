@@ -77,5 +77,14 @@ export async function runPython({ path, variables }: Python, args: readonly stri
   });
   if (status === 0) return;
   const ending = signal === null ? `exit code ${status}` : signal;
-  throw new DiagnosticError([{ code: 'MOA7307', severity: 'error', message: `python -m moa_compile ${args[0]} ended with ${ending}`, help: 'what it said stands above; the same command goes on where it stopped' }], status === 2 ? 2 : 1);
+  const message = `python -m moa_compile ${args[0]} ended with ${ending}`;
+  throw new DiagnosticError([{ code: 'MOA7307', severity: 'error', message, help: helpFor(signal) }], status === 2 ? 2 : 1);
+}
+
+/** A process that a signal ended says nothing itself. */
+function helpFor(signal: string | null): string {
+  const again = 'the same command goes on where it stopped';
+  if (signal === 'SIGKILL') return `the system ended it, most likely because memory ran out: use --query-block 64, shorter --lengths or --dtype bfloat16; ${again}`;
+  if (signal === null || signal === 'SIGTERM' || signal === 'SIGINT') return `what it said stands above; ${again}`;
+  return `torch or a library below it crashed: check its installation with \`python -m moa_compile check\`, or use --device cpu; ${again}`;
 }
