@@ -1,6 +1,6 @@
 /** The stages of a whole search that run the model. What they make stays in the work folder; a stage whose result is there is not run again. */
 import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { readProblem } from '../plan/readInput.ts';
 import type { FrontPoint } from '../search/front.ts';
 import type { Instance } from '../search/instance.ts';
@@ -24,7 +24,7 @@ export interface ModelStages {
 
 /** Finds Python and looks at the inputs, so that what is missing is said before anything long runs. */
 export async function openModelStages(options: SearchOptions, output: Output): Promise<ModelStages> {
-  const model = options.model!;
+  const model = folderOf(options.model!);
   const folder = options.work ?? `${options.output!}.search`;
   const data = options.data;
   const validationData = options.validationData ?? data;
@@ -95,6 +95,11 @@ async function askValidation(python: Python, folder: string, request: string, an
   rmSync(answer, { force: true });
   writeKey(answer, key);
   await runPython(python, ['validate', '--request', path, '--output', answer, ...args]);
+}
+
+/** The folder of a model that is named by its config.json. */
+function folderOf(model: string): string {
+  return basename(model) === 'config.json' && existsSync(model) ? dirname(resolve(model)) : model;
 }
 
 /** The first of these files whose contents have another hash now. */

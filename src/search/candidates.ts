@@ -39,6 +39,8 @@ export function candidateGrid({ profiled, lengths, alphaStep, betas = 9, limits,
     known.add(key);
     found.push({ rule, spans });
   };
+  const distinct = [...new Set(windows)];
+  for (const window of distinct) if (window !== null && window <= longestProfiled) add(ruleOf(Math.max(Math.ceil(window / limits.page) * limits.page, limits.minSpan), 0));
   for (let alpha = Math.ceil(-shortest / step) * step; alpha <= longestProfiled; alpha += step) {
     for (let i = 0; i < betas; i += 1) {
       const beta = betas === 1 ? 0 : i / (betas - 1);
@@ -47,8 +49,6 @@ export function candidateGrid({ profiled, lengths, alphaStep, betas = 9, limits,
       add(ruleOf(Math.trunc(alpha), beta));
     }
   }
-  const distinct = [...new Set(windows)];
-  for (const window of distinct) if (window !== null && window <= longestProfiled) add(ruleOf(Math.max(Math.ceil(window / limits.page) * limits.page, limits.minSpan), 0));
   const difference = (a: readonly number[], b: readonly number[]): number => {
     for (let n = a.length - 1; n >= 0; n -= 1) if (a[n] !== b[n]) return a[n]! - b[n]!;
     return 0;
