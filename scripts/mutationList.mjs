@@ -38,6 +38,7 @@ const e4m3 = 'templates/include/moa/e4m3.cuh';
 const rotate = 'templates/include/moa/rotate.cuh';
 const page = 'templates/include/moa/page.cuh';
 const tiles = 'templates/include/moa/tiles.cuh';
+const affine = 'src/ir/affine.ts';
 
 const mutation = (name, file, find, replace) => ({ name, file, find, replace });
 
@@ -45,9 +46,28 @@ export const mutations = [
   // The mask and the plan's numbers
   mutation('mask: window one too large', 'src/mask/sinkWindow.ts', "subtract(next, variable('window'))", "subtract(i, variable('window'))"),
   mutation('mask: sink one too small', 'src/mask/sinkWindow.ts', 'end: min(next, constant(sink))', 'end: min(next, constant(sink - 1))'),
-  mutation('windowOf one too small', 'src/ir/affine.ts', 'return spanOf(rule, limits, bound) - limits.sink;', 'return spanOf(rule, limits, bound) - limits.sink - 1;'),
-  mutation('span not rounded up to pages', 'src/ir/affine.ts', 'return Math.ceil(kept / limits.page) * limits.page;', 'return Math.floor(kept / limits.page) * limits.page;'),
-  mutation('ring as long as its shortest head', 'src/passes/layoutKvCache.ts', 'span(rule, limits)).reduce(max)', 'span(rule, limits)).at(-1)!'),
+  mutation('windowOf one too small', 'src/ir/affine.ts', 'return spanOf(rule, limits, bound, modelWindow) - sinkOf(limits, modelWindow);', 'return spanOf(rule, limits, bound, modelWindow) - sinkOf(limits, modelWindow) - 1;'),
+  mutation('span not rounded up to pages', 'src/ir/affine.ts', 'const span = Math.ceil(kept / limits.page) * limits.page;', 'const span = Math.floor(kept / limits.page) * limits.page;'),
+  mutation('ring as long as its shortest head', 'src/passes/layoutKvCache.ts', 'spans.reduce(max)', 'spans.at(-1)!'),
+
+  // The model's own windows
+  mutation('model window: the cut forgotten', affine, 'return Math.min(span, modelWindow ?? Infinity);', 'return span;'),
+  mutation('model window: a token too long', affine, 'return Math.min(span, modelWindow ?? Infinity);', 'return Math.min(span, (modelWindow ?? Infinity) + 1);'),
+  mutation('model window: a token too short', affine, 'return Math.min(span, modelWindow ?? Infinity);', 'return Math.min(span, (modelWindow ?? Infinity) - 1);'),
+  mutation('model window: the sink kept', affine, "return typeof modelWindow === 'number' ? 0 : limits.sink;", 'return limits.sink;'),
+  mutation('model window: rings as long as the plan says', affine, 'return longest <= (modelWindow ?? Infinity) ? whole : min(whole, constant(modelWindow!));', 'return whole;'),
+  mutation('model window: of another rule, a token longer', 'src/passes/canonicalizeRules.ts', '- 1) * limits.page + 1;', '- 1) * limits.page;'),
+  mutation('model window: forgotten when heads are grouped', 'src/passes/groupHeads.ts', 'modelWindow: layer.modelWindow, headGroups', 'modelWindow: null, headGroups'),
+  mutation('model window: forgotten with rings', 'src/passes/resolveGqa.ts', "kind: 'ringLayer' as const, modelWindow, heads", "kind: 'ringLayer' as const, modelWindow: null, heads"),
+  mutation('model window: the first layer\'s in all', 'src/emit/planDefinition.ts', 'module.layers.map((layer) => layerDefinition(layer, module,', 'module.layers.map((layer) => layerDefinition({ ...layer, modelWindow: module.layers[0]!.modelWindow }, module,'),
+  mutation('model window: not in tables', layerTables, 'this.#bounds.windowsAt(bound, this.#layer.modelWindow)', 'this.#bounds.windowsAt(bound, null)'),
+  mutation('model window: tables with the sink of the plan', layerTables, 'this.sink = layer.sink;', 'this.sink = bounds.plan.limits.sink;'),
+  mutation('model window: windows of another layer', layerTables, 'const key = `${bound} ${modelWindow}`;', 'const key = `${bound}`;'),
+  mutation('model window: kernels with the sink of the plan', 'src/passes/selectTiles.ts', 'sink: sinkOf(module.limits, module.layers[layer]!.modelWindow),', 'sink: module.limits.sink,'),
+  mutation('model window: the work list of a layer with a sink', lists, '`${kernel.rows};${sink};${windows.join()};', '`${kernel.rows};${windows.join()};'),
+  mutation('model window: work items with the sink of the plan', lists, 'maskShapes[plan.mask]!(sink)', 'maskShapes[plan.mask]!(plan.limits.sink)'),
+  mutation('model window: a sink in the mask of kernels', 'src/emit/kernelContext.ts', 'const mask = family(kernel.sink);', 'const mask = family(64);'),
+
   mutation('prefill items with the window of head 0', 'src/passes/schedule/prefillItems.ts', 'const window = windows[sequence * queryHeads + head]!;', 'const window = windows[sequence * queryHeads]!;'),
   mutation('segments: without the last page of a ring', segments, 'begin, end, split, splits,', 'begin, end - (split === splits - 1 && ring.pages > 2 ? 1 : 0), split, splits,'),
   mutation('segments: a block goes on with another\'s', segments, 'const next = segments[index + 1]?.block === block ? free++ : -1;', 'const next = segments[index + 1]?.block === block || (index > 0 && index === segments.length - 1) ? free++ % segments.length : -1;'),
@@ -315,7 +335,7 @@ export const mutations = [
   mutation('prefill items: the last ones twice', items, 'all.filter((item) => !last.has(item))', 'all'),
   mutation('prefill items: the last rows of a sequence left out', items, 'Math.ceil(length / cut.rows) }', 'Math.max(1, Math.floor(length / cut.rows)) }'),
   mutation('prefill lists: those of the chunk before', lists, '`${Array.from(lengths.cuSeqlens).join()};${Array.from(lengths.cached).join()}`', "Array.from(lengths.cuSeqlens).join()"),
-  mutation('prefill lists: those of another layer', lists, '`${kernel.rows};${windows.join()};', '`${kernel.rows};'),
+  mutation('prefill lists: those of another layer', lists, '`${kernel.rows};${sink};${windows.join()};', '`${kernel.rows};${sink};'),
   mutation('chunks: written before they are attended', session, 'if (lists.continued.length > 0) {', 'if (lists.continued.length > this.batch) {'),
   mutation('chunks: looked for in the first sequence alone', lists, 'Array.from(cached).flatMap((tokens, slot) => (tokens > 0', 'Array.from(cached).flatMap((tokens, slot) => (slot === 0 && tokens > 0'),
   mutation('chunks: turned twice', launches, 'this.#append(state, state.appendRotated, tensors', 'this.#append(state, state.append, tensors'),
@@ -485,7 +505,7 @@ export const mutations = [
 
   // Sequences that come and go
   mutation('sequences: windows of the bound before', sequences, 'this.#tables.forEach((tables) => tables.setBound(slot, bound));', ''),
-  mutation('sequences: rings of the longest bound', layerTables, 'values[group.span]! - limits.sink;', 'this.rings[ring * 2 + 1] || values[group.span]! - limits.sink;'),
+  mutation('sequences: rings of the longest bound', layerTables, 'values[group.span]! - this.sink;', 'this.rings[ring * 2 + 1] || values[group.span]! - this.sink;'),
   mutation('sequences: windows in schedules of the bound before', schedules, 'words[at + 3] = window;', ''),
   mutation('sequences: pages of those who left are lost', sequences, 'this.#pool.giveBack(this.pageTable.slice(entry, entry + pages));', ''),
   mutation('sequences: pages given to two', pagePool, 'this.#first = (this.#first + count) % Math.max(1, this.pages);', ''),

@@ -42,7 +42,7 @@ export function measurePrefill(device: Device, plan: Plan, input: Tensors, { sce
   if (cache > shareOfMemory * device.memoryBytes) throw new Error(`the cache takes ${(cache / 2 ** 30).toFixed(0)} GiB`);
   using session = plan.createSession({ ...shape, elementType });
 
-  const weights = definition.layers.map((_, layer) => allowedPairs(scenario, session.windows(layer), definition.limits.sink));
+  const weights = definition.layers.map(({ sink }, layer) => allowedPairs(scenario, session.windows(layer), sink));
   const layers = bound <= longestOfAllLayers ? weights.map((_, layer) => layer) : chooseLayers(weights, Math.min(sampledLayers, weights.length));
   const call = { ...input, cuSeqlens: cuSeqlensOf(lengths) };
   const attend = (): void => layers.forEach((layer) => session.attend(layer, call));

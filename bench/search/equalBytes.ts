@@ -45,12 +45,12 @@ const group = model.queryHeads / model.kvHeads;
 
 /** What the rings keep: the longest span of each KV head's query heads. */
 function kept(plan: FrontPoint, length: number): number {
-  const spans = rulesOf(instance!, plan).flatMap((layer) => Array.from({ length: model.kvHeads }, (_, head) => Math.max(...layer.slice(head * group, (head + 1) * group).map((rule) => spanOf(rule, limits, length)))));
+  const spans = rulesOf(instance!, plan).flatMap((layer) => Array.from({ length: model.kvHeads }, (_, head) => Math.max(...layer.slice(head * group, (head + 1) * group).map((rule) => spanOf(rule, limits, length, null)))));
   return spans.reduce((sum, span) => sum + Math.min(span, length), 0) / (spans.length * length);
 }
 
 // Each length's bound falls by what its rings keep too much, until all hold; then by halves back up along the line to where they began.
-const least = lengths.map((length) => Math.min(...instance.candidates.map((rule) => Math.min(spanOf(rule, limits, length), length) / length)));
+const least = lengths.map((length) => Math.min(...instance.candidates.map((rule) => Math.min(spanOf(rule, limits, length, null), length) / length)));
 const at = (part: number): number[] => least.map((bound) => bound + part * Math.max(0, density - bound));
 let [low, high] = [0, 1];
 let best: { plan: FrontPoint; request: SearchRequest } | undefined;

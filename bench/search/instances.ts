@@ -28,7 +28,7 @@ export function syntheticInstance({ layers, heads, alphaStep, betas }: InstanceS
   const normal = (): number => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
   const limits = { sink: 64, page: 64, minSpan: 128 };
   const candidates = candidateGrid({ profiled, lengths: bounded, ...(alphaStep === undefined ? {} : { alphaStep }), ...(betas === undefined ? {} : { betas }), limits });
-  const spans = profiled.map((length) => candidates.map((rule) => Math.min(spanOf(rule, limits, length), length)));
+  const spans = profiled.map((length) => candidates.map((rule) => Math.min(spanOf(rule, limits, length, null), length)));
   const losses = profiled.map(() => new Float64Array(layers * candidates.length * heads));
   for (let layer = 0; layer < layers; layer += 1) {
     const layerWeight = Math.exp(0.6 * normal());

@@ -18,6 +18,8 @@ const masks = positionals.flatMap((argument) => {
   const read = readPlan({ text: readFileSync(path), file: path }, undefined, {}, diagnostics);
   if (read === undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
   const { layers, limits } = read.module;
-  return lengths.map((length) => ({ name, length, sink: limits.sink, windows: layers.map(({ heads }) => heads.map(({ rule }) => windowOf(rule, limits, length))) }));
+  return lengths.map((length) => ({ name, length, sink: limits.sink, windows: layers.map(({ heads, modelWindow }) =>
+      heads.map(({ rule }) => windowOf(rule, limits, length, modelWindow)),
+    ) }));
 });
 console.log(JSON.stringify(masks));

@@ -95,6 +95,6 @@ const spread = (times: readonly number[]): Pick<SpanTimes, 'launchUs' | 'p10Us' 
 });
 
 function checkSpans(session: Session, plan: Plan, layers: readonly number[], span: number): void {
-  const wrong = layers.find((layer) => session.windows(layer).some((window) => window + plan.definition.limits.sink !== span));
+  const wrong = layers.find((layer) => session.windows(layer).some((window) => window + plan.definition.layers[layer]!.sink !== span));
   if (wrong !== undefined) throw new Error(`layer ${wrong} does not keep ${span} tokens`);
 }

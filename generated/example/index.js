@@ -4,7 +4,7 @@ import { Plan } from 'moa-compile/runtime';
 
 /** What was compiled: shape, rules, rings, kernels. */
 export const definition = {
-    format: 5,
+    format: 6,
     shape: { layers: 8, queryHeads: 8, kvHeads: 4, headDim: 64 },
     limits: { sink: 64, page: 64, minSpan: 128 },
     mask: 'sinkWindow',
@@ -56,32 +56,51 @@ export const definition = {
         { kind: 'divide', operand: { kind: 'span', rule: { kind: 'rule', alpha: -128, numerator: 1, denominator: 2 }, limits: { sink: 64, page: 64, minSpan: 128 } }, by: 64 },
     ],
     layers: [
-        { heads: [0, 0, 0, 0, 0, 0, 0, 0], rings: [{ kvHeads: [0, 1, 2, 3], rules: [0], span: 0, pages: 1 }] },
         {
+            modelWindow: null,
+            sink: 64,
+            heads: [0, 0, 0, 0, 0, 0, 0, 0],
+            rings: [{ kvHeads: [0, 1, 2, 3], rules: [0], span: 0, pages: 1 }],
+        },
+        {
+            modelWindow: null,
+            sink: 64,
             heads: [1, 1, 0, 0, 1, 1, 1, 1],
             rings: [{ kvHeads: [1], rules: [0], span: 0, pages: 1 }, { kvHeads: [0, 2, 3], rules: [1], span: 2, pages: 3 }],
         },
         {
+            modelWindow: null,
+            sink: 64,
             heads: [0, 0, 0, 0, 0, 0, 1, 1],
             rings: [{ kvHeads: [0, 1, 2], rules: [0], span: 0, pages: 1 }, { kvHeads: [3], rules: [1], span: 2, pages: 3 }],
         },
         {
+            modelWindow: null,
+            sink: 64,
             heads: [2, 2, 0, 0, 0, 0, 0, 0],
             rings: [{ kvHeads: [0], rules: [2], span: 4, pages: 5 }, { kvHeads: [1, 2, 3], rules: [0], span: 0, pages: 1 }],
         },
         {
+            modelWindow: null,
+            sink: 64,
             heads: [4, 4, 3, 3, 3, 3, 3, 3],
             rings: [{ kvHeads: [1, 2, 3], rules: [3], span: 6, pages: 7 }, { kvHeads: [0], rules: [4], span: 8, pages: 9 }],
         },
         {
+            modelWindow: null,
+            sink: 64,
             heads: [5, 5, 0, 0, 5, 5, 0, 0],
             rings: [{ kvHeads: [0, 2], rules: [5], span: 10, pages: 11 }, { kvHeads: [1, 3], rules: [0], span: 0, pages: 1 }],
         },
         {
+            modelWindow: null,
+            sink: 64,
             heads: [0, 0, 6, 6, 0, 0, 0, 0],
             rings: [{ kvHeads: [1], rules: [6], span: 12, pages: 13 }, { kvHeads: [0, 2, 3], rules: [0], span: 0, pages: 1 }],
         },
         {
+            modelWindow: null,
+            sink: 64,
             heads: [0, 0, 0, 0, 0, 0, 1, 1],
             rings: [{ kvHeads: [0, 1, 2], rules: [0], span: 0, pages: 1 }, { kvHeads: [3], rules: [1], span: 2, pages: 3 }],
         },

@@ -19,7 +19,7 @@ export function planDefinition(module: ScheduledModule, mask: MaskFamily, cubins
     shape: module.shape,
     ...(isUsual(module.attention, module.shape) ? {} : { attention: module.attention }),
     limits: module.limits,
-    mask: mask(module.limits.sink).name,
+    mask: mask(0).name,
     layout: module.layout,
     rules: rules.values,
     expressions: expressions.values,

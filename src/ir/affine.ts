@@ -81,12 +81,12 @@ export function spanOf(
 ): number {
   const kept = Math.max(Math.min(evaluateRule(rule, bound), bound), limits.minSpan);
   const span = Math.ceil(kept / limits.page) * limits.page;
-  return modelWindow === null ? span : Math.min(span, modelWindow);
+  return Math.min(span, modelWindow ?? Infinity);
 }
 
 /** The tokens at the start that a layer always attends: none where the model itself does not, since it has a window. */
 export function sinkOf(limits: SpanLimits, modelWindow: number | null): number {
-  return modelWindow === null ? limits.sink : 0;
+  return typeof modelWindow === 'number' ? 0 : limits.sink;
 }
 
 /** The window in tokens: the span without the sink. Always at least 1, since `sink < minSpan`. */
@@ -138,7 +138,9 @@ export function effectiveSpan(
   modelWindow: number | null,
 ): Expression {
   const whole = span(rule, limits);
-  return modelWindow === null ? whole : min(whole, constant(modelWindow));
+  // A constant is its own longest span.
+  const longest = rule.numerator === 0 ? spanOf(rule, limits, Number.MAX_SAFE_INTEGER, null) : Infinity;
+  return longest <= (modelWindow ?? Infinity) ? whole : min(whole, constant(modelWindow!));
 }
 
 /** `trunc(alpha + numerator * bound / denominator)`, exact. */

@@ -13,7 +13,7 @@
  *     layer 0, model window 128: 128 | 128 | 128 | 128
  *
  * Invariant: two rules of the module that agree for every N are the same object; in a layer with a window of the model's
- * own, two that agree once it has cut them.
+ * own also two that leave all of it.
  */
 import { roundUp, constant, evaluate } from '../ir/affine.ts';
 import type { HeadModule } from '../ir/nodes.ts';
@@ -50,17 +50,15 @@ function canonicalRule(rule: Rule, limits: SpanLimits, modelWindow: number | nul
 }
 
 /**
- * Whether the model's window is all that `rule` leaves of it, for every N. A rule rises by at most one token for each of N;
- * so one that keeps at least W tokens at N = W keeps all of a shorter sequence, and at least W of a longer one.
+ * Whether `rule` keeps all of the model's window, for every N. With the first token of the window's last page a span is
+ * whole pages up to the window's end. A rule rises by at most one token for each of N; so one that keeps that token of the
+ * shortest sequence that has it keeps all tokens of shorter sequences, and the window of longer ones.
  */
-function coversWindow(rule: Rule, limits: SpanLimits, modelWindow: number): boolean {
-  const { alpha, numerator, denominator } = rule;
+function coversWindow({ alpha, numerator, denominator }: Rule, limits: SpanLimits, modelWindow: number): boolean {
   if (limits.minSpan >= modelWindow) return true;
-  const kept = BigInt(alpha) * BigInt(denominator) + BigInt(numerator) * BigInt(modelWindow);
-  const reached = kept >= BigInt(modelWindow) * BigInt(denominator);
-  // A constant acts only after it is rounded up.
-  const rounded = numerator === 0 && evaluate(roundUp(constant(alpha), limits.page), {}) >= modelWindow;
-  return reached || rounded;
+  const least = (Math.ceil(modelWindow / limits.page) - 1) * limits.page + 1;
+  const kept = BigInt(alpha) * BigInt(denominator) + BigInt(numerator) * BigInt(least);
+  return kept >= BigInt(least) * BigInt(denominator);
 }
 
 /** The rule of a constant; `rule` itself where it is that. */

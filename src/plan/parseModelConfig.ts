@@ -59,8 +59,11 @@ export function modelConfigOf(
     windows,
     attention: scores.attention,
     places: {
+      ...described.places,
+      ...scores.places,
       windows: report.place(offsetOf(scope, 'sliding_window'), joinPath(scope.path, 'sliding_window')),
-       ...described.places, ...scores.places, ...(type === undefined ? {} : { elementType: type.place }) },
+      ...(type === undefined ? {} : { elementType: type.place }),
+    },
   };
 }
 

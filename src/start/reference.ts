@@ -6,6 +6,8 @@
 /** What the reference needs of a plan in our format. */
 export interface PlainPlan {
   readonly sink: number;
+  /** The model's own window of each layer, or null; absent where no layer has one. */
+  readonly model?: { readonly windows?: readonly (number | null)[] };
   readonly page: number;
   readonly minSpan: number;
   readonly alphas: readonly (readonly number[])[];
@@ -18,11 +20,18 @@ export interface HeadShape {
   readonly headDim: number;
 }
 
-/** The window in tokens of a head: its span for sequences of up to `lengthBound` tokens, without the sink. */
+/** The tokens at the start that a layer always attends: none where the model has a window of its own. */
+export const plainSink = (plan: PlainPlan, layer: number): number =>
+  typeof plan.model?.windows?.[layer] === 'number' ? 0 : plan.sink;
+
+/**
+ * The window in tokens of a head: its span for sequences of up to `lengthBound` tokens, no longer than the model's own
+ * window, without the sink.
+ */
 export function plainWindow(plan: PlainPlan, layer: number, head: number, lengthBound: number): number {
   const kept = Math.trunc(plan.alphas[layer]![head]! + plan.betas[layer]![head]! * lengthBound);
   const span = Math.ceil(Math.max(Math.min(kept, lengthBound), plan.minSpan) / plan.page) * plan.page;
-  return span - plan.sink;
+  return Math.min(span, plan.model?.windows?.[layer] ?? Infinity) - plainSink(plan, layer);
 }
 
 /**

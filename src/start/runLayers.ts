@@ -2,7 +2,7 @@
 import type { ElementType, KernelRole } from '../ir/nodes.ts';
 import type { PlanDefinition } from '../ir/planDefinition.ts';
 import { decodeElements, encodeElements, type Device, type DeviceBuffer, type Plan, type Session, type SessionMemory } from '../runtime/index.ts';
-import { plainAttention, plainWindow, type PlainPlan } from './reference.ts';
+import { plainAttention, plainSink, plainWindow, type PlainPlan } from './reference.ts';
 
 /** The demo's sequences: prompts of different lengths, then the same number of new tokens for each. `lengthBound` is a length that the plan was searched for. */
 export const demo = { lengthBound: 1024, prompts: [900, 333], steps: 8 } as const;
@@ -64,7 +64,7 @@ export function runLayers(device: Device, plan: Plan, plainPlan: PlainPlan): Out
     const windows = Array.from({ length: shape.queryHeads }, (_, head) => plainWindow(plainPlan, layer, head, lengthBound));
     sequences.forEach(({ q, k, v }, slot) => {
       const [qValues, kValues, vValues] = [q, k, v].map((bits) => decodeElements(elementType, bits)) as [Float32Array, Float32Array, Float32Array];
-      const exact = plainAttention(qValues, kValues, vValues, shape, plainPlan.sink, windows);
+      const exact = plainAttention(qValues, kValues, vValues, shape, plainSink(plainPlan, layer), windows);
       const newTokens = exact.subarray(prompts[slot]! * queryRow);
       prefillError = Math.max(prefillError, largestDifference(prefilled[layer]![slot]!, exact));
       decoded[layer]!.forEach((outs, n) => (decodeError = Math.max(decodeError, largestDifference(outs[slot]!, newTokens.subarray(n * queryRow)))));

@@ -14,6 +14,7 @@ const write = (path: string, content: unknown): string => {
   return file;
 };
 const model = write('model/config.json', { model_type: 'mistral', num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, head_dim: 64, sliding_window: 256 });
+const llama = write('llama/config.json', { model_type: 'llama', num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, head_dim: 64 });
 const scores = write('duo/full_attention_heads.tsv', '1\t0.5\n0\t1\n');
 const duoConfig = write('duo/config.json', { sink_size: 128, recent_size: 256 });
 const loneScores = write('lone/full_attention_heads.tsv', '1\t0.5\n0\t1\n');
@@ -26,12 +27,12 @@ const [duo, model2] = [join(root, 'duo'), join(root, 'model')];
 const inspect = (...args: string[]): string[] => ['inspect', ...args, '--lengths', '1k', '--json'];
 
 const right = [
-  ['a folder of DuoAttention', inspect(duo, '--model', model, '--sparsity', '0.5'), { sink: 128, rules: ['384', 'N'] }],
-  ['its scores', inspect(scores, '--model', model, '--sparsity', '0.5'), { sink: 128, rules: ['384', 'N'] }],
-  ['scores alone, with sizes', inspect(loneScores, '--model', model, '--sparsity', '0', '--sink', '64', '--recent', '128'), { sink: 64, rules: ['N'] }],
+  ['a folder of DuoAttention', inspect(duo, '--model', model, '--sparsity', '0.5'), { sink: 128, rules: ['256'] }],
+  ['its scores', inspect(scores, '--model', llama, '--sparsity', '0.5'), { sink: 128, rules: ['384', 'N'] }],
+  ['scores alone, with sizes', inspect(loneScores, '--model', model, '--sparsity', '0', '--sink', '64', '--recent', '128'), { sink: 64, rules: ['256'] }],
   ['a folder of a model', inspect(model2), { sink: 0, rules: ['256'] }],
   ['a config, its format named', inspect(model, '--input-format', 'hf-config'), { sink: 0, rules: ['256'] }],
-  ['StreamingLLM', inspect(streaming, '--model', model, '-q'), { sink: 64, rules: ['576'] }],
+  ['StreamingLLM', inspect(streaming, '--model', llama, '-q'), { sink: 64, rules: ['576'] }],
   ['our own plan, its format named', inspect(tinyPlan, '--input-format', 'moa-plan'), { sink: 64, rules: ['1/4*N', '256', '-1024 + N', '128 + 1/2*N'] }],
 ] as const;
 const rightResults = runMany(right.map(([, args]) => args));

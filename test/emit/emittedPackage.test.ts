@@ -66,7 +66,7 @@ test('index.js is a module with the definition that planDefinition gives, and lo
   const script = `const { definition, load, ...others } = await import(${JSON.stringify(pathToFileURL(join(written, 'index.js')).href)});
     console.log(JSON.stringify({ definition, load: typeof load, others: Object.keys(others) }));`;
   const printed = execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: join(written, '..'), encoding: 'utf8' });
-  const definition = planDefinition(compiled.module, sinkWindow(64), {});
+  const definition = planDefinition(compiled.module, sinkWindow, {});
   expect(JSON.parse(printed)).toEqual({ definition, load: 'function', others: [] });
 });
 

@@ -32,6 +32,12 @@ test('a module is read with limits, repeated heads and repeated layers', () => {
   );
 });
 
+test('windows of the model are read and printed', () => {
+  const module = readHeadModule('shape layers=3 queryHeads=1 kvHeads=1 headDim=64\nlayer 0..1, model window 128: N\nlayer 2: N');
+  expect(module.layers.map(({ modelWindow }) => modelWindow)).toEqual([128, 128, null]);
+  expect(printModule(module)).toContain('  layer 0..1 {\n    model window 128\n    heads 0: N\n  }\n  layer 2 {\n    heads 0: N\n  }\n');
+});
+
 test.each([
   ['layer 0: N', 'has a line'],
   ['shape layers=1 queryHeads=2 kvHeads=1 headDim=64\nlayer 0: N', 'layer 0 has 1 rules for 2 query heads'],

@@ -5,9 +5,9 @@
  *     attention softCap=50 learnedSinks=true scale=0.1
  *     limits sink=64 minSpan=128 page=64
  *     layer 0: 1/4*N | -1024 + N | 256 | N
- *     layer 1: 4 x N
+ *     layer 1, model window 128: 4 x N
  *
- * `attention` and `limits` may be left out (what is usual, the defaults of a plan), `layer 2..5:` says the same of several layers, `4 x RULE` of several heads. Rules are
+ * `attention` and `limits` may be left out (what is usual, the defaults of a plan), and `model window` where a layer has none of the model's own. `layer 2..5:` says the same of several layers, `4 x RULE` of several heads. Rules are
  * written as `printRule` writes them. As after `plan/buildModule`, equal rules are one object.
  */
 import { usualAttention } from '../../src/ir/attention.ts';
@@ -20,6 +20,7 @@ export function readHeadModule(text: string): HeadModule {
   let limits: SpanLimits = DEFAULT_LIMITS;
   let attention: AttentionFacts | undefined;
   const rows = new Map<number, readonly Rule[]>();
+  const windows = new Map<number, number | null>();
   const known = new Map<string, Rule>();
   const intern = (word: string): Rule => {
     const rule = known.get(word) ?? parseRule(word);
@@ -28,10 +29,13 @@ export function readHeadModule(text: string): HeadModule {
   };
   for (const line of text.split('\n').map((part) => part.trim())) {
     if (line === '') continue;
-    const layer = /^layer (\d+)(?:\.\.(\d+))?: (.+)$/.exec(line);
+    const layer = /^layer (\d+)(?:\.\.(\d+))?(?:, model window (\d+))?: (.+)$/.exec(line);
     if (layer !== null) {
-      const rules = layer[3]!.split('|').flatMap((part) => readHeads(part.trim(), intern));
-      for (let index = Number(layer[1]); index <= Number(layer[2] ?? layer[1]); index += 1) rows.set(index, rules);
+      const rules = layer[4]!.split('|').flatMap((part) => readHeads(part.trim(), intern));
+      for (let index = Number(layer[1]); index <= Number(layer[2] ?? layer[1]); index += 1) {
+        rows.set(index, rules);
+        windows.set(index, layer[3] === undefined ? null : Number(layer[3]));
+      }
     } else if (line.startsWith('shape ')) {
       shape = readFields(line, ['layers', 'queryHeads', 'kvHeads', 'headDim']);
     } else if (line.startsWith('attention ')) {
@@ -47,7 +51,7 @@ export function readHeadModule(text: string): HeadModule {
   const layers = Array.from({ length: shape.layers }, (_, index): HeadLayer => {
     const rules = rows.get(index);
     if (rules?.length !== shape.queryHeads) throw new Error(`layer ${index} has ${rules?.length ?? 'no'} rules for ${shape.queryHeads} query heads`);
-    return { kind: 'headLayer', heads: rules.map((rule, head): HeadNode => ({ kind: 'head', rule, origin: { path: `alphas[${index}][${head}]` } })) };
+    return { kind: 'headLayer', modelWindow: windows.get(index)!, heads: rules.map((rule, head): HeadNode => ({ kind: 'head', rule, origin: { path: `alphas[${index}][${head}]` } })) };
   });
   if (rows.size !== shape.layers) throw new Error(`${rows.size} layers are given, the shape has ${shape.layers}`);
   return { kind: 'headModule', shape, attention: attention ?? usualAttention(shape), limits, layers };

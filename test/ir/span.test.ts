@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { spanOf, windowOf } from '../../src/ir/affine.ts';
+import { effectiveMask, effectiveSpan, evaluate, isCutByModel, sinkOf, spanOf, windowOf } from '../../src/ir/affine.ts';
 import { compareRules, type Rule, type SpanLimits } from '../../src/ir/rule.ts';
 import { ruleOf } from '../../src/plan/spanRule.ts';
 import { arbitraryBound, arbitraryLimits, arbitraryRule } from '../passes/arbitraryModule.ts';
@@ -38,8 +38,34 @@ test.each([
   ['1/3*N', 386, 128],
   ['16777216 + N', 64, 128],
 ])('span(%s) at N = %i is %i', (rule, N, span) => {
-  expect(spanOf(parseRule(rule), limits, N)).toBe(span);
-  expect(windowOf(parseRule(rule), limits, N)).toBe(span - 64);
+  expect(spanOf(parseRule(rule), limits, N, null)).toBe(span);
+  expect(windowOf(parseRule(rule), limits, N, null)).toBe(span - 64);
+});
+
+test.each([
+  // rule, the model's window, N, window without a sink, whether the model's is the smaller one
+  ['384', 128, 1024, 128, true],
+  ['320', 128, 1024, 128, true],
+  ['384', 4096, 1024, 384, false],
+  ['N', 128, 1024, 128, true],
+  ['N', 128, 128, 128, false],
+  ['N', 128, 129, 128, true],
+  ['N', 192, 129, 192, false],
+  ['N', 64, 10, 64, false],
+  ['128', 64, 1024, 64, true],
+  ['1/8*N', 256, 2048, 256, false],
+  ['1/8*N', 256, 2056, 256, true],
+  ['1/8*N', 256, 1024, 128, false],
+  ['-1024 + N', 512, 1100, 128, false],
+])('within a window of the model: %s, %i at N = %i', (text, modelWindow, N, window, cut) => {
+  const rule = parseRule(text);
+  expect(effectiveMask(rule, limits, N, modelWindow)).toEqual({ sink: 0, window });
+  expect(spanOf(rule, limits, N, modelWindow)).toBe(window);
+  expect(windowOf(rule, limits, N, modelWindow)).toBe(window);
+  expect(evaluate(effectiveSpan(rule, limits, modelWindow), { N })).toBe(window);
+  expect(isCutByModel(rule, limits, N, modelWindow)).toBe(cut);
+  expect(isCutByModel(rule, limits, N, null)).toBe(false);
+  expect([sinkOf(limits, modelWindow), sinkOf(limits, null)]).toEqual([0, 64]);
 });
 
 /** The same in arbitrary precision. */

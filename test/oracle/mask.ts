@@ -20,6 +20,8 @@ export interface OracleLimits {
 export interface OracleMask {
   readonly sink: number;
   readonly window: number;
+  /** The model's own window, which masks beside the plan's rule; absent where the model's layer attends everything. */
+  readonly modelWindow?: number;
 }
 
 /** `roundUp(max(min(trunc(alpha + beta * N), N), minSpan), page)`, in tokens. */
@@ -32,15 +34,28 @@ export function oracleSpan({ alpha, numerator, denominator }: OracleRule, limits
   return over === 0 ? kept : kept - over + limits.page;
 }
 
-export function oracleMask(rule: OracleRule, limits: OracleLimits, bound: number): OracleMask {
+/** @param modelWindow of the layer in the model, or null; where there is one the plan's rule has no sink */
+export function oracleMask(
+  rule: OracleRule,
+  limits: OracleLimits,
+  bound: number,
+  modelWindow: number | null = null,
+): OracleMask {
   const span = oracleSpan(rule, limits, bound);
+  if (modelWindow !== null) return { sink: 0, window: span, modelWindow };
   const sink = span < limits.sink ? span : limits.sink;
   return { sink, window: span - sink };
 }
 
-/** Whether the query at position i attends the key at position j. */
-export function attends({ sink, window }: OracleMask, i: number, j: number): boolean {
+/** Whether the query at position i attends the key at position j: the plan's rule and the model's, each by itself. */
+export function attends({ sink, window, modelWindow }: OracleMask, i: number, j: number): boolean {
+  if (modelWindow !== undefined && i - j >= modelWindow) return false;
   return j <= i && (j < sink || i - j < window);
+}
+
+/** Newest tokens that are attended, at most: what a ring keeps of a window. */
+export function newestKept({ window, modelWindow }: OracleMask): number {
+  return modelWindow !== undefined && modelWindow < window ? modelWindow : window;
 }
 
 /** Positions that the query at `i` attends, rising. */

@@ -35,8 +35,10 @@ export const arbitraryModule: fc.Arbitrary<HeadModule> = fc
     limits: arbitraryLimits,
     scores: fc.record({ softCap: fc.constantFrom(0, 0, 50, 0.125), learnedSinks: fc.boolean() }),
     pool: fc.array(arbitraryRule, { minLength: 1, maxLength: 6 }),
+    // In layers' turns: the model's own windows.
+    windows: fc.array(fc.constantFrom(null, null, 64, 128, 192, 4096), { minLength: 1, maxLength: 3 }),
   })
-  .chain(({ layers, kvHeads, groupSize, headDim, limits, scores, pool }) => {
+  .chain(({ layers, kvHeads, groupSize, headDim, limits, scores, pool, windows }) => {
     const queryHeads = kvHeads * groupSize;
     const head = fc.tuple(fc.constantFrom(...pool), fc.boolean());
     return fc.array(fc.array(head, { minLength: queryHeads, maxLength: queryHeads }), { minLength: layers, maxLength: layers }).map((rows): HeadModule => ({
@@ -46,6 +48,7 @@ export const arbitraryModule: fc.Arbitrary<HeadModule> = fc
       limits,
       layers: rows.map((row, layer): HeadLayer => ({
         kind: 'headLayer',
+        modelWindow: windows[layer % windows.length]!,
         heads: row.map(([rule, copied], index): HeadNode => ({ kind: 'head', rule: copied ? { ...rule } : rule, origin: { path: `alphas[${layer}][${index}]` } })),
       })),
     }));
@@ -61,7 +64,7 @@ export const arbitraryContext: fc.Arbitrary<PassContext> = fc
     decodeTokens: fc.constantFrom(1, 1, 4, 16),
     ablations: fc.constantFrom<readonly Ablation[]>([], [], ['unspecialised'], ['tensor-cores'], ['cuda-cores'], ['unspecialised', 'cuda-cores']),
   })
-  .map((options) => ({ ...options, mask: sinkWindow(64) }));
+  .map((options) => ({ ...options, mask: sinkWindow }));
 
 /** Length bounds: small ones, around pages, and large ones. */
 export const arbitraryBound: fc.Arbitrary<number> = fc.oneof(

@@ -30,7 +30,7 @@ function moduleOf(rows: readonly (readonly string[])[], groupSize = 1): HeadModu
     shape: { layers: rows.length, queryHeads, kvHeads: queryHeads / groupSize, headDim: 128 },
     attention: usualAttention({ headDim: 128 }),
     limits: { sink: 64, minSpan: 128, page: 64 },
-    layers: rows.map((rules, layer) => ({ kind: 'headLayer', heads: rules.map((rule, head) => ({ kind: 'head', rule: parseRule(rule), origin: { path: `alphas[${layer}][${head}]` } })) })),
+    layers: rows.map((rules, layer) => ({ kind: 'headLayer', modelWindow: null, heads: rules.map((rule, head) => ({ kind: 'head', rule: parseRule(rule), origin: { path: `alphas[${layer}][${head}]` } })) })),
   };
 }
 

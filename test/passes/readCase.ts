@@ -42,10 +42,10 @@ export function readCase(text: string): PassCase {
   const lines = input.split('\n').filter((line) => !line.startsWith('#'));
   const target = lines.find((line) => line.startsWith('target ')) ?? 'target';
   const module = readHeadModule(lines.filter((line) => line !== target).join('\n'));
-  return { input, module, context: readTarget(target, module.limits.sink), expected: cut < 0 ? '' : text.slice(cut + separator.length) };
+  return { input, module, context: readTarget(target), expected: cut < 0 ? '' : text.slice(cut + separator.length) };
 }
 
-function readTarget(line: string, sink: number): PassContext {
+function readTarget(line: string): PassContext {
   const fields = new Map(line.split(' ').slice(1).map((field) => field.split('=') as [string, string]));
   const names = (fields.get('architectures') ?? 'sm_80').split(',');
   const architectures = names.map((name) => {
@@ -62,6 +62,6 @@ function readTarget(line: string, sink: number): PassContext {
     slack: Number(fields.get('slack') ?? 0),
     decodeTokens: Number(fields.get('decodeTokens') ?? 1),
     ablations: (fields.get('ablations')?.split(',') ?? []) as Ablation[],
-    mask: sinkWindow(sink),
+    mask: sinkWindow,
   };
 }

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { windowOf } from '../../src/ir/affine.ts';
+import { canonicalizeRules } from '../../src/passes/canonicalizeRules.ts';
 import { chooseFullHeads } from '../../src/plan/formats/chooseFullHeads.ts';
 import type { PlanInput } from '../../src/plan/formats/inputFormat.ts';
 import { readPlan } from '../../src/plan/readPlan.ts';
@@ -13,8 +14,8 @@ const read = (plan: unknown, rest: Partial<PlanInput> = {}, flags: ModelFlags = 
   collect((diagnostics) => readPlan({ text: text(plan), file: 'input', ...rest }, config === undefined ? undefined : { text: text(config), file: 'config.json' }, flags, diagnostics));
 
 type Read = ReturnType<typeof read>['value'];
-/** The rules of each layer as text: `N` for heads that attend everything, else tokens. */
-const rulesOf = (plan: Read): string[] => plan!.module.layers.map(({ heads }) => heads.map(({ rule }) => (rule.numerator === 1 && rule.alpha === 0 ? 'N' : String(rule.alpha))).join(' '));
+/** The rules of each layer as text, within the model's own windows: `N` for heads that attend everything, else tokens. */
+const rulesOf = (plan: Read): string[] => canonicalizeRules(plan!.module).layers.map(({ heads }) => heads.map(({ rule }) => (rule.numerator === 1 && rule.alpha === 0 ? 'N' : String(rule.alpha))).join(' '));
 const shape = { headDim: 64 };
 const llama = { num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, head_dim: 64 };
 
@@ -218,7 +219,7 @@ describe('Hugging Face configs', () => {
     expect(said).toBe('');
     expect(value!.model).toMatchObject({ shape: { layers: 6, queryHeads: 4, kvHeads: 2, headDim: 64 }, elementType: 'fp16', name: 'org/m', rope: { theta: 10000, scaling: 'none' } });
     expect(value!.module.layers[3]!.heads[1]!.origin).toEqual({ path: 'sliding_window' });
-    expect(read(config({ sliding_window: 64 }), {}, {}, config({ num_key_value_heads: 4 })).codes).toEqual(['MOA1202']);
+    expect(read(config({ sliding_window: 64 }), {}, {}, config({ sliding_window: 64, num_key_value_heads: 4 })).codes).toEqual(['MOA1202']);
     expect(read(config({ sliding_window: 64 }), {}, { layers: 5 }).codes).toEqual(['MOA1201']);
   });
 
@@ -248,7 +249,7 @@ describe('Hugging Face configs', () => {
   test('a window of no whole pages is an error, unless it may be longer', () => {
     const { value, text: said } = read(config({ sliding_window: 2047 }));
     expect(value).toBeUndefined();
-    expect(said).toContain('MOA1307: the window of 2047 tokens is not whole pages of 64, as rings are (at sliding_window)');
+    expect(said).toContain('MOA1307: the window of 2047 tokens is not whole pages of 64, as rings are, and cuts heads of layers 0..5 (at sliding_window)');
     const rounded = read(config({ sliding_window: 2047 }), { options: { roundWindows: true } });
     expect(rounded.codes).toEqual(['MOA1305']);
     expect(rulesOf(rounded.value)[0]).toMatch(/^2048 /);

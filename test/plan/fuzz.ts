@@ -29,12 +29,12 @@ export interface FuzzResult {
 const VALID = [
   '{"alphas": [[0.0, -1024.0], [256, 0]], "betas": [[0.5, 1.0], [0, 0.125]]}',
   `{"format": "moa-plan", "version": 1,
-    "model": {"name": "a/b-1", "layers": 2, "queryHeads": 2, "kvHeads": 1, "headDim": 64, "elementType": "bf16", "softCap": 50, "learnedSinks": true, "scale": 0.1},
+    "model": {"name": "a/b-1", "layers": 2, "queryHeads": 2, "kvHeads": 1, "headDim": 64, "elementType": "bf16", "softCap": 50, "learnedSinks": true, "scale": 0.1, "windows": [null, 4096]},
     "sink": 64, "page": 64, "minSpan": 128, "alphas": [[0, 1], [2, 3]], "betas": [[0.1, 0.25], [0, 1]],
     "certificate": {"bound": 0.5}, "evidence": {"runs": [1, 2, null]}}`,
   `{"_name_or_path": "a/b", "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "hidden_size": 128,
     "head_dim": null, "rope_theta": 10000.0, "rope_scaling": {"rope_type": "llama3"}, "torch_dtype": "float16",
-    "model_type": "gpt_oss", "attn_logit_softcapping": 50.0, "query_pre_attn_scalar": 256}`,
+    "model_type": "gpt_oss", "sliding_window": 128, "attn_logit_softcapping": 50.0, "query_pre_attn_scalar": 256}`,
 ];
 
 const KEYS = VALID.flatMap((text) => Object.keys(JSON.parse(text) as object)).concat('layers', 'queryHeads', 'kvHeads', 'headDim', 'text_config');

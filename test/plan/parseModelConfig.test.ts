@@ -12,7 +12,7 @@ describe('parseModelConfig', () => {
     const { value, text } = parse(base);
     expect(text).toBe('');
     expect(value).toMatchObject({ shape: { layers: 4, queryHeads: 8, kvHeads: 8, headDim: 128 }, places: { kvHeads: { path: 'num_attention_heads' }, headDim: { path: 'hidden_size' } } });
-    expect(Object.keys(value!)).toEqual(['kind', 'file', 'shape', 'attention', 'places']);
+    expect(Object.keys(value!)).toEqual(['kind', 'file', 'shape', 'windows', 'attention', 'places']);
     expect(value!.attention).toEqual({});
   });
 
@@ -28,15 +28,15 @@ describe('parseModelConfig', () => {
   });
 
   it('reads the text_config of a multimodal model', () => {
-    const { value } = parse({ model_type: 'gemma3', dtype: 'bfloat16', text_config: { ...base, num_key_value_heads: 4, rope_theta: 1e6 }, vision_config: { num_hidden_layers: 27 } });
+    const { value } = parse({ model_type: 'gemma3', dtype: 'bfloat16', text_config: { ...base, sliding_window: 1024, num_key_value_heads: 4, rope_theta: 1e6 }, vision_config: { num_hidden_layers: 27 } });
     expect(value).toMatchObject({ shape: { kvHeads: 4 }, elementType: 'bf16', name: 'gemma3', rope: { theta: 1e6 }, places: { layers: { path: 'text_config.num_hidden_layers' } } });
   });
 
   it.each([
     // Gemma 2 27B: scores are (q.k / sqrt(144)) before the cap.
-    [{ model_type: 'gemma2', attn_logit_softcapping: 50, final_logit_softcapping: 30, query_pre_attn_scalar: 144 }, { softCap: 50, scale: 1 / 12 }],
-    [{ model_type: 'gemma3_text', attn_logit_softcapping: null, query_pre_attn_scalar: 256 }, { scale: 1 / 16 }],
-    [{ model_type: 'gpt_oss' }, { learnedSinks: true }],
+    [{ model_type: 'gemma2', sliding_window: 4096, attn_logit_softcapping: 50, final_logit_softcapping: 30, query_pre_attn_scalar: 144 }, { softCap: 50, scale: 1 / 12 }],
+    [{ model_type: 'gemma3_text', sliding_window: 512, attn_logit_softcapping: null, query_pre_attn_scalar: 256 }, { scale: 1 / 16 }],
+    [{ model_type: 'gpt_oss', sliding_window: 128 }, { learnedSinks: true }],
     [{ model_type: 'llama', attn_logit_softcapping: 0 }, { softCap: 0 }],
   ])('%j makes scores with %j', (keys, attention) => expect(parse({ ...base, ...keys })).toMatchObject({ text: '', value: { attention } }));
 

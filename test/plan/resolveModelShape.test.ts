@@ -65,7 +65,7 @@ describe('how scores are made', () => {
   });
 
   it('is turned off by flags, with warnings', () => {
-    const { value, text } = resolve(planOf(8, {}), { ...gemma, model_type: 'gpt_oss' }, { softCap: 0, learnedSinks: false });
+    const { value, text } = resolve(planOf(8, {}), { ...gemma, model_type: 'gpt_oss', sliding_window: 128 }, { softCap: 0, learnedSinks: false });
     expect(value).toMatchObject({ attention: { softCap: 0, learnedSinks: false, scale: 1 / 16 } });
     expect(text).toMatchInlineSnapshot(`
       "config.json:1:111: warning MOA1203: --softcap 0 overrides 50 (at attn_logit_softcapping)

@@ -1,6 +1,7 @@
 /** Random cases, with lengths that are awkward on purpose. */
 import fc from 'fast-check';
 import type { KernelFamily } from '../../src/arch/arch.ts';
+import { newestKept } from '../oracle/mask.ts';
 import { masksOf, type Case } from './case.ts';
 import type { Lane } from './inputs.ts';
 import type { RuleSpec } from './plans.ts';
@@ -69,7 +70,7 @@ export function caseArbitrary(options: CaseOptions = {}): fc.Arbitrary<Case> {
 function choosePrefill(testCase: Case, picks: readonly number[], tiles: number): number[] {
   const { queryHeads, headDim, sink } = shapeOf(testCase.shape);
   const most = testCase.bound - testCase.decodes;
-  const windows = masksOf(testCase, 0).map(({ window }) => window);
+  const windows = testCase.rules.flatMap((_, layer) => masksOf(testCase, layer).map(newestKept));
   const awkward = [0, 1, 2, 63, 64, 65, 127, 128, 129, sink - 1, sink, sink + 1, most].concat(
     windows.flatMap((window) => [window - 1, window, window + 1, sink + window - 1, sink + window, sink + window + 1, sink + 2 * window, sink + 3 * window + 1]),
   );

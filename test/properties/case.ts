@@ -12,6 +12,8 @@ export interface Case {
   readonly shape: string;
   /** `[layer][query head]` of `[alpha, numerator, denominator]`. */
   readonly rules: readonly (readonly RuleSpec[])[];
+  /** `[layer]`: the model's own window, in whole pages of tokens, or null; none by default. */
+  readonly modelWindows?: readonly (number | null)[];
   readonly bound: number;
   /** Tokens of each sequence in the prefill; none may have any. */
   readonly prefill: readonly number[];
@@ -55,7 +57,7 @@ export interface Case {
 export const ropeTheta = 10000;
 
 /** The plan of a case. */
-export function specOf({ shape, rules, rope, family, architecture, cacheType, ablations, splitPages, softCap, sinkLogits }: Case): PlanSpec {
+export function specOf({ shape, rules, modelWindows, rope, family, architecture, cacheType, ablations, splitPages, softCap, sinkLogits }: Case): PlanSpec {
   return {
     shape,
     rules,
@@ -65,6 +67,7 @@ export function specOf({ shape, rules, rope, family, architecture, cacheType, ab
     ablations: ablations ?? [],
     softCap: softCap ?? 0,
     learnedSinks: sinkLogits !== undefined,
+    ...(modelWindows === undefined ? {} : { modelWindows }),
     ...(splitPages === undefined ? {} : { splitPages }),
     ...(architecture === undefined ? {} : { architecture }),
   };
@@ -77,9 +80,9 @@ export function sinksOf({ shape, sinkLogits }: Case, layer: number): number[] | 
 }
 
 /** The mask of each head of a layer. */
-export function masksOf({ shape, rules, bound }: Case, layer: number): OracleMask[] {
+export function masksOf({ shape, rules, bound, modelWindows }: Case, layer: number): OracleMask[] {
   const limits = limitsOf(shapeOf(shape));
-  return rules[layer]!.map((rule) => oracleMask(ruleOf(rule), limits, bound));
+  return rules[layer]!.map((rule) => oracleMask(ruleOf(rule), limits, bound, modelWindows?.[layer] ?? null));
 }
 
 /** The mask of a KV head's ring: the largest window of its query heads. */

@@ -1,7 +1,7 @@
 /** What the emulator must have counted: derived pair by pair from the mask, apart from the schedules that the runtime makes. */
 import type { Device } from '../../src/runtime/device.ts';
 import { findArchitecture } from '../../src/arch/registry.ts';
-import { attends, keptTokens, type OracleMask } from '../oracle/mask.ts';
+import { attends, keptTokens, newestKept, type OracleMask } from '../oracle/mask.ts';
 import { masksOf, ringMask, type Case } from './case.ts';
 import { shapeOf } from './shapes.ts';
 
@@ -26,7 +26,7 @@ const visitedCache = new Map<string, Visited>();
 
 /** The pages with a key that a row attends, for rows `first .. last` of a sequence that had `cached` tokens in a ring of this window. */
 function visitedPages(mask: OracleMask, first: number, last: number, cached: number, ringWindow: number): Visited {
-  const cacheKey = `${mask.sink} ${mask.window} ${first} ${last} ${cached} ${ringWindow}`;
+  const cacheKey = `${mask.sink} ${newestKept(mask)} ${first} ${last} ${cached} ${ringWindow}`;
   const known = visitedCache.get(cacheKey);
   if (known !== undefined) return known;
   const [own, sink, window] = [new Set<number>(), new Set<number>(), new Set<number>()];
@@ -47,7 +47,9 @@ function visitedPages(mask: OracleMask, first: number, last: number, cached: num
 const ringRows = (pages: readonly number[], slots: number): number => pages.reduce((sum, page) => sum + Math.min(pageTokens, slots - page * pageTokens), 0);
 
 /** The pages of a ring in which these tokens lie. */
-function pagesOf({ sink, window }: OracleMask, tokens: readonly number[]): ReadonlySet<number> {
+function pagesOf(mask: OracleMask, tokens: readonly number[]): ReadonlySet<number> {
+  const { sink } = mask;
+  const window = newestKept(mask);
   const sinkSlots = Math.ceil(sink / pageTokens) * pageTokens;
   return new Set(tokens.map((j) => Math.floor((j < sink ? j : sinkSlots + ((j - sink) % window)) / pageTokens)));
 }
@@ -107,7 +109,7 @@ export function checkPrefillCounts(device: Device, testCase: Case, layer: number
   for (const [begin, end] of chunk) {
     tokens += end - begin;
     masks.forEach((mask, head) => {
-      const ringWindow = ringMask(masks, groupSize, Math.floor(head / groupSize)).window;
+      const ringWindow = newestKept(ringMask(masks, groupSize, Math.floor(head / groupSize)));
       for (let first = begin; first < end; first += rows) {
         const last = Math.min(first + rows, end) - 1;
         const visited = visitedPages(mask, first, last, begin, ringWindow);

@@ -5,7 +5,7 @@
  *   uniform : q = 0, so the output is the mean of the attended values, which are -1, 0 and 1: their sum is found exactly
  *   oneHot  : each query matches the code word of one key so strongly that the output is that key's value, bit for bit
  */
-import { attendedKeys, type OracleMask } from '../oracle/mask.ts';
+import { attendedKeys, newestKept, type OracleMask } from '../oracle/mask.ts';
 import { toElement } from '../oracle/rounding.ts';
 import type { ElementType } from '../../src/ir/nodes.ts';
 import type { OracleSequence } from '../oracle/attention.ts';
@@ -94,7 +94,8 @@ function fromTable(values: Float32Array, headDim: number, random: Random, table:
 function chooseTargets({ shape, length, masks }: InputOptions, random: Random): Int32Array {
   const targets = new Int32Array(length * shape.queryHeads);
   for (let head = 0; head < shape.queryHeads; head += 1) {
-    const { sink, window } = masks[head]!;
+    const { sink } = masks[head]!;
+    const window = newestKept(masks[head]!);
     for (let i = 0; i < length; i += 1) {
       const edges = [0, Math.min(sink - 1, i), Math.max(0, i - window + 1), i];
       const choice = random.below(edges.length + 1);

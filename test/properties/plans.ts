@@ -6,7 +6,7 @@ import { usualAttention } from '../../src/ir/attention.ts';
 import type { CacheType, HeadModule, KernelNode, ScheduledModule } from '../../src/ir/nodes.ts';
 import type { PlanDefinition } from '../../src/ir/planDefinition.ts';
 import { maskShapes } from '../../src/mask/registry.ts';
-import type { MaskShape } from '../../src/mask/mask.ts';
+import type { MaskFamily } from '../../src/mask/mask.ts';
 import type { Ablation } from '../../src/passes/pass.ts';
 import { pipeline } from '../../src/passes/pipeline.ts';
 import { runPasses } from '../../src/passes/runPasses.ts';
@@ -21,6 +21,8 @@ export interface PlanSpec {
   readonly shape: string;
   /** `[layer][query head]`. */
   readonly rules: readonly (readonly RuleSpec[])[];
+  /** `[layer]`: the model's own window, or null; none by default. */
+  readonly modelWindows?: readonly (number | null)[];
   readonly rope: boolean;
   /** Of the kernels; `mmaSync` by default. */
   readonly family?: KernelFamily;
@@ -42,7 +44,7 @@ export interface PlanSpec {
 export interface CompiledSpec {
   readonly definition: PlanDefinition;
   readonly kernels: readonly KernelNode[];
-  readonly mask: MaskShape;
+  readonly mask: MaskFamily;
 }
 
 export const ruleOf = ([alpha, numerator, denominator]: RuleSpec): OracleRule => ({ alpha, numerator, denominator });
@@ -51,7 +53,7 @@ export const ruleOf = ([alpha, numerator, denominator]: RuleSpec): OracleRule =>
 export const testArchitectures: Readonly<Record<KernelFamily, string>> = { mmaSync: 'sm_90', hopper: 'sm_90a' };
 
 /** The first level of a spec. */
-export function moduleOf(spec: Pick<PlanSpec, 'shape' | 'rules' | 'softCap' | 'learnedSinks'>): HeadModule {
+export function moduleOf(spec: Pick<PlanSpec, 'shape' | 'rules' | 'modelWindows' | 'softCap' | 'learnedSinks'>): HeadModule {
   const { headDim, queryHeads, kvHeads } = shapeOf(spec.shape);
   return {
     kind: 'headModule',
@@ -60,17 +62,18 @@ export function moduleOf(spec: Pick<PlanSpec, 'shape' | 'rules' | 'softCap' | 'l
     limits: limitsOf(shapeOf(spec.shape)),
     layers: spec.rules.map((heads, layer) => ({
       kind: 'headLayer',
+      modelWindow: spec.modelWindows?.[layer] ?? null,
       heads: heads.map((rule, head) => ({ kind: 'head', rule: { kind: 'rule', ...lowestTerms(rule) }, origin: { path: `alphas[${layer}][${head}]` } })),
     })),
   };
 }
 
 export function compileSpec(spec: PlanSpec): CompiledSpec {
-  const { elementType, sink } = shapeOf(spec.shape);
+  const { elementType } = shapeOf(spec.shape);
   const name = spec.architecture ?? testArchitectures[spec.family ?? 'mmaSync'];
   const architecture = findArchitecture(name);
   if (architecture === undefined) throw new Error(`the compiler does not know ${name}`);
-  const mask = maskShapes['sinkWindow']!(sink);
+  const mask = maskShapes['sinkWindow']!;
   const context = { architectures: [architecture], elementTypes: [elementType], rope: spec.rope, cacheType: spec.cacheType ?? 'element', slack: spec.slack ?? 0, decodeTokens: spec.decodeTokens ?? 1, ablations: spec.ablations ?? [], mask } as const;
   const scheduled = runPasses(moduleOf(spec), pipeline, context) as ScheduledModule;
   const definition = planDefinition(scheduled, mask, {});

@@ -59,6 +59,16 @@ const expandedCases: Readonly<Record<string, Case>> = {
   'chunks of headDim 128 behind a cache in E4M3, with RoPE': { ...expanded, shape: 'bf16_d128_3x1', rules: [[short, middling, dense]], prefill: [270, 70], chunk: 193, rope: true, seed: 28, compareWhole: false },
 };
 
+/** Layers with windows of the model's own, where there is no sink, beside one with the plan's, whose windows are as long. */
+const windowed = { ...mixed, rules: [[dense, long, half, short], [middling, middling, middling, middling]], modelWindows: [128, null] } as const;
+const windowCases: Readonly<Record<string, Case>> = {
+  'windows of the model': { ...windowed, prefill: [300, 0, 65], decodes: 2, seed: 30 },
+  'windows of the model that cut some heads, exact counts': { ...windowed, lane: 'uniform', modelWindows: [192, 64], prefill: [400, 191], seed: 31 },
+  'windows of the model in bulk': { ...windowed, family: 'hopper', prefill: [129, 300], decodes: 1, seed: 32 },
+  'rings of windows of the model go round, one-hot': { ...windowed, lane: 'oneHot', prefill: [100, 0], decodes: 140, seed: 33, compareWhole: false },
+  'chunks behind windows of the model in bulk': { ...windowed, family: 'hopper', lane: 'oneHot', modelWindows: [null, 64], prefill: [300, 65], chunk: 90, decodes: 1, seed: 34, compareWhole: false },
+};
+
 /** Sinks of which some outweigh all keys, and a cap that bends all scores. */
 const scored = { ...chunked, rules: [[short, long, middling, short], [short, short, dense, short]], softCap: 2.5, sinkLogits: [0.5, null, 1e4, 3, -2], decodes: 2 } as const;
 const scoreCases: Readonly<Record<string, Case>> = {
@@ -74,7 +84,7 @@ const wideCases: Readonly<Record<string, Case>> = {
 
 describe('quick', () => {
   const suite = new Suite('quick');
-  test.each(Object.entries({ ...cases, ...bulkCases, ...chunkCases, ...expandedCases, ...scoreCases, ...wideCases }))('%s', { timeout }, async (_, testCase) => void (await suite.run(testCase)));
+  test.each(Object.entries({ ...cases, ...bulkCases, ...chunkCases, ...expandedCases, ...windowCases, ...scoreCases, ...wideCases }))('%s', { timeout }, async (_, testCase) => void (await suite.run(testCase)));
 
   test('timing does not matter', { timeout }, async () => {
     await relations.seedsDoNotMatter(target, { ...mixed, decodes: 4, multiprocessors: 32, prefill: [200, 3, 129, 1] });

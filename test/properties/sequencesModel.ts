@@ -8,7 +8,7 @@ import { RuntimeError } from '../../src/runtime/runtimeError.ts';
 import type { Session } from '../../src/runtime/session.ts';
 import type { CapturedStep } from '../../src/runtime/sessionTypes.ts';
 import { scaledKeys } from '../oracle/attention.ts';
-import { oracleMask, oracleSpan, type OracleMask } from '../oracle/mask.ts';
+import { newestKept, oracleMask, oracleSpan, type OracleMask } from '../oracle/mask.ts';
 import { toElement } from '../oracle/rounding.ts';
 import { checkRows, newTally, type Tally } from './checkRows.ts';
 import type { KernelFamily } from '../../src/arch/arch.ts';
@@ -26,6 +26,8 @@ export interface Life {
   readonly shape: string;
   /** `[layer][query head]`. */
   readonly rules: readonly (readonly RuleSpec[])[];
+  /** `[layer]`: the model's own window, or null; none by default. */
+  readonly modelWindows?: readonly (number | null)[];
   readonly slack: number;
   /** The most of one decode. */
   readonly decodeTokens: number;
@@ -73,7 +75,20 @@ export interface Real {
 
 export type Command = fc.AsyncCommand<Model, Real>;
 
-export const specOfLife = ({ shape, rules, slack, decodeTokens, family, cacheType }: Life): PlanSpec => ({ shape, rules, rope: false, family, cacheType, slack, decodeTokens });
+export const specOfLife = ({ shape, rules, modelWindows, slack, decodeTokens, family, cacheType }: Life): PlanSpec => ({
+  shape,
+  rules,
+  ...(modelWindows === undefined ? {} : { modelWindows }),
+  rope: false,
+  family,
+  cacheType,
+  slack,
+  decodeTokens,
+});
+
+/** A layer's own: the shape's, but for layers with a window of the model's. */
+const sinkOfLayer = ({ life, shape }: Pick<Model, 'life' | 'shape'>, layer: number): number =>
+  (life.modelWindows?.[layer] ?? null) === null ? shape.sink : 0;
 
 /** A session without sequences, and its model. */
 export async function beginLife(target: Target, life: Life, happened: Map<string, number> = new Map()): Promise<{ readonly model: Model; readonly real: Real; readonly end: () => void }> {
@@ -117,7 +132,8 @@ const range = (count: number): number[] => Array.from({ length: count }, (_, n) 
 const held = ({ sequences }: Model): number[] => range(sequences.length).filter((slot) => sequences[slot] !== undefined);
 const pick = (model: Model, choice: number): number => held(model)[choice % held(model).length]!;
 
-function newSequence({ life, shape }: Model, bound: number): Sequence {
+function newSequence(model: Model, bound: number): Sequence {
+  const { life, shape } = model;
   const { queryHeads, kvHeads, headDim } = shape;
   const limits = limitsOf(shape);
   const groupSize = queryHeads / kvHeads;
@@ -139,13 +155,18 @@ function newSequence({ life, shape }: Model, bound: number): Sequence {
     length: 0,
     inputs,
     cached: life.cacheType === 'element' ? inputs : inputs.map(({ k, v }) => ({ k: k.slice(), v: v.slice() })),
-    masks: life.rules.map((heads) => heads.map((rule) => oracleMask(ruleOf(rule), limits, bound))),
-    rings: life.rules.map((heads) =>
+    masks: life.rules.map((heads, layer) =>
+      heads.map((rule) => oracleMask(ruleOf(rule), limits, bound, life.modelWindows?.[layer] ?? null)),
+    ),
+    rings: life.rules.map((heads, layer) =>
       range(kvHeads).map((kvHead) => {
         const members = heads.slice(kvHead * groupSize, (kvHead + 1) * groupSize);
-        const span = Math.max(...members.map((rule) => oracleSpan(ruleOf(rule), limits, bound)));
-        const tokens = members.some(isDense) ? span : Math.min(span + life.slack, whole);
-        return new Int32Array(tokens - limits.sink).fill(-1);
+        const modelWindow = life.modelWindows?.[layer] ?? null;
+        const longest = Math.max(...members.map((rule) => oracleSpan(ruleOf(rule), limits, bound)));
+        const span = modelWindow === null ? longest : Math.min(longest, modelWindow);
+        const keepsAll = modelWindow === null && members.some(isDense);
+        const tokens = keepsAll ? span : Math.min(span + life.slack, whole);
+        return new Int32Array(tokens - sinkOfLayer(model, layer)).fill(-1);
       }),
     ),
   };
@@ -164,9 +185,10 @@ function addTokens(model: Model, random: Random, slot: number, count: number): n
   }
   sequence.length += count;
   if (model.life.cacheType === 'e4m3') sequence.cached.forEach((cached, layer) => store(model.life, layer, sequence.inputs[layer]!, cached, begin, sequence.length));
-  for (const rings of sequence.rings) {
-    for (const ring of rings) for (let j = Math.max(begin, shape.sink); j < sequence.length; j += 1) ring[(j - shape.sink) % ring.length] = j;
-  }
+  sequence.rings.forEach((rings, layer) => {
+    const sink = sinkOfLayer(model, layer);
+    for (const ring of rings) for (let j = Math.max(begin, sink); j < sequence.length; j += 1) ring[(j - sink) % ring.length] = j;
+  });
   return begin;
 }
 
@@ -306,16 +328,17 @@ export class Truncate implements Command {
     const slot = pick(model, this.choice);
     const sequence = model.sequences[slot]!;
     const length = Math.max(0, sequence.length - this.back);
-    const { sink, queryHeads, kvHeads } = model.shape;
+    const { queryHeads, kvHeads } = model.shape;
     const possible = sequence.rings.every((rings, layer) =>
       rings.every((ring, kvHead) => {
         const groupSize = queryHeads / kvHeads;
-        const window = Math.max(...sequence.masks[layer]!.slice(kvHead * groupSize, (kvHead + 1) * groupSize).map((mask) => mask.window));
+        const sink = sinkOfLayer(model, layer);
+        const window = Math.max(...sequence.masks[layer]!.slice(kvHead * groupSize, (kvHead + 1) * groupSize).map(newestKept));
         for (let j = Math.max(sink, length - window + 1); j < length; j += 1) if (ring[(j - sink) % ring.length] !== j) return false;
         return true;
       }),
     );
-    const wrapped = sequence.rings.some((rings) => rings.some((ring) => sequence.length - sink > ring.length));
+    const wrapped = sequence.rings.some((rings, layer) => rings.some((ring) => sequence.length - sinkOfLayer(model, layer) > ring.length));
     note(real, !possible ? 'truncate refused' : this.back > 0 && wrapped ? 'truncate of a ring that went round' : 'truncate');
     if (!possible) return refuses('MOA6110', () => session.truncate(slot, length));
     session.truncate(slot, length);
@@ -430,7 +453,9 @@ export class CheckCaches implements Command {
 }
 
 /** Tokens of the sink and those that the ring still has are in the cache, bit for bit. */
-function checkRing({ life, shape: { headDim, kvHeads, sink } }: Model, session: Session, layer: number, slot: number, kvHead: number, inputs: SequenceInputs, ring: Int32Array): void {
+function checkRing({ life, shape }: Model, session: Session, layer: number, slot: number, kvHead: number, inputs: SequenceInputs, ring: Int32Array): void {
+  const { headDim, kvHeads } = shape;
+  const sink = sinkOfLayer({ life, shape }, layer);
   const { positions, keys, values } = session.cachedTokens(layer, slot, kvHead);
   positions.forEach((j, n) => {
     if (j >= sink && ring[(j - sink) % ring.length] !== j) throw new Error(`layer ${layer}, slot ${slot}, KV head ${kvHead}: the ring has lost token ${j}, and is said to hold it`);

@@ -1,11 +1,11 @@
 /** The compiler's mask data against the oracle's pair-by-pair mask, over every small case. No device. */
 import { describe, expect, test } from 'vitest';
-import { spanOf, windowOf } from '../../src/ir/affine.ts';
+import { effectiveMask, spanOf, windowOf } from '../../src/ir/affine.ts';
 import { classifyTiles, countTiles } from '../../src/mask/classifyTiles.ts';
 import { allows } from '../../src/mask/mask.ts';
 import { sinkWindow } from '../../src/mask/sinkWindow.ts';
 import fc from 'fast-check';
-import { attends, oracleMask, oracleSpan, tilesWithPairs } from '../oracle/mask.ts';
+import { attends, newestKept, oracleMask, oracleSpan, tilesWithPairs } from '../oracle/mask.ts';
 
 describe('masks and tiles', () => {
   test('a row attends what the oracle says', () => {
@@ -48,14 +48,34 @@ describe('masks and tiles', () => {
     }
   });
 
-  test('spans and windows of random rules', () => {
+  test('the effective mask is what the plan\'s rule and the model\'s window both allow, pair by pair', () => {
+    const limits = { minSpan: 128, page: 64, sink: 64 };
+    for (const [alpha, numerator, denominator] of [[0, 1, 1], [128, 0, 1], [0, 1, 2], [-100, 1, 1]] as const) {
+      for (const modelWindow of [64, 128, 192, 640]) {
+        for (const bound of [1, 63, 128, 200, 400]) {
+          const rule = { kind: 'rule' as const, alpha, numerator, denominator };
+          const { sink, window } = effectiveMask(rule, limits, bound, modelWindow);
+          const oracle = oracleMask(rule, limits, bound, modelWindow);
+          for (let i = 0; i < bound; i += 1) {
+            for (let j = 0; j < bound; j += 1) {
+              if (allows(sinkWindow(sink), i, j, window) !== attends(oracle, i, j)) expect.fail(`${modelWindow} at ${bound}: row ${i}, key ${j}`);
+            }
+          }
+        }
+      }
+    }
+  });
+
+  test('spans and windows of random rules, within windows of the model too', () => {
     const rule = fc.record({ alpha: fc.integer({ min: -(2 ** 24), max: 2 ** 24 }), denominator: fc.integer({ min: 1, max: 2 ** 30 }), share: fc.double({ min: 0, max: 1, noNaN: true }) });
     const limits = fc.record({ minSpan: fc.constantFrom(128, 192, 256), page: fc.constant(64), sink: fc.integer({ min: 0, max: 127 }) });
     fc.assert(
-      fc.property(rule, limits, fc.integer({ min: 1, max: 2 ** 27 }), ({ alpha, denominator, share }, limit, bound) => {
+      fc.property(rule, limits, fc.integer({ min: 1, max: 2 ** 27 }), fc.integer({ min: 1, max: 2 ** 24 }), ({ alpha, denominator, share }, limit, bound, modelWindow) => {
         const made = { kind: 'rule' as const, alpha, numerator: Math.floor(share * denominator), denominator };
-        expect(spanOf(made, limit, bound)).toBe(oracleSpan(made, limit, bound));
-        expect(windowOf(made, limit, bound)).toBe(oracleMask(made, limit, bound).window);
+        expect(spanOf(made, limit, bound, null)).toBe(oracleSpan(made, limit, bound));
+        expect(windowOf(made, limit, bound, null)).toBe(oracleMask(made, limit, bound).window);
+        const oracle = oracleMask(made, limit, bound, modelWindow);
+        expect(effectiveMask(made, limit, bound, modelWindow)).toEqual({ sink: 0, window: newestKept(oracle) });
       }),
       { seed: 20261124, numRuns: 5000 },
     );

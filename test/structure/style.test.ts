@@ -52,3 +52,12 @@ test('the emulator has a header for every primitive of the GPU, and no other', (
   const names = (folder: string): string[] => filesBelow(folder, '.cuh').map(({ path }) => path.slice(folder.length));
   expect(names('native/emulator/include/moa/primitives')).toEqual(names('templates/cuda/moa/primitives'));
 });
+
+test('only src/ir says what of the plan\'s sink a layer has: passes, packages and the runtime take a layer\'s own', () => {
+  const follows = (path: string): boolean => /^src\/(passes|emit|runtime|mask|inspect)/.test(path);
+  const readsSink = (node: ts.Node, { tree }: SourceTree): boolean => {
+    if (ts.isPropertyAccessExpression(node)) return /\blimits\.sink$/.test(node.getText(tree));
+    return ts.isVariableDeclaration(node) && /\bsink\b[^=]*=[^=]*\blimits$/.test(node.getText(tree));
+  };
+  expect(places(readsSink, (path) => !follows(path))).toEqual([]);
+});

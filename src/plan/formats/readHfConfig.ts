@@ -6,7 +6,7 @@ import { DEFAULT_LIMITS, type DescribedModel, type ParsedPlan } from '../planSch
 import { offsetOf, withoutNulls } from '../readFields.ts';
 import type { Report, Scope } from '../report.ts';
 import { MODEL_FLAG_NAMES } from '../resolveModelShape.ts';
-import { FULL_RULE } from './streamingRule.ts';
+import { FULL_RULE, roundUpToPages } from './streamingRule.ts';
 
 /**
  * Reads the `config.json` of a Hugging Face model as a plan: every head keeps everything, without a sink, and the windows of
@@ -27,13 +27,16 @@ export function readHfConfig(
 
   warnOfSinks(file, text);
   const { layers, queryHeads } = model.shape;
+  // Short sequences keep no more than the shortest window.
+  const windows = (model.windows ?? []).map((window) => roundUpToPages(window ?? Infinity));
+  const minSpan = Math.min(DEFAULT_LIMITS.minSpan, ...windows);
   return {
     kind: 'parsedPlan',
     format: 'hf-config',
     file: model.file,
     layers,
     queryHeads,
-    limits: { ...DEFAULT_LIMITS, sink: 0 },
+    limits: { ...DEFAULT_LIMITS, sink: 0, minSpan },
     rules: Array.from({ length: layers }, () => Array.from({ length: queryHeads }, () => FULL_RULE)),
     model,
     alphasPlace: model.places.layers,
