@@ -1,5 +1,5 @@
 /**
- * Plants bugs, one at a time, in a copy of the compiler and runs the quick property tests against each: every one must be found.
+ * Plants bugs, one at a time, in a copy of the compiler and runs the quick property tests, or those that the bug names, against each: every one must be found.
  *
  *     npm run test:mutations [-- part-of-a-name ...]
  *
@@ -16,6 +16,9 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 const wanted = process.argv.slice(2);
 const chosen = mutations.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
 
+/** What looks for a bug that names no tests of its own. */
+const PROPERTIES = ['test/properties/quick.test.ts'];
+
 /** The tests take half a minute, more when other work runs. */
 const hangsAfterMs = 200_000;
 
@@ -24,12 +27,12 @@ for (const part of ['src', 'templates', 'test', 'native', 'package.json', 'tscon
 for (const part of ['node_modules', 'build']) symlinkSync(join(root, part), join(copy, part));
 
 /** Whether the tests fail, and the first line that says why. */
-function runTests() {
+function runTests(tests) {
   const environment = { ...process.env, XDG_CACHE_HOME: join(copy, 'cache'), TMPDIR: copy, NO_COLOR: '1' };
   const vitest = join(copy, 'node_modules/vitest/vitest.mjs');
   return new Promise((resolve) => {
     // A process group of its own: a planted bug may hang a worker of the tests, which would outlive them.
-    const child = spawn(process.execPath, [vitest, 'run', '--bail', '1', '--root', copy, 'test/properties/quick.test.ts'], { cwd: copy, env: environment, detached: true });
+    const child = spawn(process.execPath, [vitest, 'run', '--bail', '1', '--root', copy, ...tests], { cwd: copy, env: environment, detached: true });
     let text = '';
     child.stdout.on('data', (chunk) => (text += chunk));
     child.stderr.on('data', (chunk) => (text += chunk));
@@ -60,10 +63,10 @@ const say = (verdict, name, seconds, reason) => console.log(`${verdict.padEnd(9)
 
 try {
   const start = performance.now();
-  const clean = await runTests();
+  const clean = await runTests([...new Set(chosen.flatMap(({ tests = PROPERTIES }) => tests))]);
   say(clean.failed ? 'FAILS' : 'passes', 'the compiler as it is', (performance.now() - start) / 1000, clean.reason);
   if (clean.failed) process.exit(1);
-  for (const { name, file, find, replace } of chosen) {
+  for (const { name, file, find, replace, tests = PROPERTIES } of chosen) {
     const path = join(copy, file);
     const text = readFileSync(path, 'utf8');
     if (text.split(find).length !== 2) {
@@ -73,7 +76,7 @@ try {
     }
     writeFileSync(path, text.replace(find, () => replace));
     const before = performance.now();
-    const { failed, reason } = await runTests();
+    const { failed, reason } = await runTests(tests);
     writeFileSync(path, text);
     // A bug that does not build proves nothing.
     const verdict = !failed ? 'SURVIVED' : reason.includes('MOA6205') || reason === '' ? 'BROKEN' : 'killed';
