@@ -1,12 +1,15 @@
 /** Searches for models whose layers have windows of their own: no key that cannot be attended is paid for, or missed. */
 import { describe, expect, test } from 'vitest';
 import { spanOf } from '../../src/ir/affine.ts';
+import { ruleOf } from '../../src/plan/spanRule.ts';
 import { parsePlan } from '../../src/plan/parsePlan.ts';
 import { checkPlan } from '../../src/search/check/checkPlan.ts';
 import { readHeadLosses } from '../../src/search/check/headLosses.ts';
 import { readCertificate } from '../../src/search/check/readCertificate.ts';
+import { keptAt } from '../../src/search/check/spanAt.ts';
 import { candidateGrid } from '../../src/search/candidates.ts';
-import { influenceOf, type ModelWindows } from '../../src/search/instance.ts';
+import { influenceOf, leastUse, makeInstance, resourceOf, type ModelWindows } from '../../src/search/instance.ts';
+import { lossFunction } from '../../src/search/losses.ts';
 import { densityAt, figuresOf } from '../../src/search/makeReport.ts';
 import { planText, rulesOf } from '../../src/search/planFile.ts';
 import { readProfile } from '../../src/search/profile/readProfile.ts';
@@ -63,6 +66,8 @@ describe.each([
       expect(densityAt(instance, point, length)).toBeCloseTo(kept.reduce((sum, one) => sum + one, 0) / kept.length, 12);
       expect(figuresOf(text, [length])[0]!.cacheDensity).toBeCloseTo(densityAt(instance, point, length), 12);
       expect(densityAt(instance, point, length)).toBeLessThanOrEqual(bound);
+      const { figures } = checked.checks.find(({ name }) => name === `density at ${length}`)!;
+      expect(figures!['value']).toBeCloseTo(densityAt(instance, point, length), 12);
     }
   });
 
@@ -99,6 +104,40 @@ test('candidates end at the longest window where all layers have one, and each w
   expect(spans([192, null])).toContain(192);
   expect(spans([70, null])).toEqual(spans([null, null]));
   expect(candidateGrid({ ...grid, windows: [null, null] })).toEqual(candidateGrid(grid));
+});
+
+test('a rule that grows past the window costs and loses what is left of it', async () => {
+  const made = syntheticProfile({ ...shape, lengths, seed: 5, windows: [320, null] });
+  const profile = (await readProfile(made.path, new DiagnosticList()))!;
+  const rules = [ruleOf(128, 0), ruleOf(0, 0.5), ruleOf(320, 0), ruleOf(0, 1)];
+  const instance = makeInstance(influenceOf(profile, 1), 'kv-head', limits, rules, lengths);
+  const costs = (length: number): number[] => [...resourceOf(instance, { kind: 'density', length, bound: 1 }).cost].map((cost) => cost * length);
+  // Layers x candidates x KV heads.
+  expect(costs(512)).toEqual([128, 256, 320, 320, 128, 256, 320, 512].flatMap((slots) => [slots, slots]));
+  expect(costs(1024)).toEqual([128, 320, 320, 320, 128, 512, 320, 1024].flatMap((slots) => [slots, slots]));
+  const { cost } = resourceOf(instance, { kind: 'density', length: 1024, bound: 1 });
+  expect(leastUse(instance, cost)).toBe(0.5);
+  expect(leastUse(instance, Float64Array.from(cost, (one, at) => (at % 2 === 0 ? 1 : one)))).toBe(2.25);
+  // Candidates that keep the same at both lengths are the shortest of them.
+  expect(instance.shortest.map((places) => [...places])).toEqual([[0, 1, 2, 2], [0, 1, 2, 3]]);
+  const loss = instance.losses.get(1024)!;
+  expect([...loss.subarray(2, 8)]).toEqual([0, 0, 0, 0, 0, 0]);
+  expect(loss[0]).toBeGreaterThan(0);
+  // The check has code of its own for the same.
+  const [alike] = [{ alpha: 0, numerator: 1, denominator: 2 }];
+  expect([null, 320, 512, 513, 4096].map((own) => keptAt(alike, limits, 1024, own))).toEqual([512, 320, 512, 512, 512]);
+});
+
+test('losses within a window: none from its end on, and no longer distances at longer lengths than were profiled', () => {
+  const tail = Float64Array.of(8, 4, 2, 1, 0, 0, 0, 0, 0);
+  const head = { lengths: [512], tails: [tail], window: 200 };
+  for (const length of [512, 4096]) {
+    const lossOf = lossFunction(head, length);
+    expect([0, 1, 2, 3, 200 / 64, 4, 8].map(lossOf)).toEqual([8, 4, 2, 1, 0, 0, 0]);
+  }
+  // A window that no profile fills grows with the length, up to its end.
+  const wide = lossFunction({ ...head, window: 640 }, 1024);
+  expect([2, 4, 9, 10, 12].map(wide)).toEqual([4, 2, 0, 0, 0]);
 });
 
 test('the request of a validation has windows without a sink where the model has its own', async () => {
