@@ -49,17 +49,20 @@ const rope = 'src/runtime/rope.ts';
 const ropeTables = 'src/runtime/ropeTables.ts';
 const sessionBuffers = 'src/runtime/sessionBuffers.ts';
 
-/** Tests that planted bugs are held against: a file, and the test of it that is run. */
-const quick = { file: 'test/properties/quick.test.ts' };
-const positions = { file: 'test/properties/ropePositions.test.ts', only: 'llama, theta' };
-const farPositions = { file: 'test/properties/ropePositions.test.ts', only: 'a million' };
-const attentionFactor = { file: 'test/properties/ropePositions.test.ts', only: 'yarn, factor 32' };
-const partOfHead = { file: 'test/properties/rotations.test.ts', only: 'a quarter of a head$' };
-const neighbours = { file: 'test/properties/rotations.test.ts', only: 'neighbours of a part of a head, in bulk$' };
-const partOnCores = { file: 'test/properties/rotations.test.ts', only: 'a part of a head on CUDA cores' };
-const ropeOptions = { file: 'test/runtime/rope.test.ts' };
+/** Tests that planted bugs are held against: files, and the test of them that is run. */
+const quick = { files: ['test/properties/quick.test.ts'] };
+const positions = { files: ['test/properties/ropePositions.test.ts'], only: 'llama, theta' };
+const farPositions = { files: ['test/properties/ropePositions.test.ts'], only: 'a million' };
+const attentionFactor = { files: ['test/properties/ropePositions.test.ts'], only: 'yarn, factor 32' };
+const partOfHead = { files: ['test/properties/rotations.test.ts'], only: 'a quarter of a head$' };
+const neighbours = { files: ['test/properties/rotations.test.ts'], only: 'neighbours of a part of a head, in bulk$' };
+const partOnCores = { files: ['test/properties/rotations.test.ts'], only: 'a part of a head on CUDA cores' };
+const ropeOptions = { files: ['test/runtime/rope.test.ts'] };
 
 const mutation = (name, file, find, replace, test = quick) => ({ name, file, find, replace, test });
+/** A bug of the search, which its own tests look for. */
+const search = { files: ['test/search/modelWindows.test.ts', 'test/search/modelFingerprint.test.ts'] };
+const ofSearch = (name, file, find, replace) => mutation(name, file, find, replace, search);
 
 export const mutations = [
   // The mask and the plan's numbers
@@ -86,6 +89,22 @@ export const mutations = [
   mutation('model window: the work list of a layer with a sink', lists, '`${kernel.rows};${sink};${windows.join()};', '`${kernel.rows};${windows.join()};'),
   mutation('model window: work items with the sink of the plan', lists, 'maskShapes[plan.mask]!(sink)', 'maskShapes[plan.mask]!(plan.limits.sink)'),
   mutation('model window: a sink in the mask of kernels', 'src/emit/kernelContext.ts', 'const mask = family(kernel.sink);', 'const mask = family(64);'),
+
+  // The model's own windows in the search
+  ofSearch('search: spans past the window are paid for', 'src/search/instance.ts', 'Math.min(spanOf(rule, limits, length, modelWindow), length)', 'Math.min(spanOf(rule, limits, length, null), length)'),
+  ofSearch('search: losses behind a sink that is not there', 'src/search/instance.ts', '(profile.model.windows?.[layer] ?? null) === null ? sinkPages : 0', 'sinkPages'),
+  ofSearch('search: the window of layer 0 in all layers', 'src/search/instance.ts', 'const window = windows[layer]!;', 'const window = windows[0]!;'),
+  ofSearch('search: influence outside the window is lost', 'src/search/losses.ts', 'pages >= whole ? 0 :', 'pages > whole ? 0 :'),
+  ofSearch('search: windows that grow with the length', 'src/search/losses.ts', 'if (window !== null && window <= longest) return 1;', ''),
+  ofSearch('search: a longer rule that keeps the same', 'src/search/instance.ts', '(key) => keys.indexOf(key)', '(_, place) => place'),
+  ofSearch('search: a plan that forgets the windows', 'src/search/planFile.ts', '...(windows === undefined ? {} : { windows }) };', '};'),
+  ofSearch('search: validated with the sink of the plan', 'src/search/validation.ts', 'windowOf(rule, limits, length, modelWindows[at]!)', 'windowOf(rule, limits, length, null)'),
+  ofSearch('search: influence outside the window is believed', 'src/search/profile/influenceCheck.ts', 'PAGE * distanceOf(at, pages) >= modelWindow', 'PAGE * distanceOf(at, pages) > modelWindow'),
+  ofSearch('check-plan: keeps past the window', 'src/search/check/spanAt.ts', 'own !== null && own < kept ? own : kept', 'kept'),
+  ofSearch('check-plan: a sink in layers with a window', 'src/search/check/costs.ts', 'own === null ? span - this.#limits.sink', 'own !== undefined ? span - this.#limits.sink'),
+  ofSearch('check-plan: a profile with other windows', 'src/search/check/headLosses.ts', "!== JSON.stringify(expected.windows ?? null)) problems", "=== 'never') problems"),
+  ofSearch('fingerprint: contents of the same size and time', 'src/search/modelFingerprint.ts', '[size, mtimeNs, ctimeNs, ino, dev].join()', '[size, mtimeNs].join()'),
+  ofSearch('fingerprint: names without contents', 'src/search/modelFingerprint.ts', '${await hashOfFile(join(folder, name))}  ${name}', '${name}'),
 
   mutation('prefill items with the window of head 0', 'src/passes/schedule/prefillItems.ts', 'const window = windows[sequence * queryHeads + head]!;', 'const window = windows[sequence * queryHeads]!;'),
   mutation('segments: without the last page of a ring', segments, 'begin, end, split, splits,', 'begin, end - (split === splits - 1 && ring.pages > 2 ? 1 : 0), split, splits,'),

@@ -24,12 +24,12 @@ for (const part of ['src', 'templates', 'test', 'native', 'package.json', 'tscon
 for (const part of ['node_modules', 'build']) symlinkSync(join(root, part), join(copy, part));
 
 /** Whether the tests fail, and the first line that says why. */
-function runTests({ file, only }) {
+function runTests({ files, only }) {
   const environment = { ...process.env, XDG_CACHE_HOME: join(copy, 'cache'), TMPDIR: copy, NO_COLOR: '1' };
   const vitest = join(copy, 'node_modules/vitest/vitest.mjs');
   return new Promise((resolve) => {
     // A process group of its own: a planted bug may hang a worker of the tests, which would outlive them.
-    const child = spawn(process.execPath, [vitest, 'run', '--bail', '1', '--root', copy, file, ...(only === undefined ? [] : ['-t', only])], { cwd: copy, env: environment, detached: true });
+    const child = spawn(process.execPath, [vitest, 'run', '--bail', '1', '--root', copy, ...files, ...(only === undefined ? [] : ['-t', only])], { cwd: copy, env: environment, detached: true });
     let text = '';
     child.stdout.on('data', (chunk) => (text += chunk));
     child.stderr.on('data', (chunk) => (text += chunk));

@@ -36,6 +36,20 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED + 2
+    except Exception as error:  # A user must never meet a traceback; one who looks for the cause asks for it.
+        if os.environ.get("MOA_DEBUG"):
+            raise
+        print(_unknown(error), file=sys.stderr)
+        return MACHINE
+
+
+def _unknown(error: Exception) -> MoaError:
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = "" if place is None else f" ({os.path.basename(place.tb_frame.f_code.co_filename)}:{place.tb_lineno})"
+    message = f"{type(error).__name__}: {str(error)[:300] or 'no message'}{where}"
+    return MoaError("MOA7413", message, "with MOA_DEBUG=1 the place in Python is shown; check that torch and transformers are whole and fit each other")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,52 +126,62 @@ def partial_path(output: str) -> str:
 
 
 def _load(options, read):
-    """(model, `read(encoder)`, the samples), after the cheap checks: the data is read before gigabytes of weights are."""
+    """(model, `read(encoder)`, the samples, files of the model), after the cheap checks: the data is read before gigabytes of weights are."""
     from .data import Encoder
-    from .model import device_of, load_model, text_vocabulary, tokenizer_loader
+    from .fingerprint import Fingerprint
+    from .known_config import check_config, check_facts, read_config
+    from .layer_facts import model_facts
+    from .model import device_of, load_model, require_config, text_vocabulary, tokenizer_loader
     from .tensorfile import require_writable
 
     require_writable(options.output)
     device = device_of(options.device)
+    require_config(options.model)
+    files = Fingerprint(options.model)
+    config = read_config(options.model)
+    check_config(config)
     encoder = Encoder(text_vocabulary(options.model), tokenizer_loader(options.model))
     samples = read(encoder)
-    return load_model(options.model, device, options.dtype), samples
+    files.files()
+    model = load_model(options.model, device, options.dtype)
+    files.require_unchanged()
+    check_facts(config, model_facts(model))
+    return model, samples, files
 
 
 def _profile(options, lengths: list[int], show) -> None:
     from .data import read_samples
-    from .model import fingerprint_of
     from .partial import Partial
     from .profile import run_profile
 
-    model, samples = _load(options, lambda encoder: read_samples(options.data, lengths, options.samples, encoder))
+    model, samples, files = _load(options, lambda encoder: read_samples(options.data, lengths, options.samples, encoder))
     trained = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if trained and lengths[-1] > trained:
         print(f"warning: length {lengths[-1]} is more than the {trained} positions that the model was made for", file=sys.stderr)
     fingerprint = {
-        "model": fingerprint_of(options.model),
+        "model": files.files(),
         "data": samples.sha256,
         "lengths": lengths,
         "samples": options.samples,
         "dtype": str(model.dtype),
         "target": options.target,
     }
-    partial = Partial(partial_path(options.output), fingerprint)
+    partial = Partial(partial_path(options.output), fingerprint, guard=files.require_unchanged)
     if options.restart:
         partial.remove()
     partial.load()
-    run_profile(model, options.model, samples, options.output, partial, options.query_block, show, options.target)
+    run_profile(model, options.model, samples, options.output, partial, options.query_block, show, options.target, files.value())
 
 
 def _validate(options, show) -> None:
     from .data import read_long_samples
-    from .model import shape_of
-    from .validate import check_windows, read_request, run_validation, write_answer
+    from .validate import read_request, run_validation, write_answer
 
     request = read_request(options.request)
-    model, samples = _load(options, lambda encoder: read_long_samples(options.data, request["length"], options.samples, encoder))
-    check_windows(options.request, request["plans"], shape_of(model))
-    write_answer(options.output, run_validation(model, samples, request, options.query_block, show))
+    model, samples, files = _load(options, lambda encoder: read_long_samples(options.data, request["length"], options.samples, encoder))
+    answer = run_validation(model, samples, request, options.query_block, show, options.request)
+    files.require_unchanged()
+    write_answer(options.output, answer)
 
 
 class _Bar:

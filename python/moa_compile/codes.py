@@ -11,12 +11,16 @@ CODES = {
     "MOA7407": "The request file of a validation is wrong.",
     "MOA7408": "Out of memory.",
     "MOA7409": "The output file cannot be written.",
+    "MOA7410": "The model's config is not understood, or describes attention that no plan is for.",
+    "MOA7411": "The layers of the model differ in what a plan has once, or attend in another way than the config says.",
+    "MOA7412": "The files of the model changed while they were read or used.",
+    "MOA7413": "Python failed in a way that is not known.",
 }
 
 USER, MACHINE, PACKAGES = 2, 1, 3
 """Exit statuses: what the user gave is wrong, the machine failed, packages are missing."""
 
-_STATUS = {"MOA7400": PACKAGES, "MOA7408": MACHINE, "MOA7409": MACHINE}
+_STATUS = {"MOA7400": PACKAGES, "MOA7408": MACHINE, "MOA7409": MACHINE, "MOA7413": MACHINE}
 
 
 class MoaError(Exception):

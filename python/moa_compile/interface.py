@@ -9,6 +9,11 @@ from .blocks import Rule
 from .codes import MoaError
 
 _names = itertools.count()
+_ARGUMENTS = {
+    *("dropout", "is_causal", "sliding_window", "softcap", "s_aux", "position_bias"),  # Read here, or of training.
+    *("position_ids", "cache_position", "use_cache", "output_attentions", "output_hidden_states", "return_dict", "logits_to_keep"),
+}
+"""What layers give their attention functions besides q, k, v, mask and scale. Another argument may change what is attended, and is refused."""
 _HELP = "the search needs a causal decoder of transformers (Llama, Mistral, Qwen, Gemma, gpt-oss, ...) without padding and without a cache"
 
 
@@ -106,11 +111,19 @@ def _adapter(function, masks: _Masks):
         layer, tokens = getattr(module, "layer_idx", None), query.shape[2]
         if layer is None or not getattr(module, "is_causal", True) or others.get("is_causal") is False:
             raise unsupported(f"{type(module).__name__} is no causal self-attention of a numbered layer")
+        unknown = [name for name, value in others.items() if name not in _ARGUMENTS and value is not None and value is not False]
+        if unknown:
+            raise unsupported(f"{type(module).__name__} gives its attention a {unknown[0]}, which is not known")
         if attention_mask is not None or others.get("position_bias") is not None or key.shape[2] != tokens:
             raise unsupported(f"{type(module).__name__} has a mask, a bias or a cache of its own")
+        if value.shape[:3] != key.shape[:3]:
+            raise unsupported(f"{type(module).__name__} has {key.shape[1]} heads of keys and {value.shape[1]} of values")
         window = others.get("sliding_window")
-        window = None if window is None or window >= tokens else int(window)
-        if (tokens, window) not in masks.windows:
+        if window is not None and int(window) < 1:
+            raise unsupported(f"{type(module).__name__} of layer {layer} has a window of {window} tokens")
+        # What is as long as the sequence masks nothing, but the layer has no sink all the same: the rule keeps it.
+        window = None if window is None else int(window)
+        if (tokens, None if window is None or window >= tokens else window) not in masks.windows:
             raise unsupported(f"{type(module).__name__} of layer {layer} does not attend as its mask says")
         scaling = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
         rule = Rule(scaling, window, others.get("softcap"), others.get("s_aux"))

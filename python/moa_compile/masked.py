@@ -6,12 +6,14 @@ from dataclasses import replace
 import torch
 
 from .blocks import Block, attend
+from .effective_mask import Mask, within_model
 from .interface import attention_of
 
 
 @contextmanager
 def masked_attention(model, windows=None, sink: int = 0, rows: int | None = None):
-    """In here a query head attends j from i when j <= i and (j < sink or i - j < window), and the model's own sliding window allows it.
+    """In here a query head attends j from i when j <= i and (j < sink or i - j < window), within the model's own mask (effective_mask.py): a layer
+    with a sliding window of its own has no sink, and attends no further than that window.
 
     windows: [L][Hq] tokens, at least 1, lists or a tensor; None: every causal key (the sink then adds nothing). rows: queries of a block, whole pages.
     Batches are taken, padding and caches are not (MOA7401). Nothing is differentiated. The model's former attention is back afterwards.
@@ -27,16 +29,17 @@ def masked_attention(model, windows=None, sink: int = 0, rows: int | None = None
         heads = key.shape[1]
         group = query_heads // heads
         if windows is not None and layer not in by_layer:
-            by_layer[layer] = windows[layer].to(query.device).view(heads, group)
-        own = by_layer.get(layer)
-        limited = own is not None and int(windows[layer].min()) < tokens
+            masks = [within_model(Mask(sink, int(window)), rule.window) for window in windows[layer]]
+            by_layer[layer] = torch.tensor([mask.window for mask in masks], device=query.device).view(heads, group), masks[0].sink
+        own, own_sink = by_layer.get(layer, (None, 0))
+        limited = own is not None and int(own.min()) < tokens
 
         def allowed(block: Block) -> torch.Tensor:
             i = torch.arange(block.first, block.end, device=query.device)[:, None]
             j = torch.arange(block.low, block.end, device=query.device)
             # KV heads of all sequences of the batch are numbered through.
             window = own.repeat(batch, 1)[block.head : block.last, :, None, None]
-            return (i - j < window) | (j < sink)
+            return (i - j < window) | (j < own_sink)
 
         if rule.sinks is not None:
             rule = replace(rule, sinks=rule.sinks.view(heads, group).repeat(batch, 1))

@@ -2,29 +2,19 @@
 
 import contextlib
 import functools
-import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
 
 import torch
 import torch.utils.checkpoint
 
 from .codes import MoaError
+from .layer_facts import ModelFacts, usual_scale
 
 _ELEMENT_TYPES = {torch.bfloat16: "bf16", torch.float16: "fp16"}
 _PLAIN = re.compile(r"[A-Za-z0-9._/-]{1,128}")
 _HELP = "give a folder with config.json and weights (.safetensors) that transformers' AutoModelForCausalLM loads"
-_SUFFIXES = (".safetensors", ".bin", ".json", ".model")
-
-
-@dataclass(frozen=True)
-class Shape:
-    layers: int
-    query_heads: int
-    kv_heads: int
-    head_dim: int
 
 
 def device_of(option: str) -> torch.device:
@@ -38,7 +28,7 @@ def load_model(folder: str, device: torch.device, dtype: str):
     """The causal language model of a folder, in evaluation, its weights frozen. Never asks the network. Raises MOA7401."""
     from transformers import AutoModelForCausalLM, logging
 
-    _require_config(folder)
+    require_config(folder)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     kind = dtype if dtype == "auto" else getattr(torch, dtype)
@@ -52,6 +42,10 @@ def load_model(folder: str, device: torch.device, dtype: str):
     if lacking:
         raise MoaError("MOA7401", f"{folder} lacks weights, or has them in another shape: {', '.join(lacking[:4])}", "complete the weights of the folder")
     model.requires_grad_(False)
+    if device.type == "cpu":
+        # Weights may be pages of the files themselves, and would change with them.
+        for tensor in [*model.parameters(), *model.buffers()]:
+            tensor.data = tensor.data.clone()
     return model.to(device).eval()
 
 
@@ -60,46 +54,35 @@ def text_vocabulary(folder: str) -> int:
     from transformers import AutoConfig, logging
 
     logging.set_verbosity_error()
-    _require_config(folder)
+    require_config(folder)
     try:
         return AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config().vocab_size
     except Exception as error:
         raise MoaError("MOA7401", f"{folder}/config.json cannot be read: {str(error)[:300]}", _HELP) from error
 
 
-def _require_config(folder: str) -> None:
+def require_config(folder: str) -> None:
     if not os.path.isfile(os.path.join(folder, "config.json")):
         raise MoaError("MOA7401", f"{folder} is no model folder: it has no config.json", _HELP)
 
 
-def shape_of(model) -> Shape:
-    config = model.config.get_text_config()
-    heads = config.num_attention_heads
-    dim = getattr(config, "head_dim", None) or config.hidden_size // heads
-    return Shape(config.num_hidden_layers, heads, getattr(config, "num_key_value_heads", None) or heads, dim)
-
-
-def describe(model, folder: str) -> dict:
+def describe(model, folder: str, facts: ModelFacts) -> dict:
     """`model` of the profile's metadata; `name` is left out if it is not plain, `elementType` if the profile has no word for it."""
-    shape = shape_of(model)
-    facts = {"layers": shape.layers, "queryHeads": shape.query_heads, "kvHeads": shape.kv_heads, "headDim": shape.head_dim}
+    shape = {"layers": facts.layers, "queryHeads": facts.query_heads, "kvHeads": facts.kv_heads, "headDim": facts.head_dim}
     # transformers replaces _name_or_path by the folder that it loads from, so what the file says is read apart.
     names = [_name_in_config(folder), os.path.basename(os.path.abspath(folder))]
     name = next((name for name in names if isinstance(name, str) and _PLAIN.fullmatch(name)), None)
     element = _ELEMENT_TYPES.get(model.dtype)
-    return {**({} if name is None else {"name": name}), **facts, **({} if element is None else {"elementType": element}), **scores_of(model, shape.head_dim)}
+    own = {**({} if name is None else {"name": name}), **shape, **({} if element is None else {"elementType": element})}
+    return {**own, **scores_of(facts), "windows": list(facts.windows)}
 
 
-def scores_of(model, head_dim: int) -> dict:
+def scores_of(facts: ModelFacts) -> dict:
     """How the model makes scores, as a plan says it: only what differs from `q.k / sqrt(headDim)`."""
-    config = model.config.get_text_config()
-    cap = getattr(config, "attn_logit_softcapping", None)
-    scalar, multiplier = getattr(config, "query_pre_attn_scalar", None), getattr(config, "attention_multiplier", None)
-    scale = multiplier if multiplier is not None else None if scalar is None else scalar**-0.5
     return {
-        **({} if cap is None else {"softCap": float(cap)}),
-        **({"learnedSinks": True} if config.model_type == "gpt_oss" else {}),
-        **({} if scale is None or scale == head_dim**-0.5 else {"scale": float(scale)}),
+        **({} if facts.soft_cap is None else {"softCap": facts.soft_cap}),
+        **({"learnedSinks": True} if facts.learned_sinks else {}),
+        **({} if usual_scale(facts) else {"scale": facts.scale}),
     }
 
 
@@ -109,14 +92,6 @@ def _name_in_config(folder: str):
             return json.load(file).get("_name_or_path")
     except (OSError, ValueError, AttributeError):
         return None
-
-
-def fingerprint_of(folder: str) -> dict:
-    """What tells two model folders apart without reading their weights: config.json, names and sizes of the files."""
-    with open(os.path.join(folder, "config.json"), "rb") as file:
-        config = hashlib.sha256(file.read()).hexdigest()
-    files = sorted(entry.name for entry in os.scandir(folder) if entry.is_file() and entry.name.endswith(_SUFFIXES))
-    return {"config": config, "files": {name: os.path.getsize(os.path.join(folder, name)) for name in files}}
 
 
 def tokenizer_loader(folder: str):

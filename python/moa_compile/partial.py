@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 import torch
@@ -32,6 +33,8 @@ class Partial:
     lengths: list[Progress] = field(default_factory=list)
     tensors: dict[str, torch.Tensor] = field(default_factory=dict)
     """`influence.<N>` of every length in `lengths`."""
+    guard: Callable[[], None] = lambda: None
+    """Called before a result is written; raises if it is not of the model in the fingerprint."""
     _saved: float = field(default_factory=time.monotonic)
     _took: float = 0.0
 
@@ -40,6 +43,7 @@ class Partial:
         begin = time.monotonic()
         if not at_once and begin - self._saved < max(10.0, 10 * self._took):
             return
+        self.guard()
         state = {"fingerprint": self.fingerprint, "lengths": [asdict(progress) for progress in self.lengths]}
         write_tensors(self.path, self.tensors, {**_FORMAT, "state": json.dumps(state, sort_keys=True)})
         self._saved = time.monotonic()

@@ -12,7 +12,8 @@ from .data import Sample, Samples
 from .influence import InfluenceAttention
 from .interface import attention_of, unsupported
 from .loss import NOT_FINITE_HELP, TARGETS, SampleLoss, run_sample
-from .model import describe, differentiable, needs_checkpoint, shape_of
+from .layer_facts import model_facts
+from .model import describe, differentiable, needs_checkpoint
 from .partial import Partial, Progress
 from .tensorfile import write_tensors
 
@@ -72,12 +73,12 @@ def _not_finite(message: str) -> MoaError:
     return MoaError("MOA7405", message, NOT_FINITE_HELP)
 
 
-def run_profile(model, folder: str, samples: Samples, output: str, partial: Partial, rows: int | None = None, show=None, target: str = TARGETS[0]) -> dict:
+def run_profile(model, folder: str, samples: Samples, output: str, partial: Partial, rows: int | None = None, show=None, target: str = TARGETS[0], fingerprint: str | None = None) -> dict:
     """Profiles all samples, goes on where `partial` is, writes `output` and gives its `profile` metadata.
 
     `show(done, of, text)` is told after each sample. Raises Interrupted on SIGINT and SIGTERM, with the partial file up to date.
     """
-    shape, device = shape_of(model), model.get_input_embeddings().weight.device
+    shape, device = model_facts(model), model.get_input_embeddings().weight.device
     total, done = sum(map(len, samples.by_length.values())), sum(p.samples for p in partial.lengths)
     with _signals() as shielded:
         try:
@@ -111,19 +112,21 @@ def run_profile(model, folder: str, samples: Samples, output: str, partial: Part
                     progress.done = True
                 partial.save()
         except (Interrupted, MoaError, torch.OutOfMemoryError) as error:
-            if not (isinstance(error, MoaError) and error.code == "MOA7409"):
+            if not (isinstance(error, MoaError) and error.code in ("MOA7409", "MOA7412")):
                 with shielded():
                     partial.save()
             raise
         facts = {
-            "model": describe(model, folder),
+            "model": describe(model, folder, shape),
             "page": PAGE,
             "lengths": [{"length": p.length, "samples": p.samples, "answerTokens": p.answer_tokens, "loss": p.loss / p.samples} for p in partial.lengths],
             "data": {"sha256": samples.sha256},
             "skipped": samples.skipped,
             "target": target,
+            **({} if fingerprint is None else {"fingerprint": fingerprint}),
         }
         with shielded():
+            partial.guard()
             metadata = {"format": "moa-profile", "version": "1", "profile": json.dumps(facts)}
             write_tensors(output, partial.tensors, metadata)
             partial.remove()

@@ -6,10 +6,10 @@ from .codes import MoaError
 from .data import Sample
 from .loss import NOT_FINITE_HELP, run_sample
 from .masked import masked_attention
-from .model import Shape, shape_of
+from .layer_facts import ModelFacts, model_facts
 from .tensorfile import replacing
 
-_KEYS = {"format", "version", "length", "plans"}
+_KEYS = {"format", "version", "length", "modelWindows", "plans"}
 
 
 def read_request(path: str) -> dict:
@@ -30,6 +30,9 @@ def read_request(path: str) -> dict:
     if not _is_int(length, 64) or length % 64 != 0:
         raise bad_request(path, '"length" is no multiple of 64')
     plans = request.get("plans")
+    own = request.get("modelWindows")
+    if own is not None and not (isinstance(own, list) and all(window is None or _is_int(window, 1) for window in own)):
+        raise bad_request(path, '"modelWindows" is no list of tokens (at least 1) and nulls')
     if not isinstance(plans, list) or not plans:
         raise bad_request(path, '"plans" is no list with at least one plan')
     for index, plan in enumerate(plans):
@@ -43,7 +46,7 @@ def read_request(path: str) -> dict:
     return request
 
 
-def check_windows(path: str, plans: list[dict], shape: Shape) -> None:
+def check_windows(path: str, plans: list[dict], shape: ModelFacts) -> None:
     """Raises MOA7407 unless every plan has a window of at least one token for each query head of each layer."""
     for index, plan in enumerate(plans):
         layers = plan["windows"]
@@ -54,6 +57,16 @@ def check_windows(path: str, plans: list[dict], shape: Shape) -> None:
                 raise bad_request(path, f"plans[{index}].windows[{layer}] has not one window (tokens, at least 1) for each of {shape.query_heads} heads")
 
 
+def check_model_windows(path: str, request: dict, facts: ModelFacts) -> None:
+    """Raises MOA7407 unless the plans were made for a model whose layers have the windows of this one."""
+    stated = request.get("modelWindows")
+    if stated is not None and stated != list(facts.windows):
+        layer = next((n for n, pair in enumerate(zip(stated, facts.windows)) if pair[0] != pair[1]), None)
+        what = f"{len(stated)} layers" if layer is None else f"a window of {stated[layer]} in layer {layer}"
+        has = f"{facts.layers}" if layer is None else f"{facts.windows[layer]}"
+        raise bad_request(path, f"its plans are for a model with {what}, this one has {has}")
+
+
 def bad_request(path: str, message: str) -> MoaError:
     return MoaError("MOA7407", f"{path}: {message}", "docs/search-formats.md, section Validation, says what a request is")
 
@@ -62,9 +75,11 @@ def _is_int(value: object, least: int) -> bool:
     return type(value) is int and least <= value < 1 << 31
 
 
-def run_validation(model, samples: list[Sample], request: dict, rows: int | None = None, show=None) -> dict:
-    """The answer to a request. Loss: mean over samples of the mean over their answer tokens; accuracy: over all answer tokens."""
-    check_windows("the request", request["plans"], shape_of(model))
+def run_validation(model, samples: list[Sample], request: dict, rows: int | None = None, show=None, path: str = "the request") -> dict:
+    """The answer to the request of `path`. Loss: mean over samples of the mean over their answer tokens; accuracy: over all answer tokens."""
+    facts = model_facts(model)
+    check_windows(path, request["plans"], facts)
+    check_model_windows(path, request, facts)
     answers, of = 0, len(samples) * (len(request["plans"]) + 1)
 
     def score(number: int, windows, sink: int) -> dict:

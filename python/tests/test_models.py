@@ -8,6 +8,7 @@ from moa_compile.codes import MoaError
 from moa_compile.data import Sample
 from moa_compile.loss import run_sample
 from moa_compile.masked import masked_attention
+from moa_compile.layer_facts import model_facts
 from moa_compile.model import differentiable, scores_of
 from moa_compile.profile import profile_sample
 
@@ -37,7 +38,9 @@ class Description(unittest.TestCase):
         expected = {"gemma2": {"softCap": 2.0, "scale": 20**-0.5}, "gpt-oss": {"learnedSinks": True}}
         for family in FAMILIES:
             with self.subTest(family):
-                self.assertEqual(scores_of(tiny_model(family), 16), expected.get(family, {}))
+                facts = model_facts(tiny_model(family))
+                self.assertEqual(scores_of(facts), expected.get(family, {}))
+                self.assertEqual(list(facts.windows), SLIDING.get(family, [None, None]))
 
 
 class Profile(unittest.TestCase):
@@ -184,7 +187,9 @@ class Masked(unittest.TestCase):
                 windows = torch.randint(1, 140, (2, 4), generator=generator)
                 i, j = torch.arange(tokens)[:, None], torch.arange(tokens)
                 for sink in (0, 1, 70):
-                    extra = (i - j < windows[:, :, None, None]) | (j < sink)
+                    # A layer with a window of its own has no sink.
+                    sinks = torch.tensor([sink if own is None else 0 for own in SLIDING.get(family, [None, None])])
+                    extra = (i - j < windows[:, :, None, None]) | (j < sinks[:, None, None, None])
                     with whole_attention(model, extra), torch.no_grad():
                         expected = model(input_ids=ids, use_cache=False).logits
                     found = self.run_masked(model, ids, windows.tolist(), sink, 64 if sink else None)
@@ -200,7 +205,8 @@ class Masked(unittest.TestCase):
                     eager = model(input_ids=ids, use_cache=False).logits
                 dense = self.run_masked(model, ids, None, 0)
                 self.assertTrue(torch.equal(self.run_masked(model, ids, torch.full((2, 4), 140), 0), dense))
-                self.assertTrue(torch.equal(self.run_masked(model, ids, torch.full((2, 4), 3), 140), dense))
+                if family not in SLIDING:  # The others have layers without a sink.
+                    self.assertTrue(torch.equal(self.run_masked(model, ids, torch.full((2, 4), 3), 140), dense))
                 torch.testing.assert_close(dense, eager, rtol=1e-4, atol=1e-4)
                 self.assertEqual(model.config._attn_implementation, "eager")
                 with self.assertRaises(KeyError), masked_attention(model):

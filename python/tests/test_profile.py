@@ -15,6 +15,7 @@ from safetensors import safe_open
 
 from moa_compile import cli, profile
 from moa_compile.codes import MoaError
+from moa_compile.fingerprint import Fingerprint
 from moa_compile.partial import Partial, Progress
 from moa_compile.profile import Interrupted
 
@@ -52,7 +53,8 @@ class ProfileFile(WithFolder):
         self.assertEqual((metadata["format"], metadata["version"], set(metadata)), ("moa-profile", "1", {"format", "version", "profile"}))
         facts = json.loads(metadata["profile"])
         digest = hashlib.sha256(bytes_of(self.path("data.jsonl"))).hexdigest()
-        self.assertEqual(facts["model"], {"name": "model", "layers": 2, "queryHeads": 4, "kvHeads": 2, "headDim": 16})
+        self.assertEqual(facts["model"], {"name": "model", "layers": 2, "queryHeads": 4, "kvHeads": 2, "headDim": 16, "windows": [None, None]})
+        self.assertEqual(facts["fingerprint"], Fingerprint(self.model_folder).value())
         self.assertEqual((facts["page"], facts["skipped"], facts["data"]), (64, 1, {"sha256": digest}))
         self.assertEqual(set(tensors), {"influence.128", "influence.256"})
         model = tiny_model("llama", torch.float64)

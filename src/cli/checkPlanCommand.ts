@@ -2,6 +2,7 @@ import { readInputFile } from '../plan/readInput.ts';
 import { parseModelConfig } from '../plan/parseModelConfig.ts';
 import { parsePlan } from '../plan/parsePlan.ts';
 import { resolveModelShape } from '../plan/resolveModelShape.ts';
+import { resolveWindows } from '../plan/resolveWindows.ts';
 import type { PlanCheck } from '../search/check/check.ts';
 import { checkPlan } from '../search/check/checkPlan.ts';
 import { readHeadLosses } from '../search/check/headLosses.ts';
@@ -29,11 +30,12 @@ export async function checkPlanCommand(planPath: string, options: CheckPlanOptio
   const config = configInput && parseModelConfig(configInput.bytes, configInput.file, diagnostics);
   if (plan === undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
   if (plan.model !== undefined) resolveModelShape(plan, config, {}, diagnostics);
+  if (config !== undefined) resolveWindows(plan, config, { roundWindows: true }, diagnostics);
   const certificate = readCertificate(plan, diagnostics);
   if (certificate === undefined || diagnostics.hasErrors) throw new DiagnosticError(diagnostics.toArray(), 2);
 
   const { profile } = options;
-  const expected = { ...certificate.profile, layers: plan.layers, queryHeads: plan.queryHeads, sinkPages: plan.limits.sink / plan.limits.page };
+  const expected = { ...certificate.profile, layers: plan.layers, queryHeads: plan.queryHeads, sinkPages: plan.limits.sink / plan.limits.page, windows: plan.model?.windows };
   const losses = profile === undefined ? undefined : await readHeadLosses(profile, expected, diagnostics);
   if (diagnostics.hasErrors) throw new DiagnosticError(diagnostics.toArray(), 2);
   const checked = checkPlan(plan, certificate, losses);

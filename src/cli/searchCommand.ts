@@ -14,7 +14,7 @@ import type { JsonValue } from '../util/jsonReader.ts';
 import { stableJson } from '../util/stableJson.ts';
 import { formatPercent, sayDiagnostics, table, type Output } from './output.ts';
 import { startProgress } from './progress.ts';
-import { openModelStages } from './searchModel.ts';
+import { openModelStages, type ModelStages } from './searchModel.ts';
 import { checkOptions, requestOf, type SearchOptions } from './searchRequest.ts';
 
 /** `moa-compile search`: from a profile, or from a model and data, to a plan with a certificate. */
@@ -30,6 +30,7 @@ export async function searchCommand(profilePath: string | undefined, options: Se
   const path = profilePath ?? (await clock.time('profile', () => stages!.profile()));
 
   const profile = await clock.time('read the profile', () => readProfile(path, diagnostics, { sinkPages: [options.sink / 64] }));
+  if (profile !== undefined && stages !== undefined) requireSameModel(profile, stages, options.model!);
   const request = profile && (await requestOf(profile, options, diagnostics));
   const instance = profile && request && instanceOf(influenceOf(profile, options.sink / 64), request, diagnostics);
   if (profile === undefined || request === undefined || instance === undefined) return fail();
@@ -49,6 +50,13 @@ export async function searchCommand(profilePath: string | undefined, options: Se
   if (options.report !== undefined) await writeReport(options.report, found, options.output!);
   if (options.json === true) output.print(stableJson({ plan: options.output!, ...evidence, seconds: Object.fromEntries(clock.seconds.map(({ stage, seconds }) => [stage, seconds])) }).trimEnd());
   else if (options.quiet !== true) output.print(summary(instance, request, plans, chosen, validation, options));
+}
+
+/** A profile says which model it was made from; another one must not validate its plans. */
+function requireSameModel({ file, fingerprint }: Profile, stages: ModelStages, model: string): void {
+  if (fingerprint === undefined || fingerprint === stages.fingerprint) return;
+  const message = `${file} was made from other files than those in ${model}: weights, config or tokenizer differ`;
+  throw new DiagnosticError([{ code: 'MOA7311', severity: 'error', message, help: 'give the model that was profiled, or profile this one' }], 2);
 }
 
 /** Writes the report, after the plan; an error says so. */

@@ -10,6 +10,7 @@ export const SEARCH_CODES = {
   MOA7108: 'An influence is NaN, infinite or negative.',
   MOA7109: 'A profile has influence where no pair of query and key is causal.',
   MOA7110: 'The influence of a head is zero everywhere.',
+  MOA7111: "A profile has influence outside the model's own window.",
   MOA7201: 'The plan has no certificate.',
   MOA7202: 'The certificate is of a format or version that is not read.',
   MOA7203: 'A key of a certificate or latency table is missing or unknown.',
@@ -25,6 +26,8 @@ export const SEARCH_CODES = {
   MOA7307: 'A step in Python ended without a result.',
   MOA7308: 'The answer of a validation is not one, or belongs to another request.',
   MOA7309: 'The work folder holds the profile of other inputs.',
+  MOA7310: 'The model or the data changed while the search ran.',
+  MOA7311: 'The profile was made from another model than the one that is given.',
 } as const;
 
 /** Those of `profile`, the part of the search in Python (74xx). */
@@ -39,6 +42,10 @@ export const PROFILER_CODES = {
   MOA7407: 'The request for a validation is not legal.',
   MOA7408: 'The memory does not suffice.',
   MOA7409: 'The output cannot be written.',
+  MOA7410: "The model's config is not understood, or describes attention that no plan is for.",
+  MOA7411: 'The layers of the model differ in what a plan has once, or attend in another way than the config says.',
+  MOA7412: 'The files of the model changed while they were read or used.',
+  MOA7413: 'Python failed in a way that is not known.',
 } as const;
 
 export type SearchCode = keyof typeof SEARCH_CODES;

@@ -55,7 +55,7 @@ const options = ({ exact }: SearchRequest, gap: number, warm?: WarmStart): Solve
 async function solvePoint(instance: Instance, request: SearchRequest, objectives: readonly Objective[], constraints: readonly Constraint[], how: SolveOptions): Promise<FrontPoint | { readonly proven: boolean }> {
   const solved = await solve(problemOf(instance, objectives, constraints, request.rulesPerLayer), how);
   if (solved.kind === 'infeasible') return { proven: solved.proven };
-  const { assignment } = solved.incumbent;
+  const assignment = solved.incumbent.assignment.map((candidate, at) => instance.shortest[Math.floor(at / instance.heads)]![candidate]!);
   return { assignment, losses: request.objectives.map(({ length }) => lossOf(instance, length, assignment)), objectives, constraints, solved };
 }
 

@@ -1,6 +1,6 @@
 /** Why no plan holds the bounds: which of them cannot be held, and what is nearest. */
 import type { Diagnostic } from '../util/diagnostics.ts';
-import { problemOf, resourceOf, type Instance } from './instance.ts';
+import { leastUse, problemOf, resourceOf, type Instance } from './instance.ts';
 import type { Constraint, SearchRequest } from './request.ts';
 import { solveDual } from './solve/dual.ts';
 import { withRounding } from './solve/problem.ts';
@@ -33,7 +33,7 @@ const roundedUp = (bound: number): number => Math.ceil(bound * 1e4 * (1 - 1e-12)
 /** The least bound that a plan can hold when it has no other: all heads take the cheapest candidate. */
 function leastBound(instance: Instance, constraint: Constraint): number {
   const { cost, limit } = resourceOf(instance, { ...constraint, bound: 1 });
-  return (cost.reduce((a, b) => Math.min(a, b)) * instance.model.layers * instance.heads) / limit;
+  return leastUse(instance, cost) / limit;
 }
 
 /** The least factor, in steps of a thousandth, by which all bounds have to grow for a plan to be found. */

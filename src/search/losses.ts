@@ -3,6 +3,8 @@
  * pages, m = 0 .. N/page: the influence of all pairs outside the sink that are m pages or more apart.
  */
 
+import { PAGE } from './profile/profile.ts';
+
 export const SCALINGS: readonly number[] = [1, 0.75, 0.5, 0.25, 0];
 
 /** The loss with a window of `pages`, which need not be whole: linear between whole pages, 0 from the tail's end on. */
@@ -42,15 +44,28 @@ export function scalingOf(shorter: Float64Array, longer: Float64Array, ratio: nu
 export interface HeadTails {
   readonly lengths: readonly number[];
   readonly tails: readonly Float64Array[];
+  /** The model's own window in the head's layer, in tokens; null or absent: none. */
+  readonly window?: number | null;
 }
 
-/** The loss of a head at `length`, profiled or longer than all profiled ones, as a function of its window in whole pages. */
-export function lossFunction({ lengths, tails }: HeadTails, length: number): (pages: number) => number {
+/**
+ * The loss of a head at `length`, profiled or longer than all profiled ones, as a function of its window in whole pages. A window as long as the
+ * model's own loses nothing, and distances within one that the longest profile fills do not grow with the sequence.
+ */
+export function lossFunction(head: HeadTails, length: number): (pages: number) => number {
+  const { lengths, tails, window = null } = head;
   const profiled = lengths.indexOf(length);
-  if (profiled >= 0) return (pages) => lossAt(tails[profiled]!, pages);
+  const at = profiled >= 0 ? profiled : lengths.length - 1;
+  const stretch = profiled >= 0 ? 1 : stretchOf(head, length);
+  const whole = window === null ? Infinity : window / PAGE;
+  return (pages) => (pages >= whole ? 0 : lossAt(tails[at]!, pages / stretch));
+}
+
+/** By how much distances at `length` are longer than at the longest profiled length. */
+function stretchOf({ lengths, tails, window = null }: HeadTails, length: number): number {
   const last = lengths.length - 1;
   const longest = lengths[last]!;
+  if (window !== null && window <= longest) return 1;
   const gamma = last === 0 ? SCALINGS[0]! : scalingOf(tails[last - 1]!, tails[last]!, longest / lengths[last - 1]!);
-  const stretch = (length / longest) ** gamma;
-  return (pages) => lossAt(tails[last]!, pages / stretch);
+  return (length / longest) ** gamma;
 }

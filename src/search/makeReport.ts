@@ -1,12 +1,12 @@
 /** What a search found, for its report. */
-import { printRule, spanOf } from '../ir/affine.ts';
+import { printRule, sinkOf } from '../ir/affine.ts';
 import { inspectPlan, type LengthFigures } from '../inspect.ts';
 import { readPlan } from '../plan/readPlan.ts';
 import { DiagnosticList } from '../util/diagnostics.ts';
 import { invariant } from '../util/invariant.ts';
 import { version } from '../version.ts';
 import type { FrontPoint } from './front.ts';
-import { resourceOf, type Instance } from './instance.ts';
+import { keptSlots, type Instance } from './instance.ts';
 import { rulesOf } from './planFile.ts';
 import type { Profile } from './profile/profile.ts';
 import type { ReportHead, ReportPlan, SearchReport } from './report/searchReport.ts';
@@ -34,7 +34,7 @@ export async function makeReport({ profile, instance, request, plans, chosen, re
   const point = plans[chosen]!;
   const spanLength = objectives.at(-1)!.length;
   const rules = rulesOf(instance, point);
-  const ranked = rankHeads(profile, limits.sink / limits.page);
+  const ranked = rankHeads(profile, instance.windows.map((window) => sinkOf(limits, window) / limits.page));
   const maps = (heads: readonly RankedHead[]): Promise<ReportHead[]> => Promise.all(heads.map((head) => mapOf(profile, head)));
   return {
     model: profile.model,
@@ -51,7 +51,7 @@ export async function makeReport({ profile, instance, request, plans, chosen, re
     reason,
     ...(validation === undefined ? {} : { validation: { length: validation.length, samples: validation.samples, dense: validation.dense } }),
     plan: {
-      spans: rules.map((layer) => layer.map((rule) => Math.min(spanOf(rule, limits, spanLength, null), spanLength))),
+      spans: rules.map((layer, at) => layer.map((rule) => keptSlots(rule, limits, spanLength, instance.windows[at]!))),
       spanLength,
       rules: countRules(rules.flat().map(printRule)),
       curve: figuresOf(plan, ladder(objectives.map(({ length }) => length))).map(({ length, cacheDensity, computeDensity }) => {
@@ -81,8 +81,8 @@ function reportPlan(instance: Instance, request: SearchRequest, point: FrontPoin
 
 /** Kept KV slots / N, averaged over the heads that the search chose for. */
 export function densityAt(instance: Instance, { assignment }: FrontPoint, length: number): number {
-  const { cost } = resourceOf(instance, { kind: 'density', length, bound: 1 });
-  return assignment.reduce((sum, candidate) => sum + cost[candidate]!, 0) / assignment.length;
+  const kept = (candidate: number, at: number): number => keptSlots(instance.candidates[candidate]!, instance.limits, length, instance.windows[Math.floor(at / instance.heads)]!);
+  return assignment.reduce((sum, candidate, at) => sum + kept(candidate, at) / length, 0) / assignment.length;
 }
 
 /** Densities of the plan as the compiler sees it. */
@@ -114,12 +114,12 @@ interface RankedHead {
 }
 
 /** Heads that have influence, the farthest first, in the longest profile. */
-function rankHeads(profile: Profile, sinkPages: number): readonly RankedHead[] {
+function rankHeads(profile: Profile, sinkPages: readonly number[]): readonly RankedHead[] {
   const last = profile.lengths.length - 1;
   const heads: RankedHead[] = [];
   for (let layer = 0; layer < profile.model.layers; layer += 1) {
     for (let queryHead = 0; queryHead < profile.model.queryHeads; queryHead += 1) {
-      const tail = profile.tail(last, layer, queryHead, sinkPages);
+      const tail = profile.tail(last, layer, queryHead, sinkPages[layer]!);
       // The sum over pairs of their distance is the sum of all tails from the first page on.
       if (tail[0]! > 0) heads.push({ layer, queryHead, reach: tail.subarray(1).reduce((sum, loss) => sum + loss, 0) / tail[0]! });
     }

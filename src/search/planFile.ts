@@ -51,8 +51,9 @@ function certificateOf(instance: Instance, request: SearchRequest, { objectives,
     profile: { sha256: profile.sha256, lengths: profile.lengths },
     rulesPerLayer: request.rulesPerLayer,
   };
-  const { layers, queryHeads, kvHeads, headDim, name, elementType } = profile.model;
-  const model = { shape: { layers, queryHeads, kvHeads, headDim }, ...(name === undefined ? {} : { name }), ...(elementType === undefined ? {} : { elementType }) };
+  const { layers, queryHeads, kvHeads, headDim, name, elementType, windows } = profile.model;
+  const described = { ...(name === undefined ? {} : { name }), ...(elementType === undefined ? {} : { elementType }), ...(windows === undefined ? {} : { windows }) };
+  const model = { shape: { layers, queryHeads, kvHeads, headDim }, ...described };
   return {
     format: 'moa-certificate',
     version: 1,

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { onInterrupt } from '../emit/cleanupOnSignal.ts';
 import { isExecutable, pathCandidates } from '../toolchain/findProgram.ts';
 import { runProcess } from '../toolchain/runProcess.ts';
-import { DiagnosticError } from '../util/diagnostics.ts';
+import { DiagnosticError, type Diagnostic } from '../util/diagnostics.ts';
 
 /** The folder of the Python package, beside the compiled sources and beside the sources. */
 const packageFolder = fileURLToPath(new URL('../../python/', import.meta.url));
@@ -77,5 +77,16 @@ export async function runPython({ path, variables }: Python, args: readonly stri
   });
   if (status === 0) return;
   const ending = signal === null ? `exit code ${status}` : signal;
-  throw new DiagnosticError([{ code: 'MOA7307', severity: 'error', message: `python -m moa_compile ${args[0]} ended with ${ending}`, help: 'what it said stands above; the same command goes on where it stopped' }], status === 2 ? 2 : 1);
+  const message = `python -m moa_compile ${args[0]} ended with ${ending}`;
+  const help = 'what it said stands above; the same command goes on where it stopped';
+  const cause = causeOf(signal);
+  const note: readonly Diagnostic[] = cause === undefined ? [] : [{ code: 'MOA7307', severity: 'note', message: cause }];
+  throw new DiagnosticError([{ code: 'MOA7307', severity: 'error', message, help }, ...note], status === 2 ? 2 : 1);
+}
+
+/** A process that a signal ended says nothing itself. */
+function causeOf(signal: string | null): string | undefined {
+  if (signal === 'SIGKILL') return 'the system ended it, most likely because memory ran out: try --query-block 64, shorter --lengths or --dtype bfloat16';
+  if (signal === null || signal === 'SIGTERM' || signal === 'SIGINT') return undefined;
+  return 'torch or a library below it crashed: see whether they fit each other and the driver, or try --device cpu';
 }

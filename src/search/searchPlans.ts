@@ -17,7 +17,7 @@ export function instanceOf(influence: Influence, request: SearchRequest, diagnos
   const withLoss = rising([...influence.lengths, ...objectives.map(({ length }) => length)]);
   const lengths = rising([...withLoss, ...constraints.map(({ length }) => length)]);
   const { alphaStep, betas } = request;
-  const candidates = candidateGrid({ profiled: influence.lengths, lengths, ...(alphaStep === undefined ? {} : { alphaStep }), ...(betas === undefined ? {} : { betas }), limits });
+  const candidates = candidateGrid({ profiled: influence.lengths, lengths, ...(alphaStep === undefined ? {} : { alphaStep }), ...(betas === undefined ? {} : { betas }), limits, windows: influence.windows });
   const count = candidates.length;
   if (count === 0) return fail(diagnostics, 'MOA7303', 'the grid has no candidate: none is legal at every length', 'use a smaller --alpha-step, or lengths that are closer together');
   if (count > MAX_CANDIDATES) return fail(diagnostics, 'MOA7303', `the grid has ${count} candidates; at most ${MAX_CANDIDATES} can be told apart in a certificate`, 'use a larger --alpha-step or fewer --betas');
@@ -29,10 +29,11 @@ export function instanceOf(influence: Influence, request: SearchRequest, diagnos
   for (const constraint of constraints) {
     if (constraint.kind !== 'latency') continue;
     const first = constraint.table.lengths.find((row) => row.length === constraint.length)!.spans[0]!;
-    const shortest = Math.min(...candidates.map((rule) => keptSlots(rule, limits, constraint.length)));
+    const windows = [...new Set(influence.windows ?? [null])];
+    const shortest = Math.min(...candidates.flatMap((rule) => windows.map((window) => keptSlots(rule, limits, constraint.length, window))));
     if (shortest < first) return fail(diagnostics, 'MOA7206', `the latency table begins with a span of ${first} tokens at ${constraint.length}, and a candidate keeps ${shortest}`, `measure shorter spans, or use --min-span ${64 * Math.ceil(first / 64)}`);
   }
-  return makeInstance(influence, granularity, limits, candidates, withLoss);
+  return makeInstance(influence, granularity, limits, candidates, withLoss, lengths);
 }
 
 function fail(diagnostics: DiagnosticList, code: SearchCode, message: string, help: string): undefined {

@@ -26,9 +26,13 @@ export interface Validation {
 
 /** The text of a request for `plans` at `length`; a plan's id is its place. */
 export function validationRequest(instance: Instance, plans: readonly FrontPoint[], length: number): string {
-  const { limits } = instance;
-  const written = plans.map((plan, id) => ({ id: String(id), sink: limits.sink, windows: rulesOf(instance, plan).map((layer) => layer.map((rule) => windowOf(rule, limits, length, null))) }));
-  return stableJson({ format: 'moa-validation-request', version: 1, length, plans: written });
+  const { limits, windows: modelWindows } = instance;
+  const written = plans.map((plan, id) => ({
+    id: String(id),
+    sink: limits.sink,
+    windows: rulesOf(instance, plan).map((layer, at) => layer.map((rule) => windowOf(rule, limits, length, modelWindows[at]!))),
+  }));
+  return stableJson({ format: 'moa-validation-request', version: 1, length, modelWindows, plans: written });
 }
 
 const CODES = { key: 'MOA7308', value: 'MOA7308', format: 'MOA7308' } as const;

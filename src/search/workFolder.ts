@@ -1,7 +1,6 @@
 /** The folder in which a whole search keeps what it has made so far, so that the same command goes on where it stopped. */
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { createReadStream, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { diskDiagnostic } from '../emit/diskDiagnostics.ts';
 import { diskFileSystem, writeDurably } from '../emit/packageFileSystem.ts';
 import { DiagnosticError } from '../util/diagnostics.ts';
@@ -48,18 +47,6 @@ export const writeKey = (result: string, key: string): void => writeWhole(`${res
 
 /** `result` counts as not made. */
 export const removeKey = (result: string): void => rmSync(`${result}.key`, { force: true });
-
-/** Identity of a model's folder: the content of small files, and name, size and time of large ones. Files of the last kind are weights. */
-export function modelIdentity(folder: string): unknown {
-  return readdirSync(folder)
-    .filter((name) => /\.(json|safetensors|bin|model)$/.test(name))
-    .sort()
-    .map((name) => {
-      const path = join(folder, name);
-      const { size, mtimeMs } = statSync(path);
-      return size < 1 << 20 ? [name, createHash('sha256').update(readFileSync(path)).digest('hex')] : [name, size, mtimeMs];
-    });
-}
 
 /** SHA-256 of a file's bytes, in hex. */
 export async function hashOfFile(path: string): Promise<string> {

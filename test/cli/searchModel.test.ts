@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { appendFileSync, copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { pythonObstacle, variables } from '../python/support.ts';
+import { pythonObstacle, pythonPath, variables } from '../python/support.ts';
 import { answers, answersOne, answersWith, calls, data, fakePython, makesProfile, model, otherData, passes, root, search, stages } from './fakePython.ts';
 import { run, runMany, scratchFolder, type RunResult } from './support.ts';
 
@@ -133,7 +133,7 @@ for seed, path in enumerate(sys.argv[2:]):
 print(sys.executable)
 `;
     rmSync(model, { recursive: true });
-    const { status, stdout, stderr } = spawnSync('python3', ['-c', script, model, data, otherData], { encoding: 'utf8', env: variables });
+    const { status, stdout, stderr } = spawnSync(pythonPath, ['-c', script, model, data, otherData], { encoding: 'utf8', env: variables });
     if (status !== 0) throw new Error(stderr);
     real = fakePython('real', `exec '${stdout.trim().split('\n').at(-1)!}' "$@"`);
     quick = fakePython('quick', answers(passes, `exec '${stdout.trim().split('\n').at(-1)!}' "$@"`));
@@ -154,7 +154,7 @@ print(sys.executable)
     expect({ status: first.status, calls: firstCalls }, first.stderr).toEqual({ status: 0, calls: ['check', 'profile', 'validate'] });
     expect(first.stderr).toMatch(/^python: .*\/real, torch [\d.]+\S*, transformers \d\S*, \w.*\n/);
     const { evidence, model: shape } = JSON.parse(before) as { evidence: Evidence; model: object };
-    expect(shape).toEqual({ name: 'model', layers: 2, queryHeads: 4, kvHeads: 2, headDim: 64, elementType: 'bf16' });
+    expect(shape).toEqual({ name: 'model', layers: 2, queryHeads: 4, kvHeads: 2, headDim: 64, elementType: 'bf16', windows: [null, null] });
     const losses = evidence.plans.map(({ validation }) => validation.loss);
     expect(evidence.chosen).toBe(losses.indexOf(Math.min(...losses)));
     expect(evidence.reason).toBe(`lowest loss at 256 tokens, of ${losses.length} plans along the front`);

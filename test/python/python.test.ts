@@ -2,11 +2,11 @@
 import { spawn } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { repositoryPath } from '../cli/installed.ts';
-import { packageFolder, pythonObstacle, variables } from './support.ts';
+import { packageFolder, pythonObstacle, pythonPath, variables } from './support.ts';
 
-/** The end and the output of `python3 args...` in `cwd`. */
+/** The end and the output of the tests' Python with `args` in `cwd`. */
 const python = async (args: readonly string[], cwd: string): Promise<{ readonly status: number | null; readonly output: string }> => {
-  const child = spawn('python3', args, { cwd, env: variables, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(pythonPath, args, { cwd, env: variables, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text: Buffer) => (output += text.toString('utf8')));
   const status = await new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve));

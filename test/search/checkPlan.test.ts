@@ -20,6 +20,10 @@ import { said, scratchBytes, scratchFolder, syntheticProfile } from './support.t
 const shape = { layers: 2, queryHeads: 4, kvHeads: 2 };
 const profiled = [256, 512];
 const profile = syntheticProfile({ ...shape, lengths: profiled, seed: 3 });
+/** A window that is not whole pages, and one that no profile fills. */
+const windows = [192, null] as const;
+const windowed = syntheticProfile({ ...shape, lengths: profiled, seed: 3, windows });
+const [odd, wide] = [[200, 448], [640, 640]].map((own) => ({ windows: own, profile: syntheticProfile({ ...shape, lengths: profiled, seed: 3, windows: own }) }));
 const latency: TestConstraint = {
   kind: 'latency',
   length: 512,
@@ -42,6 +46,10 @@ const variants: Readonly<Record<string, InstanceOptions>> = {
   'query heads, three rules': { ...base, granularity: 'query-head', rulesPerLayer: 3, objective: [{ length: 256, weight: 2 }, { length: 512, weight: 0.5 }] },
   'any number of rules, and latency': { ...base, rulesPerLayer: 0, constraints: [...base.constraints, latency] },
   'a longer length than was profiled': { ...base, objective: [{ length: 512, weight: 1 }, { length: 1024, weight: 1 }, { length: 1600, weight: 1 }], constraints: [...base.constraints, { kind: 'loss', length: 1024, bound: 0.5 }, { kind: 'density', length: 1024, bound: 0.55 }] },
+  "a model's own window in one layer": { ...base, profile: windowed, windows },
+  'its own windows, by query head, with latency': { ...base, ...odd, granularity: 'query-head', rulesPerLayer: 1, constraints: [{ kind: 'density', length: 512, bound: 0.35 }, { ...latency, bound: 0.4 }] },
+  'its own windows, at longer lengths': { ...base, ...odd, objective: [{ length: 512, weight: 1 }, { length: 1024, weight: 1 }], constraints: [{ kind: 'density', length: 1024, bound: 0.15 }, { kind: 'loss', length: 1024, bound: 0.18 }] },
+  'windows that are longer than all that was profiled': { ...base, ...wide, objective: [{ length: 512, weight: 1 }, { length: 1024, weight: 1 }], constraints: [{ kind: 'density', length: 1024, bound: 0.5 }] },
 };
 const instances = Object.fromEntries(Object.entries(variants).map(([name, options]) => [name, new Instance(options)]));
 const first = instances['KV heads, one density']!;
@@ -51,7 +59,7 @@ async function check(plan: TestPlan, profilePath: string | undefined = profile.p
   const parsed = parsePlan(JSON.stringify(plan), 'plan.json', diagnostics);
   const certificate = parsed && readCertificate(parsed, diagnostics);
   if (parsed === undefined || certificate === undefined) return { problems: said(diagnostics), result: undefined, failures: [] };
-  const losses = profilePath === '' ? undefined : await readHeadLosses(profilePath, { ...certificate.profile, layers: parsed.layers, queryHeads: parsed.queryHeads, sinkPages: 1 }, diagnostics);
+  const losses = profilePath === '' ? undefined : await readHeadLosses(profilePath, { ...certificate.profile, layers: parsed.layers, queryHeads: parsed.queryHeads, sinkPages: 1, windows: parsed.model?.windows }, diagnostics);
   const result = checkPlan(parsed, certificate, losses);
   const failures = result.checks.filter(({ status }) => status === 'failed').map(({ name }) => name);
   expect(result.ok).toBe(failures.length === 0);
@@ -76,7 +84,7 @@ describe.each(Object.keys(variants))('%s', (name) => {
   const instance = instances[name]!;
 
   test('a right certificate is accepted', async () => {
-    const { problems, result, failures } = await check(right(instance));
+    const { problems, result, failures } = await check(right(instance), instance.options.profile.path);
     expect({ problems, failures }).toEqual({ problems: [], failures: [] });
     expect(result!.checks.filter(({ status }) => status === 'not checked').map((item) => item.name)).toEqual(['exact lower bound']);
     expect(result!.gap).toBeGreaterThanOrEqual(0);
@@ -90,7 +98,7 @@ describe.each(Object.keys(variants))('%s', (name) => {
     for (let round = 0; round < 20; round += 1) {
       const multipliers = instance.limits.map(() => (random() < 0.2 ? 0 : value * random() ** 3));
       const plan = instance.plan(choices, multipliers, value);
-      const { result, failures } = await check(plan);
+      const { result, failures } = await check(plan, instance.options.profile.path);
       const { bound } = result!.checks.find((item) => item.name === 'lower bound')!.figures!;
       expect(bound!).toBeCloseTo(instance.bound(multipliers), 12);
       expect(bound!).toBeLessThanOrEqual(value * (1 + 1e-9));
@@ -102,7 +110,8 @@ describe.each(Object.keys(variants))('%s', (name) => {
     const { result, failures } = await check(right(instance), '');
     expect(failures).toEqual([]);
     expect(result!.checks.find((item) => item.name === 'value')).toMatchObject({ status: 'not checked', detail: 'no profile was given: pass --profile' });
-    expect(result!.checks.find((item) => item.name === 'density at 512')).toMatchObject({ status: 'ok' });
+    const { kind, length } = instance.options.constraints[0]!;
+    expect(result!.checks.find((item) => item.name === `${kind} at ${length}`)).toMatchObject({ status: 'ok' });
   });
 });
 

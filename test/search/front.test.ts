@@ -23,7 +23,7 @@ interface Shape {
 function instanceOf({ layers, lengths, seed }: Shape): Instance {
   const random = randomOf(seed);
   const losses = lengths.map((length) => [length, Float64Array.from({ length: layers * rules.length * 2 }, random)] as const);
-  return { model: { layers, queryHeads: 2, kvHeads: 2, headDim: 64 }, granularity: 'kv-head', limits, candidates: rules.map(([alpha, beta]) => ruleOf(alpha, beta)), heads: 2, losses: new Map(losses) };
+  return { model: { layers, queryHeads: 2, kvHeads: 2, headDim: 64 }, granularity: 'kv-head', limits, candidates: rules.map(([alpha, beta]) => ruleOf(alpha, beta)), windows: Array.from({ length: layers }, () => null), shortest: Array.from({ length: layers }, () => Uint16Array.from(rules.keys())), heads: 2, losses: new Map(losses) };
 }
 
 const requestOf = ({ lengths }: Shape): SearchRequest => ({

@@ -32,7 +32,7 @@ describe('a bound that does not hold alone', () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 4, max: 400 }).map((pages) => 64 * pages), async (length) => {
         const { request, instance } = given({ constraints: [density(length, 0)], rulesPerLayer: 1 });
-        const least = Math.min(...instance.candidates.map((rule) => keptSlots(rule, request.limits, length))) / length;
+        const least = Math.min(...instance.candidates.map((rule) => keptSlots(rule, request.limits, length, null))) / length;
         const { message } = await explainInfeasible(instance, request, true);
         const named = Number(/ is ([\d.]+)$/.exec(message)![1]);
         expect(named).toBeGreaterThanOrEqual(least);

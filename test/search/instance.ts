@@ -14,6 +14,8 @@ export interface InstanceOptions {
   readonly candidates: readonly (readonly [alpha: number, beta: number])[];
   readonly objective: readonly { readonly length: number; readonly weight: number }[];
   readonly constraints: readonly TestConstraint[];
+  /** The model's own window of each layer, in tokens; not said by default. */
+  readonly windows?: readonly (number | null)[];
 }
 
 export interface TestConstraint {
@@ -49,14 +51,14 @@ export class Instance {
     this.layerPlans = Array.from({ length: layers }, (_, layer) => {
       const loss = (head: number, c: number, length: number): number => {
         let sum = 0;
-        for (let q = head * group; q < (head + 1) * group; q += 1) sum += this.#loss(layer, q, (span(candidates[c]!, length) - 64) / 64, length);
+        for (let q = head * group; q < (head + 1) * group; q += 1) sum += this.#lossWith(layer, q, span(candidates[c]!, length), length);
         return sum;
       };
       const single = Array.from({ length: this.heads }, (__, head) =>
         candidates.map((candidate, c) => ({
           value: objective.reduce((sum, { length, weight }) => sum + weight * loss(head, c, length), 0),
           uses: constraints.map(({ kind, length, table }) => {
-            const kept = Math.min(span(candidate, length), length);
+            const kept = Math.min(span(candidate, length), length, options.windows?.[layer] ?? Infinity);
             if (kind === 'loss') return loss(head, c, length);
             return kind === 'density' ? kept / length : time(table!, length, kept);
           }),
@@ -95,7 +97,8 @@ export class Instance {
     const { candidates, constraints, granularity, kvHeads, layers, objective, profile, profiled, queryHeads, rulesPerLayer } = this.options;
     const group = queryHeads / this.heads;
     const rows = choices.map((choice) => choice.flatMap((c) => Array.from({ length: group }, () => candidates[c]!)));
-    const model = { name: 'synthetic', layers, queryHeads, kvHeads, headDim: 64 };
+    const { windows } = this.options;
+    const model = { name: 'synthetic', layers, queryHeads, kvHeads, headDim: 64, ...(windows === undefined ? {} : { windows }) };
     const facts = { candidates, constraints, granularity, objective, profile: { sha256: profile.sha256, lengths: profiled }, rulesPerLayer };
     const limits = { sink: 64, page: 64, minSpan: 128 };
     const lowerBound = this.bound(multipliers);
@@ -119,11 +122,21 @@ export class Instance {
     };
   }
 
+  /** With a span in tokens. A layer with a window of its own has no sink, and loses nothing outside that window. */
+  #lossWith(layer: number, head: number, tokens: number, length: number): number {
+    const own = this.options.windows?.[layer] ?? null;
+    if (own === null) return this.#loss(layer, head, (tokens - 64) / 64, length);
+    return tokens >= own ? 0 : this.#loss(layer, head, tokens / 64, length);
+  }
+
   #loss(layer: number, head: number, m: number, length: number): number {
     const { profiled } = this.options;
     if (profiled.includes(length)) return this.#between(layer, head, m, length);
     const [n1, n2] = [profiled.at(-2), profiled.at(-1)!];
     const all = (n: number): number => this.#between(layer, head, 1, n);
+    const own = this.options.windows?.[layer] ?? null;
+    // A window that the longest profile fills is as long at any length.
+    if (own !== null && own <= n2) return this.#between(layer, head, m, n2);
     let gamma = 1;
     if (n1 !== undefined && all(n1) !== 0 && all(n2) !== 0) {
       const errors = [0, 1, 2, 3, 4].map((quarters) => {
@@ -142,7 +155,7 @@ export class Instance {
     const whole = (pages: number): number => {
       let sum = 0;
       for (let bi = 0; bi < length / 64; bi += 1) {
-        for (let bj = 1; bj <= bi; bj += 1) {
+        for (let bj = (this.options.windows?.[layer] ?? null) === null ? 1 : 0; bj <= bi; bj += 1) {
           if (bi - bj - 1 >= pages) sum += this.options.profile.block(length, layer, head, 0, bi, bj);
           if (bi - bj >= pages) sum += this.options.profile.block(length, layer, head, 1, bi, bj);
         }

@@ -50,6 +50,8 @@ export interface SyntheticOptions {
   readonly seed: number;
   /** 64 by default. */
   readonly headDim?: number;
+  /** The model's own window of each layer, in tokens; not said by default. */
+  readonly windows?: readonly (number | null)[];
 }
 
 export interface SyntheticProfile {
@@ -67,7 +69,7 @@ export interface SyntheticProfile {
  * A profile in a new file. Influence decays with the distance of query and key: of most heads within some hundred tokens, whatever the length; of about
  * one KV head in four with the length, and these look at the first page too. Query heads of a KV head are alike, not equal.
  */
-export function syntheticProfile({ layers, queryHeads, kvHeads, lengths, seed, headDim = 64 }: SyntheticOptions): SyntheticProfile {
+export function syntheticProfile({ layers, queryHeads, kvHeads, lengths, seed, headDim = 64, windows }: SyntheticOptions): SyntheticProfile {
   const random = randomOf(seed);
   const group = queryHeads / kvHeads;
   const heads = Array.from({ length: layers * kvHeads }, () => ({ global: random() < 0.25, reach: 64 * 2 ** (3 * random()), scale: 10 ** (-2 * random()) / (layers * queryHeads) }));
@@ -82,6 +84,8 @@ export function syntheticProfile({ layers, queryHeads, kvHeads, lengths, seed, h
         for (let query = 0; query < pages; query += 1) {
           for (let key = 0; key <= query - 1 + part; key += 1) {
             const distance = 64 * (query - key - 1 + part) + 32;
+            const window = windows?.[Math.floor(head / queryHeads)] ?? null;
+            if (window !== null && distance - 32 >= window) continue;
             const first = key === 0 && kind.global ? 2 : 1;
             const value = (first * self.scale * kind.scale * (0.5 + random()) * Math.exp(-distance / reach)) / pages;
             values[((head * 2 + part) * pages + query) * pages + key] = value;
@@ -92,7 +96,7 @@ export function syntheticProfile({ layers, queryHeads, kvHeads, lengths, seed, h
     return { name: `influence.${length}`, shape: [layers, queryHeads, 2, pages, pages], values };
   });
   const description = {
-    model: { name: 'synthetic', layers, queryHeads, kvHeads, headDim, elementType: 'bf16' },
+    model: { name: 'synthetic', layers, queryHeads, kvHeads, headDim, elementType: 'bf16', ...(windows === undefined ? {} : { windows }) },
     page: 64,
     lengths: lengths.map((length, index) => ({ length, samples: 4 + index, answerTokens: 40, loss: 1.25 })),
     data: { sha256: createHash('sha256').update(String(seed)).digest('hex') },

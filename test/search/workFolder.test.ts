@@ -1,8 +1,8 @@
-import { mkdirSync, readFileSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { hashOfFile, isDone, keyOf, makeFolder, modelIdentity, removeKey, writeKey, writeWhole } from '../../src/search/workFolder.ts';
+import { hashOfFile, isDone, keyOf, makeFolder, removeKey, writeKey, writeWhole } from '../../src/search/workFolder.ts';
 import { codesOf, diagnosticsOf, scratchFolder, smallFileSystem } from '../toolchain/helpers.ts';
 
 test('a key depends on every fact, and not on the order of keys', () => {
@@ -75,26 +75,6 @@ describe('a file is written whole or not at all', () => {
       disk.unmount();
     }
   });
-});
-
-test('the identity of a model is the content of its small files, and name, size and time of large ones', () => {
-  const folder = scratchFolder();
-  const write = (name: string, content: string | Uint8Array): void => writeFileSync(join(folder, name), content);
-  write('config.json', '{}');
-  write('model.safetensors', new Uint8Array(2 << 20));
-  write('README.md', 'words');
-  const identity = (): string => keyOf(modelIdentity(folder));
-  const before = identity();
-  write('README.md', 'other words');
-  write('config.json', '{}');
-  expect(identity()).toBe(before);
-  write('config.json', '{ }');
-  const changed = identity();
-  expect(changed).not.toBe(before);
-  utimesSync(join(folder, 'model.safetensors'), 1, 1);
-  expect(identity()).not.toBe(changed);
-  write('tokenizer.json', '');
-  expect(modelIdentity(folder)).toEqual([['config.json', expect.any(String)], ['model.safetensors', 2 << 20, 1000], ['tokenizer.json', expect.any(String)]]);
 });
 
 test('the hash of a file', async () => {

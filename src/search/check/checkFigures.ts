@@ -69,16 +69,16 @@ export function checkBounds({ shape, certificate, costs, unknown }: PlanFacts): 
 
 /** The loss of the plan at a length. */
 function lossOf({ rules, costs, shape }: PlanFacts, length: number): number {
-  return rules.reduce((sum, heads, layer) => heads.reduce((part, rule, head) => part + costs.loss(layer * shape.queryHeads + head, length, costs.window(rule, length)), sum), 0);
+  return rules.reduce((sum, heads, layer) => heads.reduce((part, rule, head) => part + costs.loss(layer * shape.queryHeads + head, length, costs.window(layer, rule, length)), sum), 0);
 }
 
 /** The sum over the heads that rules are chosen for; a KV head keeps what the longest of its query heads keeps. */
 function useOf({ rules, costs }: PlanFacts, use: (kept: number) => number, length: number): number {
   const { headsPerLayer, queryHeadsPerHead } = costs;
-  return rules.reduce((sum, heads) => {
+  return rules.reduce((sum, heads, layer) => {
     let total = sum;
     for (let head = 0; head < headsPerLayer; head += 1) {
-      const kept = heads.slice(head * queryHeadsPerHead, (head + 1) * queryHeadsPerHead).map((rule) => costs.kept(rule, length));
+      const kept = heads.slice(head * queryHeadsPerHead, (head + 1) * queryHeadsPerHead).map((rule) => costs.kept(layer, rule, length));
       total += use(kept.reduce((a, b) => Math.max(a, b)));
     }
     return total;

@@ -16,7 +16,7 @@ export function checkPlan(plan: ParsedPlan, certificate: Certificate, losses?: P
   const profile = checkProfile(certificate, losses);
   const usable = profile.status === 'ok' ? losses?.curves : undefined;
   const why = losses === undefined ? 'no profile was given: pass --profile' : 'the profile is not that of the certificate';
-  const facts = { shape, rules: plan.rules, certificate, costs: new Costs(shape, plan.limits, certificate, usable), ...(usable === undefined ? { unknown: why } : {}) };
+  const facts = { shape, rules: plan.rules, certificate, costs: new Costs(shape, plan.limits, certificate, plan.model.windows, usable), ...(usable === undefined ? { unknown: why } : {}) };
 
   const bound = checkBounds(facts);
   const checks = [

@@ -20,11 +20,16 @@ export class Costs {
   readonly #curves: ReadonlyMap<number, readonly LossCurve[]> | undefined;
   /** Of each query head, made when a length is asked for that was not profiled. */
   #gammas: readonly number[] | undefined;
+  readonly #own: readonly (number | null)[] | undefined;
   readonly #windows = new Map<string, number>();
 
-  /** `curves`: losses of the profile, where there is one. */
-  constructor(shape: ModelShape, limits: SpanLimits, certificate: Certificate, curves?: ReadonlyMap<number, readonly LossCurve[]>) {
+  /**
+   * @param own the model's own window of each layer, where the plan says it
+   * @param curves losses of the profile, where there is one
+   */
+  constructor(shape: ModelShape, limits: SpanLimits, certificate: Certificate, own?: readonly (number | null)[], curves?: ReadonlyMap<number, readonly LossCurve[]>) {
     this.#shape = shape;
+    this.#own = own;
     this.#limits = limits;
     this.#certificate = certificate;
     this.#curves = curves;
@@ -37,8 +42,13 @@ export class Costs {
     return this.#shape.layers * this.headsPerLayer;
   }
 
-  kept(rule: SpanRule, length: number): number {
-    return keptAt(rule, this.#limits, length);
+  /** The model's own window in tokens; null: the layer attends everything. */
+  own(layer: number): number | null {
+    return this.#own?.[layer] ?? null;
+  }
+
+  kept(layer: number, rule: SpanRule, length: number): number {
+    return keptAt(rule, this.#limits, length, this.own(layer));
   }
 
   /** What a head that keeps `kept` tokens adds to the left side of a constraint on density or latency. */
@@ -53,11 +63,17 @@ export class Costs {
     return bound * this.heads * (constraint.kind === 'latency' ? timeOf(constraint.table, length, length) : 1);
   }
 
-  /** Pages of window. */
-  window(rule: SpanRule, length: number): number {
-    const key = `${rule.alpha},${rule.numerator},${rule.denominator},${length}`;
+  /** Pages of window; without end where it holds all that the model's layer attends. */
+  window(layer: number, rule: SpanRule, length: number): number {
+    const own = this.own(layer);
+    const key = `${rule.alpha},${rule.numerator},${rule.denominator},${length},${own}`;
     let pages = this.#windows.get(key);
-    if (pages === undefined) this.#windows.set(key, (pages = (spanAt(rule, this.#limits, length) - this.#limits.sink) / this.#limits.page));
+    if (pages === undefined) {
+      const span = spanAt(rule, this.#limits, length);
+      // A layer with a window of its own has no sink.
+      const tokens = own === null ? span - this.#limits.sink : span >= own ? Infinity : span;
+      this.#windows.set(key, (pages = tokens / this.#limits.page));
+    }
     return pages;
   }
 
@@ -67,7 +83,11 @@ export class Costs {
     if (profiled !== undefined) return lossAt(profiled[queryHead]!, pages);
     const { lengths } = this.#certificate.profile;
     const longest = lengths.at(-1)!;
-    this.#gammas ??= this.#curves!.get(longest)!.map((curve, head) => gammaOf(this.#curves!.get(lengths.at(-2) ?? 0)?.[head], curve));
+    this.#gammas ??= this.#curves!.get(longest)!.map((curve, head) => {
+      const own = this.own(Math.floor(head / this.#shape.queryHeads));
+      // A window that the profile fills is as long at any length.
+      return own !== null && own <= longest ? 0 : gammaOf(this.#curves!.get(lengths.at(-2) ?? 0)?.[head], curve);
+    });
     return lossAt(this.#curves!.get(longest)![queryHead]!, pages / (length / longest) ** this.#gammas[queryHead]!);
   }
 }

@@ -24,6 +24,8 @@ export interface ExpectedProfile {
   readonly queryHeads: number;
   /** Pages of the plan's sink. */
   readonly sinkPages: number;
+  /** The model's own window of each layer, where the plan says it. */
+  readonly windows?: readonly (number | null)[] | undefined;
 }
 
 /** Reads the profile at `path` as that of a certificate. Undefined when the file cannot be read at all. */
@@ -34,6 +36,7 @@ export async function readHeadLosses(path: string, expected: ExpectedProfile, di
     const problems: string[] = [];
     const format = source.metadata.get('format');
     if (format !== 'moa-profile' || source.metadata.get('version') !== '1') problems.push('it is not a profile of version 1');
+    if (windowsIn(source.metadata.get('profile')) !== JSON.stringify(expected.windows ?? null)) problems.push("its model has other windows than the plan's");
     const missing = expected.lengths.filter((length) => !source.tensors.some(({ name }) => name === `influence.${length}`));
     if (missing.length > 0) problems.push(`it has no influence at ${missing.join(', ')}`);
     for (const tensor of source.tensors) {
@@ -44,7 +47,8 @@ export async function readHeadLosses(path: string, expected: ExpectedProfile, di
       if (!fits) problems.push(length === undefined ? 'it has other lengths' : `its influence at ${length} is of another shape`);
       const heads: LossCurve[] = [];
       const visit = (blocks: Float32Array): void => {
-        const curve = curveOf(blocks, pages, expected.sinkPages);
+        const own = expected.windows?.[Math.floor(heads.length / expected.queryHeads)] ?? null;
+        const curve = curveOf(blocks, pages, own === null ? expected.sinkPages : 0);
         if (curve === undefined && problems.length === 0) problems.push(`it has an influence at ${length} that is negative or not finite`);
         heads.push(curve ?? new Float64Array(pages + 1));
       };
@@ -55,6 +59,15 @@ export async function readHeadLosses(path: string, expected: ExpectedProfile, di
     const sha256 = hash.digest('hex');
     return problems[0] === undefined ? { sha256, curves } : { sha256, curves, problem: problems[0] };
   });
+}
+
+/** The windows of the model in a profile's description, as JSON; `null` where it says none. */
+function windowsIn(description: string | undefined): string {
+  try {
+    return JSON.stringify((JSON.parse(description ?? '') as { readonly model?: { readonly windows?: unknown } }).model?.windows ?? null);
+  } catch {
+    return 'unknown';
+  }
 }
 
 async function hashBytes(read: (position: number, target: Uint8Array) => Promise<void>, { offset, bytes }: { offset: number; bytes: number }, update: (part: Uint8Array) => void): Promise<void> {

@@ -9,24 +9,30 @@ import { Costs } from './costs.ts';
 export function lagrangianBound({ layers, queryHeads }: ModelShape, certificate: Certificate, costs: Costs): number {
   const { candidates, constraints, multipliers, objective, rulesPerLayer } = certificate;
   const { headsPerLayer, queryHeadsPerHead } = costs;
-  const shared = candidates.map((candidate) =>
-    constraints.reduce((sum, constraint, k) => (constraint.kind === 'loss' ? sum : sum + multipliers[k]! * Costs.use(constraint, costs.kept(candidate, constraint.length))), 0),
-  );
+  /** What candidates use in a layer that is not a loss. */
+  const sharedIn = (layer: number): number[] =>
+    candidates.map((candidate) =>
+      constraints.reduce((sum, constraint, k) => (constraint.kind === 'loss' ? sum : sum + multipliers[k]! * Costs.use(constraint, costs.kept(layer, candidate, constraint.length))), 0),
+    );
   const losses = [
     ...objective.map(({ length, weight }) => ({ length, factor: weight })),
     ...constraints.flatMap(({ kind, length }, k) => (kind === 'loss' ? [{ length, factor: multipliers[k]! }] : [])),
-  ].map((term) => ({ ...term, windows: candidates.map((candidate) => costs.window(candidate, term.length)) }));
+  ];
 
   /** Of one layer: candidates x heads. */
   const penalised = new Float64Array(candidates.length * headsPerLayer);
   let bound = 0;
+  const byWindow = new Map<number | null, { readonly shared: readonly number[]; readonly windows: readonly (readonly number[])[] }>();
   for (let layer = 0; layer < layers; layer += 1) {
-    for (const [c, fixed] of shared.entries()) {
+    const own = costs.own(layer);
+    const known = byWindow.get(own) ?? { shared: sharedIn(layer), windows: losses.map(({ length }) => candidates.map((candidate) => costs.window(layer, candidate, length))) };
+    byWindow.set(own, known);
+    for (const [c, fixed] of known.shared.entries()) {
       for (let head = 0; head < headsPerLayer; head += 1) {
         let cost = fixed;
         const first = layer * queryHeads + head * queryHeadsPerHead;
-        for (const { length, factor, windows } of losses) {
-          for (let queryHead = first; queryHead < first + queryHeadsPerHead; queryHead += 1) cost += factor * costs.loss(queryHead, length, windows[c]!);
+        for (const [term, { length, factor }] of losses.entries()) {
+          for (let queryHead = first; queryHead < first + queryHeadsPerHead; queryHead += 1) cost += factor * costs.loss(queryHead, length, known.windows[term]![c]!);
         }
         penalised[c * headsPerLayer + head] = cost;
       }

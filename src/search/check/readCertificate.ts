@@ -120,6 +120,6 @@ function checkParts(fields: FieldReader, plan: ParsedPlan, { candidates, constra
   constraints.forEach((constraint, index) => {
     const path = `certificate.constraints[${index}]`;
     if (constraint.kind === 'loss') lossAt(constraint.length, `${path}.length`);
-    if (constraint.kind === 'latency') latencyTableLimits(fields, path, constraint, candidates, plan.limits);
+    if (constraint.kind === 'latency') latencyTableLimits(fields, path, constraint, candidates, plan.limits, [...new Set(plan.model?.windows ?? [null])]);
   });
 }

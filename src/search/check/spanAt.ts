@@ -11,5 +11,8 @@ export function spanAt({ alpha, numerator, denominator }: Pick<Candidate, 'alpha
   return Number(over === 0n ? tokens : tokens - over + BigInt(page));
 }
 
-/** What a head keeps of a sequence of `length` tokens. */
-export const keptAt = (rule: Pick<Candidate, 'alpha' | 'numerator' | 'denominator'>, limits: SpanLimits, length: number): number => Math.min(spanAt(rule, limits, length), length);
+/** What a head keeps of a sequence of `length` tokens, in a layer whose own window in the model is `own` tokens; null: it has none. */
+export function keptAt(rule: Pick<Candidate, 'alpha' | 'numerator' | 'denominator'>, limits: SpanLimits, length: number, own: number | null): number {
+  const kept = Math.min(spanAt(rule, limits, length), length);
+  return own !== null && own < kept ? own : kept;
+}

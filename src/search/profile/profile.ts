@@ -17,7 +17,12 @@ export interface ProfiledLength {
 
 /** The description in a profile's metadata. */
 export interface ProfileDescription {
-  readonly model: ModelShape & Partial<AttentionFacts> & { readonly name?: string; readonly elementType?: ElementType };
+  readonly model: ModelShape & Partial<AttentionFacts> & {
+    readonly name?: string;
+    readonly elementType?: ElementType;
+    /** By layer: the model's own sliding window in tokens, null where it has none. Absent in profiles of earlier versions. */
+    readonly windows?: readonly (number | null)[];
+  };
   readonly page: typeof PAGE;
   /** Rising. */
   readonly lengths: readonly ProfiledLength[];
@@ -26,6 +31,8 @@ export interface ProfileDescription {
   /** Samples that were longer than all lengths. */
   readonly skipped: number;
   readonly target: (typeof TARGETS)[number];
+  /** Of the files of the model's folder (`search/modelFingerprint.ts`). Absent in profiles of earlier versions. */
+  readonly fingerprint?: string;
 }
 
 export interface Profile extends ProfileDescription {

@@ -1,4 +1,4 @@
-import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, MODEL_NAME, SCALES, SOFT_CAPS } from '../../plan/planSchema.ts';
+import { MAX_HEADS, MAX_HEAD_DIM, MAX_LAYERS, MODEL_NAME, MODEL_WINDOWS, SCALES, SOFT_CAPS } from '../../plan/planSchema.ts';
 import type { DiagnosticList } from '../../util/diagnostics.ts';
 import { readJson, toJsonValue, type JsonValue } from '../../util/jsonReader.ts';
 import { joinPath } from '../../util/quote.ts';
@@ -28,7 +28,7 @@ export function readDescription(metadata: ReadonlyMap<string, string>, file: str
 }
 
 function readProfileText(fields: FieldReader, value: JsonValue): ProfileDescription | undefined {
-  const root = fields.object(value, 'profile', ['model', 'page', 'lengths', 'data', 'skipped'], ['target']);
+  const root = fields.object(value, 'profile', ['model', 'page', 'lengths', 'data', 'skipped'], ['target', 'fingerprint']);
   if (root === undefined) return undefined;
   const model = readModel(fields, root['model']);
   const page = fields.integer(root['page'], 'profile.page', { min: PAGE, max: PAGE });
@@ -41,13 +41,14 @@ function readProfileText(fields: FieldReader, value: JsonValue): ProfileDescript
     if (length <= earlier) fields.error('MOA7106', `profile.lengths[${index}].length`, `length ${length} is not more than the one before it, ${earlier}`);
   });
   const target = root['target'] === undefined ? 'cross-entropy' : fields.choice(root['target'], 'profile.target', TARGETS);
+  const fingerprint = fields.text(root['fingerprint'], 'profile.fingerprint', /^[0-9a-f]{64}$/, 'a SHA-256 in hex');
   if (target === undefined || model === undefined || page !== PAGE || lengths === undefined || sha256 === undefined || skipped === undefined) return undefined;
-  return { model, page, lengths, data: { sha256 }, skipped, target };
+  return { model, page, lengths, data: { sha256 }, skipped, target, ...(fingerprint === undefined ? {} : { fingerprint }) };
 }
 
 function readModel(fields: FieldReader, value: JsonValue | undefined): ProfileDescription['model'] | undefined {
   const at = (key: string): string => `profile.model.${key}`;
-  const model = fields.object(value, 'profile.model', ['layers', 'queryHeads', 'kvHeads', 'headDim'], ['name', 'elementType', 'softCap', 'learnedSinks', 'scale']);
+  const model = fields.object(value, 'profile.model', ['layers', 'queryHeads', 'kvHeads', 'headDim'], ['name', 'elementType', 'softCap', 'learnedSinks', 'scale', 'windows']);
   if (model === undefined) return undefined;
   const count = (key: string, max: number): number | undefined => fields.integer(model[key], at(key), { min: 1, max });
   const [layers, queryHeads, kvHeads, headDim] = [count('layers', MAX_LAYERS), count('queryHeads', MAX_HEADS), count('kvHeads', MAX_HEADS), count('headDim', MAX_HEAD_DIM)];
@@ -56,10 +57,19 @@ function readModel(fields: FieldReader, value: JsonValue | undefined): ProfileDe
   const softCap = model['softCap'] === 0 ? 0 : fields.number(model['softCap'], at('softCap'), SOFT_CAPS);
   const learnedSinks = fields.flag(model['learnedSinks'], at('learnedSinks'));
   const scale = fields.number(model['scale'], at('scale'), SCALES);
+  const windows = layers === undefined ? undefined : readWindows(fields, model['windows'], at('windows'), layers);
   if (layers === undefined || queryHeads === undefined || kvHeads === undefined || headDim === undefined) return undefined;
   if (queryHeads % kvHeads !== 0) return fields.error('MOA7106', at('kvHeads'), `${queryHeads} query heads cannot be shared out evenly among ${kvHeads} KV heads`);
-  const scores = { ...(softCap === undefined ? {} : { softCap }), ...(learnedSinks === undefined ? {} : { learnedSinks }), ...(scale === undefined ? {} : { scale }) };
+  const scores = { ...(softCap === undefined ? {} : { softCap }), ...(learnedSinks === undefined ? {} : { learnedSinks }), ...(scale === undefined ? {} : { scale }), ...(windows === undefined ? {} : { windows }) };
   return { layers, queryHeads, kvHeads, headDim, ...(name === undefined ? {} : { name }), ...(elementType === undefined ? {} : { elementType }), ...scores };
+}
+
+/** For each layer tokens, or null. */
+function readWindows(fields: FieldReader, value: JsonValue | undefined, path: string, layers: number): readonly (number | null)[] | undefined {
+  const items = fields.array(value, path, { min: layers, max: layers });
+  const read = (item: JsonValue, index: number): number | null | undefined => (item === null ? null : fields.integer(item, `${path}[${index}]`, MODEL_WINDOWS));
+  const windows = items?.map(read);
+  return windows?.every((window) => window !== undefined) === true ? windows : undefined;
 }
 
 function readLength(fields: FieldReader, value: JsonValue, path: string): ProfiledLength | undefined {

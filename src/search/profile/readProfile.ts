@@ -10,7 +10,7 @@ import type { TensorInfo } from './safetensorsHeader.ts';
 import { addTails } from './tails.ts';
 
 export interface ReadProfileOptions {
-  /** Pages of sink for which losses are summed; one by default. */
+  /** Pages of sink for which losses are summed; one by default. In a model with windows of its own also for none. */
   readonly sinkPages?: readonly number[];
 }
 
@@ -25,8 +25,11 @@ export async function readProfile(path: string, diagnostics: DiagnosticList, { s
     const description = readDescription(source.metadata, path, diagnostics);
     const tensors = description && tensorsOf(source, description, diagnostics);
     if (description === undefined || tensors === undefined) return undefined;
-    const { sha256, tails } = await readValues(source, description, tensors, sinkPages, diagnostics);
-    return makeProfile(description, { file: path, state: source.state, tensors, sha256, sinkPages, tails });
+    // Layers with a window of their own have no sink.
+    const windowed = description.model.windows?.some((window) => window !== null) === true;
+    const sinks = [...new Set([...sinkPages, ...(windowed ? [0] : [])])];
+    const { sha256, tails } = await readValues(source, description, tensors, sinks, diagnostics);
+    return makeProfile(description, { file: path, state: source.state, tensors, sha256, sinkPages: sinks, tails });
   });
   return diagnostics.errorCount > before ? undefined : profile;
 }
@@ -71,7 +74,7 @@ async function readValues(
     const index = tensors.indexOf(tensor);
     const pages = lengths[index]!.length / PAGE;
     const visit = (blocks: Float32Array, head: number): void => {
-      check.head(blocks, pages, tensor.name, head);
+      check.head(blocks, pages, tensor.name, head, model.windows?.[Math.floor(head / model.queryHeads)] ?? null);
       sinkPages.forEach((sink, at) => addTails(blocks, pages, sink, tails[index]![at]!.subarray(head * (pages + 1), (head + 1) * (pages + 1))));
     };
     await visitFloats(source, tensor, 2 * pages * pages, visit, (bytes) => hash.update(bytes));
