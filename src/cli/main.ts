@@ -13,7 +13,7 @@ import { version } from '../version.ts';
 import { checkPlanCommand, type CheckPlanOptions } from './checkPlanCommand.ts';
 import { inspectCommand, type InspectOptions } from './inspectCommand.ts';
 import { collect, emitKinds, parseAblations, parseCacheType, parseCount, parseElementTypes, parseEmit, parseFraction, parseIntegerFrom, parseLengthOption, parseLengths, parseNumber, parsePass, parseStopAfter, parseValuesAt } from './options.ts';
-import { formatBytes, sayDiagnostics, standardOutput } from './output.ts';
+import { allWasSaid, formatBytes, sayDiagnostics, standardOutput } from './output.ts';
 import { inputFormats } from './readInputs.ts';
 import type { CompileCommandOptions } from './compileCommand.ts';
 import type { SearchOptions } from './searchRequest.ts';
@@ -28,10 +28,11 @@ export async function main(args: readonly string[]): Promise<number> {
   });
   try {
     await program.parseAsync(args, { from: 'user' });
-    return code;
   } catch (error) {
-    return exitCodeOf(error, args);
+    code = exitCodeOf(error, args);
   }
+  // An error or a warning that no one could read is not success.
+  return allWasSaid() ? code : code || 1;
 }
 
 function exitCodeOf(error: unknown, args: readonly string[]): number {
@@ -52,10 +53,12 @@ function exitCodeOf(error: unknown, args: readonly string[]): number {
 type Run = (command: () => Promise<number | void>) => Promise<void>;
 
 function commandLine(run: Run): Command {
+  const output = standardOutput(false);
   const program = new Command('moa-compile')
     .description('Compiles a MoA plan into CUDA kernels and a typed runtime.')
     .version(version)
     .exitOverride()
+    .configureOutput({ writeOut: (text) => output.print(text.trimEnd()), writeErr: (text) => output.say(text.trimEnd()) })
     .configureHelp({ showGlobalOptions: true })
     .enablePositionalOptions();
 
@@ -65,7 +68,7 @@ function commandLine(run: Run): Command {
     .option('-o, --output <dir>', 'the folder of the package; replaced whole when all is done')
     .option('--emit <kinds>', `what to write: ${emitKinds.join(', ')}`, parseEmit, [...emitKinds])
     .option('--no-rope', 'leave out the kernels that rotate (RoPE)')
-    .option('--kv-cache-dtype <type>', 'what keys and values are stored as: auto (the element type) or fp8_e4m3 (with a scale for each head)', parseCacheType, 'element')
+    .addOption(cacheTypeOption())
     .option('--slack <tokens>', 'what rings keep beyond their spans, in whole pages: so many tokens can be taken back (Session.truncate)', parseIntegerFrom(0, 2 ** 20), 0)
     .option('--decode-tokens <n>', 'emit kernels that decode up to so many tokens of a sequence at once, 1 to 16', parseIntegerFrom(1, 16), 1)
     .option('--ablate <list>', 'for measurements, kernels without what is usual: unspecialised; of decode tensor-cores or cuda-cores', parseAblations)
@@ -92,7 +95,7 @@ function commandLine(run: Run): Command {
   withInputOptions(program.command('inspect <plan>'))
     .description('print what a plan keeps and costs: rules, head groups, GQA loss, densities, bytes')
     .option('--lengths <list>', 'length bounds N in tokens', parseLengths, [4096, 8192, 16384, 32768])
-    .option('--kv-cache-dtype <type>', 'what keys and values are stored as: auto or fp8_e4m3', parseCacheType, 'element')
+    .addOption(cacheTypeOption())
     .option('--slack <tokens>', 'count rings that keep so many tokens beyond their spans', parseIntegerFrom(0, 2 ** 20), 0)
     .option('--tp <ranks>', 'also how even ranks are that share the heads out: contiguous blocks, and balanced', parseCount)
     .option('--tp-lengths <list>', 'length bounds N at which ranks are balanced', parseLengths, [...balancedLengths])
@@ -170,6 +173,11 @@ function commandLine(run: Run): Command {
     );
   return program;
 }
+
+const cacheTypeOption = (): Option =>
+  new Option('--kv-cache-dtype <type>', 'what keys and values are stored as: auto (the element type) or e4m3 (with a scale for each head)')
+    .argParser(parseCacheType)
+    .default('element', 'auto');
 
 function withInputOptions(command: Command): Command {
   return command

@@ -13,6 +13,7 @@ export const DISK_CODES = {
   MOA5009: 'A package that an earlier run was replacing when it was killed has been restored.',
   MOA5010: 'The folder is not a package: manifest.json is missing or cannot be read.',
   MOA5011: 'A file of the package is missing, changed or not listed.',
+  MOA5012: 'Standard output could not be written.',
   MOA5101: 'The kernel cache cannot be used; kernels are compiled without it.',
   MOA5102: 'An entry could not be written to the kernel cache.',
   MOA5103: 'A damaged entry of the kernel cache was removed.',
