@@ -14,7 +14,7 @@ import type { Ablation } from '../passes/pass.ts';
 import { pipeline } from '../passes/pipeline.ts';
 import { runPasses, type PassEvent } from '../passes/runPasses.ts';
 import { readPlan, type ReadPlan } from '../plan/readPlan.ts';
-import { parseArchitectures, type Target } from '../toolchain/architectures.ts';
+import { namedArchitectures, parseArchitectures, type Target } from '../toolchain/architectures.ts';
 import { cacheFolder } from '../toolchain/cacheFolder.ts';
 import { findNvcc, type Nvcc } from '../toolchain/findNvcc.ts';
 import { KernelCache } from '../toolchain/kernelCache.ts';
@@ -71,6 +71,7 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   if (tools.exitCode !== undefined) throw new DiagnosticError(diagnostics.toArray(), tools.exitCode);
 
   const { targets, nvcc } = tools;
+  nvcc?.warnings.forEach((warning) => diagnostics.add(warning));
   const architectures = targets.flatMap(({ name }) => findArchitecture(name) ?? []);
   const passOptions: CompileOptions = { architectures, rope: options.rope, cacheType: options.kvCacheDtype, slack: options.slack, decodeTokens: options.decodeTokens, ablations: options.ablate ?? [], ...(options.dtype === undefined ? {} : { elementTypes: options.dtype }) };
   const assignment = options.tp === undefined ? undefined : assignRanks(read.module, options.tp, options.tpLengths);
@@ -93,11 +94,15 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
     const build = { variables: environmentVariables(), onProgress: progress.step, ...(options.jobs === undefined ? {} : { jobs: options.jobs }) };
     const packageOptions = { emit, targets, planText: plan.text, planFacts: planFacts(plan), version, ...(machineCode ? { toolchain: { nvcc, cache, build } } : { withoutMachineCode: true }) };
     built = await (assignment === undefined ? compilePackage(compiled[0]!, packageOptions) : compileRankPackages(compiled, assignment, read.module.shape, packageOptions));
+  } catch (error) {
+    // What was noticed before may be the reason: another nvcc than was meant.
+    if (error instanceof DiagnosticError) throw new DiagnosticError([...diagnostics.toArray(), ...error.diagnostics], error.exitCode);
+    throw error;
   } finally {
     await progress.end();
   }
   if (debugLevel >= 5) built.reports.forEach(({ architecture, report: ptxas }) => output.say(`ptxas for ${architecture}: ${stableJson(ptxas).trimEnd()}`));
-  for (const warning of [...(nvcc?.warnings ?? []), ...cache.warnings]) diagnostics.add(warning);
+  cache.warnings.forEach((warning) => diagnostics.add(warning));
 
   if (options.check === true) return check(built, options, output, diagnostics);
   if (options.dryRun === true) {
@@ -143,10 +148,13 @@ async function findTools(options: CompileCommandOptions, wantsMachineCode: boole
       return undefined;
     }
   };
-  const nvcc = wantsMachineCode ? await attempt(() => findNvcc({ explicit: options.nvcc, variables })) : undefined;
+  const specs = options.arch ?? [];
+  const { torchCudaArchList } = environment();
+  const architectures = namedArchitectures(specs, torchCudaArchList);
+  const nvcc = wantsMachineCode ? await attempt(() => findNvcc({ explicit: options.nvcc, variables, architectures })) : undefined;
   const targets = await attempt(() =>
-    parseArchitectures(options.arch ?? [], {
-      torchCudaArchList: environment().torchCudaArchList,
+    parseArchitectures(specs, {
+      torchCudaArchList,
       nvccArchitectures: nvcc?.architectures,
       native: () => nativeArchitectures({ variables, nvccPath: nvcc?.path }),
     }),
