@@ -1,7 +1,9 @@
 import { findArchitecture } from '../arch/registry.ts';
 import { compileModule, passContext, readRank, type CompiledPlan, type CompileOptions } from '../compile.ts';
 import { compilePackage, compileRankPackages, type BuiltPackage, type EmitKind } from '../compilePackage.ts';
-import { comparePackage } from '../emit/comparePackage.ts';
+import { checkOutputFolder } from '../emit/checkOutput.ts';
+import { comparePackage, type PackageDifference } from '../emit/comparePackage.ts';
+import { errorCode, unreadablePackage } from '../emit/diskDiagnostics.ts';
 import { cubinPath, unitPath } from '../emit/emitKernels.ts';
 import { fileBytes, sha256 } from '../emit/package.ts';
 import { writePackage } from '../emit/writePackage.ts';
@@ -25,6 +27,7 @@ import { DiagnosticError, DiagnosticList, type Diagnostic } from '../util/diagno
 import { stableJson } from '../util/stableJson.ts';
 import { version } from '../version.ts';
 import { formatBytes, sayDiagnostics, table, type Output } from './output.ts';
+import { inputFiles } from './findPlan.ts';
 import { modelFlags, planFacts, readInputs, type InputOptions } from './readInputs.ts';
 import { startProgress } from './progress.ts';
 
@@ -66,9 +69,11 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   const uneven = read && options.tp !== undefined ? rankProblem(read.module.shape, options.tp) : undefined;
   if (uneven !== undefined) diagnostics.add(uneven);
   const wantsMachineCode = emit.has('cubin') && options.stopAfter === undefined && options.check !== true;
+  const refused = outputProblems(planPath, options);
+  refused.forEach((problem) => diagnostics.add(problem));
   const tools = await findTools(options, wantsMachineCode, diagnostics);
   if (plan === undefined || read === undefined || misuse !== undefined || uneven !== undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
-  if (tools.exitCode !== undefined) throw new DiagnosticError(diagnostics.toArray(), tools.exitCode);
+  if (tools.exitCode !== undefined || refused.length > 0) throw new DiagnosticError(diagnostics.toArray(), tools.exitCode ?? 1);
 
   const { targets, nvcc } = tools;
   nvcc?.warnings.forEach((warning) => diagnostics.add(warning));
@@ -107,7 +112,7 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   if (options.check === true) return check(built, options, output, diagnostics);
   if (options.dryRun === true) {
     sayDiagnostics(output, diagnostics.toArray(), quiet);
-    report(compiled, built, options, output, 'would write');
+    report(compiled, built, options, output, isWritten(built, options, emit) ? 'would not change' : 'would write');
     return 0;
   }
   if (options.output === undefined) {
@@ -170,10 +175,27 @@ function missingFolder(options: CompileCommandOptions, emit: ReadonlySet<EmitKin
   return { code: 'MOA2001', severity: 'error', message: 'a package needs a folder to be written to', help: 'pass -o DIR, or --emit=ir to print the IR' };
 }
 
+/** Why the output folder would be refused. It is asked before anything is compiled, and `--dry-run` asks it too. */
+function outputProblems(planPath: string, options: CompileCommandOptions): readonly Diagnostic[] {
+  if (options.output === undefined || options.stopAfter !== undefined || options.check === true) return [];
+  const inputs = [...inputFiles(planPath), ...(options.model === undefined ? [] : [options.model])];
+  try {
+    checkOutputFolder(options.output, { force: options.force === true, inputs });
+    return [];
+  } catch (error) {
+    if (error instanceof DiagnosticError) return error.diagnostics;
+    throw error;
+  }
+}
+
+/** Whether the folder holds the package already; of machine code that is not known before it is made. */
+const isWritten = (built: BuiltPackage, options: CompileCommandOptions, emit: ReadonlySet<EmitKind>): boolean =>
+  options.output !== undefined && !emit.has('cubin') && comparePackage(built.files, options.output).length === 0;
+
 /** `--check`: whether the folder holds what the compiler emits today. Machine code is left out: it depends on nvcc. */
 function check(built: BuiltPackage, options: CompileCommandOptions, output: Output, diagnostics: DiagnosticList): number {
   sayDiagnostics(output, diagnostics.toArray(), options.quiet === true);
-  const differences = comparePackage(built.files, options.output!, { ignoreMachineCode: true });
+  const differences = differencesOf(built, options.output!);
   if (options.json === true) output.print(stableJson({ output: options.output, result: differences.length === 0 ? 'current' : 'different', differences }).trimEnd());
   if (differences.length === 0) {
     if (options.json !== true && options.quiet !== true) output.print(`${options.output} is current`);
@@ -182,6 +204,15 @@ function check(built: BuiltPackage, options: CompileCommandOptions, output: Outp
   for (const { path, kind } of differences) output.say(`${options.output}/${path}: error MOA2003: ${kind}`);
   output.say(`    help: compile the plan again with -o ${options.output}, and read what changed`);
   return 1;
+}
+
+function differencesOf(built: BuiltPackage, folder: string): readonly PackageDifference[] {
+  try {
+    return comparePackage(built.files, folder, { ignoreMachineCode: true });
+  } catch (error) {
+    if (errorCode(error) === undefined) throw error;
+    throw new DiagnosticError([unreadablePackage(folder, error)], 1);
+  }
 }
 
 /** `MOA_DEBUG=4`: what nvcc will be given, but for the headers. */

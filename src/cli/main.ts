@@ -5,6 +5,7 @@ import { cacheFolder } from '../toolchain/cacheFolder.ts';
 import { SINK_RANGE, WINDOW_RANGE } from '../plan/formats/streamingRule.ts';
 import { planJsonSchema } from '../plan/planJsonSchema.ts';
 import { clearCache, listCache } from '../toolchain/kernelCache.ts';
+import { removeStaleTemporaryFolders } from '../toolchain/temporaryFolder.ts';
 import { balancedLengths } from '../passes/assignRanks.ts';
 import { environment, environmentVariables } from '../util/debug.ts';
 import { DiagnosticError } from '../util/diagnostics.ts';
@@ -12,7 +13,7 @@ import { stableJson } from '../util/stableJson.ts';
 import { version } from '../version.ts';
 import { checkPlanCommand, type CheckPlanOptions } from './checkPlanCommand.ts';
 import { inspectCommand, type InspectOptions } from './inspectCommand.ts';
-import { collect, emitKinds, parseAblations, parseCacheType, parseCount, parseElementTypes, parseEmit, parseFraction, parseIntegerFrom, parseLengthOption, parseLengths, parseNumber, parsePass, parseStopAfter, parseValuesAt } from './options.ts';
+import { collect, emitKinds, parseAblations, parseCacheType, parseCount, parseElementTypes, parseEmit, parseFraction, parseIntegerFrom, parseLengthOption, parseLengths, parseNumber, parseOutput, parsePass, parseStopAfter, parseValuesAt } from './options.ts';
 import { allWasSaid, formatBytes, sayDiagnostics, standardOutput } from './output.ts';
 import { inputFormats } from './readInputs.ts';
 import type { CompileCommandOptions } from './compileCommand.ts';
@@ -24,6 +25,7 @@ export async function main(args: readonly string[]): Promise<number> {
   onInterrupt(() => standardOutput(false).say('interrupted; the output is as it was, or whole'));
   let code = 0;
   const program = commandLine(async (run) => {
+    removeStaleTemporaryFolders();
     code = (await run()) ?? 0;
   });
   try {
@@ -65,7 +67,7 @@ function commandLine(run: Run): Command {
   withInputOptions(program.command('compile <plan>', { isDefault: true }))
     .description('compile a plan to a package (the default command); a file, a folder, or "-" for standard input')
     .option('--arch <list>', 'architectures: sm_80, 8.0, 80, sm_90a, 8.0+PTX, native, all-major; repeatable', collect)
-    .option('-o, --output <dir>', 'the folder of the package; replaced whole when all is done')
+    .option('-o, --output <dir>', 'the folder of the package; replaced whole when all is done', parseOutput)
     .option('--emit <kinds>', `what to write: ${emitKinds.join(', ')}`, parseEmit, [...emitKinds])
     .option('--no-rope', 'leave out the kernels that rotate (RoPE)')
     .addOption(cacheTypeOption())
@@ -106,8 +108,8 @@ function commandLine(run: Run): Command {
   program
     .command('search [profile]')
     .description('find a plan: from a profile, or from a model and data')
-    .option('-o, --output <plan.json>', 'the file of the plan')
-    .option('--report <file.html>', 'a report that opens offline')
+    .option('-o, --output <plan.json>', 'the file of the plan', parseOutput)
+    .option('--report <file.html>', 'a report that opens offline', parseOutput)
     .option('--density <list>', 'the most KV slots to keep, as a part of N: 0.5 for every length, 0.25@16k for one; repeatable', parseValuesAt(1))
     .option('--latency <list>', 'the most time of the kernels, as a part of that of dense heads, in the same form', parseValuesAt(1))
     .option('--latency-table <file.json>', 'times of the kernels, for --latency')

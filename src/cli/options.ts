@@ -13,6 +13,12 @@ const elementTypeNames: Readonly<Record<string, ElementType>> = { bf16: 'bf16', 
 /** Collects an option that may be repeated. */
 export const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
 
+/** The path of an output. */
+export function parseOutput(value: string): string {
+  if (value.trim() === '') throw new InvalidArgumentError('the name is empty.');
+  return value;
+}
+
 export function parseEmit(value: string): readonly EmitKind[] {
   return listOf(value, (word) => {
     const kind = emitKinds.find((known) => known === word);

@@ -1,10 +1,11 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { onInterrupt } from '../emit/cleanupOnSignal.ts';
 import { errorCode } from '../emit/diskDiagnostics.ts';
 import { isPackagePath } from '../emit/package.ts';
 import { invariant } from '../util/invariant.ts';
+import { makeTemporaryFolder } from './temporaryFolder.ts';
 import { toolchainFailure } from './toolchainCodes.ts';
 
 /**
@@ -23,7 +24,7 @@ export async function withBuildFolder<Result>(
   const stopListening = onInterrupt(remove);
   try {
     try {
-      folder = mkdtempSync(join(temporaryRoot, 'moa-compile-'));
+      folder = makeTemporaryFolder('build', temporaryRoot);
       for (const [path, text] of files) {
         invariant(isPackagePath(path), `${JSON.stringify(path)} is not a path of a source`);
         mkdirSync(dirname(join(folder, path)), { recursive: true });
