@@ -22,7 +22,8 @@ const sources = fileURLToPath(new URL('../src', import.meta.url));
 const optionCodes = {
   MOA2001: 'A package was asked for, and no folder to put it in.',
   MOA2002: '`--check` was given without the folder to compare with.',
-  MOA2003: '`--check`: a file differs from what the compiler makes today.',
+  MOA2003: '`--check`: a file differs from what the compiler makes today, or machine code is missing or damaged.',
+  MOA2004: '`--check`: machine code is whole, and was not compared with what nvcc would make.',
 };
 const internalCodes = { MOA9001: 'A bug of moa-compile. Please report it with the command.' };
 

@@ -2,8 +2,7 @@ import { findArchitecture } from '../arch/registry.ts';
 import { compileModule, passContext, readRank, type CompiledPlan, type CompileOptions } from '../compile.ts';
 import { compilePackage, compileRankPackages, type BuiltPackage, type EmitKind } from '../compilePackage.ts';
 import { checkOutputFolder } from '../emit/checkOutput.ts';
-import { comparePackage, type PackageDifference } from '../emit/comparePackage.ts';
-import { errorCode, unreadablePackage } from '../emit/diskDiagnostics.ts';
+import { comparePackage } from '../emit/comparePackage.ts';
 import { cubinPath, unitPath } from '../emit/emitKernels.ts';
 import { fileBytes, sha256 } from '../emit/package.ts';
 import { writePackage } from '../emit/writePackage.ts';
@@ -26,6 +25,7 @@ import { environment, environmentVariables } from '../util/debug.ts';
 import { DiagnosticError, DiagnosticList, type Diagnostic } from '../util/diagnostics.ts';
 import { stableJson } from '../util/stableJson.ts';
 import { version } from '../version.ts';
+import { checkFolder } from './checkFolder.ts';
 import { formatBytes, sayDiagnostics, table, type Output } from './output.ts';
 import { inputFiles } from './findPlan.ts';
 import { modelFlags, planFacts, readInputs, type InputOptions } from './readInputs.ts';
@@ -109,7 +109,7 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   if (debugLevel >= 5) built.reports.forEach(({ architecture, report: ptxas }) => output.say(`ptxas for ${architecture}: ${stableJson(ptxas).trimEnd()}`));
   cache.warnings.forEach((warning) => diagnostics.add(warning));
 
-  if (options.check === true) return check(built, options, output, diagnostics);
+  if (options.check === true) return checkFolder(built, targets, options, output, diagnostics);
   if (options.dryRun === true) {
     sayDiagnostics(output, diagnostics.toArray(), quiet);
     report(compiled, built, options, output, isWritten(built, options, emit) ? 'would not change' : 'would write');
@@ -191,29 +191,6 @@ function outputProblems(planPath: string, options: CompileCommandOptions): reado
 /** Whether the folder holds the package already; of machine code that is not known before it is made. */
 const isWritten = (built: BuiltPackage, options: CompileCommandOptions, emit: ReadonlySet<EmitKind>): boolean =>
   options.output !== undefined && !emit.has('cubin') && comparePackage(built.files, options.output).length === 0;
-
-/** `--check`: whether the folder holds what the compiler emits today. Machine code is left out: it depends on nvcc. */
-function check(built: BuiltPackage, options: CompileCommandOptions, output: Output, diagnostics: DiagnosticList): number {
-  sayDiagnostics(output, diagnostics.toArray(), options.quiet === true);
-  const differences = differencesOf(built, options.output!);
-  if (options.json === true) output.print(stableJson({ output: options.output, result: differences.length === 0 ? 'current' : 'different', differences }).trimEnd());
-  if (differences.length === 0) {
-    if (options.json !== true && options.quiet !== true) output.print(`${options.output} is current`);
-    return 0;
-  }
-  for (const { path, kind } of differences) output.say(`${options.output}/${path}: error MOA2003: ${kind}`);
-  output.say(`    help: compile the plan again with -o ${options.output}, and read what changed`);
-  return 1;
-}
-
-function differencesOf(built: BuiltPackage, folder: string): readonly PackageDifference[] {
-  try {
-    return comparePackage(built.files, folder, { ignoreMachineCode: true });
-  } catch (error) {
-    if (errorCode(error) === undefined) throw error;
-    throw new DiagnosticError([unreadablePackage(folder, error)], 1);
-  }
-}
 
 /** `MOA_DEBUG=4`: what nvcc will be given, but for the headers. */
 function sayKernels(compiled: readonly CompiledPlan[], targets: readonly Target[], nvcc: Nvcc | undefined, output: Output): void {

@@ -16,6 +16,7 @@ import { inspectCommand, type InspectOptions } from './inspectCommand.ts';
 import { collect, emitKinds, parseAblations, parseCacheType, parseCount, parseElementTypes, parseEmit, parseFraction, parseIntegerFrom, parseLengthOption, parseLengths, parseNumber, parseOutput, parsePass, parseStopAfter, parseValuesAt } from './options.ts';
 import { allWasSaid, formatBytes, sayDiagnostics, standardOutput } from './output.ts';
 import { inputFormats } from './readInputs.ts';
+import { verifyCommand, type VerifyOptions } from './verifyCommand.ts';
 import type { CompileCommandOptions } from './compileCommand.ts';
 import type { SearchOptions } from './searchRequest.ts';
 
@@ -155,6 +156,13 @@ function commandLine(run: Run): Command {
     .option('--json', 'print as JSON')
     .option('-q, --quiet', 'print nothing unless a check failed')
     .action((plan: string, options: CheckPlanOptions) => run(() => checkPlanCommand(plan, options, standardOutput(options.quiet === true))));
+
+  program
+    .command('verify <dir>')
+    .description('check that a package on disk is whole: hashes, machine code, definitions, ranks; needs no plan and no nvcc')
+    .option('--json', 'print as JSON')
+    .option('-q, --quiet', 'print nothing unless something is wrong')
+    .action((folder: string, options: VerifyOptions) => run(() => verifyCommand(folder, options, standardOutput(options.quiet === true))));
 
   program
     .command('schema')
