@@ -31,11 +31,17 @@ export function checkMachineCode(folder: string, expected: readonly string[]): M
   const kinds = paths.map((path) => ({ path, kind: kindOf(path) }));
   return {
     differences: kinds.flatMap(({ path, kind }) => (kind === undefined ? [] : [{ path, kind }])),
-    notCompared: kinds.filter(({ kind }) => kind === undefined).map(({ path }) => path).sort(),
+    notCompared: kinds
+      .filter(({ kind }) => kind === undefined)
+      .map(({ path }) => path)
+      .sort(),
   };
 }
 
-/** The machine code in the folder's own manifest; none where that cannot be read, which is a difference of its own. */
+/**
+ * The machine code in the folder's own manifest; none where that cannot be read, which is a
+ * difference of its own.
+ */
 function listedImages(folder: string): readonly string[] {
   try {
     return Object.keys(readManifest(folder).files).filter(isMachineCode);
@@ -46,9 +52,17 @@ function listedImages(folder: string): readonly string[] {
 }
 
 /** The paths of the machine code that a compile for `targets` writes. */
-export function machineCodePaths(targets: readonly Target[], ranks: number | undefined): readonly string[] {
+export function machineCodePaths(
+  targets: readonly Target[],
+  ranks: number | undefined,
+): readonly string[] {
   const needsFatbin = targets.length > 1 || targets.some(({ ptx }) => ptx);
-  const paths = [...targets.map(({ name }) => cubinPath(name)), ...(needsFatbin ? [fatbinPath] : [])];
+  const paths = [
+    ...targets.map(({ name }) => cubinPath(name)),
+    ...(needsFatbin ? [fatbinPath] : []),
+  ];
   if (ranks === undefined) return paths;
-  return Array.from({ length: ranks }, (_, rank) => paths.map((path) => `${rankFolder(rank)}/${path}`)).flat();
+  return Array.from({ length: ranks }, (_, rank) =>
+    paths.map((path) => `${rankFolder(rank)}/${path}`),
+  ).flat();
 }

@@ -10,9 +10,15 @@ import { foreignFiles, readManifest } from './verifyPackage.ts';
 export function locateOutput(fs: PackageFileSystem, outputDir: string): string {
   const absolute = resolve(outputDir);
   const target = followLink(fs, absolute, outputDir);
-  const inside = `${process.cwd()}${sep}`.startsWith(target.endsWith(sep) ? target : `${target}${sep}`);
+  const inside = `${process.cwd()}${sep}`.startsWith(
+    target.endsWith(sep) ? target : `${target}${sep}`,
+  );
   if (!inside) return target;
-  throw refusal('MOA5007', `${outputDir} is the current folder or holds it, so it cannot be replaced`, 'name a folder inside it, or start from elsewhere');
+  throw refusal(
+    'MOA5007',
+    `${outputDir} is the current folder or holds it, so it cannot be replaced`,
+    'name a folder inside it, or start from elsewhere',
+  );
 }
 
 function followLink(fs: PackageFileSystem, path: string, outputDir: string): string {
@@ -21,17 +27,26 @@ function followLink(fs: PackageFileSystem, path: string, outputDir: string): str
     return fs.realpathSync(path);
   } catch (error) {
     if (!['ENOENT', 'ELOOP'].includes(errorCode(error) ?? '')) throw error;
-    throw refusal('MOA5004', `${outputDir} is a link that leads nowhere`, 'remove the link, or make the folder that it names');
+    throw refusal(
+      'MOA5004',
+      `${outputDir} is a link that leads nowhere`,
+      'remove the link, or make the folder that it names',
+    );
   }
 }
 
-/** Refuses to delete what moa-compile did not write: MOA5002, MOA5003. `target` is a folder that is not empty. */
+/**
+ * Refuses to delete what moa-compile did not write: MOA5002, MOA5003. `target` is a folder that is
+ * not empty.
+ */
 export function refuseForeign(fs: PackageFileSystem, target: string, force: boolean): void {
   const names = fs.readdirSync(target);
-  if (names.includes('.git')) throw refusal('MOA5002', `${target} is a git repository`, 'use another folder');
+  if (names.includes('.git'))
+    throw refusal('MOA5002', `${target} is a git repository`, 'use another folder');
   if (force) return;
   const advice = 'use another folder, or --force to replace all that is in it';
-  if (!names.includes(manifestPath)) throw refusal('MOA5002', `${target} is not empty and not a package of moa-compile`, advice);
+  if (!names.includes(manifestPath))
+    throw refusal('MOA5002', `${target} is not empty and not a package of moa-compile`, advice);
   let foreign: readonly string[];
   try {
     foreign = foreignFiles(target, readManifest(target, fs), fs);
@@ -41,7 +56,11 @@ export function refuseForeign(fs: PackageFileSystem, target: string, force: bool
   }
   if (foreign.length === 0) return;
   const shown = `${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ` and ${foreign.length - 3} more` : ''}`;
-  throw refusal('MOA5003', `${target} holds files that moa-compile did not write: ${shown}`, 'move them away, or use --force to delete them');
+  throw refusal(
+    'MOA5003',
+    `${target} holds files that moa-compile did not write: ${shown}`,
+    'move them away, or use --force to delete them',
+  );
 }
 
 /** A problem of the output that the user can settle. */

@@ -6,19 +6,33 @@ const mark = 'export const definition = ';
 
 /** What is needed of a definition to compare it with the files beside it. */
 export type FoundDefinition = Pick<PlanDefinition, 'format' | 'cubins' | 'tensorParallel'> & {
-  readonly kernels: readonly Pick<PlanDefinition['kernels'][number], 'name' | 'architectures' | 'source'>[];
+  readonly kernels: readonly Pick<
+    PlanDefinition['kernels'][number],
+    'name' | 'architectures' | 'source'
+  >[];
 };
 
-/** The definition in the text of `index.js`, or of `definition.json`; or why it cannot be read. The text is not run. */
-export function readDefinition(text: string, kind: 'javascript' | 'json'): FoundDefinition | string {
+/**
+ * The definition in the text of `index.js`, or of `definition.json`; or why it cannot be read. The
+ * text is not run.
+ */
+export function readDefinition(
+  text: string,
+  kind: 'javascript' | 'json',
+): FoundDefinition | string {
   const value = kind === 'json' ? parseJson(text) : readExport(text);
-  if (value === undefined) return kind === 'json' ? 'it is not JSON' : 'it exports no definition that can be read';
+  if (value === undefined)
+    return kind === 'json' ? 'it is not JSON' : 'it exports no definition that can be read';
   if (!isRecord(value)) return 'its definition is no object';
-  if (value['format'] !== definitionFormat) return `its definition has format ${JSON.stringify(value['format'])}; this version of moa-compile reads format ${definitionFormat}`;
+  if (value['format'] !== definitionFormat)
+    return `its definition has format ${JSON.stringify(value['format'])}; this version of moa-compile reads format ${definitionFormat}`;
   const { shape, layers, kernels, cubins } = value;
-  if (!isRecord(shape) || !Array.isArray(layers) || layers.length !== shape['layers']) return 'its definition does not have a layer for each of the model';
-  if (!Array.isArray(kernels) || !kernels.every(isKernel)) return 'its definition has damaged kernels';
-  if (!isRecord(cubins) || !Object.values(cubins).every((path) => typeof path === 'string')) return 'its definition names no cubins';
+  if (!isRecord(shape) || !Array.isArray(layers) || layers.length !== shape['layers'])
+    return 'its definition does not have a layer for each of the model';
+  if (!Array.isArray(kernels) || !kernels.every(isKernel))
+    return 'its definition has damaged kernels';
+  if (!isRecord(cubins) || !Object.values(cubins).every((path) => typeof path === 'string'))
+    return 'its definition names no cubins';
   return value as unknown as FoundDefinition;
 }
 
@@ -38,7 +52,13 @@ function parseJson(text: string): unknown {
 function isKernel(value: unknown): boolean {
   if (!isRecord(value)) return false;
   const { name, source, architectures } = value;
-  return typeof name === 'string' && typeof source === 'string' && Array.isArray(architectures) && architectures.every((entry) => typeof entry === 'string');
+  return (
+    typeof name === 'string' &&
+    typeof source === 'string' &&
+    Array.isArray(architectures) &&
+    architectures.every((entry) => typeof entry === 'string')
+  );
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -7,8 +7,9 @@ class UnreadableText extends Error {}
 const deepest = 64;
 
 /**
- * The value that `printJavascript` wrote at `start` of `text`: objects, arrays, strings, numbers, `true`, `false` and `null`, with
- * comments between them. Nothing is run. Undefined for any other text.
+ * The value that `printJavascript` wrote at `start` of `text`: objects, arrays, strings, numbers,
+ * `true`, `false` and `null`, with comments between them. Nothing is run. Undefined for any other
+ * text.
  */
 export function readJavascript(text: string, start: number): JsonValue | undefined {
   try {

@@ -50,7 +50,8 @@ export class ProblemTally {
   report(report: Report): void {
     for (const { first, count, last } of this.#kinds.values()) {
       const shown = count <= SHOWN + 1 ? first : first.slice(0, SHOWN);
-      for (const { code, offset, path, message, details } of shown) report.error(code, offset, path, message, details);
+      for (const { code, offset, path, message, details } of shown)
+        report.error(code, offset, path, message, details);
       const next = first[shown.length];
       if (next === undefined) continue;
       const message = `and ${count - shown.length} more like it, the last at ${last().path}`;

@@ -3,10 +3,13 @@ import { readMatrix, type Matrix } from './readMatrix.ts';
 import type { Report, Scope } from './report.ts';
 
 /**
- * Reads `alphas` and `betas`. Reports what is wrong with them: a mistake that explains many errors once, with the guess; otherwise a few
- * errors of each kind and how many more there are.
+ * Reads `alphas` and `betas`. Reports what is wrong with them: a mistake that explains many errors
+ * once, with the guess; otherwise a few errors of each kind and how many more there are.
  */
-export function readMatrices(scope: Scope): { readonly alphas: Matrix | undefined; readonly betas: Matrix | undefined } {
+export function readMatrices(scope: Scope): {
+  readonly alphas: Matrix | undefined;
+  readonly betas: Matrix | undefined;
+} {
   const { report } = scope;
   const alphas = readMatrix(scope, 'alphas');
   const betas = readMatrix(scope, 'betas');
@@ -36,13 +39,35 @@ function reportGuess(report: Report, matrices: readonly Matrix[], help: string):
 
 /** Reports where the two matrices have different numbers of layers or heads (MOA1108, MOA1109). */
 function compareMatrices(report: Report, alphas: Matrix, betas: Matrix): void {
-  const related = [{ message: 'alphas is here', location: report.place(alphas.offset, 'alphas').location }];
-  const [layers, heads] = [alphas.layers !== betas.layers, alphas.heads !== undefined && betas.heads !== undefined && alphas.heads !== betas.heads];
+  const related = [
+    { message: 'alphas is here', location: report.place(alphas.offset, 'alphas').location },
+  ];
+  const [layers, heads] = [
+    alphas.layers !== betas.layers,
+    alphas.heads !== undefined && betas.heads !== undefined && alphas.heads !== betas.heads,
+  ];
   if (layers && heads && alphas.layers === betas.heads && alphas.heads === betas.layers) {
     const message = `betas has ${betas.layers} layers of ${betas.heads} query heads, alphas has ${alphas.layers} of ${alphas.heads}`;
-    report.error('MOA1108', betas.offset, 'betas', message, { related, help: 'one of the two looks transposed: a row is a layer, with a number for each query head' });
+    report.error('MOA1108', betas.offset, 'betas', message, {
+      related,
+      help: 'one of the two looks transposed: a row is a layer, with a number for each query head',
+    });
     return;
   }
-  if (layers) report.error('MOA1108', betas.offset, 'betas', `betas has ${betas.layers} layers, alphas has ${alphas.layers}`, { related });
-  if (heads) report.error('MOA1109', betas.offset, 'betas', `betas has ${betas.heads} query heads a layer, alphas has ${alphas.heads}`, { related });
+  if (layers)
+    report.error(
+      'MOA1108',
+      betas.offset,
+      'betas',
+      `betas has ${betas.layers} layers, alphas has ${alphas.layers}`,
+      { related },
+    );
+  if (heads)
+    report.error(
+      'MOA1109',
+      betas.offset,
+      'betas',
+      `betas has ${betas.heads} query heads a layer, alphas has ${alphas.heads}`,
+      { related },
+    );
 }

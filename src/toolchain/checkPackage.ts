@@ -1,14 +1,18 @@
-/** Whether a package on disk is whole, from its folder alone: hashes, machine code, definitions, and the packages of ranks in it. */
+/**
+ * Whether a package on disk is whole, from its folder alone: hashes, machine code, definitions, and
+ * the packages of ranks in it.
+ */
 import fs from 'node:fs';
 import { join } from 'node:path';
-import { DISK_CODES, errorCode, unreadablePackage, type DiskCode } from '../emit/diskDiagnostics.ts';
+import { errorCode, unreadablePackage, type DiskCode } from '../emit/diskDiagnostics.ts';
 import { manifestPath, type PackageManifest } from '../emit/package.ts';
 import { diskFileSystem, readRegularFile } from '../emit/packageFileSystem.ts';
 import { readDefinition, type FoundDefinition } from '../emit/readDefinition.ts';
-import { rankFolder, tensorParallelFormat, tensorParallelPath, tensorParallelVersion } from '../emit/tensorParallelFile.ts';
+import { rankFolder, tensorParallelPath } from '../emit/tensorParallelFile.ts';
 import { parseManifest, readManifest, verifyPackage } from '../emit/verifyPackage.ts';
 import { DiagnosticError, type Diagnostic } from '../util/diagnostics.ts';
-import { isMachineCode, verifyImages, type ListedKernel } from './verifyImages.ts';
+import { factsOf, misfit, parseTable, type ListedFacts } from './packageFacts.ts';
+import { isMachineCode, verifyImages } from './verifyImages.ts';
 
 export interface PackageCheck {
   readonly problems: readonly PackageProblem[];
@@ -21,12 +25,13 @@ export interface PackageCheck {
 }
 
 /** `path` is in the package; the manifest stands for what concerns the whole. */
-export type PackageProblem = Diagnostic & { readonly path: string; readonly code: keyof typeof DISK_CODES };
+export type PackageProblem = Diagnostic & { readonly path: string; readonly code: DiskCode };
 
 /** Checks the package in `folder`. Problems are in the order of their paths; none: it is whole. */
 export function checkPackage(folder: string): PackageCheck {
   try {
-    if (!fs.statSync(folder).isDirectory()) throw Object.assign(new Error('no folder'), { code: 'ENOTDIR' });
+    if (!fs.statSync(folder).isDirectory())
+      throw Object.assign(new Error('no folder'), { code: 'ENOTDIR' });
     return new Checker(folder).check();
   } catch (error) {
     if (error instanceof DiagnosticError) return failed(error.diagnostics);
@@ -36,19 +41,13 @@ export function checkPackage(folder: string): PackageCheck {
 }
 
 const failed = (diagnostics: readonly Diagnostic[]): PackageCheck => ({
-  problems: diagnostics.map((diagnostic) => ({ ...diagnostic, path: manifestPath }) as PackageProblem),
+  problems: diagnostics.map(
+    (diagnostic) => ({ ...diagnostic, path: manifestPath }) as PackageProblem,
+  ),
   files: 0,
   images: 0,
   definitions: 0,
 });
-
-/** The members of a manifest that are checked against the files. */
-interface ListedFacts {
-  readonly kernels: readonly ListedKernel[];
-  readonly architectures: readonly string[];
-  readonly ranks: unknown;
-  readonly tensorParallel: unknown;
-}
 
 class Checker {
   readonly #folder: string;
@@ -62,12 +61,17 @@ class Checker {
 
   check(): PackageCheck {
     const manifest = readManifest(this.#folder);
-    for (const problem of verifyPackage(this.#folder)) this.#add('MOA5011', problem.path ?? manifestPath, problem.message);
+    for (const problem of verifyPackage(this.#folder))
+      this.#add('MOA5011', problem.path ?? manifestPath, problem.message);
     const { ranks } = factsOf(manifest);
     if (typeof ranks === 'number') this.#checkRanks(ranks);
     else this.#checkContent('', manifest);
     const problems = [...this.#problems.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
-    const counts = { files: Object.keys(manifest.files).length + 1, images: this.#images, definitions: this.#definitions };
+    const counts = {
+      files: Object.keys(manifest.files).length + 1,
+      images: this.#images,
+      definitions: this.#definitions,
+    };
     return { problems, ...counts, ...(typeof ranks === 'number' ? { ranks } : {}) };
   }
 
@@ -96,28 +100,50 @@ class Checker {
     return bytes && Buffer.from(bytes).toString('utf8');
   }
 
-  /** What a manifest cannot say of its files: that they are what they should be. `prefix` is the folder of a rank, or empty. */
+  /**
+   * What a manifest cannot say of its files: that they are what they should be. `prefix` is the
+   * folder of a rank, or empty.
+   */
   #checkContent(prefix: string, manifest: PackageManifest): FoundDefinition | undefined {
     const facts = factsOf(manifest);
     const listed = Object.keys(manifest.files);
-    const images = new Map(listed.filter(isMachineCode).flatMap((path) => {
-      const bytes = this.#read(prefix + path);
-      return bytes === undefined ? [] : [[path, bytes] as const];
-    }));
+    const images = new Map(
+      listed.filter(isMachineCode).flatMap((path) => {
+        const bytes = this.#read(prefix + path);
+        return bytes === undefined ? [] : [[path, bytes] as const];
+      }),
+    );
     this.#images += images.size;
-    for (const { path, problem } of verifyImages(images, facts.kernels, facts.architectures)) this.#addContent('MOA5015', prefix + path, `the machine code is damaged: ${problem}`);
-    const definitions = [['index.js', 'javascript'], ['definition.json', 'json']] as const;
-    const found = definitions.filter(([path]) => listed.includes(path)).map(([path, kind]) => this.#checkDefinition(prefix, path, kind, facts, listed));
+    for (const { path, problem } of verifyImages(images, facts.kernels, facts.architectures))
+      this.#addContent('MOA5015', prefix + path, `the machine code is damaged: ${problem}`);
+    const definitions = [
+      ['index.js', 'javascript'],
+      ['definition.json', 'json'],
+    ] as const;
+    const found = definitions
+      .filter(([path]) => listed.includes(path))
+      .map(([path, kind]) => this.#checkDefinition(prefix, path, kind, facts, listed));
     return found[0];
   }
 
-  #checkDefinition(prefix: string, path: string, kind: 'javascript' | 'json', facts: ListedFacts, listed: readonly string[]): FoundDefinition | undefined {
+  #checkDefinition(
+    prefix: string,
+    path: string,
+    kind: 'javascript' | 'json',
+    facts: ListedFacts,
+    listed: readonly string[],
+  ): FoundDefinition | undefined {
     const text = this.#text(prefix + path);
     if (text === undefined) return undefined;
     this.#definitions += 1;
     const definition = readDefinition(text, kind);
     const problem = typeof definition === 'string' ? definition : misfit(definition, facts, listed);
-    if (problem !== undefined) this.#addContent('MOA5016', prefix + path, `the definition does not fit the package: ${problem}`);
+    if (problem !== undefined)
+      this.#addContent(
+        'MOA5016',
+        prefix + path,
+        `the definition does not fit the package: ${problem}`,
+      );
     return typeof definition === 'string' ? undefined : definition;
   }
 
@@ -125,59 +151,41 @@ class Checker {
     const table = parseTable(this.#text(tensorParallelPath));
     const packages = Array.from({ length: ranks }, (_, rank) => rankFolder(rank));
     if (table === undefined || table.ranks !== ranks || table.packages.join() !== packages.join()) {
-      this.#addContent('MOA5016', tensorParallelPath, `the file does not say which heads each of ${ranks} ranks has`);
+      this.#addContent(
+        'MOA5016',
+        tensorParallelPath,
+        `the file does not say which heads each of ${ranks} ranks has`,
+      );
     }
     packages.forEach((name, rank) => {
       const text = this.#text(`${name}/${manifestPath}`);
       const manifest = text === undefined ? undefined : parseManifest(text);
-      if (manifest === undefined) return this.#addContent('MOA5010', `${name}/${manifestPath}`, `there is no package of rank ${rank}`);
-      const own = factsOf(manifest).tensorParallel as { readonly rank?: unknown; readonly ranks?: unknown } | undefined;
-      if (own?.rank !== rank || own.ranks !== ranks) this.#addContent('MOA5016', `${name}/${manifestPath}`, `the package is not that of rank ${rank} of ${ranks}`);
-      for (const problem of verifyPackage(join(this.#folder, name))) this.#add('MOA5011', `${name}/${problem.path ?? manifestPath}`, problem.message);
+      if (manifest === undefined)
+        return this.#addContent(
+          'MOA5010',
+          `${name}/${manifestPath}`,
+          `there is no package of rank ${rank}`,
+        );
+      const own = factsOf(manifest).tensorParallel as
+        { readonly rank?: unknown; readonly ranks?: unknown } | undefined;
+      if (own?.rank !== rank || own.ranks !== ranks)
+        this.#addContent(
+          'MOA5016',
+          `${name}/${manifestPath}`,
+          `the package is not that of rank ${rank} of ${ranks}`,
+        );
+      for (const problem of verifyPackage(join(this.#folder, name)))
+        this.#add('MOA5011', `${name}/${problem.path ?? manifestPath}`, problem.message);
       const definition = this.#checkContent(`${name}/`, manifest);
       const heads = definition?.tensorParallel?.kvHeads;
-      const agrees = JSON.stringify(heads) === JSON.stringify(table?.layers.map(({ kvHeads }) => kvHeads[rank]));
-      if (definition !== undefined && table !== undefined && !agrees) this.#addContent('MOA5016', `${name}/index.js`, `its KV heads are not those that ${tensorParallelPath} says`);
+      const agrees =
+        JSON.stringify(heads) === JSON.stringify(table?.layers.map(({ kvHeads }) => kvHeads[rank]));
+      if (definition !== undefined && table !== undefined && !agrees)
+        this.#addContent(
+          'MOA5016',
+          `${name}/index.js`,
+          `its KV heads are not those that ${tensorParallelPath} says`,
+        );
     });
-  }
-}
-
-/** What a definition and a manifest contradict each other in, or what the definition names that the package does not have. */
-function misfit({ kernels, cubins }: FoundDefinition, facts: ListedFacts, listed: readonly string[]): string | undefined {
-  const absent = Object.values(cubins).find((path) => !listed.includes(path));
-  if (absent !== undefined) return `it names ${absent}, which the package does not have`;
-  const unnamed = facts.architectures.find((name) => Object.keys(cubins).length > 0 && !Object.hasOwn(cubins, name));
-  if (unnamed !== undefined) return `it names no cubin for ${unnamed}`;
-  const names = (of: readonly ListedKernel[]): string => of.map(({ name }) => name).sort().join();
-  if (names(kernels) !== names(facts.kernels)) return 'its kernels are not those of the manifest';
-  const sources = listed.some((path) => path.startsWith('kernels/'));
-  const without = sources ? kernels.find(({ source }) => !listed.includes(source)) : undefined;
-  return without && `it names ${without.source}, which the package does not have`;
-}
-
-function factsOf(manifest: PackageManifest): ListedFacts {
-  const { kernels, architectures, ranks, tensorParallel } = manifest as unknown as Record<string, unknown>;
-  const isKernel = (entry: unknown): entry is ListedKernel => typeof (entry as ListedKernel | null)?.name === 'string' && Array.isArray((entry as ListedKernel).architectures);
-  return {
-    kernels: Array.isArray(kernels) ? kernels.filter(isKernel) : [],
-    architectures: Array.isArray(architectures) ? architectures.filter((name) => typeof name === 'string') : [],
-    ranks,
-    tensorParallel,
-  };
-}
-
-interface HeadTable {
-  readonly ranks: number;
-  readonly packages: readonly string[];
-  readonly layers: readonly { readonly kvHeads: readonly (readonly number[])[] }[];
-}
-
-function parseTable(text: string | undefined): HeadTable | undefined {
-  try {
-    const value = JSON.parse(text ?? '') as HeadTable & { readonly format?: unknown; readonly version?: unknown };
-    const isTable = value.format === tensorParallelFormat && value.version === tensorParallelVersion && Array.isArray(value.packages);
-    return isTable && Array.isArray(value.layers) && value.layers.every(({ kvHeads }) => Array.isArray(kvHeads)) ? value : undefined;
-  } catch {
-    return undefined;
   }
 }

@@ -27,21 +27,30 @@ export interface FindNvccOptions {
   readonly variables: Variables;
   /** Looked at last; `/usr/local/cuda`, then `/usr/local/cuda-*`, the newest first, by default. */
   readonly defaultRoots?: readonly string[];
-  /** Architectures that are asked for by name: of several that are new enough, an nvcc that has them all is taken. */
+  /**
+   * Architectures that are asked for by name: of several that are new enough, an nvcc that has them
+   * all is taken.
+   */
   readonly architectures?: readonly string[];
 }
 
-const help = 'install the CUDA toolkit (12.0 or later), or pass --nvcc PATH, or use --emit=cuda to write the sources only';
+const help =
+  'install the CUDA toolkit (12.0 or later), or pass --nvcc PATH, or use --emit=cuda to write the sources only';
 const queryTimeoutMs = 30_000;
 
 /**
- * Finds nvcc: `--nvcc`, CUDA_HOME, CUDA_PATH, PATH, /usr/local/cuda and /usr/local/cuda-*. The first that is new enough is taken, and
- * those passed over are named in warnings (MOA4004). What the user names, by `--nvcc` or a variable, is not passed over for being
- * too old (MOA4002). Throws MOA4001, which names each place looked at, where there is none, and MOA4002 where all are too old.
+ * Finds nvcc: `--nvcc`, CUDA_HOME, CUDA_PATH, PATH, /usr/local/cuda and /usr/local/cuda-*. The
+ * first that is new enough is taken, and those passed over are named in warnings (MOA4004). What
+ * the user names, by `--nvcc` or a variable, is not passed over for being too old (MOA4002). Throws
+ * MOA4001, which names each place looked at, where there is none, and MOA4002 where all are too
+ * old.
  */
 export async function findNvcc(options: FindNvccOptions): Promise<Nvcc> {
   const { explicit, variables, architectures = [] } = options;
-  const candidates = explicit === undefined ? searchOrder(variables, options.defaultRoots ?? installedRoots('/usr/local')) : [explicitCandidate(explicit)];
+  const candidates =
+    explicit === undefined
+      ? searchOrder(variables, options.defaultRoots ?? installedRoots('/usr/local'))
+      : [explicitCandidate(explicit)];
   const looked: string[] = [];
   const skipped: string[] = [];
   let tooOld = false;
@@ -58,22 +67,34 @@ export async function findNvcc(options: FindNvccOptions): Promise<Nvcc> {
       continue;
     }
     if ('old' in found) {
-      if (named) throw toolchainFailure('MOA4002', `${path} (${source}) is CUDA ${found.old}${needs}`, help);
+      if (named)
+        throw toolchainFailure('MOA4002', `${path} (${source}) is CUDA ${found.old}${needs}`, help);
       tooOld = true;
       looked.push(`${path} (${source}: CUDA ${found.old})`);
       skipped.push(`${path} (${source}) is CUDA ${found.old}${needs}`);
       continue;
     }
-    const lacking = architectures.filter((name) => !found.architectures.includes(withoutSuffix(name)));
+    const lacking = architectures.filter(
+      (name) => !found.architectures.includes(withoutSuffix(name)),
+    );
     if (lacking.length === 0 || named) return chosen(found, skipped);
-    // Another may have them. If none has, the first is as good as any, and the architectures are an error of their own.
+    // Another may have them. If none has, the first is as good as any, and the architectures are an
+    // error of their own.
     const lack = `${path} (${source}) is CUDA ${found.version}, which cannot compile for ${lacking.join(', ')}`;
     second ??= { nvcc: chosen(found, skipped), lack };
     skipped.push(lack);
   }
   if (second !== undefined) return second.nvcc;
-  const places = looked.length > 0 ? `; looked at:${looked.map((place) => `\n      ${place}`).join('')}` : ': neither CUDA_HOME nor PATH is set';
-  if (tooOld) throw toolchainFailure('MOA4002', `no nvcc is new enough: the kernels are C++20, which needs CUDA 12.0 or later${places}`, help);
+  const places =
+    looked.length > 0
+      ? `; looked at:${looked.map((place) => `\n      ${place}`).join('')}`
+      : ': neither CUDA_HOME nor PATH is set';
+  if (tooOld)
+    throw toolchainFailure(
+      'MOA4002',
+      `no nvcc is new enough: the kernels are C++20, which needs CUDA 12.0 or later${places}`,
+      help,
+    );
   throw toolchainFailure('MOA4001', `nvcc was not found${places}`, help);
 }
 
@@ -81,8 +102,14 @@ const needs = '; the kernels are C++20, which needs 12.0 or later';
 
 /** `nvcc`, with a warning that names those before it which were passed over (MOA4004). */
 function chosen(nvcc: Nvcc, skipped: readonly string[]): Nvcc {
-  const help = 'put the toolkit that you mean first on PATH, or name it with --nvcc';
-  const warnings = skipped.map((what): Diagnostic => ({ code: 'MOA4004', severity: 'warning', message: `${what}; ${nvcc.path} (CUDA ${nvcc.version}) is used instead`, help }));
+  const advice = 'put the toolkit that you mean first on PATH, or name it with --nvcc';
+  const used = `${nvcc.path} (CUDA ${nvcc.version}) is used instead`;
+  const warnings = skipped.map((what): Diagnostic => ({
+    code: 'MOA4004',
+    severity: 'warning',
+    message: `${what}; ${used}`,
+    help: advice,
+  }));
   return { ...nvcc, warnings: [...warnings, ...nvcc.warnings] };
 }
 
@@ -102,10 +129,20 @@ function explicitCandidate(explicit: string): Candidate {
 function searchOrder(variables: Variables, defaultRoots: readonly string[]): readonly Candidate[] {
   const roots = ['CUDA_HOME', 'CUDA_PATH'].flatMap((name) => {
     const root = variables[name];
-    return root === undefined || root === '' ? [] : [{ path: join(resolve(root), 'bin', 'nvcc'), source: name, named: true }];
+    return root === undefined || root === ''
+      ? []
+      : [{ path: join(resolve(root), 'bin', 'nvcc'), source: name, named: true }];
   });
-  const onPath = pathCandidates('nvcc', variables['PATH']).map((path) => ({ path, source: 'PATH', named: false }));
-  const defaults = defaultRoots.map((root) => ({ path: join(root, 'bin', 'nvcc'), source: 'default', named: false }));
+  const onPath = pathCandidates('nvcc', variables['PATH']).map((path) => ({
+    path,
+    source: 'PATH',
+    named: false,
+  }));
+  const defaults = defaultRoots.map((root) => ({
+    path: join(root, 'bin', 'nvcc'),
+    source: 'default',
+    named: false,
+  }));
   const seen = new Set<string>();
   const isNew = (path: string): boolean => {
     const real = realPath(path);
@@ -122,7 +159,9 @@ export function installedRoots(folder: string): readonly string[] {
   } catch {
     // There is no such folder.
   }
-  const versioned = names.filter((name) => /^cuda-\d+(\.\d+)*$/.test(name)).sort((a, b) => b.localeCompare(a, 'en', { numeric: true }));
+  const versioned = names
+    .filter((name) => /^cuda-\d+(\.\d+)*$/.test(name))
+    .sort((a, b) => b.localeCompare(a, 'en', { numeric: true }));
   return ['cuda', ...versioned].map((name) => join(folder, name));
 }
 
@@ -134,11 +173,22 @@ function realPath(path: string): string {
   }
 }
 
-/** What there is to know about the nvcc at `path`, its version where it is too old, or why it is none. */
-async function describe(path: string, variables: Variables): Promise<Nvcc | { readonly old: string } | string> {
+/**
+ * What there is to know about the nvcc at `path`, its version where it is too old, or why it is
+ * none.
+ */
+async function describe(
+  path: string,
+  variables: Variables,
+): Promise<Nvcc | { readonly old: string } | string> {
   const environment = compilerEnvironment(variables);
-  const query = (...args: string[]) => runProcess(path, args, { environment, timeoutMs: queryTimeoutMs });
-  const [versionText, codes, dryRun] = await Promise.all([query('--version'), query('--list-gpu-code'), query('--dryrun', '-cubin', 'unused.cu')]);
+  const query = (...args: string[]) =>
+    runProcess(path, args, { environment, timeoutMs: queryTimeoutMs });
+  const [versionText, codes, dryRun] = await Promise.all([
+    query('--version'),
+    query('--list-gpu-code'),
+    query('--dryrun', '-cubin', 'unused.cu'),
+  ]);
   const release = /release (\d+)\.(\d+), V([\d.]+)/.exec(versionText.stdout);
   if (versionText.outcome !== 'exited' || versionText.status !== 0 || release === null) {
     return `does not answer --version as nvcc does${versionText.stderr === '' ? '' : `: ${firstLine(versionText.stderr)}`}`;
@@ -146,13 +196,23 @@ async function describe(path: string, variables: Variables): Promise<Nvcc | { re
   const [, major, , version = ''] = release;
   if (Number(major) < 12) return { old: version };
   const architectures = codes.stdout.split(/\s+/).filter((word) => word !== '');
-  if (codes.status !== 0 || architectures.length === 0) return `does not answer --list-gpu-code: ${firstLine(codes.stderr)}`;
+  if (codes.status !== 0 || architectures.length === 0)
+    return `does not answer --list-gpu-code: ${firstLine(codes.stderr)}`;
   // nvcc may be a script that starts another one; its dry run says where the real tools are.
   const tools = /^#\$ _HERE_=(.+)$/m.exec(dryRun.stderr)?.[1]?.trim() ?? dirname(path);
-  const parts = [path, 'nvcc', 'ptxas', 'cudafe++', 'nvcc.profile', '../nvvm/bin/cicc'].map((name) => fileIdentity(resolve(tools, name)));
+  const parts = [path, 'nvcc', 'ptxas', 'cudafe++', 'nvcc.profile', '../nvvm/bin/cicc'].map(
+    (name) => fileIdentity(resolve(tools, name)),
+  );
   const fatbinary = [join(tools, 'fatbinary'), join(dirname(path), 'fatbinary')].find(isExecutable);
   const identity = sha256(JSON.stringify([versionText.stdout, parts]));
-  return { path, version, identity, architectures, fatbinary, warnings: droppedFlagsWarning(variables) };
+  return {
+    path,
+    version,
+    identity,
+    architectures,
+    fatbinary,
+    warnings: droppedFlagsWarning(variables),
+  };
 }
 
 const firstLine = (text: string): string => text.trim().split('\n', 1)[0] ?? '';

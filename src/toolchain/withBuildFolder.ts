@@ -19,7 +19,8 @@ export async function withBuildFolder<Result>(
 ): Promise<Result> {
   let folder: string | undefined;
   const remove = (): void => {
-    if (folder !== undefined) rmSync(folder, { recursive: true, force: true, maxRetries: 3, retryDelay: 20 });
+    if (folder !== undefined)
+      rmSync(folder, { recursive: true, force: true, maxRetries: 3, retryDelay: 20 });
   };
   const stopListening = onInterrupt(remove);
   try {
@@ -33,7 +34,11 @@ export async function withBuildFolder<Result>(
     } catch (error) {
       const code = errorCode(error);
       if (code === undefined) throw error;
-      throw toolchainFailure('MOA4108', `the sources could not be written below ${temporaryRoot} (${code})`, 'free some space there, or set TMPDIR to another folder');
+      throw toolchainFailure(
+        'MOA4108',
+        `the sources could not be written below ${temporaryRoot} (${code})`,
+        'free some space there, or set TMPDIR to another folder',
+      );
     }
     return await work(folder);
   } finally {

@@ -1,6 +1,7 @@
 /**
- * A mark in the names of temporary files and folders that says which process made them, `<host>-<pid>-<start>`, so that what a killed
- * process left can be told from what a living one uses. Process ids are used again; an id with the time its process started is not.
+ * A mark in the names of temporary files and folders that says which process made them,
+ * `<host>-<pid>-<start>`, so that what a killed process left can be told from what a living one
+ * uses. Process ids are used again; an id with the time its process started is not.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
@@ -9,11 +10,17 @@ import { hostname } from 'node:os';
 export interface ProcessMark {
   readonly host: string;
   readonly pid: number;
-  /** When it started, in ticks since the system did; 0 where the system does not say, undefined in names without it. */
+  /**
+   * When it started, in ticks since the system did; 0 where the system does not say, undefined in
+   * names without it.
+   */
   readonly start?: number | undefined;
 }
 
-/** `own`: this process. `elsewhere`: of another host or container, whose processes cannot be seen from here. */
+/**
+ * `own`: this process. `elsewhere`: of another host or container, whose processes cannot be seen
+ * from here.
+ */
 export type MarkState = 'own' | 'alive' | 'dead' | 'elsewhere';
 
 let ownMark: ProcessMark | undefined;
@@ -22,7 +29,11 @@ let ownMark: ProcessMark | undefined;
 export function processMark(): ProcessMark {
   if (ownMark !== undefined) return ownMark;
   const start = startOf(process.pid);
-  return (ownMark = { host: hostMark(), pid: process.pid, start: typeof start === 'number' ? start : 0 });
+  return (ownMark = {
+    host: hostMark(),
+    pid: process.pid,
+    start: typeof start === 'number' ? start : 0,
+  });
 }
 
 /** `<host>-<pid>-<start>-<random>`: no two are equal. */
@@ -71,7 +82,10 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** When a process started. `ended`: it is a zombie, which its parent has not asked for yet. Undefined where the system does not say. */
+/**
+ * When a process started. `ended`: it is a zombie, which its parent has not asked for yet.
+ * Undefined where the system does not say.
+ */
 function startOf(pid: number): number | 'ended' | undefined {
   let text: string;
   try {

@@ -1,5 +1,16 @@
-/** An output folder that cannot be used is noticed before anything is compiled, and --dry-run says so too. */
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+/**
+ * An output folder that cannot be used is noticed before anything is compiled, and --dry-run says
+ * so too.
+ */
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { fakeToolkit, runMany, scratchFolder, snapshot, sourcesOnly, tinyPlan } from './support.ts';
@@ -41,13 +52,34 @@ const refusals: readonly (readonly [string, readonly string[], RegExp])[] = [
   [at('plans'), ['--force'], /MOA5014: .*plans holds the input .*plan\.json, which would be lost/],
   [at('also-plans'), ['--force'], /MOA5014/],
 ];
-const compile = (output: string, ...more: readonly string[]): readonly string[] => [at('plans/plan.json'), '--nvcc', toolkit, '--arch', 'sm_80', '--no-cache', '-o', output, ...more];
+const compile = (output: string, ...more: readonly string[]): readonly string[] => [
+  at('plans/plan.json'),
+  '--nvcc',
+  toolkit,
+  '--arch',
+  'sm_80',
+  '--no-cache',
+  '-o',
+  output,
+  ...more,
+];
 const before = snapshot(work);
 const variables = { FAKE_NVCC_LOG: log };
-const real = runMany(refusals.map(([output, more]) => compile(output, ...more)), { folder: work, variables });
-const dry = runMany(refusals.map(([output, more]) => compile(output, ...more, '--dry-run')), { folder: work, variables });
+const real = runMany(
+  refusals.map(([output, more]) => compile(output, ...more)),
+  { folder: work, variables },
+);
+const dry = runMany(
+  refusals.map(([output, more]) => compile(output, ...more, '--dry-run')),
+  { folder: work, variables },
+);
 
-test.each(refusals.map(([output, , message], index) => [output.slice(-40), message, real[index]!, dry[index]!] as const))('%s is refused, without nvcc; --dry-run says the same', (_, message, result, dryResult) => {
+test.each(
+  refusals.map(
+    ([output, , message], index) =>
+      [output.slice(-40), message, real[index]!, dry[index]!] as const,
+  ),
+)('%s is refused, without nvcc; --dry-run says the same', (_, message, result, dryResult) => {
   expect(result).toMatchObject({ status: 1, stdout: '' });
   expect(result.stderr).toMatch(message);
   expect(result.stderr).toMatch(/^error MOA50\d\d: .*\n {4}help: .*\n$/);
@@ -60,22 +92,34 @@ test('nothing was compiled, written or removed', () => {
 });
 
 test('what is wrong with the plan, the tools and the folder is said at once', () => {
-  const [result] = runMany([[tinyPlan, '--layers', '3', '--nvcc', '/nowhere', '--arch', 'sm_80', '-o', at('thesis')]]);
+  const [result] = runMany([
+    [tinyPlan, '--layers', '3', '--nvcc', '/nowhere', '--arch', 'sm_80', '-o', at('thesis')],
+  ]);
   expect(result).toMatchObject({ status: 2 });
   for (const code of ['MOA1201', 'MOA4001', 'MOA5002']) expect(result!.stderr).toContain(code);
 });
 
 test('an empty name is bad usage', () => {
-  for (const result of runMany([compile(''), ['search', 'p', '-o', ' ']])) expect(result).toMatchObject({ status: 2, stderr: expect.stringContaining('the name is empty') });
+  for (const result of runMany([compile(''), ['search', 'p', '-o', ' ']]))
+    expect(result).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('the name is empty'),
+    });
 });
 
 test('an output beside the plan, in missing folders, and relative to where it runs', () => {
   const folder = scratchFolder();
   mkdirSync(join(folder, 'deep'));
   copyFileSync(tinyPlan, join(folder, 'plan.json'));
-  const runs = [['plan.json', ...sourcesOnly, '-o', 'package'], ['plan.json', ...sourcesOnly, '-o', './a/../a/b/package']];
-  for (const result of runMany(runs, { folder })) expect(result).toMatchObject({ status: 0, stderr: '' });
-  const [above] = runMany([['../plan.json', ...sourcesOnly, '-o', '../package']], { folder: join(folder, 'deep') });
+  const runs = [
+    ['plan.json', ...sourcesOnly, '-o', 'package'],
+    ['plan.json', ...sourcesOnly, '-o', './a/../a/b/package'],
+  ];
+  for (const result of runMany(runs, { folder }))
+    expect(result).toMatchObject({ status: 0, stderr: '' });
+  const [above] = runMany([['../plan.json', ...sourcesOnly, '-o', '../package']], {
+    folder: join(folder, 'deep'),
+  });
   expect(above).toMatchObject({ status: 0, stdout: expect.stringMatching(/^unchanged /) });
   expect(readdirSync(folder).sort()).toEqual(['a', 'deep', 'package', 'plan.json']);
 });
@@ -84,13 +128,30 @@ describe('--dry-run', () => {
   test('says what the real run would do: write, or nothing', () => {
     const folder = join(scratchFolder(), 'package');
     const args = [tinyPlan, ...sourcesOnly, '-o', folder];
-    const [first, , second, other] = runMany([[...args, '--dry-run'], args, [...args, '--dry-run'], [...args, '--dry-run', '--no-rope']]);
-    expect([first, second, other].map((result) => result!.stdout.split(' /')[0])).toEqual(['would write', 'would not change', 'would write']);
+    const [first, , second, other] = runMany([
+      [...args, '--dry-run'],
+      args,
+      [...args, '--dry-run'],
+      [...args, '--dry-run', '--no-rope'],
+    ]);
+    expect([first, second, other].map((result) => result!.stdout.split(' /')[0])).toEqual([
+      'would write',
+      'would not change',
+      'would write',
+    ]);
   });
 
   test('has the errors of nvcc and of architectures', () => {
-    const more = [['--nvcc', '/nowhere', '--arch', 'sm_80'], ['--nvcc', toolkit, '--arch', 'sm_70']];
-    const args = (extra: readonly string[]): readonly string[] => [tinyPlan, ...extra, '-o', join(scratchFolder(), 'package')];
+    const more = [
+      ['--nvcc', '/nowhere', '--arch', 'sm_80'],
+      ['--nvcc', toolkit, '--arch', 'sm_70'],
+    ];
+    const args = (extra: readonly string[]): readonly string[] => [
+      tinyPlan,
+      ...extra,
+      '-o',
+      join(scratchFolder(), 'package'),
+    ];
     const results = runMany(more.flatMap((extra) => [args(extra), [...args(extra), '--dry-run']]));
     expect(results.map(({ status }) => status)).toEqual([1, 1, 2, 2]);
     expect([results[1], results[3]]).toEqual([results[0], results[2]]);
@@ -98,8 +159,20 @@ describe('--dry-run', () => {
 });
 
 test('--check of a file, and of a folder below one', () => {
-  for (const result of runMany([at('file'), at('file/x'), at('loop')].map((folder) => [tinyPlan, ...sourcesOnly, '-o', folder, '--check']))) {
-    expect(result).toMatchObject({ status: 1, stdout: '', stderr: expect.stringMatching(/^error MOA5010: .* is not a package of moa-compile: /) });
+  for (const result of runMany(
+    [at('file'), at('file/x'), at('loop')].map((folder) => [
+      tinyPlan,
+      ...sourcesOnly,
+      '-o',
+      folder,
+      '--check',
+    ]),
+  )) {
+    expect(result).toMatchObject({
+      status: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/^error MOA5010: .* is not a package of moa-compile: /),
+    });
   }
   expect(readFileSync(at('file'), 'utf8')).toBe('mine');
 });

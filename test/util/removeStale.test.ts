@@ -1,7 +1,16 @@
 /** What killed processes leave is removed; what living ones use, and what others own, is not. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
@@ -32,14 +41,26 @@ test('a mark names this process, and no two names are equal', () => {
   expect(stateOf(parseMarkedName(first)!)).toBe('own');
 });
 
-test.each(['', 'notes', `${host}-1`, `${host}-1-2-3-${random}`, `${host}-x-${random}`, `../${dead}`, `${dead}/x`, `${dead}0`])('%j is no mark', (text) => {
+test.each([
+  '',
+  'notes',
+  `${host}-1`,
+  `${host}-1-2-3-${random}`,
+  `${host}-x-${random}`,
+  `../${dead}`,
+  `${dead}/x`,
+  `${dead}0`,
+])('%j is no mark', (text) => {
   expect(parseMarkedName(text)).toBeUndefined();
 });
 
 describe('whose it is', () => {
   test('a process that ended, and a number that is used again', async () => {
     const child = spawn('sleep', ['60']);
-    const at = Number(spawnSync('sh', ['-c', `cut -d' ' -f22 /proc/${child.pid}/stat`], { encoding: 'utf8' }).stdout);
+    const at = Number(
+      spawnSync('sh', ['-c', `cut -d' ' -f22 /proc/${child.pid}/stat`], { encoding: 'utf8' })
+        .stdout,
+    );
     expect(stateOf({ host, pid: child.pid!, start: at })).toBe('alive');
     expect(stateOf({ host, pid: child.pid! })).toBe('alive');
     expect(stateOf({ host, pid: child.pid!, start: at - 1 })).toBe('dead');
@@ -54,10 +75,13 @@ describe('whose it is', () => {
 
   test('a zombie is dead', async () => {
     // The shell starts a child, and becomes a program that never asks for it.
-    const parent = spawn('sh', ['-c', 'sleep 0.01 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const parent = spawn('sh', ['-c', 'sleep 0.01 & echo $!; exec sleep 60'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
     const [chunk] = (await once(parent.stdout, 'data')) as [Buffer];
     const zombie = Number(chunk.toString());
-    for (let attempt = 0; attempt < 100 && stateOf({ host, pid: zombie }) === 'alive'; attempt += 1) await sleep(20);
+    for (let attempt = 0; attempt < 100 && stateOf({ host, pid: zombie }) === 'alive'; attempt += 1)
+      await sleep(20);
     expect(stateOf({ host, pid: zombie })).toBe('dead');
     parent.kill('SIGKILL');
   });
@@ -70,12 +94,22 @@ describe('whose it is', () => {
 describe('removing', () => {
   test('of dead processes, folders and files; nothing else', () => {
     const alive = `${host}-${process.ppid}-${random}`;
-    const folder = leftovers(prefix + dead, prefix + alive, prefix + markedName(), dead, `${prefix}notes`, `other-${dead}`, `${prefix}00000000-999999999-5-${random}`);
+    const folder = leftovers(
+      prefix + dead,
+      prefix + alive,
+      prefix + markedName(),
+      dead,
+      `${prefix}notes`,
+      `other-${dead}`,
+      `${prefix}00000000-999999999-5-${random}`,
+    );
     writeFileSync(join(folder, `${prefix}${dead.slice(0, -1)}f`), '');
     removeStale(folder, { prefix });
     const left = readdirSync(folder);
     expect(left).toHaveLength(6);
-    expect(left.filter((name) => name.startsWith(prefix + host) && name.includes('999999999'))).toEqual([]);
+    expect(
+      left.filter((name) => name.startsWith(prefix + host) && name.includes('999999999')),
+    ).toEqual([]);
   });
 
   test('of another host only when it is old, and only where that is asked for', () => {
