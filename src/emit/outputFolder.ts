@@ -4,7 +4,7 @@ import { DiagnosticError } from '../util/diagnostics.ts';
 import { errorCode, type DiskCode } from './diskDiagnostics.ts';
 import { manifestPath } from './package.ts';
 import type { PackageFileSystem } from './packageFileSystem.ts';
-import { foreignFiles, readManifest } from './verifyPackage.ts';
+import { foreignFiles, printable, readManifest } from './verifyPackage.ts';
 
 /** The absolute path of the folder to replace, links resolved. Throws MOA5004 and MOA5007. */
 export function locateOutput(fs: PackageFileSystem, outputDir: string): string {
@@ -55,7 +55,8 @@ export function refuseForeign(fs: PackageFileSystem, target: string, force: bool
     throw refusal('MOA5002', `the ${manifestPath} in ${target} is not one of moa-compile`, advice);
   }
   if (foreign.length === 0) return;
-  const shown = `${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ` and ${foreign.length - 3} more` : ''}`;
+  const more = foreign.length > 3 ? ` and ${foreign.length - 3} more` : '';
+  const shown = `${foreign.slice(0, 3).map(printable).join(', ')}${more}`;
   throw refusal(
     'MOA5003',
     `${target} holds files that moa-compile did not write: ${shown}`,

@@ -2,6 +2,7 @@
  * An output folder that cannot be used is noticed before anything is compiled, and --dry-run says
  * so too.
  */
+import { once } from 'node:events';
 import {
   copyFileSync,
   existsSync,
@@ -13,7 +14,16 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { fakeToolkit, runMany, scratchFolder, snapshot, sourcesOnly, tinyPlan } from './support.ts';
+import {
+  fakeToolkit,
+  run,
+  runMany,
+  scratchFolder,
+  snapshot,
+  sourcesOnly,
+  start,
+  tinyPlan,
+} from './support.ts';
 
 const toolkit = fakeToolkit();
 const work = scratchFolder();
@@ -175,4 +185,31 @@ test('--check of a file, and of a folder below one', () => {
     });
   }
   expect(readFileSync(at('file'), 'utf8')).toBe('mine');
+});
+
+test('names of files that are not ours are printed so that they cannot steer a terminal', () => {
+  const folder = join(scratchFolder(), 'package');
+  const args = [tinyPlan, ...sourcesOnly, '-o', folder];
+  expect(run(args)).toMatchObject({ status: 0 });
+  writeFileSync(join(folder, 'a\u001b[31m\nb'), '');
+  const { status, stderr } = run(args);
+  expect({ status, stderr }).toEqual({
+    status: 1,
+    stderr: expect.stringContaining('did not write: "a\\u001b[31m\\nb"\n'),
+  });
+});
+
+test('two runs into one folder at once: one of the two packages is there, whole', async () => {
+  const folder = join(scratchFolder(), 'package');
+  const args = [tinyPlan, ...sourcesOnly, '-o', folder];
+  const runs = [args, [...args, '--no-rope']].map((words) => start(words, {}));
+  const ends = await Promise.all(runs.map((child) => once(child, 'close')));
+  expect(ends.map(([status]) => status as unknown)).toEqual([0, 0]);
+  const checks = runMany([
+    ['verify', folder],
+    [...args, '--check'],
+    [...args, '--no-rope', '--check'],
+  ]);
+  expect(checks.map(({ status }) => status).sort()).toEqual([0, 0, 1]);
+  expect(readdirSync(join(folder, '..'))).toEqual(['package']);
 });
