@@ -7,6 +7,7 @@ import { rankFolder } from '../emit/tensorParallelFile.ts';
 import { readManifest } from '../emit/verifyPackage.ts';
 import type { Target } from '../toolchain/architectures.ts';
 import { checkPackage } from '../toolchain/checkPackage.ts';
+import { needsFatbin } from '../toolchain/linkFatbin.ts';
 import { isMachineCode } from '../toolchain/verifyImages.ts';
 import { DiagnosticError } from '../util/diagnostics.ts';
 
@@ -56,10 +57,9 @@ export function machineCodePaths(
   targets: readonly Target[],
   ranks: number | undefined,
 ): readonly string[] {
-  const needsFatbin = targets.length > 1 || targets.some(({ ptx }) => ptx);
   const paths = [
     ...targets.map(({ name }) => cubinPath(name)),
-    ...(needsFatbin ? [fatbinPath] : []),
+    ...(needsFatbin(targets) ? [fatbinPath] : []),
   ];
   if (ranks === undefined) return paths;
   return Array.from({ length: ranks }, (_, rank) =>

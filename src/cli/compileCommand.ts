@@ -18,9 +18,11 @@ import { readPlan, type ReadPlan } from '../plan/readPlan.ts';
 import { namedArchitectures, parseArchitectures, type Target } from '../toolchain/architectures.ts';
 import { cacheFolder } from '../toolchain/cacheFolder.ts';
 import { findNvcc, type Nvcc } from '../toolchain/findNvcc.ts';
+import { checkFatbinary, needsFatbin } from '../toolchain/linkFatbin.ts';
 import { KernelCache } from '../toolchain/kernelCache.ts';
 import { nvccFlags } from '../toolchain/nvcc.ts';
 import { nativeArchitectures } from '../toolchain/nativeArchitectures.ts';
+import { checkTemporaryRoot } from '../toolchain/temporaryFolder.ts';
 import { environment, environmentVariables } from '../util/debug.ts';
 import { DiagnosticError, DiagnosticList, type Diagnostic } from '../util/diagnostics.ts';
 import { stableJson } from '../util/stableJson.ts';
@@ -164,7 +166,14 @@ async function findTools(options: CompileCommandOptions, wantsMachineCode: boole
       native: () => nativeArchitectures({ variables, nvccPath: nvcc?.path }),
     }),
   );
+  if (nvcc !== undefined && targets !== undefined) await attempt(async () => checkBuild(nvcc, targets));
   return { targets: targets ?? [], nvcc, ...(exitCode === undefined ? {} : { exitCode }) };
+}
+
+/** What a build would end with after its kernels are compiled, or could not begin with (MOA4108, MOA4109). */
+function checkBuild(nvcc: Nvcc, targets: readonly Target[]): void {
+  checkTemporaryRoot();
+  if (needsFatbin(targets)) checkFatbinary(nvcc);
 }
 
 /** Without `-o` there is nowhere for a package: only the IR, the one kind that is a single text, goes to stdout. */

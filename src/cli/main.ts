@@ -1,6 +1,7 @@
 /** The command line: options to commands, errors to exit codes: 0 done, 1 failed, 2 bad usage or input. A signal ends it as that signal. */
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { cleanupOnSignal, onInterrupt } from '../emit/cleanupOnSignal.ts';
+import { errorCode } from '../emit/diskDiagnostics.ts';
 import { cacheFolder } from '../toolchain/cacheFolder.ts';
 import { SINK_RANGE, WINDOW_RANGE } from '../plan/formats/streamingRule.ts';
 import { planJsonSchema } from '../plan/planJsonSchema.ts';
@@ -48,10 +49,17 @@ function exitCodeOf(error: unknown, args: readonly string[]): number {
     return error.exitCode;
   }
   const message = error instanceof Error ? error.message : String(error);
+  if (isRefusedBySystem(error)) {
+    output.say(`error MOA5017: ${message}\n    help: check permissions, links and free space of what it names`);
+    return 1;
+  }
   output.say(`error MOA9001: ${message}\n    help: this is a bug of moa-compile; please report it with the command`);
   if (environment().debugLevel > 0 && error instanceof Error) output.say(error.stack ?? '');
   return 1;
 }
+
+/** An error of a call of the operating system, which no code of ours could have avoided. */
+const isRefusedBySystem = (error: unknown): boolean => errorCode(error) !== undefined && error instanceof Error && 'syscall' in error;
 
 type Run = (command: () => Promise<number | void>) => Promise<void>;
 

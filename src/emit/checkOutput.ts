@@ -137,14 +137,16 @@ function checkParent(output: string, parent: string): void {
       'choose a path whose parents are all folders',
     );
   fs.accessSync(parent, fs.constants.W_OK | fs.constants.X_OK);
-  const { type, blocks, bfree, files, ffree } = fs.statfsSync(parent);
+  const { type, blocks, bfree, bavail, files, ffree } = fs.statfsSync(parent);
+  // Some room is kept for root.
+  const free = process.geteuid?.() === 0 ? bfree : bavail;
   if (pseudoFileSystems.includes(type))
     throw refusal(
       'MOA5005',
       `cannot write ${output}: ${parent} takes no files`,
       'choose a folder on another file system',
     );
-  if ((blocks > 0 && bfree === 0) || (files > 0 && ffree === 0)) {
+  if ((blocks > 0 && free === 0) || (files > 0 && ffree === 0)) {
     throw refusal(
       'MOA5006',
       `cannot write ${output}: no space is left`,

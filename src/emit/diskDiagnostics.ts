@@ -18,6 +18,7 @@ export const DISK_CODES = {
   MOA5014: 'The output would replace one of the inputs.',
   MOA5015: 'The machine code of a package is damaged, or lacks a kernel.',
   MOA5016: 'A file of a package is whole, and does not fit the others: a definition, or the table of the ranks.',
+  MOA5017: 'The system refused a file or a folder, for a reason not listed here.',
   MOA5101: 'The kernel cache cannot be used; kernels are compiled without it.',
   MOA5102: 'An entry could not be written to the kernel cache.',
   MOA5103: 'A damaged entry of the kernel cache was removed.',

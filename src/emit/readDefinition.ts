@@ -27,8 +27,9 @@ export function readDefinition(
   if (value['format'] !== definitionFormat)
     return `its definition has format ${JSON.stringify(value['format'])}; this version of moa-compile reads format ${definitionFormat}`;
   const { shape, layers, kernels, cubins } = value;
-  if (!isRecord(shape) || !Array.isArray(layers) || layers.length !== shape['layers'])
-    return 'its definition does not have a layer for each of the model';
+  if (!isRecord(shape) || !Array.isArray(layers) || layers.length === 0) {
+    return 'its definition has no shape or no layers';
+  }
   if (!Array.isArray(kernels) || !kernels.every(isKernel))
     return 'its definition has damaged kernels';
   if (!isRecord(cubins) || !Object.values(cubins).every((path) => typeof path === 'string'))

@@ -2,11 +2,9 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { onInterrupt } from '../emit/cleanupOnSignal.ts';
-import { errorCode } from '../emit/diskDiagnostics.ts';
 import { isPackagePath } from '../emit/package.ts';
 import { invariant } from '../util/invariant.ts';
-import { makeTemporaryFolder } from './temporaryFolder.ts';
-import { toolchainFailure } from './toolchainCodes.ts';
+import { makeTemporaryFolder, temporaryFailure } from './temporaryFolder.ts';
 
 /**
  * Makes a private folder (mode 0700) with `files` in it, runs `work` there and removes it, whatever happened. A killed nvcc leaves
@@ -32,13 +30,7 @@ export async function withBuildFolder<Result>(
         writeFileSync(join(folder, path), text, { flag: 'wx' });
       }
     } catch (error) {
-      const code = errorCode(error);
-      if (code === undefined) throw error;
-      throw toolchainFailure(
-        'MOA4108',
-        `the sources could not be written below ${temporaryRoot} (${code})`,
-        'free some space there, or set TMPDIR to another folder',
-      );
+      throw temporaryFailure(temporaryRoot, error);
     }
     return await work(folder);
   } finally {

@@ -8,6 +8,7 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  rmSync,
   readFileSync,
   symlinkSync,
   writeFileSync,
@@ -165,6 +166,41 @@ describe('--dry-run', () => {
     const results = runMany(more.flatMap((extra) => [args(extra), [...args(extra), '--dry-run']]));
     expect(results.map(({ status }) => status)).toEqual([1, 1, 2, 2]);
     expect([results[1], results[3]]).toEqual([results[0], results[2]]);
+  });
+});
+
+test('what would end a build after its kernels are compiled is noticed before', () => {
+  const bare = fakeToolkit();
+  rmSync(join(bare, 'bin', 'fatbinary'));
+  const args = [tinyPlan, '--nvcc', bare, '--no-cache', '-o', at('out')];
+  const two = [...args, '--arch', 'sm_80,sm_90'];
+  const one = [...args, '--arch', 'sm_80'];
+  const nowhere = { ...variables, TMPDIR: '/nowhere' };
+  const [bareReal, bareDry, realTemporary, dryTemporary] = runMany([
+    { args: two, variables },
+    { args: [...two, '--dry-run'], variables },
+    { args: one, variables: nowhere },
+    { args: [...one, '--dry-run'], variables: nowhere },
+  ]);
+  expect(bareReal).toMatchObject({
+    status: 1,
+    stderr: expect.stringMatching(/^error MOA4109: .*fatbinary/),
+  });
+  expect(realTemporary).toMatchObject({
+    status: 1,
+    stderr: expect.stringMatching(/^error MOA4108: .*\/nowhere/),
+  });
+  expect([bareDry, dryTemporary]).toEqual([bareReal, realTemporary]);
+  expect(existsSync(log)).toBe(false);
+});
+
+test('an error of the system that nothing else describes is no bug of moa-compile', () => {
+  const below = join(at('file'), 'cache');
+  const [clear] = runMany([{ args: ['cache', 'clear'], variables: { XDG_CACHE_HOME: below } }]);
+  expect(clear).toMatchObject({
+    status: 1,
+    stdout: '',
+    stderr: expect.stringMatching(/^error MOA5017: ENOTDIR: .*\n {4}help: .*\n$/),
   });
 });
 
