@@ -175,13 +175,9 @@ test('what would end a build after its kernels are compiled is noticed before', 
   const args = [tinyPlan, '--nvcc', bare, '--no-cache', '-o', at('out')];
   const two = [...args, '--arch', 'sm_80,sm_90'];
   const one = [...args, '--arch', 'sm_80'];
-  const nowhere = { ...variables, TMPDIR: '/nowhere' };
-  const [bareReal, bareDry, realTemporary, dryTemporary] = runMany([
-    { args: two, variables },
-    { args: [...two, '--dry-run'], variables },
-    { args: one, variables: nowhere },
-    { args: [...one, '--dry-run'], variables: nowhere },
-  ]);
+  const [bareReal, bareDry] = runMany([two, [...two, '--dry-run']], { variables });
+  const nowhere = { variables: { ...variables, TMPDIR: '/nowhere' } };
+  const [realTemporary, dryTemporary] = [run(one, nowhere), run([...one, '--dry-run'], nowhere)];
   expect(bareReal).toMatchObject({
     status: 1,
     stderr: expect.stringMatching(/^error MOA4109: .*fatbinary/),
