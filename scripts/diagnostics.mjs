@@ -22,7 +22,8 @@ const sources = fileURLToPath(new URL('../src', import.meta.url));
 const optionCodes = {
   MOA2001: 'A package was asked for, and no folder to put it in.',
   MOA2002: '`--check` was given without the folder to compare with.',
-  MOA2003: '`--check`: a file differs from what the compiler makes today.',
+  MOA2003: '`--check`: a file differs from what the compiler makes today, or machine code is missing or damaged.',
+  MOA2004: '`--check`: machine code is whole, and was not compared with what nvcc would make.',
   MOA2010: 'An option of `compile` or `compilePackage`, given by a program, is not known, or not of the kind that it is.',
 };
 const internalCodes = { MOA9001: 'A bug of moa-compile. Please report it with the command.' };
@@ -105,7 +106,8 @@ Every problem has a stable code, the file with line and column, the JSON path of
     plan.json:8:9: error MOA1110: alpha 0.5 is not an integer (at alphas[0][1])
         help: alpha is a whole number of tokens; it may be negative
 
-All problems of an input are reported at once, up to 100. Errors of the runtime are thrown as a \`RuntimeError\` with the same kind of code. A code is never given
+All problems of an input are reported at once, up to 100; of many equal ones a few, and how many more there are. A mistake that explains a whole matrix of wrong numbers
+(percent, alphas and betas swapped) is one error with the guess. Errors of the runtime are thrown as a \`RuntimeError\` with the same kind of code. A code is never given
 to another meaning. \`scripts/diagnostics.mjs\` writes this page from the sources.
 ${sections.map(({ title, source, codes }) => `\n## ${title}\n\nFrom ${source}.\n\n| code | meaning |\n|---|---|\n${Object.entries(codes).map(([code, meaning]) => `| ${code} | ${meaning} |\n`).join('')}`).join('')}`;
 

@@ -1,6 +1,7 @@
 import { findArchitecture } from '../arch/registry.ts';
 import { compileModule, passContext, readRank, type CompiledPlan, type CompileOptions } from '../compile.ts';
 import { compilePackage, compileRankPackages, type BuiltPackage, type EmitKind } from '../compilePackage.ts';
+import { checkOutputFolder } from '../emit/checkOutput.ts';
 import { comparePackage } from '../emit/comparePackage.ts';
 import { cubinPath, unitPath } from '../emit/emitKernels.ts';
 import { fileBytes, sha256 } from '../emit/package.ts';
@@ -15,18 +16,22 @@ import type { Ablation } from '../passes/pass.ts';
 import { pipeline } from '../passes/pipeline.ts';
 import { runPasses, type PassEvent } from '../passes/runPasses.ts';
 import { readPlan, type ReadPlan } from '../plan/readPlan.ts';
-import { parseArchitectures, type Target } from '../toolchain/architectures.ts';
+import { namedArchitectures, parseArchitectures, type Target } from '../toolchain/architectures.ts';
 import { cacheFolder } from '../toolchain/cacheFolder.ts';
 import { findNvcc, type Nvcc } from '../toolchain/findNvcc.ts';
+import { checkFatbinary, needsFatbin } from '../toolchain/linkFatbin.ts';
 import { KernelCache } from '../toolchain/kernelCache.ts';
 import { nvccFlags } from '../toolchain/nvcc.ts';
 import { nativeArchitectures } from '../toolchain/nativeArchitectures.ts';
+import { checkTemporaryRoot } from '../toolchain/temporaryFolder.ts';
 import { environment, environmentVariables } from '../util/debug.ts';
 import { DiagnosticError, DiagnosticList, type Diagnostic } from '../util/diagnostics.ts';
 import { stableJson } from '../util/stableJson.ts';
 import { version } from '../version.ts';
+import { checkFolder } from './checkFolder.ts';
 import { compileSummary, summaryText, type CompileSummary } from './compileSummary.ts';
 import { formatBytes, refuseWarnings, sayDiagnostics, table, type Output } from './output.ts';
+import { inputFiles } from './findPlan.ts';
 import { modelFlags, planFacts, readInputs, type InputOptions } from './readInputs.ts';
 import { startProgress } from './progress.ts';
 import { servesText } from './servesText.ts';
@@ -71,13 +76,16 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
   const unturned = read && options.rope ? ropeProblem(read.module, options.kvCacheDtype) : undefined;
   if (unturned !== undefined) diagnostics.add(unturned);
   const wantsMachineCode = emit.has('cubin') && options.stopAfter === undefined && options.check !== true;
+  const refused = outputProblems(planPath, options);
+  refused.forEach((problem) => diagnostics.add(problem));
   const tools = await findTools(options, wantsMachineCode, diagnostics);
   if (plan === undefined || read === undefined || misuse !== undefined || uneven !== undefined || unturned !== undefined) throw new DiagnosticError(diagnostics.toArray(), 2);
-  if (tools.exitCode !== undefined) throw new DiagnosticError(diagnostics.toArray(), tools.exitCode);
+  if (tools.exitCode !== undefined || refused.length > 0) throw new DiagnosticError(diagnostics.toArray(), tools.exitCode ?? 1);
 
   refuseWarnings([...diagnostics.toArray(), ...(tools.nvcc?.warnings ?? [])], options.strict);
 
   const { targets, nvcc } = tools;
+  nvcc?.warnings.forEach((warning) => diagnostics.add(warning));
   const architectures = targets.flatMap(({ name }) => findArchitecture(name) ?? []);
   const passOptions: CompileOptions = { architectures, rope: options.rope, cacheType: options.kvCacheDtype, slack: options.slack, decodeTokens: options.decodeTokens, ablations: options.ablate ?? [], ...(options.dtype === undefined ? {} : { elementTypes: options.dtype }) };
   const assignment = options.tp === undefined ? undefined : assignRanks(read.module, options.tp, options.tpLengths);
@@ -101,17 +109,21 @@ export async function compileCommand(planPath: string, options: CompileCommandOp
     const build = { variables: environmentVariables(), onProgress: progress.step, ...(options.jobs === undefined ? {} : { jobs: options.jobs }) };
     const packageOptions = { emit, targets, planText: plan.text, planFacts: planFacts(plan), version, ...(machineCode ? { toolchain: { nvcc, cache, build } } : { withoutMachineCode: true }) };
     built = await (assignment === undefined ? compilePackage(compiled[0]!, packageOptions) : compileRankPackages(compiled, assignment, read.module.shape, packageOptions));
+  } catch (error) {
+    // What was noticed before may be the reason: another nvcc than was meant.
+    if (error instanceof DiagnosticError) throw new DiagnosticError([...diagnostics.toArray(), ...error.diagnostics], error.exitCode);
+    throw error;
   } finally {
     await progress.end();
   }
   if (debugLevel >= 5) built.reports.forEach(({ architecture, report: ptxas }) => output.say(`ptxas for ${architecture}: ${stableJson(ptxas).trimEnd()}`));
-  for (const warning of [...(nvcc?.warnings ?? []), ...cache.warnings]) diagnostics.add(warning);
+  cache.warnings.forEach((warning) => diagnostics.add(warning));
 
   refuseWarnings(diagnostics.toArray(), options.strict);
-  if (options.check === true) return check(built, options, output, diagnostics);
+  if (options.check === true) return checkFolder(built, targets, options, output, diagnostics);
   if (options.dryRun === true) {
     sayDiagnostics(output, diagnostics.toArray(), quiet);
-    report(summary, compiled, built, targets, options, output, 'would write');
+    report(summary, compiled, built, targets, options, output, isWritten(built, options, emit) ? 'would not change' : 'would write');
     return 0;
   }
   if (options.output === undefined) {
@@ -152,15 +164,25 @@ async function findTools(options: CompileCommandOptions, wantsMachineCode: boole
       return undefined;
     }
   };
-  const nvcc = wantsMachineCode ? await attempt(() => findNvcc({ explicit: options.nvcc, variables })) : undefined;
+  const specs = options.arch ?? [];
+  const { torchCudaArchList } = environment();
+  const architectures = namedArchitectures(specs, torchCudaArchList);
+  const nvcc = wantsMachineCode ? await attempt(() => findNvcc({ explicit: options.nvcc, variables, architectures })) : undefined;
   const targets = await attempt(() =>
-    parseArchitectures(options.arch ?? [], {
-      torchCudaArchList: environment().torchCudaArchList,
+    parseArchitectures(specs, {
+      torchCudaArchList,
       nvccArchitectures: nvcc?.architectures,
       native: () => nativeArchitectures({ variables, nvccPath: nvcc?.path }),
     }),
   );
+  if (nvcc !== undefined && targets !== undefined) await attempt(async () => checkBuild(nvcc, targets));
   return { targets: targets ?? [], nvcc, ...(exitCode === undefined ? {} : { exitCode }) };
+}
+
+/** What a build would end with after its kernels are compiled, or could not begin with (MOA4108, MOA4109). */
+function checkBuild(nvcc: Nvcc, targets: readonly Target[]): void {
+  checkTemporaryRoot();
+  if (needsFatbin(targets)) checkFatbinary(nvcc);
 }
 
 /** Without `-o` there is nowhere for a package: only the IR, the one kind that is a single text, goes to stdout. */
@@ -171,19 +193,22 @@ function missingFolder(options: CompileCommandOptions, emit: ReadonlySet<EmitKin
   return { code: 'MOA2001', severity: 'error', message: 'a package needs a folder to be written to', help: 'pass -o DIR, or --emit=ir to print the IR' };
 }
 
-/** `--check`: whether the folder holds what the compiler emits today. Machine code is left out: it depends on nvcc. */
-function check(built: BuiltPackage, options: CompileCommandOptions, output: Output, diagnostics: DiagnosticList): number {
-  sayDiagnostics(output, diagnostics.toArray(), options.quiet === true);
-  const differences = comparePackage(built.files, options.output!, { ignoreMachineCode: true });
-  if (options.json === true) output.print(stableJson({ output: options.output, result: differences.length === 0 ? 'current' : 'different', differences }).trimEnd());
-  if (differences.length === 0) {
-    if (options.json !== true && options.quiet !== true) output.print(`${options.output} is current`);
-    return 0;
+/** Why the output folder would be refused. It is asked before anything is compiled, and `--dry-run` asks it too. */
+function outputProblems(planPath: string, options: CompileCommandOptions): readonly Diagnostic[] {
+  if (options.output === undefined || options.stopAfter !== undefined || options.check === true) return [];
+  const inputs = [...inputFiles(planPath), ...(typeof options.model === 'string' ? [options.model] : [])];
+  try {
+    checkOutputFolder(options.output, { force: options.force === true, inputs });
+    return [];
+  } catch (error) {
+    if (error instanceof DiagnosticError) return error.diagnostics;
+    throw error;
   }
-  for (const { path, kind } of differences) output.say(`${options.output}/${path}: error MOA2003: ${kind}`);
-  output.say(`    help: compile the plan again with -o ${options.output}, and read what changed`);
-  return 1;
 }
+
+/** Whether the folder holds the package already; of machine code that is not known before it is made. */
+const isWritten = (built: BuiltPackage, options: CompileCommandOptions, emit: ReadonlySet<EmitKind>): boolean =>
+  options.output !== undefined && !emit.has('cubin') && comparePackage(built.files, options.output).length === 0;
 
 /** `MOA_DEBUG=4`: what nvcc will be given, but for the headers. */
 function sayKernels(compiled: readonly CompiledPlan[], targets: readonly Target[], nvcc: Nvcc | undefined, output: Output): void {

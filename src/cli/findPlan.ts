@@ -25,6 +25,12 @@ export function findPlan(path: string, format: InputFormat | undefined, diagnost
   return undefined;
 }
 
+/** The paths that a plan may be read from, for an output that must not replace them. */
+export function inputFiles(path: string): readonly string[] {
+  if (path === '-') return [];
+  return isFolder(path) ? [SCORES_FILE, CONFIG_FILE].map((name) => join(path, name)) : [path];
+}
+
 /** False for what cannot be looked at: reading it says why. */
 export function isFolder(path: string): boolean {
   if (path === '-') return false;

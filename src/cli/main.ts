@@ -1,11 +1,13 @@
 /** The command line: options to commands, errors to exit codes: 0 done, 1 failed, 2 bad usage or input. A signal ends it as that signal. */
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { cleanupOnSignal, onInterrupt } from '../emit/cleanupOnSignal.ts';
+import { errorCode } from '../emit/diskDiagnostics.ts';
 import { cacheFolder } from '../toolchain/cacheFolder.ts';
 import { ASSUME_PLAIN_FLAG } from '../plan/config/assumePlain.ts';
 import { SINK_RANGE, WINDOW_RANGE } from '../plan/formats/streamingRule.ts';
 import { planJsonSchema } from '../plan/planJsonSchema.ts';
 import { clearCache, listCache } from '../toolchain/kernelCache.ts';
+import { removeStaleTemporaryFolders } from '../toolchain/temporaryFolder.ts';
 import { balancedLengths } from '../passes/assignRanks.ts';
 import { environment, environmentVariables } from '../util/debug.ts';
 import { DiagnosticError } from '../util/diagnostics.ts';
@@ -13,9 +15,10 @@ import { stableJson } from '../util/stableJson.ts';
 import { version } from '../version.ts';
 import { checkPlanCommand, type CheckPlanOptions } from './checkPlanCommand.ts';
 import { inspectCommand, type InspectOptions } from './inspectCommand.ts';
-import { collect, emitKinds, parseAblations, parseCacheType, parseCount, parseElementTypes, parseEmit, parseFraction, parseIntegerFrom, parseLengthOption, parseLengths, parseNumber, parsePass, parseStopAfter, parseValuesAt } from './options.ts';
-import { formatBytes, sayDiagnostics, standardOutput } from './output.ts';
+import { collect, emitKinds, parseAblations, parseCacheType, parseCount, parseElementTypes, parseEmit, parseFraction, parseIntegerFrom, parseLengthOption, parseLengths, parseNumber, parseOutput, parsePass, parseStopAfter, parseValuesAt } from './options.ts';
+import { allWasSaid, formatBytes, sayDiagnostics, standardOutput } from './output.ts';
 import { inputFormats } from './readInputs.ts';
+import { verifyCommand, type VerifyOptions } from './verifyCommand.ts';
 import type { CompileCommandOptions } from './compileCommand.ts';
 import type { SearchOptions } from './searchRequest.ts';
 
@@ -25,14 +28,16 @@ export async function main(args: readonly string[]): Promise<number> {
   onInterrupt(() => standardOutput(false).say('interrupted; the output is as it was, or whole'));
   let code = 0;
   const program = commandLine(async (run) => {
+    removeStaleTemporaryFolders();
     code = (await run()) ?? 0;
   });
   try {
     await program.parseAsync(args, { from: 'user' });
-    return code;
   } catch (error) {
-    return exitCodeOf(error, args);
+    code = exitCodeOf(error, args);
   }
+  // An error or a warning that no one could read is not success.
+  return allWasSaid() ? code : code || 1;
 }
 
 function exitCodeOf(error: unknown, args: readonly string[]): number {
@@ -45,28 +50,37 @@ function exitCodeOf(error: unknown, args: readonly string[]): number {
     return error.exitCode;
   }
   const message = error instanceof Error ? error.message : String(error);
+  if (isRefusedBySystem(error)) {
+    output.say(`error MOA5017: ${message}\n    help: check permissions, links and free space of what it names`);
+    return 1;
+  }
   output.say(`error MOA9001: ${message}\n    help: this is a bug of moa-compile; please report it with the command`);
   if (environment().debugLevel > 0 && error instanceof Error) output.say(error.stack ?? '');
   return 1;
 }
 
+/** An error of a call of the operating system, which no code of ours could have avoided. */
+const isRefusedBySystem = (error: unknown): boolean => errorCode(error) !== undefined && error instanceof Error && 'syscall' in error;
+
 type Run = (command: () => Promise<number | void>) => Promise<void>;
 
 function commandLine(run: Run): Command {
+  const output = standardOutput(false);
   const program = new Command('moa-compile')
     .description('Compiles a MoA plan into CUDA kernels and a typed runtime.')
     .version(version)
     .exitOverride()
+    .configureOutput({ writeOut: (text) => output.print(text.trimEnd()), writeErr: (text) => output.say(text.trimEnd()) })
     .configureHelp({ showGlobalOptions: true })
     .enablePositionalOptions();
 
   withInputOptions(program.command('compile <plan>', { isDefault: true }))
     .description('compile a plan to a package (the default command); a file, a folder, or "-" for standard input')
     .option('--arch <list>', 'architectures: sm_80, 8.0, 80, sm_90a, 8.0+PTX, native, all-major; repeatable', collect)
-    .option('-o, --output <dir>', 'the folder of the package; replaced whole when all is done')
+    .option('-o, --output <dir>', 'the folder of the package; replaced whole when all is done', parseOutput)
     .option('--emit <kinds>', `what to write: ${emitKinds.join(', ')}`, parseEmit, [...emitKinds])
     .option('--no-rope', 'leave out the kernels that rotate (RoPE)')
-    .option('--kv-cache-dtype <type>', 'what keys and values are stored as: auto (the element type) or fp8_e4m3 (with a scale for each head)', parseCacheType, 'element')
+    .addOption(cacheTypeOption())
     .option('--slack <tokens>', 'what rings keep beyond their spans, in whole pages: so many tokens can be taken back (Session.truncate)', parseIntegerFrom(0, 2 ** 20), 0)
     .option('--decode-tokens <n>', 'emit kernels that decode up to so many tokens of a sequence at once, 1 to 16', parseIntegerFrom(1, 16), 1)
     .option('--ablate <list>', 'for measurements, kernels without what is usual: unspecialised; of decode tensor-cores or cuda-cores', parseAblations)
@@ -93,7 +107,7 @@ function commandLine(run: Run): Command {
   withInputOptions(program.command('inspect <plan>'))
     .description('print what a plan keeps and costs: rules, head groups, GQA loss, densities, bytes')
     .option('--lengths <list>', 'length bounds N in tokens', parseLengths, [4096, 8192, 16384, 32768])
-    .option('--kv-cache-dtype <type>', 'what keys and values are stored as: auto or fp8_e4m3', parseCacheType, 'element')
+    .addOption(cacheTypeOption())
     .option('--slack <tokens>', 'count rings that keep so many tokens beyond their spans', parseIntegerFrom(0, 2 ** 20), 0)
     .option('--tp <ranks>', 'also how even ranks are that share the heads out: contiguous blocks, and balanced', parseCount)
     .option('--tp-lengths <list>', 'length bounds N at which ranks are balanced', parseLengths, [...balancedLengths])
@@ -104,8 +118,8 @@ function commandLine(run: Run): Command {
   program
     .command('search [profile]')
     .description('find a plan: from a profile, or from a model and data')
-    .option('-o, --output <plan.json>', 'the file of the plan')
-    .option('--report <file.html>', 'a report that opens offline')
+    .option('-o, --output <plan.json>', 'the file of the plan', parseOutput)
+    .option('--report <file.html>', 'a report that opens offline', parseOutput)
     .option('--density <list>', 'the most KV slots to keep, as a part of N: 0.5 for every length, 0.25@16k for one; repeatable', parseValuesAt(1))
     .option('--latency <list>', 'the most time of the kernels, as a part of that of dense heads, in the same form', parseValuesAt(1))
     .option('--latency-table <file.json>', 'times of the kernels, for --latency')
@@ -153,6 +167,13 @@ function commandLine(run: Run): Command {
     .action((plan: string, options: CheckPlanOptions) => run(() => checkPlanCommand(plan, options, standardOutput(options.quiet === true))));
 
   program
+    .command('verify <dir>')
+    .description('check that a package on disk is whole: hashes, machine code, definitions, ranks; needs no plan and no nvcc')
+    .option('--json', 'print as JSON')
+    .option('-q, --quiet', 'print nothing unless something is wrong')
+    .action((folder: string, options: VerifyOptions) => run(() => verifyCommand(folder, options, standardOutput(options.quiet === true))));
+
+  program
     .command('schema')
     .description("print the JSON Schema of this compiler's own plan format")
     .action(() => run(async () => standardOutput(false).print(stableJson(planJsonSchema()).trimEnd())));
@@ -171,6 +192,11 @@ function commandLine(run: Run): Command {
     );
   return program;
 }
+
+const cacheTypeOption = (): Option =>
+  new Option('--kv-cache-dtype <type>', 'what keys and values are stored as: auto (the element type) or e4m3 (with a scale for each head)')
+    .argParser(parseCacheType)
+    .default('element', 'auto');
 
 function withInputOptions(command: Command): Command {
   return command

@@ -4,6 +4,7 @@ import type { EmitKind } from '../compilePackage.ts';
 import type { CacheType, ElementType } from '../ir/nodes.ts';
 import type { Ablation } from '../passes/pass.ts';
 import { pipeline } from '../passes/pipeline.ts';
+import { didYouMean } from '../util/didYouMean.ts';
 
 export const emitKinds: readonly EmitKind[] = ['ir', 'cuda', 'cubin', 'ts'];
 
@@ -11,6 +12,12 @@ const elementTypeNames: Readonly<Record<string, ElementType>> = { bf16: 'bf16', 
 
 /** Collects an option that may be repeated. */
 export const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+
+/** The path of an output. */
+export function parseOutput(value: string): string {
+  if (value.trim() === '') throw new InvalidArgumentError('the name is empty.');
+  return value;
+}
 
 export function parseEmit(value: string): readonly EmitKind[] {
   return listOf(value, (word) => {
@@ -28,10 +35,21 @@ export function parseElementTypes(value: string): readonly ElementType[] {
   });
 }
 
+/** `fp8_e4m3` and `fp8` are the names that serving engines have for `e4m3`. */
+const cacheTypeNames: ReadonlyMap<string, CacheType> = new Map([
+  ['auto', 'element'],
+  ['e4m3', 'e4m3'],
+  ['fp8_e4m3', 'e4m3'],
+  ['fp8', 'e4m3'],
+]);
+
 export function parseCacheType(value: string): CacheType {
-  const type = new Map<string, CacheType>([['auto', 'element'], ['fp8_e4m3', 'e4m3'], ['fp8', 'e4m3']]).get(value);
-  if (type === undefined) throw new InvalidArgumentError(`'${value}' is neither auto nor fp8_e4m3.`);
-  return type;
+  const type = cacheTypeNames.get(value);
+  if (type !== undefined) return type;
+  // Names of PyTorch and others hold ours: float8_e4m3fn.
+  const meant = /e4m3/i.test(value) ? 'e4m3' : didYouMean(value, ['auto', 'e4m3']);
+  const advice = meant === undefined ? '' : ` Did you mean ${meant}?`;
+  throw new InvalidArgumentError(`'${value}' is neither auto nor e4m3.${advice}`);
 }
 
 const ablations: readonly Ablation[] = ['unspecialised', 'tensor-cores', 'cuda-cores'];

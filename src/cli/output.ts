@@ -1,5 +1,6 @@
 /** Where the command line writes: results to stdout, everything said about them to stderr. */
 import { writeSync } from 'node:fs';
+import { errorCode } from '../emit/diskDiagnostics.ts';
 import { DiagnosticError, formatDiagnostic, type Diagnostic } from '../util/diagnostics.ts';
 
 export interface Output {
@@ -11,25 +12,53 @@ export interface Output {
   readonly interactive: boolean;
 }
 
-/** Writes through file descriptors, so that nothing is lost when the process ends. A closed pipe ends the output silently. */
+/**
+ * Writes through file descriptors, so that nothing is lost when the process ends. A closed pipe ends the output silently: its reader
+ * has what it wants. Throws a DiagnosticError (MOA5012) when results cannot be written for another reason.
+ */
 export const standardOutput = (quiet: boolean): Output => ({
-  print: (text) => write(1, text),
-  say: (text) => write(2, text),
+  print: (text) => {
+    const problem = write(1, text);
+    if (problem !== undefined) throw new DiagnosticError([outputProblem(problem)], 1);
+  },
+  say: (text) => {
+    sayingFailed = write(2, text) !== undefined || sayingFailed;
+  },
   interactive: !quiet && process.stderr.isTTY === true,
 });
 
-function write(descriptor: number, text: string): void {
+/** Whether something that had to be said was lost. Nobody can be told, but for the exit code. */
+let sayingFailed = false;
+
+/** Whether standard error took all that was said since this was last asked. */
+export function allWasSaid(): boolean {
+  const said = !sayingFailed;
+  sayingFailed = false;
+  return said;
+}
+
+/** Writes a line; the error's code where that fails. */
+function write(descriptor: number, text: string): string | undefined {
   let bytes = Buffer.from(`${text}\n`);
   while (bytes.length > 0) {
     try {
       bytes = bytes.subarray(writeSync(descriptor, bytes));
     } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code;
+      const code = errorCode(error);
       if (code === 'EAGAIN') continue;
-      if (code === 'EPIPE') return;
-      throw error;
+      if (code === 'EPIPE') return undefined;
+      if (code === undefined) throw error;
+      return code;
     }
   }
+  return undefined;
+}
+
+function outputProblem(code: string): Diagnostic {
+  const why = code === 'ENOSPC' || code === 'EDQUOT' ? 'no space is left' : 'the system refused it';
+  const message = `standard output could not be written: ${why} (${code})`;
+  const help = 'free some space, or send the output elsewhere; files that the command had written by then are whole';
+  return { code: 'MOA5012', severity: 'error', message, help };
 }
 
 /** Warnings that are said in any case: what is compiled may not be what was meant. */

@@ -1,3 +1,4 @@
+import { checkOutputFile } from '../emit/checkOutput.ts';
 import { solveFront, type FrontPoint } from '../search/front.ts';
 import { influenceOf, type Instance } from '../search/instance.ts';
 import { densityAt, makeReport, type Found } from '../search/makeReport.ts';
@@ -25,6 +26,7 @@ export async function searchCommand(profilePath: string | undefined, options: Se
   };
   checkOptions(profilePath, options, diagnostics);
   if (diagnostics.hasErrors) fail();
+  checkOutputs(profilePath, options);
   const clock = stopwatch();
   const stages = options.model === undefined ? undefined : await openModelStages(options, output);
   const path = profilePath ?? (await clock.time('profile', () => stages!.profile()));
@@ -57,6 +59,21 @@ function requireSameModel({ file, fingerprint }: Profile, stages: ModelStages, m
   if (fingerprint === undefined || fingerprint === stages.fingerprint) return;
   const message = `${file} was made from other files than those in ${model}: weights, config or tokenizer differ`;
   throw new DiagnosticError([{ code: 'MOA7311', severity: 'error', message, help: 'give the model that was profiled, or profile this one' }], 2);
+}
+
+/** Refuses outputs that could not be written (50xx), before anything long runs. */
+function checkOutputs(profilePath: string | undefined, { output, report, model, data, validationData, latencyTable }: SearchOptions): void {
+  const inputs = [profilePath, model, data, validationData, latencyTable].filter((path) => path !== undefined);
+  const problems = [output, report].flatMap((path) => {
+    try {
+      if (path !== undefined) checkOutputFile(path, inputs);
+      return [];
+    } catch (error) {
+      if (error instanceof DiagnosticError) return error.diagnostics;
+      throw error;
+    }
+  });
+  if (problems.length > 0) throw new DiagnosticError(problems, 1);
 }
 
 /** Writes the report, after the plan; an error says so. */

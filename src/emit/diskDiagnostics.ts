@@ -13,6 +13,12 @@ export const DISK_CODES = {
   MOA5009: 'A package that an earlier run was replacing when it was killed has been restored.',
   MOA5010: 'The folder is not a package: manifest.json is missing or cannot be read.',
   MOA5011: 'A file of the package is missing, changed or not listed.',
+  MOA5012: 'Standard output could not be written.',
+  MOA5013: 'The name of the output is not UTF-8, or it is too long.',
+  MOA5014: 'The output would replace one of the inputs.',
+  MOA5015: 'The machine code of a package is damaged, or lacks a kernel.',
+  MOA5016: 'A file of a package is whole, and does not fit the others: a definition, or the table of the ranks.',
+  MOA5017: 'The system refused a file or a folder, for a reason not listed here.',
   MOA5101: 'The kernel cache cannot be used; kernels are compiled without it.',
   MOA5102: 'An entry could not be written to the kernel cache.',
   MOA5103: 'A damaged entry of the kernel cache was removed.',
@@ -46,10 +52,27 @@ export function diskDiagnostic(error: unknown, target: string): Diagnostic {
       return failed('MOA5006', 'no space is left', 'free some space, or choose a folder on another disk; what was there before is unchanged');
     case 'ENOTDIR':
       return failed('MOA5004', 'part of the path is a file', 'choose a path whose parents are all folders');
+    case 'ELOOP':
+      return failed('MOA5004', 'a link in the path leads to itself', 'choose a path whose parents are all folders');
+    case 'ENAMETOOLONG':
+      return failed('MOA5013', 'the name is too long', 'choose a shorter name');
     case 'EBUSY':
     case 'EXDEV':
       return failed('MOA5007', 'it is a mount point', `write to a folder inside it, as ${target}/package`);
     default:
       return failed('MOA5001', error instanceof Error ? error.message : String(error), 'what was there before is unchanged; try again, or choose another folder');
   }
+}
+
+/** What to tell the user when the package in `folder` could not be looked at (MOA5010). */
+export function unreadablePackage(folder: string, error: unknown): Diagnostic {
+  const code = errorCode(error) ?? 'unknown error';
+  const reasons: Readonly<Record<string, string>> = {
+    ENOENT: 'there is no such folder',
+    ENOTDIR: 'it is no folder',
+    ELOOP: 'it is a link that leads nowhere',
+    EACCES: 'it may not be read',
+  };
+  const message = `${folder} is not a package of moa-compile: ${reasons[code] ?? 'it cannot be read'} (${code})`;
+  return { code: 'MOA5010', severity: 'error', message, help: 'name the folder that moa-compile wrote, or compile the plan again' };
 }

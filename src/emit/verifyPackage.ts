@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import { type Diagnostic, DiagnosticError } from '../util/diagnostics.ts';
+import { quote } from '../util/quote.ts';
+import { errorCode } from './diskDiagnostics.ts';
 import { describeFile, isPackagePath, manifestPath, packageFormat, type ManifestFile, type PackageManifest } from './package.ts';
 import { diskFileSystem, listFiles, readRegularFile, type PackageFileSystem } from './packageFileSystem.ts';
 
@@ -39,17 +41,34 @@ export function verifyPackage(folder: string, fs: PackageFileSystem = diskFileSy
   }
   const problems: Diagnostic[] = [];
   for (const [path, expected] of Object.entries(manifest.files)) {
-    const bytes = readRegularFile(fs, join(folder, path));
-    const actual = bytes === undefined ? undefined : describeFile(bytes);
-    if (actual?.sha256 === expected.sha256) continue;
-    const what = actual === undefined ? 'is missing' : actual.bytes === expected.bytes ? 'has been changed' : `has ${actual.bytes} bytes, but was written with ${expected.bytes}`;
-    problems.push({ code: 'MOA5011', severity: 'error', message: `${path} of the package ${folder} ${what}`, help: 'compile the plan again' });
+    const what = fileProblem(fs, join(folder, path), expected);
+    if (what === undefined) continue;
+    problems.push({ code: 'MOA5011', severity: 'error', message: `${path} of the package ${folder} ${what}`, path, help: 'compile the plan again' });
   }
   for (const path of foreignFiles(folder, manifest, fs)) {
-    problems.push({ code: 'MOA5011', severity: 'warning', message: `${path} in the package ${folder} was not written by moa-compile` });
+    problems.push({ code: 'MOA5011', severity: 'warning', message: `${printable(path)} in the package ${folder} was not written by moa-compile`, path });
   }
   return problems;
 }
+
+/** What is wrong with a file of the manifest; undefined: nothing. */
+function fileProblem(fs: PackageFileSystem, path: string, expected: ManifestFile): string | undefined {
+  let bytes: Uint8Array | undefined;
+  try {
+    bytes = readRegularFile(fs, path);
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === undefined) throw error;
+    return `cannot be read (${code})`;
+  }
+  if (bytes === undefined) return fs.lstatSync(path, { throwIfNoEntry: false }) === undefined ? 'is missing' : 'is no regular file';
+  const actual = describeFile(bytes);
+  if (actual.sha256 === expected.sha256 && actual.bytes === expected.bytes) return undefined;
+  return actual.bytes === expected.bytes ? 'has been changed' : `has ${actual.bytes} bytes, but was written with ${expected.bytes}`;
+}
+
+/** A name that others chose, safe to print. */
+export const printable = (path: string): string => (/^[\x20-\x7e]+$/.test(path) ? path : quote(path));
 
 /** The files below `folder` that `manifest` does not list, without those that Python and macOS leave on their own. */
 export function foreignFiles(folder: string, manifest: PackageManifest, fs: PackageFileSystem): string[] {

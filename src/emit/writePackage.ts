@@ -1,14 +1,14 @@
-import { basename, dirname, join, resolve, sep } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { type Diagnostic, DiagnosticError } from '../util/diagnostics.ts';
 import { onInterrupt } from './cleanupOnSignal.ts';
 import { comparePackage } from './comparePackage.ts';
 import { diskDiagnostic } from './diskDiagnostics.ts';
-import { fileBytes, manifestPath, parentFolders, type PackageFiles } from './package.ts';
+import { locateOutput, refuseForeign } from './outputFolder.ts';
+import { fileBytes, parentFolders, type PackageFiles } from './package.ts';
 import { diskFileSystem, folderState, syncFolder, writeDurably, type PackageFileSystem } from './packageFileSystem.ts';
 import { claimName, recoverPackage } from './packageLeftovers.ts';
 import { swapFolder } from './swapFolder.ts';
-import { foreignFiles, readManifest } from './verifyPackage.ts';
 
 export interface WriteOptions {
   /** Replace the folder whatever it holds. A folder with `.git`, the current one and the root are never replaced. */
@@ -32,7 +32,7 @@ export interface WriteResult {
 export async function writePackage(files: PackageFiles, outputDir: string, options: WriteOptions = {}): Promise<WriteResult> {
   const fs = options.fs ?? diskFileSystem;
   try {
-    const target = locate(fs, outputDir);
+    const target = locateOutput(fs, outputDir);
     const warnings = [...recoverPackage(fs, dirname(target), basename(target))];
     const state = folderState(fs, target);
     if (state === 'full') {
@@ -45,35 +45,6 @@ export async function writePackage(files: PackageFiles, outputDir: string, optio
     if (error instanceof DiagnosticError) throw error;
     throw new DiagnosticError([diskDiagnostic(error, outputDir)], 1);
   }
-}
-
-/** The absolute path of the folder to replace, links resolved. */
-function locate(fs: PackageFileSystem, outputDir: string): string {
-  const absolute = resolve(outputDir);
-  const isLink = fs.lstatSync(absolute, { throwIfNoEntry: false })?.isSymbolicLink() === true;
-  const target = isLink ? fs.realpathSync(absolute) : absolute;
-  const inside = `${process.cwd()}${sep}`.startsWith(target.endsWith(sep) ? target : `${target}${sep}`);
-  if (!inside) return target;
-  throw refusal('MOA5007', `${outputDir} is the current folder or holds it, so it cannot be replaced`, 'name a folder inside it, or start from elsewhere');
-}
-
-/** Refuses to delete what moa-compile did not write. */
-function refuseForeign(fs: PackageFileSystem, target: string, force: boolean): void {
-  const names = fs.readdirSync(target);
-  if (names.includes('.git')) throw refusal('MOA5002', `${target} is a git repository`, 'use another folder');
-  if (force) return;
-  const advice = 'use another folder, or --force to replace all that is in it';
-  if (!names.includes(manifestPath)) throw refusal('MOA5002', `${target} is not empty and not a package of moa-compile`, advice);
-  let foreign: readonly string[];
-  try {
-    foreign = foreignFiles(target, readManifest(target, fs), fs);
-  } catch (error) {
-    if (!(error instanceof DiagnosticError)) throw error;
-    throw refusal('MOA5002', `the ${manifestPath} in ${target} is not one of moa-compile`, advice);
-  }
-  if (foreign.length === 0) return;
-  const shown = `${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ` and ${foreign.length - 3} more` : ''}`;
-  throw refusal('MOA5003', `${target} holds files that moa-compile did not write: ${shown}`, 'move them away, or use --force to delete them');
 }
 
 async function replace(fs: PackageFileSystem, { files }: PackageFiles, target: string): Promise<readonly Diagnostic[]> {
@@ -105,10 +76,6 @@ async function replace(fs: PackageFileSystem, { files }: PackageFiles, target: s
     stopListening();
     temporary.release();
   }
-}
-
-function refusal(code: 'MOA5002' | 'MOA5003' | 'MOA5007', message: string, help: string): DiagnosticError {
-  return new DiagnosticError([{ code, severity: 'error', message, help }], 1);
 }
 
 export { cleanupOnSignal } from './cleanupOnSignal.ts';

@@ -4,7 +4,7 @@ import { readJson, toJsonValue, type JsonDocument, type JsonObject, type JsonVal
 import { quote } from '../util/quote.ts';
 import { AUTHORS_KEYS, DEFAULT_LIMITS, MAX_MIN_SPAN, PLAN_FIELDS, PLAN_FORMAT, PLAN_KEYS, PLAN_VERSION, type ParsedPlan } from './planSchema.ts';
 import { offsetOf, readInteger, readObject, readString, requireInteger, requireMember } from './readFields.ts';
-import { compareMatrices, readMatrix } from './readMatrix.ts';
+import { readMatrices } from './readMatrices.ts';
 import { compareModel, readModel } from './readModel.ts';
 import { readRules } from './readRules.ts';
 import { describeKind, rejectUnknownKeys, Report, type Scope } from './report.ts';
@@ -41,11 +41,9 @@ export function planOf(document: JsonDocument, diagnostics: DiagnosticList, form
   if (ours) readString(scope, '$schema');
   const limits = ours ? readLimits(scope) : DEFAULT_LIMITS;
   const model = ours ? readModel(scope) : undefined;
-  const alphas = readMatrix(scope, 'alphas');
-  const betas = readMatrix(scope, 'betas');
+  const { alphas, betas } = readMatrices(scope);
   const certificate = ours ? readOpaque(scope, 'certificate') : undefined;
   const evidence = ours ? readOpaque(scope, 'evidence') : undefined;
-  if (alphas !== undefined && betas !== undefined) compareMatrices(report, alphas, betas);
   if (alphas !== undefined && model !== undefined) compareModel(scope, model, alphas);
   const rules = alphas !== undefined && betas !== undefined ? readRules(report, alphas, betas) : undefined;
 

@@ -81,19 +81,28 @@ export function reportKind(report: Report, node: JsonNode, path: string, expecte
 }
 
 const MAX_SUGGESTIONS = 100;
+/** How many unknown keys are shown that resemble none of ours. */
+const MAX_UNKNOWN = 3;
 
-/** Reports every key that is not in `known` (MOA1102), with the known key that was probably meant. Returns those. */
+/** Reports keys that are not in `known` (MOA1102), with the known key that was probably meant. Returns those. */
 export function rejectUnknownKeys({ node, path, report }: Scope, known: readonly string[]): ReadonlySet<string> {
   const missing = known.filter((key) => !node.members.has(key));
-  const misspelt = new Set<string>();
-  let suggestions = 0;
-  for (const [key, { keyOffset }] of node.members) {
-    if (known.includes(key)) continue;
-    suggestions += 1;
-    const meant = suggestions <= MAX_SUGGESTIONS ? didYouMean(key, missing) : undefined;
-    if (meant !== undefined) misspelt.add(meant);
+  const unknown = [...node.members].filter(([key]) => !known.includes(key)).map(([key, { keyOffset }], index) => {
+    return { key, keyOffset, meant: index < MAX_SUGGESTIONS ? didYouMean(key, missing) : undefined };
+  });
+  const others = unknown.filter(({ meant }) => meant === undefined);
+  // One more is shown rather than counted.
+  const shown = new Set(others.slice(0, others.length <= MAX_UNKNOWN + 1 ? others.length : MAX_UNKNOWN));
+  for (const entry of unknown) {
+    const { key, keyOffset, meant } = entry;
+    if (meant === undefined && !shown.has(entry)) continue;
     const help = meant === undefined ? `take it out; the keys here are ${known.join(', ')}` : `did you mean "${meant}"?`;
     report.error('MOA1102', keyOffset, joinPath(path, key), `unknown key ${quote(key)}`, { help });
   }
-  return misspelt;
+  const next = others[shown.size];
+  if (next !== undefined) {
+    const message = `and ${others.length - shown.size} more unknown keys`;
+    report.error('MOA1102', next.keyOffset, joinPath(path, next.key), message, { help: 'is this the right file?' });
+  }
+  return new Set(unknown.flatMap(({ meant }) => meant ?? []));
 }

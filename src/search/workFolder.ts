@@ -1,16 +1,21 @@
 /** The folder in which a whole search keeps what it has made so far, so that the same command goes on where it stopped. */
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { diskDiagnostic } from '../emit/diskDiagnostics.ts';
 import { diskFileSystem, writeDurably } from '../emit/packageFileSystem.ts';
 import { DiagnosticError } from '../util/diagnostics.ts';
+import { markedName } from '../util/processMark.ts';
+import { removeStale } from '../util/removeStale.ts';
 import { stableJson } from '../util/stableJson.ts';
 
 /** Writes a file whole or not at all. Throws a DiagnosticError (50xx). */
 export function writeWhole(path: string, text: string): void {
-  const part = `${path}.${process.pid}.part`;
+  removeStale(dirname(path), { prefix: `${basename(path)}.`, suffix: '.part' });
+  const part = `${path}.${markedName()}.part`;
   try {
-    rmSync(part, { force: true });
+    // Of an older version, and of a process that had this number.
+    rmSync(`${path}.${process.pid}.part`, { force: true });
     writeDurably(diskFileSystem, part, Buffer.from(text));
     renameSync(part, path);
   } catch (error) {

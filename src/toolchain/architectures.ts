@@ -76,6 +76,15 @@ export async function parseArchitectures(specs: readonly string[], options: Arch
   return supported.flatMap(({ name }) => (wanted.has(name) ? [{ name, ptx: wanted.get(name) === true }] : []));
 }
 
+/** The architectures that `--arch`, or else `TORCH_CUDA_ARCH_LIST`, asks for by name and that there are kernels for. */
+export function namedArchitectures(specs: readonly string[], torchCudaArchList?: string): readonly string[] {
+  return split(specs.length > 0 ? specs : [torchCudaArchList ?? '']).flatMap((text) => {
+    const spelling = readArchitectureSpelling(text);
+    const isNamed = spelling.kind === 'exact' || spelling.kind === 'suffixed';
+    return isNamed && findArchitecture(spelling.name) !== undefined ? [spelling.name] : [];
+  });
+}
+
 const split = (specs: readonly string[]): string[] => specs.flatMap((spec) => spec.split(/[\s,;]+/)).filter((word) => word !== '');
 
 function suffixedProblem({ name, base, ptx }: { readonly name: string; readonly base: string; readonly ptx: boolean }, choices: string): Diagnostic {

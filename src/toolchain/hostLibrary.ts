@@ -2,7 +2,6 @@
  * Where the libraries of the emulator lie while they are loaded. `dlopen` wants a path, and what lies there must be what was
  * checked: the name is the SHA-256 of the content, in a folder that only this user can write to.
  */
-import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -10,8 +9,10 @@ import { onInterrupt } from '../emit/cleanupOnSignal.ts';
 import { errorCode } from '../emit/diskDiagnostics.ts';
 import { sha256 } from '../emit/package.ts';
 import { writeDurably } from '../emit/packageFileSystem.ts';
+import { markedName } from '../util/processMark.ts';
 import { folderProblem } from './cacheFolder.ts';
 import { readOwnFile, type KernelCache } from './kernelCache.ts';
+import { makeTemporaryFolder } from './temporaryFolder.ts';
 import { toolchainFailure } from './toolchainCodes.ts';
 
 /** The path of a file with exactly these bytes: below the cache, or without one in a folder of this process, removed when it ends. */
@@ -39,7 +40,7 @@ function place(folder: string, hash: string, library: Uint8Array): string {
   const path = join(folder, `${hash}.so`);
   const existing = readOwnFile(path);
   if (existing !== undefined && sha256(existing) === hash) return path;
-  const temporary = join(folder, `.tmp-${process.pid}-${randomBytes(8).toString('hex')}`);
+  const temporary = join(folder, `.tmp-${markedName()}`);
   try {
     writeDurably(fs, temporary, library);
     fs.renameSync(temporary, path);
@@ -60,7 +61,7 @@ const privateFolders = new Map<string, string>();
 function processFolder(temporaryRoot: string): string {
   const known = privateFolders.get(temporaryRoot);
   if (known !== undefined) return known;
-  const folder = fs.mkdtempSync(join(temporaryRoot, 'moa-compile-libraries-'));
+  const folder = makeTemporaryFolder('libraries', temporaryRoot);
   privateFolders.set(temporaryRoot, folder);
   const remove = (): void => fs.rmSync(folder, { recursive: true, force: true });
   process.once('exit', remove);

@@ -1,10 +1,11 @@
-import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { errorCode } from '../emit/diskDiagnostics.ts';
 import { syncFolder, writeDurably } from '../emit/packageFileSystem.ts';
 import type { Diagnostic } from '../util/diagnostics.ts';
 import { invariant } from '../util/invariant.ts';
+import { markedName, parseMarkedName } from '../util/processMark.ts';
+import { removeStale } from '../util/removeStale.ts';
 import { decodeEntry, encodeEntry, type EntryParts } from './cacheEntry.ts';
 import { folderProblem, ownId } from './cacheFolder.ts';
 
@@ -80,7 +81,7 @@ export class KernelCache {
   store(key: string, parts: EntryParts): boolean {
     if (this.folder === undefined) return false;
     invariant(/^[0-9a-f]{64}$/.test(key), 'a cache key is a SHA-256');
-    const temporary = join(this.folder, `.tmp-${process.pid}-${randomBytes(8).toString('hex')}`);
+    const temporary = join(this.folder, `.tmp-${markedName()}`);
     try {
       writeDurably(fs, temporary, encodeEntry(key, parts));
       fs.renameSync(temporary, join(this.folder, key));
@@ -103,15 +104,24 @@ export class KernelCache {
     if (!this.#warnings.has(code)) this.#warnings.set(code, { code, severity: 'warning', message, ...(help === undefined ? {} : { help }) });
   }
 
-  /** Temporary files of writers that were killed. One that is an hour old has no writer. */
+  /** Temporary files of writers that were killed, here and beside among the libraries of the emulator. */
   #removeLeftovers(): void {
-    for (const name of listNames(this.folder).filter((entry) => entry.startsWith('.tmp-'))) {
-      try {
-        const path = join(this.folder ?? '', name);
-        if (Date.now() - fs.lstatSync(path).mtimeMs > hourMs) fs.rmSync(path, { force: true });
-      } catch {
-        // Someone else removed it, or it stays.
-      }
+    if (this.folder === undefined) return;
+    for (const folder of [this.folder, join(this.folder, '..', 'libraries')]) {
+      removeStale(folder, { prefix: '.tmp-', elsewhereMs: hourMs });
+      removeUnmarked(folder);
+    }
+  }
+}
+
+/** Temporary files without a mark of their process, as older versions made them. One that is an hour old has no writer. */
+function removeUnmarked(folder: string): void {
+  for (const name of listNames(folder).filter((entry) => entry.startsWith('.tmp-') && parseMarkedName(entry.slice('.tmp-'.length)) === undefined)) {
+    try {
+      const path = join(folder, name);
+      if (Date.now() - fs.lstatSync(path).mtimeMs > hourMs) fs.rmSync(path, { force: true });
+    } catch {
+      // Someone else removed it, or it stays.
     }
   }
 }

@@ -5,6 +5,7 @@ import { errorCode } from '../emit/diskDiagnostics.ts';
 import { DiagnosticError } from '../util/diagnostics.ts';
 import { fatbinProblem } from './checkImage.ts';
 import { readOutput, type KernelSource } from './compileKernel.ts';
+import type { Target } from './architectures.ts';
 import type { Nvcc } from './findNvcc.ts';
 import { nvccFlags, runTool, type BuildSettings } from './nvcc.ts';
 import { toolchainFailure } from './toolchainCodes.ts';
@@ -18,6 +19,17 @@ export interface FatbinImage {
 }
 
 const what = 'the fatbin';
+
+/** Whether code for these goes into a fatbin besides: several architectures, or PTX. */
+export const needsFatbin = (targets: readonly Target[]): boolean => targets.length > 1 || targets.some(({ ptx }) => ptx);
+
+/** Throws MOA4109 where the toolkit has nothing to combine cubins with. */
+export function checkFatbinary({ fatbinary }: Nvcc): void {
+  if (fatbinary !== undefined) return;
+  throw toolchainFailure('MOA4109', ...noFatbinary);
+}
+
+const noFatbinary = ['the CUDA toolkit has no fatbinary', 'install the whole toolkit, or write one cubin for each architecture'] as const;
 
 /**
  * Combines the code of several architectures into one fatbin, in the order of the architectures, so that the same images give the
@@ -50,7 +62,7 @@ export async function linkFatbin(nvcc: Nvcc, images: readonly FatbinImage[], set
 }
 
 function compileFatbin(nvcc: Nvcc, images: readonly FatbinImage[], settings: BuildSettings, source: KernelSource | undefined): Promise<Uint8Array> {
-  if (source === undefined) throw toolchainFailure('MOA4109', 'the CUDA toolkit has no fatbinary', 'install the whole toolkit, or write one cubin for each architecture');
+  if (source === undefined) throw toolchainFailure('MOA4109', ...noFatbinary);
   const cubins = images.filter(({ kind }) => kind === 'cubin');
   const targets = cubins.map(({ architecture }) => ({ name: architecture, ptx: images.some((image) => image.kind === 'ptx' && image.architecture === architecture) }));
   return withBuildFolder(

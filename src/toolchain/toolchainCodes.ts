@@ -5,6 +5,7 @@ export const TOOLCHAIN_CODES = {
   MOA4001: 'nvcc was not found, or what was named is not nvcc.',
   MOA4002: 'nvcc is too old for C++20.',
   MOA4003: 'Variables that change what nvcc does were set; they are not passed on.',
+  MOA4004: 'An nvcc that comes first was passed over: it is too old, does not work, or lacks an architecture.',
   MOA4010: 'An architecture is not spelled in any way we know.',
   MOA4011: 'The kernels do not support an architecture.',
   MOA4012: 'This nvcc cannot compile for an architecture.',

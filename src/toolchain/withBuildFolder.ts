@@ -1,11 +1,10 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { onInterrupt } from '../emit/cleanupOnSignal.ts';
-import { errorCode } from '../emit/diskDiagnostics.ts';
 import { isPackagePath } from '../emit/package.ts';
 import { invariant } from '../util/invariant.ts';
-import { toolchainFailure } from './toolchainCodes.ts';
+import { makeTemporaryFolder, temporaryFailure } from './temporaryFolder.ts';
 
 /**
  * Makes a private folder (mode 0700) with `files` in it, runs `work` there and removes it, whatever happened. A killed nvcc leaves
@@ -18,21 +17,20 @@ export async function withBuildFolder<Result>(
 ): Promise<Result> {
   let folder: string | undefined;
   const remove = (): void => {
-    if (folder !== undefined) rmSync(folder, { recursive: true, force: true, maxRetries: 3, retryDelay: 20 });
+    if (folder !== undefined)
+      rmSync(folder, { recursive: true, force: true, maxRetries: 3, retryDelay: 20 });
   };
   const stopListening = onInterrupt(remove);
   try {
     try {
-      folder = mkdtempSync(join(temporaryRoot, 'moa-compile-'));
+      folder = makeTemporaryFolder('build', temporaryRoot);
       for (const [path, text] of files) {
         invariant(isPackagePath(path), `${JSON.stringify(path)} is not a path of a source`);
         mkdirSync(dirname(join(folder, path)), { recursive: true });
         writeFileSync(join(folder, path), text, { flag: 'wx' });
       }
     } catch (error) {
-      const code = errorCode(error);
-      if (code === undefined) throw error;
-      throw toolchainFailure('MOA4108', `the sources could not be written below ${temporaryRoot} (${code})`, 'free some space there, or set TMPDIR to another folder');
+      throw temporaryFailure(temporaryRoot, error);
     }
     return await work(folder);
   } finally {

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { safetensorsBytes, scratchBytes, syntheticProfile } from '../search/support.ts';
+import { smallFileSystem } from '../toolchain/helpers.ts';
 import { run, runMany, scratchFile, scratchFolder, snapshot, sourcesOnly, type RunResult } from './support.ts';
 
 const shape = { layers: 4, queryHeads: 4, kvHeads: 2 };
@@ -260,22 +261,40 @@ describe('what is refused', () => {
   });
 });
 
-test('an output that cannot be written', () => {
+test('an output that cannot be written is noticed before the search', () => {
   const own = scratchFolder();
   writeFileSync(join(own, 'file'), '');
   mkdirSync(join(own, 'folder'));
   const plan = join(own, 'plan.json');
-  const [below, nowhere, onFolder, report] = runMany([
+  const [below, nowhere, onFolder, report, both, device, input] = runMany([
     ['search', profile.path, ...half, '-o', join(own, 'file', 'plan.json')],
     ['search', profile.path, ...half, '-o', join(own, 'none', 'plan.json')],
     ['search', profile.path, ...half, '-o', join(own, 'folder')],
     ['search', profile.path, ...half, '-o', plan, '--report', join(own, 'none', 'report.html')],
+    ['search', profile.path, ...half, '-o', join(own, 'folder'), '--report', join(own, 'none', 'report.html')],
+    ['search', profile.path, ...half, '-o', '/dev/null'],
+    ['search', profile.path, ...half, '-o', plan, '--report', profile.path],
   ]);
   expect(below).toMatchObject({ status: 1, stdout: '', stderr: expect.stringMatching(/error MOA5004: cannot write .*file\/plan\.json: part of the path is a file/) });
   for (const result of [nowhere, onFolder]) expect(result).toMatchObject({ status: 1, stdout: '', stderr: expect.stringMatching(/error MOA500\d: cannot write .*(none\/plan\.json|folder)/) });
   expect(readdirSync(join(own, 'folder'))).toEqual([]);
-  // The plan is not lost with its report.
-  expect(report).toMatchObject({ status: 1, stdout: '', stderr: expect.stringMatching(/^error MOA5001: cannot write .*none\/report\.html: .*; the plan is written: .*\/plan\.json\n/) });
-  expect(readdirSync(own).sort()).toEqual(['file', 'folder', 'plan.json']);
-  expect(readFileSync(plan, 'utf8')).toBe(readFileSync(join(folder, 'default.json'), 'utf8'));
+  expect(report).toMatchObject({ status: 1, stdout: '', stderr: expect.stringMatching(/^error MOA5001: cannot write .*none\/report\.html: there is no folder .*none\n {4}help: make it first/) });
+  expect(both).toMatchObject({ status: 1, stderr: expect.stringMatching(/MOA5004[^]*MOA5001[^]*2 errors\n$/) });
+  expect(device).toMatchObject({ status: 1, stderr: expect.stringContaining('MOA5004: cannot write /dev/null: it is no regular file') });
+  expect(input).toMatchObject({ status: 1, stderr: expect.stringMatching(/MOA5014: .* is the input .*, which would be lost/) });
+  // Nothing was searched for.
+  expect(readdirSync(own).sort()).toEqual(['file', 'folder']);
+});
+
+test('a report that does not fit on the disk: the plan is not lost with it', ({ skip }) => {
+  const disk = smallFileSystem(16);
+  if (disk === undefined) return skip('no file system can be mounted here');
+  try {
+    const plan = join(scratchFolder(), 'plan.json');
+    const result = run(['search', profile.path, ...half, '-o', plan, '--report', join(disk.folder, 'report.html')]);
+    expect(result).toMatchObject({ status: 1, stdout: '', stderr: expect.stringMatching(/^error MOA5006: cannot write .*report\.html: .*; the plan is written: .*\/plan\.json\n/) });
+    expect(readFileSync(plan, 'utf8')).toBe(readFileSync(join(folder, 'default.json'), 'utf8'));
+  } finally {
+    disk.unmount();
+  }
 });

@@ -39,6 +39,14 @@ export function run(args: readonly string[], { variables, folder, input = '' }: 
   return { status, stdout, stderr };
 }
 
+/** `moa-compile args...` with its output redirected as a shell has it: `> file`, `| head -1`. The status is that of the program. */
+export function runRedirected(args: readonly string[], redirect: string, { variables, folder }: RunOptions = {}): RunResult {
+  const command = [process.execPath, program(), ...args].map((word) => `'${word}'`).join(' ');
+  const script = `${command} ${redirect}; exit "\${PIPESTATUS[0]}"`;
+  const { status, stdout, stderr } = spawnSync('bash', ['-c', script], { env: cleanEnvironment(variables), cwd: folder, encoding: 'utf8' });
+  return { status, stdout, stderr };
+}
+
 /** A command line, perhaps with variables of its own. */
 export type CommandLine = readonly string[] | { readonly args: readonly string[]; readonly variables: Readonly<Record<string, string>> };
 

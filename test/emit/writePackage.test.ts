@@ -225,6 +225,19 @@ describe('what a killed run left', () => {
     expect(neighbours(target).sort()).toEqual([foreign, living, '.model.tmp-notes', `.other.tmp-${dead}`].sort());
   });
 
+  test('a number that another process has now is dead; what another user left stays', async () => {
+    const parent = dirname(target);
+    const host = dead.slice(0, 8);
+    const reused = `.model.tmp-${host}-${process.ppid}-5-0123456789ab`;
+    const ofAnother = `.other.tmp-${host}-999999999-5-0123456789ab`;
+    const foreign = `.model.tmp-${host}-999999999-5-0123456789ac`;
+    for (const name of [reused, ofAnother, foreign]) fs.mkdirSync(join(parent, name));
+    const isRoot = process.getuid?.() === 0;
+    if (isRoot) fs.chownSync(join(parent, foreign), 65534, 65534);
+    await writePackage(before, target);
+    expect(neighbours(target)).toEqual(isRoot ? [foreign] : []);
+  });
+
   test('a package that was moved away comes back, also when the target is half removed', async () => {
     for (const remains of [[], ['index.js', 'manifest.json']]) {
       fs.rmSync(target, { recursive: true, force: true });

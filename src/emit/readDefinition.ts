@@ -1,0 +1,65 @@
+/** Reads the definition that a package carries, and whether it fits the package's files. */
+import { definitionFormat, type PlanDefinition } from '../ir/planDefinition.ts';
+import { readJavascript } from './readJavascript.ts';
+
+const mark = 'export const definition = ';
+
+/** What is needed of a definition to compare it with the files beside it. */
+export type FoundDefinition = Pick<PlanDefinition, 'format' | 'cubins' | 'tensorParallel'> & {
+  readonly kernels: readonly Pick<
+    PlanDefinition['kernels'][number],
+    'name' | 'architectures' | 'source'
+  >[];
+};
+
+/**
+ * The definition in the text of `index.js`, or of `definition.json`; or why it cannot be read. The
+ * text is not run.
+ */
+export function readDefinition(
+  text: string,
+  kind: 'javascript' | 'json',
+): FoundDefinition | string {
+  const value = kind === 'json' ? parseJson(text) : readExport(text);
+  if (value === undefined)
+    return kind === 'json' ? 'it is not JSON' : 'it exports no definition that can be read';
+  if (!isRecord(value)) return 'its definition is no object';
+  if (value['format'] !== definitionFormat)
+    return `its definition has format ${JSON.stringify(value['format'])}; this version of moa-compile reads format ${definitionFormat}`;
+  const { shape, layers, kernels, cubins } = value;
+  if (!isRecord(shape) || !Array.isArray(layers) || layers.length === 0) {
+    return 'its definition has no shape or no layers';
+  }
+  if (!Array.isArray(kernels) || !kernels.every(isKernel))
+    return 'its definition has damaged kernels';
+  if (!isRecord(cubins) || !Object.values(cubins).every((path) => typeof path === 'string'))
+    return 'its definition names no cubins';
+  return value as unknown as FoundDefinition;
+}
+
+function readExport(text: string): unknown {
+  const at = text.indexOf(mark);
+  return at < 0 ? undefined : readJavascript(text, at + mark.length);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function isKernel(value: unknown): boolean {
+  if (!isRecord(value)) return false;
+  const { name, source, architectures } = value;
+  return (
+    typeof name === 'string' &&
+    typeof source === 'string' &&
+    Array.isArray(architectures) &&
+    architectures.every((entry) => typeof entry === 'string')
+  );
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
