@@ -46,6 +46,8 @@ export default defineConfig(({ mode }) => {
       testTimeout: 60_000,
       hookTimeout: 60_000,
       pool: 'forks',
+      // Small files take longer to load than to run: the quick lane loads what they share once.
+      isolate: lane !== 'quick',
       maxWorkers: 2,
     },
   };
