@@ -5,7 +5,7 @@
 namespace moa::emulator {
 
 // Findings, lanes and warps (findings.hpp, schedule.hpp, exchange.hpp).
-MOA_ENTRY [[gnu::cold, gnu::format(printf, 5, 6)]] void report(Engine& engine, const char* kind, Site site, uint32_t thread,
+[[gnu::cold, gnu::format(printf, 5, 6)]] MOA_ENTRY void report(Engine& engine, const char* kind, Site site, uint32_t thread,
                                                              const char* format, ...);
 MOA_ENTRY void arrive(Engine& engine, const Operation& operation, Site site);
 MOA_ENTRY void arriveWith(const Operation& operation, uint32_t first, uint32_t second, Site site);
