@@ -1,15 +1,54 @@
+import { readFileSync } from 'node:fs';
+import { relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
+import { TestReporter } from './scripts/testReporter.mjs';
 
-export default defineConfig({
-  test: {
-    include: ['test/**/*.test.ts'],
-    globalSetup: 'test/scratchRoot.ts',
-    // Programs for a machine with a GPU: `scripts/bundle-gpu-tests.mjs`.
-    exclude: ['test/gpu/**', '**/node_modules/**'],
-    // Kernels on the emulator take seconds, and a first run also builds them.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
-    pool: 'forks',
-    maxWorkers: 2,
-  },
+const root = fileURLToPath(new URL('.', import.meta.url));
+
+/** Seconds of each test file as they once were: `scripts/testTimes.mjs`. */
+const durations = JSON.parse(readFileSync(`${root}test/durations.json`, 'utf8')) as Readonly<Record<string, number>>;
+
+/** The longest first, so that two workers end together. New files come first: how long they take is not known. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const seconds = ({ moduleId }: TestSpecification): number => durations[relative(root, moduleId)] ?? Infinity;
+    return [...files].sort((a, b) => seconds(b) - seconds(a) || (a.moduleId < b.moduleId ? -1 : 1));
+  }
+}
+
+/** Programs for a machine with a GPU: `scripts/bundle-gpu-tests.mjs`. */
+const notHere = ['test/gpu/**', '**/node_modules/**'];
+
+/** A file that takes longer, kernel builds included, is not for `npm run test:quick`. */
+const quickSeconds = 1;
+
+/** Files left out of each lane, which `--mode` chooses: everyday (by default), full, quick. */
+const leftOut: Readonly<Record<string, readonly string[]>> = {
+  full: [],
+  everyday: ['test/**/*.full.test.ts'],
+  quick: ['test/**/*.full.test.ts', ...Object.keys(durations).filter((file) => durations[file]! > quickSeconds)],
+};
+
+export default defineConfig(({ mode }) => {
+  const lane = mode in leftOut ? mode : 'everyday';
+  return {
+    test: {
+      include: ['test/**/*.test.ts'],
+      globalSetup: 'test/scratchRoot.ts',
+      setupFiles: 'test/kernelCounts.ts',
+      exclude: [...notHere, ...leftOut[lane]!],
+      env: { MOA_TEST_LANE: lane },
+      reporters: ['default', new TestReporter()],
+      sequence: { sequencer: LongestFirst },
+      // Kernels on the emulator take seconds, and a first run also builds them.
+      testTimeout: 60_000,
+      hookTimeout: 60_000,
+      pool: 'forks',
+      // Small files take longer to load than to run: the quick lane loads what they share once.
+      isolate: lane !== 'quick',
+      maxWorkers: 2,
+    },
+  };
 });

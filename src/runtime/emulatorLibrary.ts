@@ -12,6 +12,7 @@ import { RuntimeError } from './runtimeError.ts';
 const root = new URL('../../', import.meta.url);
 const emulatorHeaders = fileURLToPath(new URL('native/emulator/include', root));
 const emulatorAbi = fileURLToPath(new URL('native/emulator/abi.h', root));
+const emulatorEngine = fileURLToPath(new URL('native/emulator/engine.cpp', root));
 const kernelHeaders = fileURLToPath(new URL('templates/include', root));
 
 const compilers = new Map<string, Promise<HostCompiler>>();
@@ -39,8 +40,9 @@ export async function buildEmulatorLibrary(sourcePath: string, kernelName: strin
   try {
     const compiler = await hostCompiler(variables);
     const cache = KernelCache.open(cacheFolder(variables));
-    const text = await readFile(sourcePath, 'utf8');
-    const source = { name: kernelName, text, includeFolders: [headers, emulatorHeaders], furtherInputs: [emulatorAbi] };
+    const [text, engineText] = await Promise.all([readFile(sourcePath, 'utf8'), readFile(emulatorEngine, 'utf8')]);
+    const engine = { name: 'engine', text: engineText, includeFolders: [emulatorHeaders], furtherInputs: [emulatorAbi] };
+    const source = { name: kernelName, text, includeFolders: [headers, emulatorHeaders], furtherInputs: [emulatorAbi], engine };
     return (await buildHostKernel(compiler, source, cache, { variables })).path;
   } catch (error) {
     if (!(error instanceof DiagnosticError)) throw error;

@@ -1,5 +1,7 @@
+import { channel } from 'node:diagnostics_channel';
 import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve, sep } from 'node:path';
+import { performance } from 'node:perf_hooks';
 import { errorCode } from '../emit/diskDiagnostics.ts';
 import { invariant } from '../util/invariant.ts';
 import { cacheKey } from './cacheEntry.ts';
@@ -21,6 +23,8 @@ export interface HostKernelSource {
   readonly includeFolders: readonly string[];
   /** Files outside those folders that their files include. */
   readonly furtherInputs?: readonly string[];
+  /** A translation unit that is linked with this one. It is compiled once for all kernels that have the same. */
+  readonly engine?: HostKernelSource;
 }
 
 export interface HostKernel {
@@ -29,27 +33,68 @@ export interface HostKernel {
   readonly cached: boolean;
 }
 
-const flags = ['-std=c++20', '-O2', '-shared', '-fPIC', '-w', '-x', 'c++'] as const;
-const entryFormat = 'host kernel 1';
+/** A kernel runs a few launches and calls the engine for most of what it does: -O1 builds faster and runs as fast as -O2. */
+const flags = { kernel: ['-std=c++20', '-O1', '-fPIC', '-w', '-shared'], object: ['-std=c++20', '-O2', '-fPIC', '-w', '-c'] } as const;
+type Output = keyof typeof flags;
+const entryFormat = 'host kernel 2';
+
+/** Tells who listens of each build: `{ name, cached, seconds }`. Tests count them. */
+const builds = channel('moa-compile:host-build');
 
 /**
  * Builds an emitted kernel for the emulator, or takes it from the cache. Any number of processes may do so at once. Throws MOA4202
  * when it does not compile, MOA4203 when it cannot be written; rejects with the signal's reason when aborted.
  */
 export async function buildHostKernel(compiler: HostCompiler, source: HostKernelSource, cache: KernelCache, settings: BuildSettings): Promise<HostKernel> {
+  const engine = source.engine === undefined ? undefined : await sharedObject(compiler, source.engine, cache, settings);
+  const { bytes, cached } = await build('kernel', compiler, source, engine, cache, settings);
+  return { path: placeLibrary(cache, bytes, settings.temporaryRoot), cached };
+}
+
+/** The objects that this process has built or loaded, by their cache key. */
+const objects = new Map<string, Promise<Built>>();
+
+interface Built {
+  readonly bytes: Uint8Array;
+  readonly cached: boolean;
+}
+
+async function sharedObject(compiler: HostCompiler, source: HostKernelSource, cache: KernelCache, settings: BuildSettings): Promise<Uint8Array> {
+  const { key } = keyOf('object', compiler, source, undefined);
+  let building = objects.get(key);
+  if (building === undefined) {
+    building = build('object', compiler, source, undefined, cache, settings);
+    objects.set(key, building);
+    building.catch(() => objects.delete(key));
+  }
+  return (await building).bytes;
+}
+
+function keyOf(output: Output, compiler: HostCompiler, source: HostKernelSource, engine: Uint8Array | undefined): { readonly key: string; readonly inputs: readonly Input[] } {
   const inputs = readInputs(source);
   const key = cacheKey([
     ['format', entryFormat],
     ['compiler', compiler.identity],
-    ['flags', JSON.stringify(flags)],
+    ['flags', JSON.stringify(flags[output])],
     [`source ${source.name}`, source.text],
     ...inputs.map(({ label, bytes }) => [label, bytes] as const),
+    ...(engine === undefined ? [] : [['engine', engine] as const]),
   ]);
+  return { key, inputs };
+}
+
+async function build(output: Output, compiler: HostCompiler, source: HostKernelSource, engine: Uint8Array | undefined, cache: KernelCache, settings: BuildSettings): Promise<Built> {
+  const { key, inputs } = keyOf(output, compiler, source, engine);
   const found = cache.load(key)?.get('library');
-  if (found !== undefined) return { path: placeLibrary(cache, found, settings.temporaryRoot), cached: true };
-  const library = await compile(compiler, source, new Set(inputs.map(({ path }) => path)), settings);
-  cache.store(key, new Map([['library', library]]));
-  return { path: placeLibrary(cache, library, settings.temporaryRoot), cached: false };
+  if (found !== undefined) {
+    builds.publish({ name: source.name, cached: true, seconds: 0 });
+    return { bytes: found, cached: true };
+  }
+  const start = performance.now();
+  const bytes = await compile(output, compiler, source, engine, new Set(inputs.map(({ path }) => path)), settings);
+  builds.publish({ name: source.name, cached: false, seconds: (performance.now() - start) / 1000 });
+  cache.store(key, new Map([['library', bytes]]));
+  return { bytes, cached: false };
 }
 
 interface Input {
@@ -71,15 +116,16 @@ function readInputs({ includeFolders, furtherInputs = [] }: HostKernelSource): r
   return [...inFolders, ...furtherInputs.map((path, index) => ({ path: resolve(path), label: `input ${index}`, bytes: readFileSync(path) }))];
 }
 
-function compile(compiler: HostCompiler, source: HostKernelSource, inputs: ReadonlySet<string>, settings: BuildSettings): Promise<Uint8Array> {
+function compile(output: Output, compiler: HostCompiler, source: HostKernelSource, engine: Uint8Array | undefined, inputs: ReadonlySet<string>, settings: BuildSettings): Promise<Uint8Array> {
   const { variables, signal, timeoutMs = defaultTimeoutMs, temporaryRoot } = settings;
   const file = `${source.name}.cu`;
   return withBuildFolder(
-    new Map([[file, source.text]]),
+    new Map<string, string | Uint8Array>([[file, source.text], ...(engine === undefined ? [] : [['engine.o', engine] as const])]),
     async (folder) => {
       // The library names headers as they are included, so that it is the same wherever they lie.
       const includes = source.includeFolders.map((include) => resolve(include)).flatMap((include) => ['-I', include, `-ffile-prefix-map=${include}/=`]);
-      const args = [...compiler.args, ...flags, ...includes, file, '-MMD', '-MF', 'kernel.d', '-o', 'kernel.so'];
+      const linked = engine === undefined ? [] : ['-x', 'none', 'engine.o'];
+      const args = [...compiler.args, ...flags[output], ...includes, '-x', 'c++', file, ...linked, '-MMD', '-MF', 'kernel.d', '-o', 'kernel.so'];
       const result = await runProcess(compiler.path, args, { folder, environment: compilerEnvironment(variables, folder), signal, timeoutMs });
       if (result.outcome !== 'exited' || result.status !== 0) {
         const how = result.outcome === 'exited' ? `exit status ${result.status}` : result.outcome === 'timedOut' ? `not done within ${timeoutMs / 1000} s` : `${result.outcome} ${result.killedBy}`.trim();

@@ -11,7 +11,7 @@ import { makeTemporaryFolder, temporaryFailure } from './temporaryFolder.ts';
  * files behind; this is where it does. Throws MOA4108 when the folder cannot be made or filled.
  */
 export async function withBuildFolder<Result>(
-  files: ReadonlyMap<string, string>,
+  files: ReadonlyMap<string, string | Uint8Array>,
   work: (folder: string) => Promise<Result>,
   temporaryRoot: string = tmpdir(),
 ): Promise<Result> {

@@ -1,4 +1,5 @@
 /** Emitted kernels over the space of specialisations: all as text, and a dozen that differ in every respect through the host's compiler. */
+import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -133,6 +134,8 @@ describe.skipIf(compiler === undefined)("on the emulator's primitives (skipped w
   const cache = KernelCache.open(join(tmpdir(), `moa-emit-tests-${process.getuid?.() ?? 0}`));
   const includeFolders = ['templates/include', 'native/emulator/include'].map(repositoryPath);
   const furtherInputs = [repositoryPath('native/emulator/abi.h')];
+  const engineText = readFileSync(repositoryPath('native/emulator/engine.cpp'), 'utf8');
+  const engine = { name: 'engine', text: engineText, includeFolders: includeFolders.slice(1), furtherInputs };
 
   const emitted = dozen.flatMap(([role, of]) => (role === 'decode' ? ['sm_80', 'sm_90a'] : role === 'prefillWgmma' ? ['sm_90a'] : ['sm_80']).map((name) => [`${role} ${JSON.stringify(of)} for ${name}`, role, of, name] as const));
 
@@ -140,7 +143,7 @@ describe.skipIf(compiler === undefined)("on the emulator's primitives (skipped w
     const { kernel, text } = emit(of, targetsOf(name).architectures).findLast((emittedKernel) => emittedKernel.kernel.role === role)!;
     if (kernel.role === 'decode') expect(kernel).toMatchObject({ ageMask: of.mixed, producer: name === 'sm_90a' });
     if ('rope' in kernel) expect(kernel.rope).toBe(of.rope);
-    await buildHostKernel(compiler!, { name: kernel.name, text, includeFolders, furtherInputs }, cache, { variables: process.env });
+    await buildHostKernel(compiler!, { name: kernel.name, text, includeFolders, furtherInputs, engine }, cache, { variables: process.env });
     expect(cache.warnings).toEqual([]);
   });
 });

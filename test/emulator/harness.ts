@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const fixtures = join(root, 'test/emulator/fixtures');
 const compiler = process.env['CXX'] ?? 'g++';
-const kernelFlags = ['-std=c++20', '-O2', '-Wall', '-Wextra', '-Werror', '-shared', '-fPIC'];
+const kernelFlags = ['-std=c++20', '-O2', '-Wall', '-Wextra', '-Werror', '-fPIC'];
 
 /** Names as in `native/emulator/abi.h`. */
 export const Status = { ok: 0, wrongAbi: 1, wrongParamsBytes: 2, badShape: 3, aborted: 4 } as const;
@@ -68,15 +68,15 @@ function headerFiles(folder: string): string[] {
 }
 
 /** Builds `output` unless it is there already. The rename makes it appear whole, also when two test files build the same one. */
-function build(source: string, inputs: readonly string[], flags: readonly string[], extension: string): string {
+function build(source: string, inputs: readonly string[], flags: readonly string[], extension: string, linked: readonly string[] = []): string {
   const hash = createHash('sha256').update(JSON.stringify([compiler, flags]));
-  for (const input of [source, ...inputs]) hash.update(input).update(readFileSync(input));
+  for (const input of [source, ...inputs, ...linked]) hash.update(input).update(readFileSync(input));
   const folder = join(tmpdir(), 'moa-emulator-tests');
   mkdirSync(folder, { recursive: true });
   const output = join(folder, hash.digest('hex').slice(0, 32) + extension);
   if (!existsSync(output)) {
     const partial = `${output}.${process.pid}`;
-    execFileSync(compiler, [...flags, '-x', 'c++', source, '-o', partial], { stdio: ['ignore', 'inherit', 'inherit'] });
+    execFileSync(compiler, [...flags, '-x', 'c++', source, ...(linked.length > 0 ? ['-x', 'none', ...linked] : []), '-o', partial], { stdio: ['ignore', 'inherit', 'inherit'] });
     renameSync(partial, output);
   }
   return output;
@@ -92,7 +92,9 @@ export class Kernel {
     const include = join(root, 'native/emulator/include');
     const abi = join(root, 'native/emulator/abi.h');
     const flags = [...kernelFlags, ...extraFlags, '-I', join(root, 'templates/include'), '-I', include];
-    this.library = build(join(fixtures, `${name}.cu`), [...headerFiles(include), abi], flags, '.so');
+    const inputs = [...headerFiles(include), abi];
+    const engine = build(join(root, 'native/emulator/engine.cpp'), inputs, [...flags, '-c'], '.o');
+    this.library = build(join(fixtures, `${name}.cu`), inputs, [...flags, '-shared'], '.so', [engine]);
     this.#driver = build(join(fixtures, 'driver.cpp'), [abi], ['-std=c++20', '-O1', '-pthread'], '.out');
     this.#name = name;
   }

@@ -7,8 +7,8 @@ import { newTally, type Tally } from './checkRows.ts';
 import { emulatorTarget } from './harness.ts';
 import { runCase } from './runCase.ts';
 
-/** `MOA_PROPERTY_RUNS=10` runs ten times as many cases. */
-const scale = Number(process.env['MOA_PROPERTY_RUNS'] ?? 1);
+/** `npm test` runs a quarter of the random cases, `npm run test:full` all, and `MOA_PROPERTY_RUNS=10` ten times as many. */
+const scale = Number(process.env['MOA_PROPERTY_RUNS'] ?? (process.env['MOA_TEST_LANE'] === 'everyday' ? 0.25 : 1));
 const seed = Number(process.env['MOA_PROPERTY_SEED'] ?? 20261124);
 
 export const target = emulatorTarget();

@@ -96,12 +96,11 @@ describe.skipIf(compiler === undefined)('with a compiler (skipped where there is
   test('the emulator builds, and its library has the entry point', async () => {
     const root = fileURLToPath(new URL('../../', import.meta.url));
     const fixture = join(root, 'test/emulator/fixtures/exchange.cu');
-    const source = {
-      name: 'exchange',
-      text: fs.readFileSync(fixture, 'utf8'),
-      includeFolders: [join(root, 'templates/include'), join(root, 'native/emulator/include')],
-      furtherInputs: [join(root, 'native/emulator/abi.h')],
-    };
+    const furtherInputs = [join(root, 'native/emulator/abi.h')];
+    const includeFolders = [join(root, 'native/emulator/include')];
+    const engine = { name: 'engine', text: fs.readFileSync(join(root, 'native/emulator/engine.cpp'), 'utf8'), includeFolders, furtherInputs };
+    const text = fs.readFileSync(fixture, 'utf8');
+    const source = { name: 'exchange', text, includeFolders: [join(root, 'templates/include'), ...includeFolders], furtherInputs, engine };
     const { path } = await buildHostKernel(real, source, cache, settings);
     expect(fs.readFileSync(path).includes('exchange_emulate')).toBe(true);
     expect(fs.readFileSync(path).includes(root)).toBe(false);

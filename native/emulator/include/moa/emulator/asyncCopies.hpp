@@ -18,7 +18,7 @@ MOA_ENGINE void landCopy(AsyncCopy& copy) {
         std::memcpy(copy.to, copy.readAtIssue ? copy.bytes : copy.from, kAsyncCopyBytes);
 }
 
-MOA_ENGINE_CALL void issueCopy(Engine& engine, uint32_t to, const void* from, bool valid, const Site& site) {
+MOA_ENTRY void issueCopy(Engine& engine, uint32_t to, const void* from, bool valid, Site site) {
     Lane& lane = *engine.running;
     std::byte* const destination = resolveShared(engine, "cpAsync16 to shared memory", to, kAsyncCopyBytes, site);
     if (valid && !checkGlobal(engine, "cpAsync16 from global memory", from, kAsyncCopyBytes, site)) return;
@@ -61,11 +61,8 @@ MOA_ENGINE_CALL void landEarlyCopies(Warp& warp) {
     warp.earlyCopies = 0;
 }
 
-/// Closes the lane's open group, even when it is empty.
-MOA_PRIMITIVE void commitCopies(Lane& lane) { ++lane.openGroup; }
-
 /// Lands all closed groups of the lane but the newest `pending`. Copies of no closed group stay.
-MOA_ENGINE_CALL void waitForCopies(Engine& engine, uint32_t pending) {
+MOA_ENTRY void waitForCopies(Engine& engine, uint32_t pending) {
     Lane& lane = *engine.running;
     const uint32_t landedGroups = lane.openGroup > pending ? lane.openGroup - pending : 0;
     const uint32_t first = lane.firstCopy;

@@ -155,7 +155,7 @@ MOA_ENGINE_CALL void startCopy(Engine& engine, const char* what, BulkCopy& copy,
     if (now) landBulkCopy(engine, engine.bulkCopies.size() - 1, true);
 }
 
-MOA_ENGINE_CALL void issueBulkCopy(Engine& engine, uint32_t to, const void* from, uint32_t bytes, uint32_t barrierAddress, const Site& site) {
+MOA_ENTRY void issueBulkCopy(Engine& engine, uint32_t to, const void* from, uint32_t bytes, uint32_t barrierAddress, Site site) {
     Lane& lane = *engine.running;
     if (bytes == 0 || bytes % kBulkGranule != 0) {
         report(engine, "misaligned", site, lane.thread, "bulkCopy of %u bytes; it takes a multiple of %u", bytes, kBulkGranule);

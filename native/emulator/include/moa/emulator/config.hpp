@@ -1,7 +1,8 @@
 // What every emulator header needs: the boundary struct, source sites, and how functions are marked.
 //
-// A kernel library is one translation unit, so everything here is hidden: two libraries in one process share nothing, whatever flags
-// they were loaded with. Headers stay lean (no containers, no streams), because each kernel pays for them at compile time.
+// A kernel library is two translation units: the kernel, which sees interface.hpp alone, and engine.cpp, which is the same for all kernels
+// and compiled once. Everything is hidden: two libraries in one process share nothing, whatever flags they were loaded with. Headers stay
+// lean (no containers, no streams), because each kernel pays for them at compile time.
 #pragma once
 #include <bit>
 #include <cstdint>
@@ -15,6 +16,8 @@ static_assert(std::endian::native == std::endian::little, "fragments and pages a
 #define MOA_HIDDEN __attribute__((visibility("hidden")))
 /// A primitive: so thin that a call would cost more than the body.
 #define MOA_PRIMITIVE __attribute__((visibility("hidden"), always_inline)) inline
+/// Part of the engine that kernels call: declared in interface.hpp.
+#define MOA_ENTRY __attribute__((visibility("hidden"), noinline))
 /// Part of the engine.
 #define MOA_ENGINE MOA_HIDDEN inline
 /// Part of the engine that is shared by all its callers.

@@ -3,7 +3,7 @@
 #include <cstdarg>
 #include <cstdio>
 
-#include <moa/emulator/engine.hpp>
+#include <moa/emulator/interface.hpp>
 
 namespace moa::emulator {
 
@@ -15,8 +15,7 @@ namespace moa::emulator {
 }
 
 /// Adds a finding about `thread` of the running block. The launch goes on while there is room for findings, and ends when there is none.
-[[gnu::format(printf, 5, 6)]] MOA_ENGINE_COLD void report(Engine& engine, const char* kind, const Site& site, uint32_t thread,
-                                                          const char* format, ...) {
+MOA_ENTRY void report(Engine& engine, const char* kind, Site site, uint32_t thread, const char* format, ...) {
     Launch& launch = *engine.launch;
     const uint32_t index = launch.findingCount++;
     if (index >= launch.findingCapacity || launch.findings == nullptr) abortLaunch(engine);

@@ -60,10 +60,6 @@ MOA_PRIMITIVE bool checkGlobal(Engine& engine, const char* what, const void* poi
     return searchGlobal(engine, what, address, bytes, site);
 }
 
-/// For the launches before this one. Lanes of a warp run one after another, so a wait of one counts for the others from the warp's next
-/// operation on.
-MOA_PRIMITIVE bool hasWaited(const Lane& lane) { return lane.warp->waited || lane.waited; }
-
 /// The running lane has not waited: reports a read of what the launch before wrote.
 MOA_ENGINE_COLD void checkEarlyRead(Engine& engine, const char* what, const void* pointer, uint32_t bytes, const Site& site) {
     const Allocation& allocation = *engine.running->warp->lastHit;

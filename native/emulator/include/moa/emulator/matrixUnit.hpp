@@ -31,7 +31,7 @@ MOA_ENGINE void decode(const void* elements, float* floats, int count) {
 
 /// d += a b of one warp, in float, adding in the order of k.
 template <class Element>
-MOA_ENGINE_CALL void executeMma(Engine& engine, Warp& warp) {
+MOA_ENTRY void executeMma(Engine& engine, Warp& warp) {
     ++engine.counters.mma;
     const auto& input = warp.input.mma;
     alignas(16) float a[16][16];
@@ -57,8 +57,6 @@ MOA_ENGINE_CALL void executeMma(Engine& engine, Warp& warp) {
             for (int half = 0; half < 2; ++half) outRows[row + i][half] = sums[i][half];
     }
 }
-template <class Element>
-static constexpr Operation kMma{"mma16816", executeMma<Element>};
 
 inline constexpr uint32_t kMatrixRowBytes = 16;
 /// Stands for a row whose address was rejected.
@@ -80,7 +78,7 @@ MOA_ENGINE void countMatrixConflicts(Engine& engine, const Warp& warp) {
 }
 
 template <bool kTransposed>
-MOA_ENGINE_CALL void executeLdmatrix(Engine& engine, Warp& warp) {
+MOA_ENTRY void executeLdmatrix(Engine& engine, Warp& warp) {
     ++engine.counters.ldmatrix;
     bool complete = true;
     for (const std::byte* row : warp.input.rows) complete &= row != nullptr;
@@ -102,7 +100,35 @@ MOA_ENGINE_CALL void executeLdmatrix(Engine& engine, Warp& warp) {
         }
     }
 }
-template <bool kTransposed>
-static constexpr Operation kLdmatrix{kTransposed ? "ldmatrixX4Transposed" : "ldmatrixX4", executeLdmatrix<kTransposed>};
+
+MOA_ENTRY void multiplyFragments(float* d, const uint32_t* a, uint32_t b0, uint32_t b1, const Operation& operation, Site site) {
+    Engine& self = engine();
+    const Lane& lane = *self.running;
+    Warp& warp = *lane.warp;
+    const uint32_t g = lane.lane / 4, t = lane.lane % 4;
+    auto& input = warp.input.mma;
+    input.a[g][t] = a[0];
+    input.a[g + 8][t] = a[1];
+    input.a[g][t + 4] = a[2];
+    input.a[g + 8][t + 4] = a[3];
+    input.b[2 * t][g] = static_cast<uint16_t>(b0);
+    input.b[2 * t + 1][g] = static_cast<uint16_t>(b0 >> 16);
+    input.b[2 * t + 8][g] = static_cast<uint16_t>(b1);
+    input.b[2 * t + 9][g] = static_cast<uint16_t>(b1 >> 16);
+    std::memcpy(&input.d[g][2 * t], &d[0], 2 * sizeof(float));
+    std::memcpy(&input.d[g + 8][2 * t], &d[2], 2 * sizeof(float));
+    arrive(self, operation, site);
+    std::memcpy(&d[0], &warp.output.d[g][2 * t], 2 * sizeof(float));
+    std::memcpy(&d[2], &warp.output.d[g + 8][2 * t], 2 * sizeof(float));
+}
+
+MOA_ENTRY void loadMatrices(uint32_t* r, uint32_t row, const Operation& operation, Site site) {
+    Engine& self = engine();
+    Lane& lane = *self.running;
+    lane.warp->input.rows[lane.lane] = resolveShared(self, operation.name, row, kMatrixRowBytes, site);
+    arrive(self, operation, site);
+    const auto& fragments = lane.warp->output.fragments[lane.lane];
+    std::memcpy(r, fragments, sizeof fragments);
+}
 
 }  // namespace moa::emulator

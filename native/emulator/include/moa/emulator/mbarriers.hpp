@@ -47,7 +47,7 @@ MOA_ENGINE Mbarrier* findMbarrier(Engine& engine, const Warp& warp, const char* 
     return barrier;
 }
 
-MOA_ENGINE_CALL void initMbarrier(Engine& engine, uint32_t address, uint32_t arrivals, const Site& site) {
+MOA_ENTRY void initMbarrier(Engine& engine, uint32_t address, uint32_t arrivals, Site site) {
     const uint32_t thread = engine.running->thread;
     if (resolveShared(engine, "mbarrierInit", address, kMbarrierBytes, site) == nullptr) return;
     if (arrivals == 0 || arrivals > kMostInPhase) {
@@ -70,7 +70,7 @@ MOA_ENGINE_CALL void initMbarrier(Engine& engine, uint32_t address, uint32_t arr
     for (uint32_t i = 0; i < kMbarrierBytes / 4; ++i) engine.words[(address - engine.sharedBase) / 4 + i] = kWordMbarrier;
 }
 
-MOA_ENGINE_CALL void fenceMbarriers(Engine& engine) {
+MOA_ENTRY void fenceMbarriers(Engine& engine) {
     for (uint32_t i = 0; i < engine.mbarriers.size(); ++i)
         if (engine.mbarriers[i].thread == engine.running->thread) engine.mbarriers[i].fenced = true;
 }
@@ -106,7 +106,7 @@ MOA_ENGINE_CALL void completePhase(Engine& engine, Mbarrier& barrier) {
 }
 
 /// One arrival by the running lane; the phase then waits for `bytes` more.
-MOA_ENGINE_CALL void arriveAtMbarrier(Engine& engine, const char* what, uint32_t address, uint32_t bytes, const Site& site) {
+MOA_ENTRY void arriveAtMbarrier(Engine& engine, const char* what, uint32_t address, uint32_t bytes, Site site) {
     Lane& lane = *engine.running;
     Mbarrier* const barrier = findMbarrier(engine, *lane.warp, what, address, site);
     if (barrier == nullptr) return;

@@ -7,7 +7,7 @@ namespace moa::emulator {
 /// A whole warp has come to one of the block's named barriers, and waits there or goes on. Those who only wait for each other are at one line of
 /// the source, as at the block barrier.
 template <bool kWaits>
-MOA_ENGINE void executeNamedBarrier(Engine& engine, Warp& warp) {
+MOA_ENTRY void executeNamedBarrier(Engine& engine, Warp& warp) {
     requireEqualArguments(engine, warp);
     const char* const name = warp.operation->name;
     const uint32_t id = warp.input.exchange.value[0], threads = warp.input.exchange.from[0], thread = warp.index * kLanes, own = 1u << warp.index;
@@ -48,7 +48,5 @@ MOA_ENGINE void executeNamedBarrier(Engine& engine, Warp& warp) {
     release(engine, barrier.waiting);
     barrier.waiting = barrier.arrived = 0;
 }
-static constexpr Operation kNamedBarrier{"namedBarrier", executeNamedBarrier<true>};
-static constexpr Operation kNamedBarrierArrive{"namedBarrierArrive", executeNamedBarrier<false>};
 
 }  // namespace moa::emulator

@@ -118,7 +118,7 @@ MOA_ENGINE void addCounters(Counters& to, const Counters& from) {
     return *owner.engine;
 }
 
-MOA_ENGINE_CALL int32_t runLaunch(Launch& launch, void (*body)(const void*), const void* params) {
+MOA_ENTRY int32_t runLaunch(Launch& launch, void (*body)(const void*), const void* params) {
     constexpr uint32_t kMostSharedBytes = 1u << 20;  // more than any GPU has; keeps address arithmetic in 32 bits
     if (launch.gridSize == 0 || launch.sharedBytes > kMostSharedBytes) return kBadShape;
     Engine& engine = threadEngine();
@@ -138,19 +138,6 @@ MOA_ENGINE_CALL int32_t runLaunch(Launch& launch, void (*body)(const void*), con
 
     if (launch.counters != nullptr) addCounters(*launch.counters, engine.counters);
     return engine.aborted ? kAborted : kOk;
-}
-
-/// What a kernel library exports. `kThreads` is the block size that the kernel was compiled for.
-template <class Params, uint32_t kThreads, void (*kKernel)(const Params&)>
-int32_t emulate(Launch* launch) {
-    static_assert(std::is_trivially_copyable_v<Params>, "parameters are copied as bytes");
-    static_assert(kThreads % kLanes == 0 && kThreads > 0 && kThreads <= kMaxThreads);
-    if (launch == nullptr || launch->abiVersion != kAbiVersion) return kWrongAbi;
-    if (launch->paramsBytes != sizeof(Params)) return kWrongParamsBytes;
-    if (launch->blockThreads != kThreads) return kBadShape;
-    alignas(Params) std::byte params[sizeof(Params)];  // the caller's copy may lie at any address
-    std::memcpy(params, launch->params, sizeof(Params));
-    return runLaunch(*launch, [](const void* p) { kKernel(*static_cast<const Params*>(p)); }, params);
 }
 
 }  // namespace moa::emulator

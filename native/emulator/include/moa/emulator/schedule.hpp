@@ -7,8 +7,6 @@
 
 namespace moa::emulator {
 
-MOA_ENGINE void executeBlockBarrier(Engine& engine, Warp& warp);
-static constexpr Operation kBlockBarrier{"blockBarrier", executeBlockBarrier};
 
 /// `self` arrives at `operation`, where other lanes of its warp wait at another, or have exited: none of them can go on.
 [[noreturn]] MOA_ENGINE_COLD void reportNoConvergence(Engine& engine, const Lane& self, const Operation& operation, const Site& site) {
@@ -84,7 +82,7 @@ MOA_PRIMITIVE void runNext(Engine& engine, Lane& self) {
 
 /// In the middle of what a lane does between operations: by seed another warp runs first, and the lanes of this one that have not come so
 /// far see what it did. For what a lane does on behalf of its warp.
-MOA_ENGINE_CALL void preemptLane(Engine& engine) {
+MOA_ENTRY void preemptLane(Engine& engine) {
     Lane& self = *engine.running;
     uint32_t others = engine.runnable & ~(1u << self.warp->index);
     if (engine.starving) others &= ~(1u << engine.victim);
@@ -96,7 +94,7 @@ MOA_ENGINE_CALL void preemptLane(Engine& engine) {
 }
 
 /// The running lane takes part in a warp-wide operation; returns when it has been carried out and it is the lane's turn.
-MOA_ENGINE_CALL void arrive(Engine& engine, const Operation& operation, const Site& site) {
+MOA_ENTRY void arrive(Engine& engine, const Operation& operation, Site site) {
     Lane& self = *engine.running;
     Warp& warp = *self.warp;
     if (warp.waiting == 0) {
@@ -125,7 +123,7 @@ MOA_ENGINE void release(Engine& engine, uint32_t warps) {
 }
 
 /// A whole warp has arrived at the block barrier.
-MOA_ENGINE void executeBlockBarrier(Engine& engine, Warp& warp) {
+MOA_ENTRY void executeBlockBarrier(Engine& engine, Warp& warp) {
     if (engine.exitedWarps != 0) {
         report(engine, "deadlock", warp.site, warp.index * kLanes, "the warp waits at blockBarrier for %u warps that have exited",
                engine.exitedWarps);
@@ -159,7 +157,7 @@ MOA_ENGINE void requireEqualArguments(Engine& engine, Warp& warp) {
 }
 
 /// A whole warp waits for a phase of an mbarrier.
-MOA_ENGINE void executeMbarrierWait(Engine& engine, Warp& warp) {
+MOA_ENTRY void executeMbarrierWait(Engine& engine, Warp& warp) {
     requireEqualArguments(engine, warp);
     ++engine.counters.mbarrierWaits;
     const uint32_t address = warp.input.exchange.value[0], parity = warp.input.exchange.from[0];
@@ -174,10 +172,9 @@ MOA_ENGINE void executeMbarrierWait(Engine& engine, Warp& warp) {
     else
         block(engine, warp, Blocked::mbarrier, static_cast<uint32_t>(barrier - &engine.mbarriers[0]), parity);
 }
-static constexpr Operation kMbarrierWait{"mbarrierWait", executeMbarrierWait};
 
 /// Brings two arguments that all lanes of the warp share.
-MOA_PRIMITIVE void arriveWith(const Operation& operation, uint32_t first, uint32_t second, const Site& site) {
+MOA_ENTRY void arriveWith(const Operation& operation, uint32_t first, uint32_t second, Site site) {
     Engine& self = StackPool::engineOfThisStack();
     Lane& lane = *self.running;
     auto& input = lane.warp->input.exchange;

@@ -6,7 +6,7 @@
 namespace moa::emulator {
 
 /// What the map says, after a finding null if it cannot be right.
-MOA_ENGINE_CALL bool readTensorMap(Engine& engine, const char* what, const void* map, TensorMapImage& image, const Site& site) {
+MOA_ENTRY bool readTensorMap(Engine& engine, const char* what, const void* map, TensorMapImage& image, Site site) {
     std::memcpy(&image, map, sizeof image);
     const uintptr_t at = reinterpret_cast<uintptr_t>(map), params = reinterpret_cast<uintptr_t>(engine.params);
     const char* problem = nullptr;
@@ -50,7 +50,7 @@ MOA_ENGINE bool checkBoxSource(Engine& engine, const TensorBox& box, uint32_t bo
     return true;
 }
 
-MOA_ENGINE_CALL void issueTensorCopy(Engine& engine, uint32_t to, const void* map, int row, int column, uint32_t barrierAddress, const Site& site) {
+MOA_ENTRY void issueTensorCopy(Engine& engine, uint32_t to, const void* map, int row, int column, uint32_t barrierAddress, Site site) {
     TensorMapImage image;
     Mbarrier* const barrier = findMbarrier(engine, *engine.running->warp, "tensorCopy", barrierAddress, site);
     if (barrier == nullptr || !readTensorMap(engine, "tensorCopy", map, image, site)) return;

@@ -14,15 +14,13 @@ MOA_ENGINE uint32_t registersAtStart(const Engine& engine) {
 }
 
 template <bool kRaise>
-MOA_ENGINE void executeSetRegisters(Engine& engine, Warp& warp) {
+MOA_ENTRY void executeSetRegisters(Engine& engine, Warp& warp) {
     const uint32_t count = warp.input.exchange.value[0], old = warp.registers == 0 ? registersAtStart(engine) : warp.registers;
     if (kRaise ? count < old : count > old)
         report(engine, "registers", warp.site, warp.index * kLanes, "%s to %u, and its threads have %u", warp.operation->name, count, old);
     warp.registers = count;
     warp.registersSite = warp.site;
 }
-static constexpr Operation kRaiseRegisters{"raiseRegisters", executeSetRegisters<true>};
-static constexpr Operation kLowerRegisters{"lowerRegisters", executeSetRegisters<false>};
 
 /// All warps of the block end with registers that it has, those of a warpgroup with as many each.
 MOA_ENGINE void checkRegisters(Engine& engine) {

@@ -6,9 +6,6 @@
 
 namespace moa::emulator {
 
-/// Where the operands of a product lie: both in shared memory, K-major; A in registers and B K-major; A in registers and B MN-major.
-enum class Form { shared, registersKMajor, registers };
-
 /// d (+)= a b for the warp's rows, in float, adding in the order of k.
 template <class Element, uint32_t kColumns, Form kForm>
 MOA_ENGINE_CALL void multiply(Engine& engine, Warp& warp, const Product& product) {
@@ -177,40 +174,21 @@ MOA_ENGINE_CALL void issueProduct(Engine& engine, Warp& warp, uint32_t columns, 
 }
 
 template <class Element, uint32_t kColumns, Form kForm>
-MOA_ENGINE void executeWgmma(Engine& engine, Warp& warp) {
+MOA_ENTRY void executeWgmma(Engine& engine, Warp& warp) {
     constexpr uint32_t element = std::is_same_v<Element, Half> ? 0 : 1;
     issueProduct(engine, warp, kColumns, element, kForm, multiply<Element, kColumns, kForm>);
 }
-template <class Element, uint32_t kColumns>
-static constexpr Operation kWgmmaShared{"wgmmaShared", executeWgmma<Element, kColumns, Form::shared>};
-template <class Element, uint32_t kColumns>
-static constexpr Operation kWgmmaRegistersKMajor{"wgmmaRegistersKMajor", executeWgmma<Element, kColumns, Form::registersKMajor>};
-template <class Element, uint32_t kColumns>
-static constexpr Operation kWgmmaRegisters{"wgmmaRegisters", executeWgmma<Element, kColumns, Form::registers>};
 
-/// The lane's part of a product with A in registers.
-MOA_PRIMITIVE void bringFragments(float* d, const uint32_t* a, uint64_t b, bool accumulate) {
-    const Lane& lane = *engine().running;
-    auto& input = lane.warp->input.product;
-    input.d[lane.lane] = d;
-    input.fragments[lane.lane] = a;
-    input.a[lane.lane] = 0;
-    input.b[lane.lane] = b;
-    input.accumulate[lane.lane] = accumulate ? 1 : 0;
-}
-
-MOA_ENGINE void executeWgmmaFence(Engine&, Warp& warp) {
+MOA_ENTRY void executeWgmmaFence(Engine&, Warp& warp) {
     warp.products.comeTo(warp.site);
     warp.products.fenced = true;
 }
-static constexpr Operation kWgmmaFence{"wgmmaFence", executeWgmmaFence};
 
-MOA_ENGINE void executeWgmmaCommit(Engine&, Warp& warp) {
+MOA_ENTRY void executeWgmmaCommit(Engine&, Warp& warp) {
     warp.products.comeTo(warp.site);
     ++warp.products.openBatch;
     warp.products.fenced = false;
 }
-static constexpr Operation kWgmmaCommit{"wgmmaCommit", executeWgmmaCommit};
 
 /// Until a wait covers a product with A in registers, those hold what they held at issue.
 MOA_ENGINE void checkFragments(Engine& engine, const Warp& warp, const Product& product) {
@@ -222,17 +200,8 @@ MOA_ENGINE void checkFragments(Engine& engine, const Warp& warp, const Product& 
     }
 }
 
-/// An array that a wait names.
-struct NamedArray {
-    template <size_t kSize>
-    MOA_PRIMITIVE NamedArray(float (&array)[kSize], const Site& at = Site::current()) : begin(array), end(array + kSize), site(at) {}
-    const float* begin;
-    const float* end;
-    Site site;
-};
-
 /// Covers all closed batches but the newest, and lands accumulators that have no product outside of these and are named.
-MOA_ENGINE_CALL void executeWgmmaWait(Engine& engine, Warp& warp) {
+MOA_ENTRY void executeWgmmaWait(Engine& engine, Warp& warp) {
     WarpProducts& own = warp.products;
     const auto& input = warp.input.wait;
     own.comeTo(warp.site);
@@ -257,10 +226,9 @@ MOA_ENGINE_CALL void executeWgmmaWait(Engine& engine, Warp& warp) {
         }
     }
 }
-static constexpr Operation kWgmmaWait{"wgmmaWait", executeWgmmaWait};
 
 /// The running lane waits for all but `pending` batches, and names `count` arrays.
-MOA_PRIMITIVE void waitForProducts(uint32_t pending, const NamedArray* arrays, uint32_t count, const Site& site) {
+MOA_ENTRY void waitForProducts(uint32_t pending, const NamedArray* arrays, uint32_t count, Site site) {
     Engine& self = engine();
     Lane& lane = *self.running;
     auto& input = lane.warp->input.wait;

@@ -1,7 +1,5 @@
 // Barriers. A thread that exits does not count as arrived.
 #pragma once
-#include <moa/emulator/exchange.hpp>
-#include <moa/emulator/namedBarriers.hpp>
 #include <moa/primitives/kernel.cuh>
 
 namespace moa {

@@ -1,6 +1,5 @@
 // Events that tests count. On a GPU they cost nothing.
 #pragma once
-#include <moa/emulator/engine.hpp>
 #include <moa/primitives/kernel.cuh>
 
 namespace moa {

@@ -1,6 +1,5 @@
 // Asynchronous copies from global to shared memory, 16 bytes each (PTX cp.async, sm_80).
 #pragma once
-#include <moa/emulator/asyncCopies.hpp>
 #include <moa/primitives/memory.cuh>
 
 namespace moa {

@@ -1,6 +1,5 @@
 // Launches that begin before the one before them has ended (PTX griddepcontrol, sm_90; in plain launches nothing to do).
 #pragma once
-#include <moa/emulator/schedule.hpp>
 #include <moa/primitives/kernel.cuh>
 
 namespace moa {

@@ -1,6 +1,6 @@
 // What opens a kernel, for the host compiler: the kernel becomes a function of one lane, and the library exports `<name>_emulate`.
 #pragma once
-#include <moa/emulator/run.hpp>
+#include <moa/emulator/interface.hpp>
 
 /// A device function. The host compiler decides what to inline, so that big kernels compile quickly.
 #define MOA_DEVICE MOA_HIDDEN inline

@@ -1,29 +1,17 @@
 // Four 8x8 matrices of 16-bit elements from shared memory into fragments (PTX ldmatrix .m8n8.x4).
 #pragma once
-#include <moa/emulator/matrixUnit.hpp>
 #include <moa/primitives/memory.cuh>
 
 namespace moa {
 
-namespace emulator {
-template <bool kTransposed>
-MOA_PRIMITIVE void loadMatrices(uint32_t (&r)[4], SharedAddress row, const Site& site) {
-    Engine& self = engine();
-    Lane& lane = *self.running;
-    lane.warp->input.rows[lane.lane] = resolveShared(self, kLdmatrix<kTransposed>.name, row, kMatrixRowBytes, site);
-    arrive(self, kLdmatrix<kTransposed>, site);
-    std::memcpy(r, lane.warp->output.fragments[lane.lane], sizeof r);
-}
-}  // namespace emulator
-
 /// Lane i gives the address of row i & 7 of matrix i >> 3, 16-byte aligned. r[m] holds row lane / 4, columns 2 (lane % 4) and + 1.
 MOA_PRIMITIVE void ldmatrixX4(uint32_t (&r)[4], SharedAddress row, emulator::Site site = emulator::Site::current()) {
-    emulator::loadMatrices<false>(r, row, site);
+    emulator::loadMatrices(r, row, emulator::kLdmatrix<false>, site);
 }
 
 /// The same, each matrix transposed.
 MOA_PRIMITIVE void ldmatrixX4Transposed(uint32_t (&r)[4], SharedAddress row, emulator::Site site = emulator::Site::current()) {
-    emulator::loadMatrices<true>(r, row, site);
+    emulator::loadMatrices(r, row, emulator::kLdmatrix<true>, site);
 }
 
 }  // namespace moa

@@ -1,7 +1,6 @@
 // Loads, stores, fences and atomics. Every access is checked: it lies in one allocation or in the block's shared memory, and is aligned to
 // its size. A load that is not gives NaN, a store that is not does nothing.
 #pragma once
-#include <moa/emulator/schedule.hpp>
 #include <moa/primitives/kernel.cuh>
 
 namespace moa {
@@ -35,12 +34,9 @@ MOA_PRIMITIVE T poisoned() {
 template <class T>
 MOA_PRIMITIVE T loadShared(SharedAddress address, emulator::Site site = emulator::Site::current()) {
     static_assert(emulator::isAccessible<T>, "an access has 1, 2, 4, 8 or 16 bytes");
-    emulator::Engine& engine = emulator::engine();
-    const std::byte* const from = emulator::resolveShared(engine, "loadShared", address, sizeof(T), site);
+    const std::byte* const from = emulator::sharedToLoad(address, sizeof(T), site);
     if (from == nullptr) [[unlikely]]
         return emulator::poisoned<T>();
-    emulator::logAccess(*engine.running, address, sizeof(T), site);
-    if (engine.tracking) emulator::noteSharedLoad(engine, "loadShared", address, site);
     T value;
     std::memcpy(static_cast<void*>(&value), from, sizeof(T));
     return value;
@@ -50,12 +46,9 @@ MOA_PRIMITIVE T loadShared(SharedAddress address, emulator::Site site = emulator
 template <class T>
 MOA_PRIMITIVE void storeShared(SharedAddress address, const T& value, emulator::Site site = emulator::Site::current()) {
     static_assert(emulator::isAccessible<T>, "an access has 1, 2, 4, 8 or 16 bytes");
-    emulator::Engine& engine = emulator::engine();
-    std::byte* const to = emulator::resolveShared(engine, "storeShared", address, sizeof(T), site);
+    std::byte* const to = emulator::sharedToStore(address, sizeof(T), site);
     if (to == nullptr) [[unlikely]]
         return;
-    emulator::logAccess(*engine.running, address, sizeof(T), site);
-    if (engine.tracking) emulator::noteSharedStore(engine, "storeShared", address, sizeof(T), site);
     std::memcpy(to, static_cast<const void*>(&value), sizeof(T));
 }
 
@@ -63,11 +56,8 @@ MOA_PRIMITIVE void storeShared(SharedAddress address, const T& value, emulator::
 template <class T>
 MOA_PRIMITIVE T loadGlobal(const T* address, emulator::Site site = emulator::Site::current()) {
     static_assert(emulator::isAccessible<T>, "an access has 1, 2, 4, 8 or 16 bytes");
-    emulator::Engine& engine = emulator::engine();
-    if (!emulator::checkGlobal(engine, "loadGlobal", address, sizeof(T), site)) [[unlikely]]
+    if (!emulator::globalToLoad(address, sizeof(T), site)) [[unlikely]]
         return emulator::poisoned<T>();
-    emulator::noteGlobalRead(engine, "loadGlobal", address, sizeof(T), site);
-    engine.counters.globalLoadBytes += sizeof(T);
     T value;
     std::memcpy(static_cast<void*>(&value), address, sizeof(T));
     return value;
@@ -77,24 +67,13 @@ MOA_PRIMITIVE T loadGlobal(const T* address, emulator::Site site = emulator::Sit
 template <class T>
 MOA_PRIMITIVE void storeGlobal(T* address, const T& value, emulator::Site site = emulator::Site::current()) {
     static_assert(emulator::isAccessible<T>, "an access has 1, 2, 4, 8 or 16 bytes");
-    emulator::Engine& engine = emulator::engine();
-    if (!emulator::checkGlobal(engine, "storeGlobal", address, sizeof(T), site)) [[unlikely]]
-        return;
-    emulator::noteGlobalWrite(engine, "storeGlobal", address, site);
-    engine.counters.globalStoreBytes += sizeof(T);
-    std::memcpy(static_cast<void*>(address), static_cast<const void*>(&value), sizeof(T));
+    if (emulator::globalToStore(address, sizeof(T), site)) [[likely]]
+        std::memcpy(static_cast<void*>(address), static_cast<const void*>(&value), sizeof(T));
 }
 
 /// Returns the old value and stores old >= limit ? 0 : old + 1 (PTX atom.inc): a counter that resets itself. All ones after a finding.
 MOA_PRIMITIVE uint32_t atomicIncrementWrap(uint32_t* counter, uint32_t limit, emulator::Site site = emulator::Site::current()) {
-    emulator::Engine& engine = emulator::engine();
-    if (!emulator::checkGlobal(engine, "atomicIncrementWrap", counter, sizeof *counter, site)) [[unlikely]]
-        return ~0u;
-    emulator::noteGlobalWrite(engine, "atomicIncrementWrap", counter, site);
-    ++engine.counters.atomics;
-    const uint32_t old = *counter;
-    *counter = old >= limit ? 0 : old + 1;
-    return old;
+    return emulator::incrementGlobal(counter, limit, site);
 }
 
 /// The same of a counter that orders nothing else.

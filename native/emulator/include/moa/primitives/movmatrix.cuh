@@ -1,6 +1,5 @@
 // A transposition within a warp.
 #pragma once
-#include <moa/emulator/exchange.hpp>
 #include <moa/primitives/kernel.cuh>
 
 namespace moa {

@@ -1,6 +1,5 @@
 // Exchange among the 32 lanes of a warp (PTX shfl.sync, vote.sync).
 #pragma once
-#include <moa/emulator/exchange.hpp>
 #include <moa/primitives/kernel.cuh>
 
 namespace moa {

@@ -2,7 +2,6 @@
 // matrix in a tensor map: elements of 2 bytes, a box of some rows x 64 columns. Rows and columns outside of the matrix are zeros. In shared memory a
 // box is rows of 128 bytes; the 16-byte chunk c of row r lies at chunk c ^ (r & 7).
 #pragma once
-#include <moa/emulator/tensorCopies.hpp>
 #include <moa/primitives/memory.cuh>
 
 namespace moa {

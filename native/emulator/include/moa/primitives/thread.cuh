@@ -1,6 +1,5 @@
 // Who am I: positions of a thread in its warp, block and grid. Grids and blocks are one-dimensional.
 #pragma once
-#include <moa/emulator/exchange.hpp>
 #include <moa/primitives/kernel.cuh>
 
 namespace moa {

@@ -5,7 +5,6 @@
 // Accumulator of 64 x N, lane (g, t) = (lane / 4, lane % 4) of warp w of the group: d[4 j], d[4 j + 1] = (16 w + g, 8 j + 2 t ..), d[4 j + 2], d[4 j + 3] =
 // (16 w + g + 8, the same columns). A in registers: as for mma16816, rows 16 w ..
 #pragma once
-#include <moa/emulator/wgmma.hpp>
 #include <moa/primitives/elements.cuh>
 #include <moa/primitives/memory.cuh>
 

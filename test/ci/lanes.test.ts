@@ -1,0 +1,43 @@
+/** Which test files each lane runs, and that CI runs all of them. */
+import { readFileSync, readdirSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { repositoryPath } from '../cli/installed.ts';
+
+interface Config {
+  readonly test: { readonly include: readonly string[]; readonly exclude: readonly string[]; readonly env: Readonly<Record<string, string>> };
+}
+
+const { default: configOf } = (await import(repositoryPath('vitest.config.ts'))) as { readonly default: (of: { readonly mode: string }) => Config };
+const files = readdirSync(repositoryPath('test'), { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.test.ts')).map((path) => `test/${path}`);
+const durations = JSON.parse(readFileSync(repositoryPath('test/durations.json'), 'utf8')) as Readonly<Record<string, number>>;
+const leftOut = (mode: string): readonly string[] => {
+  const { exclude } = configOf({ mode }).test;
+  return files.filter((file) => exclude.includes(file) || (exclude.includes('test/**/*.full.test.ts') && file.endsWith('.full.test.ts')));
+};
+
+describe('lanes', () => {
+  test('full runs every file, with every random case', () => {
+    expect(leftOut('full')).toEqual([]);
+    expect(configOf({ mode: 'full' }).test).toMatchObject({ include: ['test/**/*.test.ts'], exclude: ['test/gpu/**', '**/node_modules/**'], env: { MOA_TEST_LANE: 'full' } });
+  });
+
+  test('everyday, which is what no mode or another chooses, leaves out *.full.test.ts alone', () => {
+    const full = files.filter((file) => file.endsWith('.full.test.ts'));
+    expect(full.length).toBeGreaterThan(0);
+    for (const mode of ['test', 'everyday']) expect(leftOut(mode)).toEqual(full);
+    expect(configOf({ mode: 'test' }).test.env).toEqual({ MOA_TEST_LANE: 'everyday' });
+  });
+
+  test('quick leaves out what takes over a second, and knows no file that is not measured', () => {
+    const left = new Set(leftOut('quick'));
+    for (const file of files) expect(left.has(file), file).toBe(file.endsWith('.full.test.ts') || (durations[file] ?? 0) > 1);
+    expect(files.length - left.size).toBeGreaterThan(50);
+  });
+
+  test('.ci/run runs the full lane, which begins as npm test does', () => {
+    const { scripts } = JSON.parse(readFileSync(repositoryPath('package.json'), 'utf8')) as { readonly scripts: Readonly<Record<string, string>> };
+    expect(scripts).toMatchObject({ 'test:full': 'npm test -- --mode full', 'test:quick': 'vitest run --mode quick' });
+    expect(readFileSync(repositoryPath('scripts/ci.mjs'), 'utf8')).toContain("spawn('npm', ['run', 'test:full',");
+    expect(readFileSync(repositoryPath('.ci/run'), 'utf8')).not.toContain('timeout');
+  });
+});
