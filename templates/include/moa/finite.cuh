@@ -40,6 +40,9 @@ MOA_DEVICE uint32_t nonFiniteBits(uint32_t pair) {
 /// The pair with zeros for what `bits` of `nonFiniteBits` marks.
 MOA_DEVICE uint32_t withoutMarked(uint32_t pair, uint32_t bits) { return pair & ~((bits >> 15) * 0xffffu); }
 
+/// Two bits: the lower for the lower element.
+MOA_DEVICE int marksOf(uint32_t bits) { return static_cast<int>((bits >> 15 & 1) | (bits >> 30 & 2)); }
+
 /// Ones for what `bits` marks, zeros elsewhere.
 template <class Element>
 MOA_DEVICE uint32_t onesForMarked(uint32_t bits) {
@@ -81,7 +84,7 @@ MOA_DEVICE int clearNonFinite(Vec16& chunk) {
 #pragma unroll
     for (int word = 0; word < 4; ++word) {
         const uint32_t bits = nonFiniteBits<Element>(chunk.w[word]);
-        marks |= static_cast<int>((bits >> 15 & 1) | (bits >> 30 & 2)) << (2 * word);
+        marks |= marksOf(bits) << (2 * word);
         chunk.w[word] = withoutMarked(chunk.w[word], bits);
     }
     return marks;

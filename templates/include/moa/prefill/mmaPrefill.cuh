@@ -54,7 +54,7 @@ public:
 #pragma unroll 1
         for (;;) {
             attend(p, output, maximum, sum);
-            if (allFinite(output) || loadPlace().careful) break;
+            if (allFinite(output) || isCareful()) break;
             blockBarrier();  // all have read the place
             if (threadIndex() == 0) begin(p, 1);
             blockBarrier();
@@ -89,7 +89,7 @@ private:
             loadPage<true>(p, sharedV, place.page);
             cpAsyncCommit();
             if (threadIndex() == 0) {
-                if (place.careful == 0) count(Counter::tile);  // pages that are needed; an item again is no more of them
+                if (!isCareful()) count(Counter::tile);  // pages that are needed; an item again is no more of them
                 walk(p);
             }
 
@@ -107,9 +107,9 @@ private:
             if (place.page.exists()) loadPage<false>(p, sharedK, place.page);
             cpAsyncCommit();
 
-            if (place.careful != 0) markValues(sharedV);
+            if (isCareful()) markValues(sharedV);
             multiplyValues(output, probabilities, sharedV);
-            if (place.careful != 0) spoil(output, probabilities);
+            if (isCareful()) spoil(output, probabilities);
         }
         cpAsyncWait<0>();
     }
@@ -150,7 +150,6 @@ private:
         KeyPage page;
         int masked;
         int next;  ///< the number of the page after it
-        int careful;  ///< values that are not finite are not to reach rows that do not attend them
     };
 
     static MOA_DEVICE PrefillItem item() {
@@ -161,8 +160,11 @@ private:
 
     static MOA_DEVICE Place loadPlace() {
         const auto word = [](int i) { return loadShared<int>(placeSlot() + 4 * i); };
-        return Place{KeyPage{word(0)}, word(1), word(2), word(3)};
+        return Place{KeyPage{word(0)}, word(1), word(2)};
     }
+
+    /// Whether values that are not finite are not to reach rows that do not attend them.
+    static MOA_DEVICE bool isCareful() { return loadShared<int>(placeSlot() + 12) != 0; }
 
     /// By one thread: takes the item, and walks to its first page.
     template <class Params>
@@ -394,12 +396,18 @@ private:
     /// Values that are not finite become zeros, and marks. By all threads.
     static MOA_DEVICE void markValues(SharedAddress sharedV) {
 #pragma unroll 1
-        for (int index = threadIndex(); index < kColumns * kChunks; index += kThreads) {
-            const int row = index / kChunks;
-            const SharedAddress at = sharedV + swizzledOffset<kColumns>(row, index % kChunks);
-            Vec16 chunk = loadShared<Vec16>(at);
-            storeShared(sharedBase() + kMarks + index, static_cast<uint8_t>(clearNonFinite<Element>(chunk)));
-            storeShared(at, chunk);
+        for (int index = opaque(threadIndex()); index < kColumns * kChunks; index += kThreads) {
+            const SharedAddress at = sharedV + swizzledOffset<kColumns>(index / kChunks, index % kChunks);
+            int marks = 0;
+            // Word by word: registers hold O and P.
+#pragma unroll 1
+            for (int word = 0; word < 4; ++word) {
+                const uint32_t pair = loadShared<uint32_t>(at + 4 * word);
+                const uint32_t bits = nonFiniteBits<Element>(pair);
+                marks |= marksOf(bits) << (2 * word);
+                storeShared(at + 4 * word, withoutMarked(pair, bits));
+            }
+            storeShared(sharedBase() + kMarks + index, static_cast<uint8_t>(marks));
         }
         blockBarrier();
     }
