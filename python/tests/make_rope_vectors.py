@@ -29,7 +29,7 @@ LONG = {
     "short_factor": [1.0 + 0.01 * i for i in range(48)],
     "long_factor": [1.0 + 1.3 * i for i in range(48)],
 }
-PHI3 = {"model_type": "phi3", **SHAPE, "max_position_embeddings": 131072, "original_max_position_embeddings": 4096, "partial_rotary_factor": 0.75, "rope_theta": 10000.0, "rope_scaling": LONG, "pad_token_id": 0}
+PHI3 = {"model_type": "phi3", "sliding_window": None, **SHAPE, "max_position_embeddings": 131072, "original_max_position_embeddings": 4096, "partial_rotary_factor": 0.75, "rope_theta": 10000.0, "rope_scaling": LONG, "pad_token_id": 0}
 
 # Name: the config, and the lengths for which frequencies are asked where they depend on one.
 CASES = {
@@ -47,7 +47,7 @@ CASES = {
     "yarn, factor 32": (llama(rope_scaling={**YARN, "factor": 32.0, "original_max_position_embeddings": 4096}), [None]),
     "yarn, attention factor": (llama(rope_scaling={**YARN, "attention_factor": 0.75, "beta_fast": 24, "beta_slow": 2}), [None]),
     "yarn, mscale": (llama(rope_scaling={**YARN, "factor": 40.0, "mscale": 0.707, "mscale_all_dim": 1.0}), [None]),
-    "yarn, not truncated": ({**llama(rope_parameters={**YARN, "factor": 32.0, "original_max_position_embeddings": 4096, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False, "rope_theta": 150000.0}), "model_type": "gpt_oss", "head_dim": 64}, [None]),
+    "yarn, not truncated": ({**llama(rope_parameters={**YARN, "factor": 32.0, "original_max_position_embeddings": 4096, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False, "rope_theta": 150000.0}), "model_type": "gpt_oss", "head_dim": 64, "sliding_window": 128}, [None]),
     "longrope of 3/4 of a head": (PHI3, [1024, 4096, 4097, 131072]),
     "longrope, factor": ({**PHI3, "rope_scaling": {**LONG, "factor": 8.0}}, [4096, 8192]),
     "longrope, attention factor": ({**PHI3, "rope_scaling": {**LONG, "attention_factor": 1.25}}, [4096, 8192]),

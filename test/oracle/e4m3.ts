@@ -6,9 +6,8 @@ const magnitudes = Float64Array.from({ length: 127 }, (_, code) => {
   return exponent === 0 ? (fraction / 8) * 2 ** -6 : (1 + fraction / 8) * 2 ** (exponent - 7);
 });
 
-/** What is not finite becomes NaN. */
 export function e4m3Code(value: number): number {
-  if (!Number.isFinite(value)) return 0x7f;
+  if (Number.isNaN(value)) return 0x7f;
   const magnitude = Math.abs(value);
   const sign = value < 0 || Object.is(value, -0) ? 0x80 : 0;
   let [low, high] = [0, 126];

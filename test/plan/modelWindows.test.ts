@@ -59,9 +59,9 @@ describe("the model's own windows", () => {
     ['gpt-oss', { model_type: 'gpt_oss', sliding_window: 128, layer_types: ['sliding_attention', 'full_attention'] }, [128, null]],
     ['Qwen 2, switched off', { model_type: 'qwen2', use_sliding_window: false, sliding_window: 4096, max_window_layers: 1 }, [null, null]],
     ['Qwen 2', { model_type: 'qwen2', use_sliding_window: true, sliding_window: 4096, max_window_layers: 1 }, [null, 4096]],
-    ['a type without a rule, switched off', { model_type: 'x', use_sliding_window: false, sliding_window: 4096 }, [null, null]],
+    ['a window that is switched off', { model_type: 'llama', use_sliding_window: false, sliding_window: 4096 }, [null, null]],
     ['newer Mistral', { model_type: 'mistral', sliding_window: null }, [null, null]],
-    ['layer_types of an unknown type', { model_type: 'x', sliding_window: 192, layer_types: ['full_attention', 'sliding_attention'] }, [null, 192]],
+    ['layer_types of a type without a rule', { model_type: 'exaone4', sliding_window: 192, layer_types: ['full_attention', 'sliding_attention'] }, [null, 192]],
   ])('%s', (_, changes, expected) => {
     const { value, text } = read(matrices, { ...shape, ...changes });
     expect(text).toBe('');
@@ -69,7 +69,7 @@ describe("the model's own windows", () => {
   });
 
   test('of a multimodal config are those of its text_config', () => {
-    expect(windowsOf(read(matrices, { model_type: 'x', text_config: gemma }).value)).toEqual([128, null]);
+    expect(windowsOf(read(matrices, { model_type: 'gemma3', text_config: { ...gemma, model_type: 'gemma3_text', sliding_window_pattern: 2 } }).value)).toEqual([128, null]);
   });
 
   test('longer than every span change no window, and take the sink all the same', () => {
@@ -82,10 +82,11 @@ describe("the model's own windows", () => {
   });
 
   test.each([
-    ['a window of a type of which it is not known which layers have it', { model_type: 'x', sliding_window: 128 }, 'MOA1309'],
+    ['a window where it is not known which layers have it', { sliding_window: 128 }, 'MOA1309'],
+    ['a type that is not known', { model_type: 'x', sliding_window: 128 }, 'MOA1331'],
     ['a type with windows that does not say them', { model_type: 'mistral' }, 'MOA1103'],
-    ['a window that is switched on', { model_type: 'x', use_sliding_window: true, sliding_window: 128 }, 'MOA1309'],
-    ['chunks', { model_type: 'x', attention_chunk_size: 8192 }, 'MOA1308'],
+    ['a window that is switched on', { use_sliding_window: true, sliding_window: 128 }, 'MOA1309'],
+    ['chunks', { model_type: 'llama', attention_chunk_size: 8192 }, 'MOA1308'],
     ['chunks by layer', { model_type: 'llama', layer_types: ['chunked_attention', 'full_attention'] }, 'MOA1308'],
   ])('%s: an error', (_, changes, code) => expect(read(matrices, { ...shape, ...changes }).codes).toEqual([code]));
 });

@@ -7,7 +7,11 @@ import { describe, expect, test } from 'vitest';
 import { ropeFrequencies } from '../../src/ir/ropeFrequencies.ts';
 import type { ModelRope } from '../../src/ir/rope.ts';
 import { parseModelConfig } from '../../src/plan/parseModelConfig.ts';
-import { collect } from './support.ts';
+import { withoutNulls } from '../../src/plan/readFields.ts';
+import { readRope } from '../../src/plan/readRope.ts';
+import { Report } from '../../src/plan/report.ts';
+import { DiagnosticList, formatDiagnostic } from '../../src/util/diagnostics.ts';
+import { readJson, type JsonObject } from '../../src/util/jsonReader.ts';
 
 interface Vectors {
   readonly positions: readonly number[];
@@ -24,21 +28,37 @@ const { cases } = JSON.parse(
   readFileSync(new URL('./fixtures/ropeVectors.json', import.meta.url), 'utf8'),
 ) as Vectors;
 
-/** What a config says, or the codes and texts of what is wrong with it. */
-function read(config: object): {
+/**
+ * What the reader of RoPE finds in a config, or the codes and texts of what is wrong with it. Other
+ * parts of a config are read elsewhere; the types of layers are given, or those of the whole reader.
+ */
+function read(
+  config: object,
+  typesKnown = true,
+): {
   readonly rope: ModelRope | null;
   readonly problems: readonly string[];
 } {
-  const { value, codes, text } = collect((diagnostics) =>
-    parseModelConfig(JSON.stringify(config), 'config.json', diagnostics),
+  const given = config as Readonly<Record<string, unknown>>;
+  const text = JSON.stringify(config);
+  const windows = parseModelConfig(text, 'config.json', new DiagnosticList())?.windows;
+  const byReader = windows?.map((window) => (window === null ? 'full_attention' : 'sliding_attention'));
+  const diagnostics = new DiagnosticList();
+  const document = readJson(text, 'config.json', diagnostics)!;
+  const node = withoutNulls(document.root as JsonObject);
+  const rope = readRope(
+    { node, path: '', report: new Report(document, diagnostics) },
+    {
+      layers: given['num_hidden_layers'] as number,
+      headDim: given['head_dim'] as number,
+      modelType: given['model_type'] as string | undefined,
+      layerTypes: typesKnown ? ((given['layer_types'] as string[] | undefined) ?? byReader) : undefined,
+    },
   );
-  const deferred = (value?.ropeProblems ?? []).map(
-    ({ code, message, path = '' }) => `${code} ${path}: ${message}`,
-  );
-  return {
-    rope: value?.rope ?? null,
-    problems: [...deferred, ...(codes.length > 0 ? [text] : [])],
-  };
+  const problems = diagnostics
+    .toArray()
+    .map((one) => `${one.code} ${one.path ?? ''}: ${one.message}\n${formatDiagnostic(one)}`);
+  return { rope: rope ?? null, problems };
 }
 
 /** Distance in units of the last place of binary32. */
@@ -341,14 +361,6 @@ describe('what is not understood is named', () => {
     [
       {
         ...llama,
-        model_type: 'seed_oss',
-        rope_parameters: { full_attention: { rope_type: 'default' } },
-      },
-      /MOA1103.*"layer_types" is missing/,
-    ],
-    [
-      {
-        ...llama,
         layer_types: Array(6).fill('full_attention'),
         rope_parameters: {
           full_attention: { rope_type: 'default' },
@@ -361,5 +373,12 @@ describe('what is not understood is named', () => {
     const { rope, problems } = read(config);
     expect(rope).toBeNull();
     expect(problems.join('\n')).toMatch(expected);
+  });
+
+  test('parameters by layer type, where the types of layers are not known', () => {
+    const rope_parameters = { full_attention: { rope_type: 'default' } };
+    const { rope, problems } = read({ ...llama, model_type: 'seed_oss', rope_parameters }, false);
+    expect(rope).toBeNull();
+    expect(problems.join('\n')).toMatch(/MOA1103.*"layer_types" is missing/);
   });
 });

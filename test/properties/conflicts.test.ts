@@ -8,7 +8,7 @@ import { target } from './suite.ts';
 describe('shared memory', () => {
   test.each(Object.keys(smallShapes))('%s: no bank conflicts', { timeout: 300_000 }, async (shape) => {
     const heads = smallShapes[shape as keyof typeof smallShapes].queryHeads;
-    const testCase: Case = { shape, rules: [Array.from({ length: heads }, (_, head) => [head % 2 === 0 ? 128 : 192, 0, 1] as const)], bound: 400, prefill: [130, 7], decodes: 2, lane: 'normal', seed: 5 };
+    const testCase: Case = { shape, rules: [Array.from({ length: heads }, (_, head) => [head % 2 === 0 ? 128 : 192, 0, 1] as const)], bound: 400, prefill: [130, 7], decodes: 2, lane: 'normal', seed: 5, clean: true };
     await outputsOf(target, testCase, { device: { failOnBankConflict: true, multiprocessors: 8 } });
     const device = await target.device({ failOnBankConflict: true, multiprocessors: 8 });
     expect(device.counters.bankConflicts).toBe(0);

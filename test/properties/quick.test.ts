@@ -138,6 +138,6 @@ describe('quick', () => {
   test('the largest numbers stay', { timeout }, () => largestNumbersStay(target, 'bf16_d64_4x2', 'mmaSync'));
 
   test('no bank conflicts', { timeout }, async () => {
-    await outputsOf(target, mixed, { device: { failOnBankConflict: true, multiprocessors: 8 } });
+    await outputsOf(target, { ...mixed, clean: true }, { device: { failOnBankConflict: true, multiprocessors: 8 } });
   });
 });

@@ -32,7 +32,7 @@ export function scalesOf(testCase: StoredCase): CacheScales | undefined {
 export function storedBits(testCase: StoredCase, part: Part, layer: number, kvHead: number, row: Float32Array): ArrayLike<number> {
   if (testCase.cacheType !== 'e4m3') return encodeElements(shapeOf(testCase.shape).elementType, row);
   const factor = Math.fround(1 / scaleOf(testCase, part, layer, kvHead));
-  return Array.from(row, (value) => e4m3Code(Math.fround(value * factor)));
+  return Array.from(row, (value) => (Number.isFinite(value) ? e4m3Code(Math.fround(value * factor)) : 0x7f));
 }
 
 type KeysAndValues = Pick<SequenceInputs, 'k' | 'v'>;

@@ -45,7 +45,7 @@ describe.each(Object.entries(kinds))('headDim 256, %s', (name, kind) => {
   });
 
   test('no bank conflicts', { timeout }, async () => {
-    const testCase: Case = { ...facts, shape: 'bf16_d256_2x1', rules: [[short, middling]], prefill: [130, 7], decodes: 2, lane: 'normal' };
+    const testCase: Case = { ...facts, shape: 'bf16_d256_2x1', rules: [[short, middling]], prefill: [130, 7], decodes: 2, lane: 'normal', clean: true };
     for (const cacheType of ['element', 'e4m3'] as const) await outputsOf(target, { ...testCase, cacheType }, { device: { failOnBankConflict: true, multiprocessors: 8 } });
     const device = await target.device({ failOnBankConflict: true, multiprocessors: 8 });
     expect(device.counters.bankConflicts).toBe(0);

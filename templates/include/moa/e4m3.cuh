@@ -1,15 +1,16 @@
 // The 8-bit floating-point type E4M3 (OCP 8-bit Floating Point Specification 1.0): 1 sign, 4 exponent and 3 fraction bits, no infinity, largest 448.
 #pragma once
+#include <moa/finite.cuh>
 #include <moa/primitives/math.cuh>
 #include <moa/primitives/memory.cuh>
 
 namespace moa {
 
-/// `value` rounded to nearest, ties to even; magnitudes over 448 become 448; what is not finite becomes NaN, so that it shows.
+/// `value` rounded to nearest, ties to even; magnitudes over 448 become 448, NaN stays NaN.
 MOA_DEVICE uint32_t encodeE4m3(float value) {
     const uint32_t sign = floatBits(value) >> 24 & 0x80u;
     const float magnitude = bitsToFloat(floatBits(value) & 0x7fffffffu);
-    if (floatBits(magnitude) >= 0x7f800000u) return sign | 0x7fu;
+    if (!(magnitude == magnitude)) return sign | 0x7fu;
     if (magnitude >= 448.0f) return sign | 0x7eu;
     // Below the smallest normal number the steps are 2^-9 wide: adding 1.5 x 2^23 rounds to an integer.
     if (magnitude < 0.015625f) return sign | (floatBits(magnitude * 512.0f + 12582912.0f) & 0xffu);
@@ -17,14 +18,15 @@ MOA_DEVICE uint32_t encodeE4m3(float value) {
     return sign | ((rounded >> 20) - (120u << 3));
 }
 
-/// Eight elements, times `factor`, as eight bytes.
+/// Eight elements, times `factor`, as eight bytes. An infinite element becomes NaN, so that it shows; a finite one whose product is too large, 448.
 template <class Element>
 MOA_DEVICE Vec8 encodeE4m3(const Vec16& elements, float factor) {
     Vec8 bytes{{0u, 0u}};
 #pragma unroll
     for (int word = 0; word < 4; ++word) {
-        const uint32_t low = encodeE4m3(unpackLow<Element>(elements.w[word]) * factor);
-        const uint32_t high = encodeE4m3(unpackHigh<Element>(elements.w[word]) * factor);
+        const uint32_t bits = nonFiniteBits<Element>(elements.w[word]);
+        const uint32_t low = (bits & 0x8000u) != 0 ? 0x7fu : encodeE4m3(unpackLow<Element>(elements.w[word]) * factor);
+        const uint32_t high = bits >> 31 != 0 ? 0x7fu : encodeE4m3(unpackHigh<Element>(elements.w[word]) * factor);
         bytes.w[word / 2] |= (low | high << 8) << (word % 2 * 16);
     }
     return bytes;
