@@ -27,7 +27,7 @@ test('no string of the user is in any file, whatever carried it', async () => {
   const planBytes = JSON.stringify({ ...plan, certificate: { note: hostile, [marker]: 1 }, evidence: { by: hostile } });
   const config = JSON.stringify({ _name_or_path: hostile, architectures: [marker], model_type: marker, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, head_dim: 64, torch_dtype: 'bfloat16' });
   const diagnostics = new DiagnosticList();
-  const compiled = compile({ text: planBytes, file: `/home/${marker}/plan.json` }, { text: config, file: `${marker}.json` }, { architectures }, diagnostics);
+  const compiled = compile({ text: planBytes, file: `/home/${marker}/plan.json` }, { text: config, file: `${marker}.json` }, { architectures, model: { assumePlain: true } }, diagnostics);
   expect(diagnostics.errorCount).toBe(0);
   const { files } = await compilePackage(compiled!, { emit, targets, planText: planBytes, version: '1.2.3' });
   for (const [path, content] of files.files) {

@@ -6,6 +6,7 @@ import type { Case } from '../properties/case.ts';
 import type { Tally } from '../properties/checkRows.ts';
 import type { Target } from '../properties/harness.ts';
 import { largestNumbersStay } from '../properties/largestNumbers.ts';
+import * as excluded from '../properties/excluded.ts';
 import * as relations from '../properties/metamorphic.ts';
 import type { PlanSpec, RuleSpec } from '../properties/plans.ts';
 import { runCase } from '../properties/runCase.ts';
@@ -96,6 +97,10 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
     ...relationJobs('chunks in a batch', isBatchInvariant, { chunks: true, decodes: 1, layers: 2 }, count(10), seed + 20),
     ...relationJobs('chunks in a batch, e4m3', isBatchInvariant, { shapes: shapesWith({ cacheType: 'e4m3' }), chunks: true, decodes: 2, layers: 2, with: { cacheType: 'e4m3' } }, count(20), seed + 21),
     ...relationJobs('pages, chunks of e4m3', relations.pageOrderDoesNotMatter, { shapes: shapesWith({ cacheType: 'e4m3' }), chunks: true, decodes: 2, with: { cacheType: 'e4m3' } }, count(10), seed + 22),
+    ...relationJobs('excluded tokens', excluded.excludedTokensDoNotMatter, { decodes: 4, layers: 2, chunks: true }, count(60), seed + 30),
+    ...relationJobs('excluded tokens, e4m3', excluded.excludedTokensDoNotMatter, { shapes: shapesWith({ cacheType: 'e4m3' }), chunks: true, decodes: 3, with: { cacheType: 'e4m3' } }, count(20), seed + 31),
+    ...relationJobs('excluded tokens in graphs', excluded.excludedTokensDoNotMatterInGraphs, { decodes: 5, layers: 2 }, count(20), seed + 32),
+    ...relationJobs('spoiled elements', async (target, testCase) => void (await excluded.spoiledElements(target, testCase, NaN)), { decodes: 3, chunks: true }, count(40), seed + 33),
     ...relationJobs('pages', relations.pageOrderDoesNotMatter, { decodes: 4 }, count(20), seed + 4),
     ...relationJobs('capture', relations.captureIsEager, { decodes: 8, layers: 2 }, count(20), seed + 5),
     ...relationJobs('batch', relations.prefillIsBatchInvariant, { layers: 2 }, count(20), seed + 6),

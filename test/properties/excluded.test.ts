@@ -36,6 +36,22 @@ describe.each(['mmaSync', 'hopper'] as const)('excluded tokens do not matter, %s
     expect(await excluded.comparedWithout(target, { ...base, family, decodes: 5, seed: 10 }, { capture: true })).toBeGreaterThan(0);
   });
 
+  test.each([
+    ['headDim 64', base],
+    ['chunks', { ...base, chunk: 90, decodes: 2, seed: 11 }],
+    ['headDim 128', { ...base, shape: 'bf16_d128_3x1', rules: [[dense, short, middling]], prefill: [230, 70], seed: 12 }],
+    ['chunks of headDim 128, cut in two', { ...base, shape: 'bf16_d128_3x1', rules: [[dense, short, middling]], prefill: [300, 70], chunk: 190, splitPages: 0, decodes: 0, seed: 13 }],
+  ] as const)('rows that attend what is not finite show it in its column, and nothing else changes: %s', { timeout }, async (_, testCase) => {
+    let spoiled = 0;
+    for (const [n, value] of [NaN, Infinity, NaN, -Infinity].entries()) spoiled += await excluded.spoiledElements(target, { ...testCase, seed: testCase.seed + 100 * n, family }, value);
+    suite.count(4);
+    expect(spoiled).toBeGreaterThan(0);
+  });
+
+  test('infinite values of E4M3 show where they are attended', { timeout }, async () => {
+    expect(await excluded.spoiledElements(target, { ...base, cacheType: 'e4m3', chunk: 130, seed: 14, family }, Infinity)).toBeGreaterThan(0);
+  });
+
   test('random cases', { timeout }, async () => {
     const check = (relation: Relation, options: CaseOptions, usual: number): Promise<void> => {
       const random: fc.Arbitrary<Case> = caseArbitrary({ lanes: ['normal'], tiles: 8, bound: 400, with: { family }, ...options });

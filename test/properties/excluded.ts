@@ -2,6 +2,7 @@
  * What a row does not attend does not matter to it, to the last bit: queries, keys and values of some tokens become NaN, infinite or
  * other numbers, and every row whose mask excludes all of them comes out as before. In prefill, chunks, decode and graphs.
  */
+import { decodeElements } from '../../src/runtime/elements.ts';
 import { masksOf, type Case } from './case.ts';
 import { outputsOf, type OutputOptions, type Outputs } from './outputs.ts';
 import { attendsPoison, poisoned } from './poison.ts';
@@ -34,6 +35,64 @@ export async function comparedWithout(target: Target, testCase: Case, options: O
 export const excludedTokensDoNotMatter: Relation = async (target, testCase) => void (await comparedWithout(target, testCase));
 export const excludedTokensDoNotMatterInGraphs: Relation = async (target, testCase) => void (await comparedWithout(target, testCase, { capture: true }));
 
+/**
+ * One element of a token's value becomes NaN or infinite, in all KV heads. Its column is not finite in the rows that attend the
+ * token, and every other element of every row comes out as before. Returns how many elements are not finite.
+ */
+export async function spoiledElements(target: Target, testCase: Case, value: number): Promise<number> {
+  const { headDim, kvHeads, queryHeads } = shapeOf(testCase.shape);
+  const tokens = makeTokens({ ...testCase, clean: true });
+  const random = new Random(testCase.seed);
+  const columns = tokens.map((layer) => layer.map(() => random.below(headDim)));
+  const changed = tokens.map((layer, n) =>
+    layer.map(({ given }, sequence): Tokens => {
+      if (given.length === 0) return { given, attended: given };
+      const token = random.below(given.length);
+      const v = given.v.slice();
+      for (let head = 0; head < kvHeads; head += 1) v[(token * kvHeads + head) * headDim + columns[n]![sequence]!] = value;
+      const inputs = { ...given, v, poison: [token] };
+      return { given: inputs, attended: inputs };
+    }),
+  );
+  const [before, after] = [await outputsOf(target, testCase, { tokens }), await outputsOf(target, testCase, { tokens: changed })];
+  let spoiled = 0;
+  forEachRow(testCase, before, (layer, call, sequence, row, position) => {
+    masksOf(testCase, layer).forEach((mask, head) => {
+      const attends = attendsPoison(changed[layer]![sequence]!.given, mask, position);
+      for (let column = 0; column < headDim; column += 1) {
+        const at = (row * queryHeads + head) * headDim + column;
+        const [a, b] = [before.out[layer]![call]![at]!, after.out[layer]![call]![at]!];
+        const found = decodeElements(shapeOf(testCase.shape).elementType, Uint16Array.of(b))[0]!;
+        // What is infinite stays so where nothing is masked.
+        const shows = Number.isNaN(value) ? Number.isNaN(found) : !Number.isFinite(found);
+        const expected = attends && column === columns[layer]![sequence];
+        const where = `layer ${layer}, call ${call}, sequence ${sequence}, head ${head}, position ${position}, column ${column}`;
+        if (expected ? !shows : a !== b) throw new Error(`${where}: ${b}, and was ${a}; ${expected ? 'the row attends what is not finite' : 'nothing of it changed'}`);
+        if (expected) spoiled += 1;
+      }
+    });
+  });
+  return spoiled;
+}
+
+type RowVisitor = (layer: number, call: number, sequence: number, row: number, position: number) => void;
+
+/** Calls `visit` for the rows of every call: of chunks, then of decode steps. */
+function forEachRow(testCase: Case, { out }: Outputs, visit: RowVisitor): void {
+  const chunks = chunksOf(testCase);
+  out.forEach((_, layer) => {
+    chunks.forEach((chunk, call) => {
+      let row = 0;
+      chunk.forEach(([begin, end], sequence) => {
+        for (let position = begin; position < end; position += 1) visit(layer, call, sequence, row++, position);
+      });
+    });
+    for (let step = 0; step < testCase.decodes; step += 1) {
+      testCase.prefill.forEach((count, sequence) => visit(layer, chunks.length + step, sequence, sequence, count + step));
+    }
+  });
+}
+
 /** One to three tokens behind the first page, which later rows attend until their windows have passed; often the last one, which no other attends. */
 function chosen({ seed }: Case, layer: number, sequence: number, length: number): readonly number[] {
   if (length === 0) return [];
@@ -48,9 +107,8 @@ const large = (values: Float32Array): Float32Array => values.map((value) => (Num
 
 function compare(testCase: Case, change: string, tokens: readonly (readonly Tokens[])[], before: Outputs, after: Outputs): number {
   const { queryHeads, headDim } = shapeOf(testCase.shape);
-  const chunks = chunksOf(testCase);
   let compared = 0;
-  const check = (layer: number, call: number, sequence: number, row: number, position: number): void => {
+  forEachRow(testCase, before, (layer, call, sequence, row, position) => {
     masksOf(testCase, layer).forEach((mask, head) => {
       if (attendsPoison(tokens[layer]![sequence]!.given, mask, position)) return;
       compared += 1;
@@ -63,17 +121,6 @@ function compare(testCase: Case, change: string, tokens: readonly (readonly Toke
       const [a, b] = [before.lse[layer]![call]![row * queryHeads + head]!, after.lse[layer]![call]![row * queryHeads + head]!];
       if (!Object.is(a, b)) throw new Error(`${where}: LSE is ${b}, and was ${a}`);
     });
-  };
-  before.out.forEach((_, layer) => {
-    chunks.forEach((chunk, call) => {
-      let row = 0;
-      chunk.forEach(([begin, end], sequence) => {
-        for (let position = begin; position < end; position += 1) check(layer, call, sequence, row++, position);
-      });
-    });
-    for (let step = 0; step < testCase.decodes; step += 1) {
-      testCase.prefill.forEach((count, sequence) => check(layer, chunks.length + step, sequence, sequence, count + step));
-    }
   });
   return compared;
 }
