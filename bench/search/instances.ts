@@ -55,7 +55,17 @@ export function syntheticInstance({ layers, heads, alphaStep, betas }: InstanceS
   }
   if (kind === 'equal') for (const loss of losses) loss.forEach((_, i) => (loss[i] = loss[(Math.floor(i / heads) % candidates.length) * heads]!));
   const model = { layers, queryHeads: heads, kvHeads: heads, headDim: 128 };
-  return { model, granularity: 'kv-head', limits, candidates, heads, losses: new Map(profiled.map((length, n) => [length, losses[n]!])) };
+  return {
+    model,
+    granularity: 'kv-head',
+    limits,
+    candidates,
+    heads,
+    losses: new Map(profiled.map((length, n) => [length, losses[n]!])),
+    // No layer has a window of its own, so every candidate stands for itself.
+    windows: Array.from({ length: layers }, () => null),
+    shortest: Array.from({ length: layers }, () => Uint16Array.from(candidates, (_, candidate) => candidate)),
+  };
 }
 
 /** The sum of losses, with a bound on density at every length and at 16k. */
