@@ -141,7 +141,7 @@ function wgmmaPrefillKernel(facts: Facts, { pageTokens }: CacheLayout, { special
 
 const itemBytes = prefillItemWords * 4;
 /** What a block of prefill keeps of its way through the pages (templates/include/moa/prefill/mmaPrefill.cuh). */
-const walkBytes = 52;
+const walkBytes = 48;
 
 interface DecodeChoice {
   readonly architecture: Architecture;

@@ -35,11 +35,11 @@ export function checkCacheScales({ shape, layout }: Pick<PlanDefinition, 'shape'
 /** Whether `value` is an array of numbers, typed or not; what its elements are is checked one by one. */
 export const isRow = (value: unknown): value is ArrayLike<unknown> => Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 
-/** Elements are divided by the scale, and what is stored, of at most 448, is multiplied by it. */
+/** Elements are divided by the scale, and what is stored is multiplied by it. The largest code, 448, may stand for less: the largest number of a type. */
 function scaleProblem(scale: unknown): string | undefined {
-  const problem = positiveFloatProblem(scale, [largestE4m3]);
+  const problem = positiveFloatProblem(scale, [secondLargestE4m3]);
   if (problem !== undefined) return problem;
   return Math.fround(1 / Math.fround(scale as number)) < Infinity ? undefined : `is ${String(scale)}, which nothing can be divided by as a float32`;
 }
 
-const largestE4m3 = 448;
+const secondLargestE4m3 = 416;

@@ -41,7 +41,7 @@ test('all that is emitted by default, of one architecture, is a package with one
   expect(paths).not.toContain('cubin/all.fatbin');
   // In a pipe: text without colour, cursor movement or spinners, even if colour is asked for.
   expect(stdout).toMatch(/^kernel +arch +registers +shared +threads\nmoa_append/);
-  expect(stdout).toMatch(new RegExp(`\\n\\nwrote \\S+: ${paths.length} files, [\\d.]+ KiB, 0 of 1 cubins from the cache\\n    model: \\d+ layers, .*\\n    element types: .*\\n    cache density: .* at 16384 tokens\\n    compute capabilities of GPUs: .*\\n$`));
+  expect(stdout).toMatch(new RegExp(`\\n\\nwrote \\S+: ${paths.length} files, [\\d.]+ KiB, 0 of 1 cubins from the cache\\n    model: \\d+ layers, .*\\n    element types: .*\\n    cache density: .* at 16384 tokens\\n    for GPUs of compute capability .*\\n$`));
   for (const control of ['\u001b', '\r']) expect(stdout).not.toContain(control);
 });
 

@@ -121,6 +121,6 @@ test('the summary states the model, element types, cache density and GPUs', () =
     elementTypes: ['bf16'],
     cacheType: 'element',
     cacheDensity: { length: 16384, density: 0.5 },
-    computeCapabilities: expect.arrayContaining(['8.0']),
+    serves: expect.arrayContaining(['8.0']),
   });
 });

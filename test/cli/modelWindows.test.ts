@@ -13,7 +13,8 @@ const write = (name: string, content: unknown): string => {
 };
 const shape = { num_hidden_layers: 2, num_attention_heads: 2, num_key_value_heads: 2, head_dim: 64 };
 const mistral = write('mistral.json', { ...shape, model_type: 'mistral', sliding_window: 128 });
-const gemma = write('gemma.json', { ...shape, model_type: 'gemma2', sliding_window: 128 });
+const scores = { attn_logit_softcapping: null, query_pre_attn_scalar: 64 };
+const gemma = write('gemma.json', { ...shape, ...scores, model_type: 'gemma2', sliding_window: 128 });
 const matrices = { alphas: [[384, 320], [384, 320]], betas: [[0, 0], [0, 0]] };
 const plan = write('plan.json', matrices);
 const made = { format: 'moa-plan', version: 1, ...matrices };

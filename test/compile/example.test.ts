@@ -22,7 +22,8 @@ async function compileExample(): Promise<PackageFiles> {
   const plan = readFileSync(planPath);
   const diagnostics = new DiagnosticList();
   const { targets, architectures } = targetsOf('sm_80', 'sm_90');
-  const compiled = compile({ text: plan, file: 'plan.json' }, undefined, { architectures }, diagnostics);
+  const config = { text: readFileSync(repositoryPath('examples/retrieval-20m/config.json')), file: 'config.json' };
+  const compiled = compile({ text: plan, file: 'plan.json' }, config, { architectures }, diagnostics);
   expect(diagnostics.toArray()).toEqual([]);
   return (await compilePackage(compiled!, { emit: new Set(['ir', 'cuda', 'ts']), targets, planText: plan, version })).files;
 }

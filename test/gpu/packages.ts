@@ -25,7 +25,7 @@ type Variant = Pick<PlanSpec, 'cacheType' | 'ablations' | 'slack' | 'decodeToken
 const variants: readonly { readonly shapes: readonly GpuShape[]; readonly spec: Variant }[] = [
   { shapes: gpuShapes, spec: {} },
   { shapes: ['bf16_d64_2x1', 'bf16_d64_4x2', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'fp16_d128_16x1', 'bf16_d256_2x1', 'bf16_d256_8x1'], spec: { cacheType: 'e4m3' } },
-  { shapes: ['bf16_d64_2x1', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'fp16_d128_16x1', 'bf16_d64_2x1_sink4', 'bf16_d64_2x2_sink0', 'bf16_d256_2x1', 'fp16_d256_16x1', 'llama3'], spec: { slack: 64, decodeTokens: 16 } },
+  { shapes: ['bf16_d64_2x1', 'bf16_d64_4x2', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'fp16_d128_16x1', 'bf16_d64_2x1_sink4', 'bf16_d64_2x2_sink0', 'bf16_d256_2x1', 'fp16_d256_16x1', 'llama3'], spec: { slack: 64, decodeTokens: 16 } },
   { shapes: ['bf16_d64_2x1', 'fp16_d64_6x2', 'fp16_d128_2x2', 'bf16_d256_2x1'], spec: { cacheType: 'e4m3', slack: 64, decodeTokens: 16 } },
   { shapes: ['bf16_d64_2x1', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'bf16_d256_2x1'], spec: { ablations: ['unspecialised'] } },
   { shapes: ['bf16_d64_2x1', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2'], spec: { ablations: ['cuda-cores'] } },

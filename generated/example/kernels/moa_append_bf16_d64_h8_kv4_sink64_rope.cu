@@ -19,12 +19,13 @@ struct Params {
     const moa::Ring* rings;  ///< [slots][kvHeads] of this layer
     int* lengths;            ///< [slots] tokens in the cache of this layer; advanced at the end
     const int* cuSeqlens;    ///< [slots + 1] first token of each sequence
-    const float* cosSin;     ///< [positions][headDim / 2][2]; unused without RoPE
+    const float* rope;       ///< table of the rotation of this layer (rotate.cuh); unused without RoPE
     const float* kvScales;   ///< [2][kvHeads] of keys, of values, of this layer; unused but with a cache of 8 bits
     uint32_t* ticket;        ///< counter of finished blocks, 0 between launches
     const int* counts;       ///< [slots] rows of each sequence that are tokens, the others are ignored; null: all
     int tokens;              ///< new tokens of all sequences
     int slots;               ///< sequences
+    int ropeShift;           ///< log2 of the positions of a block of the table; unused without RoPE
 };
 
 static_assert(offsetof(Params, q) == 0);
@@ -35,13 +36,14 @@ static_assert(offsetof(Params, pageTable) == 32);
 static_assert(offsetof(Params, rings) == 40);
 static_assert(offsetof(Params, lengths) == 48);
 static_assert(offsetof(Params, cuSeqlens) == 56);
-static_assert(offsetof(Params, cosSin) == 64);
+static_assert(offsetof(Params, rope) == 64);
 static_assert(offsetof(Params, kvScales) == 72);
 static_assert(offsetof(Params, ticket) == 80);
 static_assert(offsetof(Params, counts) == 88);
 static_assert(offsetof(Params, tokens) == 96);
 static_assert(offsetof(Params, slots) == 100);
-static_assert(sizeof(Params) == 104, "the runtime packs 104 bytes");
+static_assert(offsetof(Params, ropeShift) == 104);
+static_assert(sizeof(Params) == 112, "the runtime packs 112 bytes");
 
 /// The model's shape.
 struct Config {
@@ -52,13 +54,15 @@ struct Config {
     static constexpr int kKvHeads = 4;
     static constexpr int kSink = 64;
     static constexpr bool kRope = true;
+    static constexpr int kRotaryDim = 64;  ///< elements of a head that turn
+    static constexpr bool kInterleaved = false;  ///< pairs are neighbours; otherwise half of the rotaryDim apart
 };
 
 using Kernel = moa::Append<Config>;
 static_assert(Kernel::kSharedBytes == 16, "selectTiles and the kernel agree on shared memory");
 static_assert(sizeof(moa::Ring) == 8, "the runtime writes rings of two integers");
 
-MOA_KERNEL(moa_append_bf16_d64_h8_kv4_sink64_rope, Params, 128, 4) {
+MOA_KERNEL(moa_append_bf16_d64_h8_kv4_sink64_rope, Params, 128, 8) {
     Kernel::run(p);
 }
 

@@ -70,7 +70,7 @@ struct Config {
 };
 
 using Kernel = moa::MmaPrefill<Config, Mask>;
-static_assert(Kernel::kSharedBytes == 32864, "selectTiles and the kernel agree on shared memory");
+static_assert(Kernel::kSharedBytes == 33392, "selectTiles and the kernel agree on shared memory");
 static_assert(sizeof(moa::PrefillItem) == 48, "the schedule writes items of 48 bytes");
 
 MOA_KERNEL(moa_prefill_bf16_d64_h8_kv4_sink64_m128, Params, 128, 2) {

@@ -49,8 +49,6 @@ MOA_DEVICE uint32_t onesForMarked(uint32_t bits) {
     return (bits >> 15) * FiniteTraits<Element>::kOne;
 }
 
-MOA_DEVICE bool isFinite(float value) { return (floatBits(value) & 0x7f800000u) != 0x7f800000u; }
-
 /// Outputs become NaN where `weight`, the sum of the probabilities of marked values, is not 0.
 MOA_DEVICE void spoilWhere(float (&output)[4], const float (&weight)[4]) {
 #pragma unroll

@@ -1,5 +1,6 @@
 // The 8-bit floating-point type E4M3 (OCP 8-bit Floating Point Specification 1.0): 1 sign, 4 exponent and 3 fraction bits, no infinity, largest 448.
 #pragma once
+#include <moa/finite.cuh>
 #include <moa/primitives/math.cuh>
 #include <moa/primitives/memory.cuh>
 
@@ -17,14 +18,15 @@ MOA_DEVICE uint32_t encodeE4m3(float value) {
     return sign | ((rounded >> 20) - (120u << 3));
 }
 
-/// Eight elements, times `factor`, as eight bytes.
+/// Eight elements, times `factor`, as eight bytes. An infinite element becomes NaN, so that it shows; a finite one whose product is too large, 448.
 template <class Element>
 MOA_DEVICE Vec8 encodeE4m3(const Vec16& elements, float factor) {
     Vec8 bytes{{0u, 0u}};
 #pragma unroll
     for (int word = 0; word < 4; ++word) {
-        const uint32_t low = encodeE4m3(unpackLow<Element>(elements.w[word]) * factor);
-        const uint32_t high = encodeE4m3(unpackHigh<Element>(elements.w[word]) * factor);
+        const uint32_t bits = nonFiniteBits<Element>(elements.w[word]);
+        const uint32_t low = (bits & 0x8000u) != 0 ? 0x7fu : encodeE4m3(unpackLow<Element>(elements.w[word]) * factor);
+        const uint32_t high = bits >> 31 != 0 ? 0x7fu : encodeE4m3(unpackHigh<Element>(elements.w[word]) * factor);
         bytes.w[word / 2] |= (low | high << 8) << (word % 2 * 16);
     }
     return bytes;

@@ -25,7 +25,7 @@ MOA_DEVICE float finiteMaximum(float maximum) { return maximum == kNegativeInfin
 
 /// ln of the row's sum of exp(score * scale); -inf for a row with no key. `maximum` in raw score units.
 MOA_DEVICE float logSumExp(float maximum, float sum, float scale) {
-    return sum > 0.0f ? maximum * scale + logNatural(sum) : kNegativeInfinity;
+    return sum == 0.0f ? kNegativeInfinity : maximum * scale + logNatural(sum);
 }
 
 }  // namespace moa

@@ -39,34 +39,33 @@ public:
     static constexpr int kKeyBytes = kColumns * kHeadDim * 2;
     static constexpr int kWalk = kQueryBytes + 2 * kKeyBytes;  ///< offset of the item, then of its pages, then of the place that the walk came to
     static constexpr int kWalkWords = static_cast<int>(sizeof(KeyPages<Mask>)) / 4;
-    static constexpr int kSpoiled = kWalk + static_cast<int>(sizeof(PrefillItem)) + 4 * kWalkWords + 16;  ///< offset of a word for each warp
+    static constexpr int kSpoiled = kWalk + static_cast<int>(sizeof(PrefillItem)) + 4 * kWalkWords + 12;  ///< offset of a word for each warp
     static constexpr int kMarks = kSpoiled + 4 * kWarps;  ///< offset of a byte for each key and chunk
     static constexpr int kSharedBytes = (kMarks + kColumns * kChunks + 15) / 16 * 16;
 
     template <class Params>
     static MOA_DEVICE void run(const Params& p) {
-        if (threadIndex() == 0) begin(p, 0);
+        if (threadIndex() == 0) begin(p);
         blockBarrier();
 
         float output[kRowTiles][kOutputTiles][4];
         float maximum[kLaneRows];
         float sum[kLaneRows];
 #pragma unroll 1
-        for (;;) {
-            attend(p, output, maximum, sum);
-            if (allFinite(output) || isCareful()) break;
-            blockBarrier();  // all have read the place
-            if (threadIndex() == 0) begin(p, 1);
+        for (bool careful = false;; careful = true) {
+            attend(p, output, maximum, sum, careful);
+            if (allFinite(output) || careful) break;
+            if (threadIndex() == 0) begin(p);
             blockBarrier();
         }
         finish(output, maximum, sum, p, sharedBase());
     }
 
 private:
-    /// The item from its first page on.
+    /// The item from its first page on. `careful`: values that are not finite do not reach rows that do not attend them.
     template <class Params>
     static MOA_DEVICE void attend(const Params& p, float (&output)[kRowTiles][kOutputTiles][4], float (&maximum)[kLaneRows],
-                                  float (&sum)[kLaneRows]) {
+                                  float (&sum)[kLaneRows], bool careful) {
         const SharedAddress sharedQ = sharedBase();
         const SharedAddress sharedK = sharedQ + kQueryBytes;
         const SharedAddress sharedV = sharedK + kKeyBytes;
@@ -89,7 +88,7 @@ private:
             loadPage<true>(p, sharedV, place.page);
             cpAsyncCommit();
             if (threadIndex() == 0) {
-                if (!isCareful()) count(Counter::tile);  // pages that are needed; an item again is no more of them
+                if (!careful) count(Counter::tile);  // pages that are needed; an item again is no more of them
                 walk(p);
             }
 
@@ -107,26 +106,28 @@ private:
             if (place.page.exists()) loadPage<false>(p, sharedK, place.page);
             cpAsyncCommit();
 
-            if (isCareful()) markValues(sharedV);
+            if (careful) markValues(sharedV);
             multiplyValues(output, probabilities, sharedV);
-            if (isCareful()) spoil(output, probabilities);
+            if (careful) spoil(output, probabilities);
         }
         cpAsyncWait<0>();
     }
 
     /// Whether all outputs of the block are finite. By all threads.
     static MOA_DEVICE bool allFinite(const float (&output)[kRowTiles][kOutputTiles][4]) {
-        bool finite = true;
+        // Times 0: a chain of products is NaN if one of them is.
+        float chains[4] = {};
 #pragma unroll
         for (int i = 0; i < kRowTiles; ++i) {
 #pragma unroll
             for (int j = 0; j < kOutputTiles; ++j) {
 #pragma unroll
-                for (int e = 0; e < 4; ++e) finite = finite && isFinite(output[i][j][e]);
+                for (int e = 0; e < 4; ++e) chains[e] = multiplyAdd(output[i][j][e], 0.0f, chains[e]);
             }
         }
+        const float chain = (chains[0] + chains[1]) + (chains[2] + chains[3]);
         const SharedAddress vote = sharedBase() + kSpoiled + 4 * warpIndex();
-        const bool spoiled = warpAny(!finite);
+        const bool spoiled = warpAny(!(chain == 0.0f));
         if (laneIndex() == 0) storeShared(vote, static_cast<int>(spoiled));
         blockBarrier();
         int any = 0;
@@ -163,18 +164,14 @@ private:
         return Place{KeyPage{word(0)}, word(1), word(2)};
     }
 
-    /// Whether values that are not finite are not to reach rows that do not attend them.
-    static MOA_DEVICE bool isCareful() { return loadShared<int>(placeSlot() + 12) != 0; }
-
     /// By one thread: takes the item, and walks to its first page.
     template <class Params>
-    static MOA_DEVICE void begin(const Params& p, int careful) {
+    static MOA_DEVICE void begin(const Params& p) {
         const PrefillItem item = loadPrefillItem(p.items, blockIndex());
         storeWords<PrefillItem::kWords>(sharedBase() + kWalk, item);
         const int firstRow = item.queryBlock * kRows;
         const KeyPages<Mask> pages(Mask{item.window}, Config::rings(p), item, firstRow, minimum(firstRow + kRows, item.length) - 1);
         storeWords<kWalkWords>(walkSlot(), pages);
-        storeShared(placeSlot() + 12, careful);
         advance(p, pages, item, 0);
     }
 

@@ -274,8 +274,8 @@ private:
         }
     }
 
-    /// Raises the maxima where a score passes one by so much that its probability could grow large; else what was subtracted so far serves on,
-    /// and nothing need be rescaled.
+    /// Raises the maxima of the heads of which a score passes it by so much that its probability could grow large; else what was subtracted so
+    /// far serves on, and nothing need be rescaled. A head's maximum depends on its own scores alone.
     MOA_DEVICE void raiseMaximum(const float (&scores)[kScores]) {
         float largest = scores[0];
 #pragma unroll
@@ -283,7 +283,7 @@ private:
         if (!warpAny((largest - maximum_) * unit2() > kLazyLog2)) return;
 #pragma unroll
         for (int mask = kPeers; mask < 32; mask *= 2) largest = larger(largest, shuffleXor(largest, mask));
-        const float raised = larger(maximum_, largest);
+        const float raised = (largest - maximum_) * unit2() > kLazyLog2 ? largest : maximum_;
         const float correction = exp2Approx(maximum_ * unit2() - finiteMaximum(raised) * unit2());
         maximum_ = raised;
         sum_ *= correction;
@@ -322,6 +322,7 @@ private:
 #pragma unroll
             for (int head = 0; head < Config::kMaxGroup; ++head) {
                 const float probability = shuffle(probabilities[n % kScores], firstLane + n / kScores * kPeers + head);
+                if (probability == 0.0f) continue;  // of a masked key, whose value may be anything
 #pragma unroll
                 for (int column = 0; column < kColumns; ++column) output_[head][column] += probability * value[column];
             }

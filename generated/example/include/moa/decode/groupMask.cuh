@@ -79,8 +79,8 @@ public:
     }
 
     /// Scores of forbidden keys become -inf: `scores` are those of 16 keys from `row` of the page on with the group's heads, as accumulators
-    /// of m16n8k16, 8 heads a tile.
-    MOA_DEVICE void apply(float (&scores)[Config::kHeadTiles][4], const PageItem& item, int row) const {
+    /// of m16n8k16, 8 heads a tile. True where rows of queries may differ in which of the page's tokens they attend.
+    MOA_DEVICE bool apply(float (&scores)[Config::kHeadTiles][4], const PageItem& item, int row) const {
         const int row0 = row + (laneIndex() >> 2);
         if (item.rows < kPageTokens) {
 #pragma unroll
@@ -92,8 +92,12 @@ public:
             }
         }
         if constexpr (Config::kAgeMask) {
-            if (ages_.mayForbid(item.page)) applyAge(scores, item.page, row0);
+            if (ages_.mayForbid(item.page)) {
+                applyAge(scores, item.page, row0);
+                return true;
+            }
         }
+        return false;
     }
 
 private:

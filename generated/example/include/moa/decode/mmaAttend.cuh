@@ -3,6 +3,7 @@
 #pragma once
 #include <moa/decode/groupMask.cuh>
 #include <moa/decode/newToken.cuh>
+#include <moa/finite.cuh>
 #include <moa/primitives/mma.cuh>
 #include <moa/primitives/movmatrix.cuh>
 #include <moa/scoreOptions.cuh>
@@ -64,8 +65,9 @@ public:
         uint32_t values[kOutputTiles][4];
         Cache::valueFragments(values, stage + Cache::kHalfBytes, row);
         if constexpr (kCapsScores<Config>) capScores(scores);
-        mask_.apply(scores, item, row);
+        const bool differ = mask_.apply(scores, item, row);
         raiseMaximum(scores);
+        const bool finite = !differ || areFinite(values);
 #pragma unroll
         for (int tile = 0; tile < kHeadTiles; ++tile) {
             const float scale2[2] = {unitOf(tile, 0), unitOf(tile, 1)};
@@ -78,8 +80,16 @@ public:
             // From the accumulators' place to that of a B fragment, keys along k.
             const uint32_t low = transposeMatrix(packPair<Operand>(scores[tile][0], scores[tile][1]));
             const uint32_t high = transposeMatrix(packPair<Operand>(scores[tile][2], scores[tile][3]));
+            if (finite) {
 #pragma unroll
-            for (int j = 0; j < kOutputTiles; ++j) mma16816<Operand>(output_[tile][j], values[j], low, high);
+                for (int j = 0; j < kOutputTiles; ++j) mma16816<Operand>(output_[tile][j], values[j], low, high);
+            } else {
+                // Read again, since registers that hold all of them would not suffice for more.
+                uint32_t again[kOutputTiles][4];
+                Cache::valueFragments(again, static_cast<SharedAddress>(opaque(static_cast<int>(stage))) + Cache::kHalfBytes, row);
+#pragma unroll
+                for (int j = 0; j < kOutputTiles; ++j) multiplyFiniteLeft<Operand>(output_[tile][j], again[j], low, high);
+            }
         }
     }
 
@@ -171,6 +181,17 @@ private:
 #pragma unroll
             for (int e = 0; e < 4; ++e) scores[tile][e] = sums[0][tile][e] + sums[1][tile][e];
         }
+    }
+
+    /// Whether all values of the warp's 16 keys are finite.
+    static MOA_DEVICE bool areFinite(const uint32_t (&values)[kOutputTiles][4]) {
+        uint32_t bits = 0;
+#pragma unroll
+        for (int j = 0; j < kOutputTiles; ++j) {
+#pragma unroll
+            for (int part = 0; part < 4; ++part) bits |= nonFiniteBits<Operand>(values[j][part]);
+        }
+        return !warpAny(bits != 0);
     }
 
     MOA_DEVICE void capScores(float (&scores)[kHeadTiles][4]) const {

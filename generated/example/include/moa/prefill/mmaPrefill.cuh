@@ -5,7 +5,10 @@
 //                  (the next K starts when S has shrunk to P: before, there are no registers for its addresses)
 //   order        : that of KeyPages; one thread walks it, in shared memory, so that it takes no registers of the others
 //   shared memory: Q [kRows], K [64], V [64], each as swizzled 64-column blocks; Q's room takes O at the end; the walk
+//   not finite   : a value that is not finite spoils rows that do not attend it, since 0 x NaN is NaN. When an output is
+//                  not finite the item is computed again, with values that are cleaned and marked (finite.cuh)
 #pragma once
+#include <moa/finite.cuh>
 #include <moa/prefill/keyPages.cuh>
 #include <moa/primitives/barrier.cuh>
 #include <moa/primitives/count.cuh>
@@ -36,19 +39,36 @@ public:
     static constexpr int kKeyBytes = kColumns * kHeadDim * 2;
     static constexpr int kWalk = kQueryBytes + 2 * kKeyBytes;  ///< offset of the item, then of its pages, then of the place that the walk came to
     static constexpr int kWalkWords = static_cast<int>(sizeof(KeyPages<Mask>)) / 4;
-    static constexpr int kSharedBytes = kWalk + (static_cast<int>(sizeof(PrefillItem)) + 4 * kWalkWords + 12 + 15) / 16 * 16;
+    static constexpr int kSpoiled = kWalk + static_cast<int>(sizeof(PrefillItem)) + 4 * kWalkWords + 12;  ///< offset of a word for each warp
+    static constexpr int kMarks = kSpoiled + 4 * kWarps;  ///< offset of a byte for each key and chunk
+    static constexpr int kSharedBytes = (kMarks + kColumns * kChunks + 15) / 16 * 16;
 
     template <class Params>
     static MOA_DEVICE void run(const Params& p) {
-        const SharedAddress sharedQ = sharedBase();
-        const SharedAddress sharedK = sharedQ + kQueryBytes;
-        const SharedAddress sharedV = sharedK + kKeyBytes;
         if (threadIndex() == 0) begin(p);
         blockBarrier();
 
         float output[kRowTiles][kOutputTiles][4];
         float maximum[kLaneRows];
         float sum[kLaneRows];
+#pragma unroll 1
+        for (bool careful = false;; careful = true) {
+            attend(p, output, maximum, sum, careful);
+            if (allFinite(output) || careful) break;
+            if (threadIndex() == 0) begin(p);
+            blockBarrier();
+        }
+        finish(output, maximum, sum, p, sharedBase());
+    }
+
+private:
+    /// The item from its first page on. `careful`: values that are not finite do not reach rows that do not attend them.
+    template <class Params>
+    static MOA_DEVICE void attend(const Params& p, float (&output)[kRowTiles][kOutputTiles][4], float (&maximum)[kLaneRows],
+                                  float (&sum)[kLaneRows], bool careful) {
+        const SharedAddress sharedQ = sharedBase();
+        const SharedAddress sharedK = sharedQ + kQueryBytes;
+        const SharedAddress sharedV = sharedK + kKeyBytes;
         clear(output);
 #pragma unroll
         for (int row = 0; row < kLaneRows; ++row) {
@@ -68,7 +88,7 @@ public:
             loadPage<true>(p, sharedV, place.page);
             cpAsyncCommit();
             if (threadIndex() == 0) {
-                count(Counter::tile);
+                if (!careful) count(Counter::tile);  // pages that are needed; an item again is no more of them
                 walk(p);
             }
 
@@ -86,14 +106,36 @@ public:
             if (place.page.exists()) loadPage<false>(p, sharedK, place.page);
             cpAsyncCommit();
 
+            if (careful) markValues(sharedV);
             multiplyValues(output, probabilities, sharedV);
+            if (careful) spoil(output, probabilities);
         }
-
         cpAsyncWait<0>();
-        finish(output, maximum, sum, p, sharedQ);
     }
 
-private:
+    /// Whether all outputs of the block are finite. By all threads.
+    static MOA_DEVICE bool allFinite(const float (&output)[kRowTiles][kOutputTiles][4]) {
+        // Times 0: a chain of products is NaN if one of them is.
+        float chains[4] = {};
+#pragma unroll
+        for (int i = 0; i < kRowTiles; ++i) {
+#pragma unroll
+            for (int j = 0; j < kOutputTiles; ++j) {
+#pragma unroll
+                for (int e = 0; e < 4; ++e) chains[e] = multiplyAdd(output[i][j][e], 0.0f, chains[e]);
+            }
+        }
+        const float chain = (chains[0] + chains[1]) + (chains[2] + chains[3]);
+        const SharedAddress vote = sharedBase() + kSpoiled + 4 * warpIndex();
+        const bool spoiled = warpAny(!(chain == 0.0f));
+        if (laneIndex() == 0) storeShared(vote, static_cast<int>(spoiled));
+        blockBarrier();
+        int any = 0;
+#pragma unroll
+        for (int warp = 0; warp < kWarps; ++warp) any |= loadShared<int>(sharedBase() + kSpoiled + 4 * warp);
+        return any == 0;
+    }
+
     /// Elements between tokens of q and out, of k and v.
     template <class Params>
     static MOA_DEVICE int queryStride(const Params& p) {
@@ -117,7 +159,10 @@ private:
     static MOA_DEVICE SharedAddress walkSlot() { return sharedBase() + kWalk + static_cast<int>(sizeof(PrefillItem)); }
     static MOA_DEVICE SharedAddress placeSlot() { return walkSlot() + 4 * kWalkWords; }
 
-    static MOA_DEVICE Place loadPlace() { return Place{KeyPage{loadShared<int>(placeSlot())}, loadShared<int>(placeSlot() + 4), loadShared<int>(placeSlot() + 8)}; }
+    static MOA_DEVICE Place loadPlace() {
+        const auto word = [](int i) { return loadShared<int>(placeSlot() + 4 * i); };
+        return Place{KeyPage{word(0)}, word(1), word(2)};
+    }
 
     /// By one thread: takes the item, and walks to its first page.
     template <class Params>
@@ -340,6 +385,41 @@ private:
                 for (int i = 0; i < kRowTiles; ++i) {
                     mma16816<Element>(output[i][2 * pair], probabilities[i][step], values[0], values[1]);
                     mma16816<Element>(output[i][2 * pair + 1], probabilities[i][step], values[2], values[3]);
+                }
+            }
+        }
+    }
+
+    /// Values that are not finite become zeros, and marks. By all threads.
+    static MOA_DEVICE void markValues(SharedAddress sharedV) {
+#pragma unroll 1
+        for (int index = opaque(threadIndex()); index < kColumns * kChunks; index += kThreads) {
+            const SharedAddress at = sharedV + swizzledOffset<kColumns>(index / kChunks, index % kChunks);
+            int marks = 0;
+            // Word by word: registers hold O and P.
+#pragma unroll 1
+            for (int word = 0; word < 4; ++word) {
+                const uint32_t pair = loadShared<uint32_t>(at + 4 * word);
+                const uint32_t bits = nonFiniteBits<Element>(pair);
+                marks |= marksOf(bits) << (2 * word);
+                storeShared(at + 4 * word, withoutMarked(pair, bits));
+            }
+            storeShared(sharedBase() + kMarks + index, static_cast<uint8_t>(marks));
+        }
+        blockBarrier();
+    }
+
+    /// Outputs to which marked values contribute become NaN.
+    static MOA_DEVICE void spoil(float (&output)[kRowTiles][kOutputTiles][4], const uint32_t (&probabilities)[kRowTiles][kColumns / 16][4]) {
+#pragma unroll
+        for (int i = 0; i < kRowTiles; ++i) {
+            uint32_t spoiled[4];
+            findSpoiled<Element, kChunks, kColumns / 16>(spoiled, probabilities[i], sharedBase() + kMarks);
+#pragma unroll
+            for (int j = 0; j < kOutputTiles; ++j) {
+#pragma unroll
+                for (int e = 0; e < 4; ++e) {
+                    if ((spoiled[e] >> j & 1) != 0) output[i][j][e] = kNotANumber;
                 }
             }
         }

@@ -1,5 +1,6 @@
 // A warpgroup of prefill on Hopper: S, its softmax, and O, of 64 query rows.
 #pragma once
+#include <moa/finite.cuh>
 #include <moa/prefill/wgmmaOutput.cuh>
 #include <moa/primitives/barrier.cuh>
 #include <moa/primitives/count.cuh>
@@ -17,9 +18,9 @@ class WgmmaCompute : WgmmaRoom<Config> {
     using Output = WgmmaOutput<Config>;
     using Softmax = WgmmaSoftmax;
     static constexpr bool kHoldsQueries = Config::kHoldsQueries;
-    using Room::kHeadDim, Room::kGroups, Room::kStages, Room::kKeyStages, Room::kQueryStages, Room::kRows, Room::kTilePages, Room::kColumns, Room::kLeavesQueriesEarly, Room::kItems, Room::kSkipsSteps,
+    using Room::kHeadDim, Room::kGroups, Room::kStages, Room::kKeyStages, Room::kQueryStages, Room::kRows, Room::kChunks, Room::kTilePages, Room::kColumns, Room::kLeavesQueriesEarly, Room::kItems, Room::kSkipsSteps,
           Room::kQueryBlockBytes, Room::kQueryGroupBytes, Room::kKeyBlockBytes, Room::fullKey, Room::emptyKey, Room::fullValue, Room::emptyValue, Room::fullQuery, Room::emptyQuery, Room::emptyItem,
-          Room::keys, Room::values, Room::outputs, Room::itemSlot, Room::stepSlot, Room::loadItem;
+          Room::keys, Room::values, Room::outputs, Room::kMarksByStage, Room::marks, Room::marksRead, Room::spoiled, Room::itemSlot, Room::stepSlot, Room::loadItem;
     static constexpr int kTurnThreads = 256;  ///< of a group and the one before it
 
     /// The warp's 16 rows of Q, as the A fragments of Q K^T, where registers have room: then they are read from shared memory once an item.
@@ -42,6 +43,7 @@ class WgmmaCompute : WgmmaRoom<Config> {
         MOA_DEVICE const Turn<kStages>& pending() const { return kSkipsSteps ? pendingValue : value; }
         Turn<kHoldsQueries ? 1 : kQueryStages> query;
         Turn<kItems> item;
+        bool scanned = false;  ///< the pending values
     };
 
     enum class Next {
@@ -118,7 +120,7 @@ public:
                     multiplyValues<kPageTokens>(output, probabilities, turns.pending().index());
                     wgmmaCommit();
                 }
-                taken = endItem(p, slot, output, scores, softmax, queries, step, group, taken.stage, turns);
+                taken = endItem(p, slot, output, scores, probabilities, softmax, queries, step, group, taken.stage, turns);
             }
         }
     }
@@ -154,7 +156,7 @@ private:
         }
         step = loadStep(turns.key.index());
         while (kSkipsSteps && step.skips(group) && !step.isLast()) {
-            passStep(turns);
+            passStep(step, turns);
             mbarrierWait(fullKey(turns.key.index()), turns.key.parity());
             step = loadStep(turns.key.index());
             passTurn(group);
@@ -173,18 +175,20 @@ private:
         }
         for (bool first = true, last = false; !last; first = false) {
             mbarrierWait(fullKey(turns.key.index()), turns.key.parity());
-            last = loadStep(turns.key.index()).isLast();
+            const Step step = loadStep(turns.key.index());
+            last = step.isLast();
             if (!first) passTurn(group);
-            passStep(turns);
+            passStep(step, turns);
         }
         release(emptyItem(turns.item.index()));
         turns.item.advance();
     }
 
     /// A step whose keys have landed, and that this group does not compute. Its values are waited for: who releases a stage has seen it full.
-    static MOA_DEVICE void passStep(Turns& turns) {
+    static MOA_DEVICE void passStep(const Step& step, Turns& turns) {
         releaseKeys(turns);
         mbarrierWait(fullValue(turns.value.index()), turns.value.parity());
+        if (!kMarksByStage && step.isScanned() && isSpoiled(turns.value.index())) release(marksRead());
         release(emptyValue(turns.value.index()));
         turns.value.advance();
     }
@@ -197,8 +201,9 @@ private:
     /// O += P V of the item's last step, of kWidth keys, and the first S of the next item; then the item's results go out. Where there is no next item, S is
     /// of values that are still held, and nobody looks at it: a product under a condition would keep the compiler from leaving any of them in flight.
     template <class Params>
-    static MOA_DEVICE Taken endItem(const Params& p, int slot, float (&output)[kHeadDim / 2], float (&scores)[kColumns / 2], Softmax& softmax, Queries& queries, Step& step,
-                                    int group, int stage, Turns& turns) {
+    static MOA_DEVICE Taken endItem(const Params& p, int slot, float (&output)[kHeadDim / 2], float (&scores)[kColumns / 2], const uint32_t (&probabilities)[kColumns / 16][4],
+                                    Softmax& softmax, Queries& queries, Step& step, int group, int stage, Turns& turns) {
+        const bool whole = isWhole(step);
         const Taken taken = takeItem(queries, step, group, turns);
         const bool more = taken.next == Next::item;
         wgmmaFence();
@@ -206,6 +211,11 @@ private:
         multiplyKeys<kColumns>(scores, queries, more ? queriesOf(group, taken.stage) : held, more ? keys(turns.key.index()) : held);
         wgmmaCommit();
         wgmmaWait<1>(output);
+        if (whole) {
+            spoil<kColumns>(output, probabilities, turns);
+        } else {
+            spoil<kPageTokens>(output, probabilities, turns);
+        }
         if (more) releaseValues(turns);
         // A warp's 16 rows of queries make room for its results: of the next item, where the present ones are in registers, or of this one, unless they have
         // been left.
@@ -234,7 +244,7 @@ private:
             step = loadStep(turns.key.index());
             if (!(kSkipsSteps && step.skips(group))) return true;
             passTurn(group);
-            passStep(turns);
+            passStep(step, turns);
             step.flags |= Step::kBegins;  // the probabilities at hand are of a whole tile
         }
         return false;
@@ -275,9 +285,10 @@ private:
             wgmmaWait<0>(output);
         } else {
             wgmmaWait<0>(output);
+            spoil<kColumns>(output, probabilities, turns);
             releaseValues(turns);
         }
-        takeValues(turns);
+        takeValues(step, turns);
         packProbabilities<kWidth>(probabilities, scores);
         if (warpAny(correction[0] != 1.0f || correction[1] != 1.0f)) {
 #pragma unroll
@@ -286,11 +297,32 @@ private:
     }
 
     /// The values that come next are those of the probabilities that were just computed.
-    static MOA_DEVICE void takeValues(Turns& turns) {
+    static MOA_DEVICE void takeValues(const Step& step, Turns& turns) {
+        turns.scanned = step.isScanned();
         if constexpr (kSkipsSteps) {
             turns.pendingValue = turns.value;
             turns.value.advance();
         }
+    }
+
+    /// Whether a stage's values, which were scanned, had some that are not finite.
+    static MOA_DEVICE bool isSpoiled(int stage) {
+        int word = 0;
+        if (laneIndex() == 0) word = loadShared<int>(spoiled(stage));
+        return warpAny(word != 0);
+    }
+
+    /// Outputs to which pending values contribute that were not finite become NaN, of a product of kWidth keys that is complete.
+    template <int kWidth>
+    static MOA_DEVICE void spoil(float (&output)[kHeadDim / 2], const uint32_t (&probabilities)[kColumns / 16][4], const Turns& turns) {
+        if (!turns.scanned || !isSpoiled(turns.pending().index())) return;
+        uint32_t spoiledChunks[4];
+        findSpoiled<Element, kChunks, kWidth / 16>(spoiledChunks, probabilities, marks(turns.pending().index()));
+#pragma unroll
+        for (int i = 0; i < kHeadDim / 2; ++i) {
+            if ((spoiledChunks[i % 4] >> (i / 4) & 1) != 0) output[i] = kNotANumber;
+        }
+        if constexpr (!kMarksByStage) release(marksRead());
     }
 
     /// The pending values are done with.

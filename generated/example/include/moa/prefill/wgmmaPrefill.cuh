@@ -7,15 +7,17 @@
 //                the groups take turns at issuing, so that one computes its softmax while the tensor cores work for the other
 //   producer   : items, Q, and K and V page by page (tensor copies of new tokens, bulk copies of ring pages), as far ahead as there are stages; it
 //                alone walks the mask, and says of each step which pages it has and what of them needs masking
+//   scan       : the three warps beside it look for values that are not finite in tiles that the mask cuts (wgmmaScan.cuh)
 //
 //   shared memory: K, V [kStages][a tile] as swizzled blocks of 64 columns; Q [kRows] the same, in one more stage of K, or twice; items, steps and
 //                  barriers. A warp's rows of Q, when they have been read, make room for its rows of O. With headDim 256 there is one Q, which leaves with
 //                  its item's last S, and a room for half of O.
 //   barriers     : full (the bytes have landed) and empty (all who read are done) of each stage of K, V and Q, empty of each item; and landed, of
-//                  values that the producer has to complete. What a full stage of K is for, and that its item is there, its step says.
+//                  values that are scanned. What a full stage of K is for, and that its item is there, its step says.
 #pragma once
 #include <moa/prefill/wgmmaCompute.cuh>
 #include <moa/prefill/wgmmaProducer.cuh>
+#include <moa/prefill/wgmmaScan.cuh>
 #include <moa/primitives/registers.cuh>
 
 namespace moa {
@@ -36,7 +38,11 @@ public:
         const int group = warpIndex() / 4;
         if (group == Config::kGroups) {
             lowerRegisters<Config::kProducerRegisters>();
-            if (warpIndex() == Room::kComputeWarps) WgmmaProducer<Config, Mask>::produce(p);
+            if (warpIndex() == Room::kComputeWarps) {
+                WgmmaProducer<Config, Mask>::produce(p);
+            } else {
+                WgmmaScan<Config>::run();
+            }
         } else {
             raiseRegisters<Config::kComputeRegisters>();
             WgmmaCompute<Config, Mask>::compute(p, group);

@@ -1,6 +1,6 @@
 // The producer warp of prefill on Hopper: it takes items, walks the mask, and copies what the warpgroups compute with.
 #pragma once
-#include <moa/prefill/wgmmaRoom.cuh>
+#include <moa/prefill/wgmmaScan.cuh>
 #include <moa/primitives/bulkCopy.cuh>
 #include <moa/primitives/tensorCopy.cuh>
 
@@ -10,9 +10,9 @@ template <class Config, class Mask>
 class WgmmaProducer : WgmmaRoom<Config> {
     using Room = WgmmaRoom<Config>;
     static constexpr bool kHoldsQueries = Config::kHoldsQueries;
-    using Room::kHeadDim, Room::kGroups, Room::kStages, Room::kKeyStages, Room::kQueryStages, Room::kRows, Room::kTilePages, Room::kColumns, Room::kBlocks, Room::kChunks, Room::kItems, Room::kSkipsSteps,
+    using Room::kHeadDim, Room::kGroups, Room::kStages, Room::kKeyStages, Room::kQueryStages, Room::kRows, Room::kTilePages, Room::kColumns, Room::kBlocks, Room::kChunks, Room::kItems, Room::kScans, Room::kSkipsSteps,
           Room::kPageBlockBytes, Room::kQueryBlockBytes, Room::kQueryGroupBytes, Room::kKeyBlockBytes, Room::kQueryBytes, Room::fullKey, Room::emptyKey,
-          Room::fullValue, Room::emptyValue, Room::fullQuery, Room::emptyQuery, Room::emptyItem, Room::landed, Room::keys,
+          Room::fullValue, Room::emptyValue, Room::fullQuery, Room::emptyQuery, Room::emptyItem, Room::landed, Room::keys, Room::scanEntry,
           Room::values, Room::queries, Room::itemSlot, Room::stepSlot, Room::loadItem;
     static_assert(PrefillItem::kWords <= 32, "a lane has a word");
 
@@ -58,7 +58,7 @@ public:
         Turn<kStages> value;
         Turn<kHoldsQueries ? 1 : kQueryStages> query;
         Turn<kItems> slot;
-        uint32_t landedParity = 0;
+        Turn<kScans> scan;
         // An item is known an item ahead, and its number two.
         int word = loadWord(p, blockIndex());
         uint32_t ticket = takeTicket(p);
@@ -97,15 +97,18 @@ public:
 #pragma unroll 1
                 for (; page + kTilePages < minimum(from + 32, place.pages); page += kTilePages) {
                     copyKeys(p, place, found, page + kTilePages, flags, key);
-                    copyValues(p, place, found, page, flags, value, landedParity);
+                    copyValues(p, place, found, page, flags, value, scan);
                 }
-                copyValues(p, place, found, page, flags, value, landedParity);
+                copyValues(p, place, found, page, flags, value, scan);
             }
         }
         mbarrierWait(emptyKey(key.index()), key.parity() ^ 1);
         if (laneIndex() == 0) {
             storeShared(stepSlot(key.index()), Vec16{{0, 0, PrefillStep::kEnd, 0}});
             mbarrierArrive(fullKey(key.index()));
+            // The queue has an entry more than there are stages, so whoever read this one is done with it.
+            storeShared(scanEntry(scan.index()), int{ScanEntry::kEnd});
+            mbarrierArrive(landed(scan.index()));
         }
     }
 
@@ -203,6 +206,7 @@ private:
         }
         if (kTilePages == 2 && (here & ~begun) != 0) step.flags |= PrefillStep::kBegins;
         flags = step.flags | (here | begun) << kBegunAt;
+        if (isScanned(place, pages, first, second)) step.flags |= PrefillStep::kScanned;
         mbarrierWait(emptyKey(turn.index()), turn.parity() ^ 1);
         if (laneIndex() == 0) {
             storeShared(stepSlot(turn.index()), Vec16{{static_cast<uint32_t>(step.first.code), static_cast<uint32_t>(step.second.code), static_cast<uint32_t>(step.flags), 0}});
@@ -211,36 +215,36 @@ private:
         turn.advance();
     }
 
-    /// The values of these pages. Rows of a page that hold no token of the sequence become zeros: what lies there may be infinite, which a probability of
-    /// 0 does not cancel. `flags` are those of the last step whose keys were copied: they matter where one page is a step, which is an item's last.
+    /// Whether values of a tile are scanned before they are multiplied: where a group with rows does not attend all of it. Facts of its pages
+    /// are those of `Found`.
+    static MOA_DEVICE bool isScanned(const Place& place, const Pages& pages, int first, int second) {
+        const int groups = (1 << 4 * place.groups) - 1;
+        constexpr int kShares = 0x333;  // of each group, two bits of four
+        return ((first | (pages.second.exists() ? second : 0)) & groups & kShares) != 0;
+    }
+
+    /// The values of these pages. Rows of a page that hold no token become zeros when they are scanned, which they are since no row attends all of such a page.
+    /// `flags` are those of the last step whose keys were copied: they matter where one page is a step, which is an item's last.
     template <class Params>
-    static MOA_DEVICE void copyValues(const Params& p, const Place& place, const Found& found, int page, int flags, Turn<kStages>& turn, uint32_t& landedParity) {
+    static MOA_DEVICE void copyValues(const Params& p, const Place& place, const Found& found, int page, int flags, Turn<kStages>& turn, Turn<kScans>& scan) {
         const int lane = page % 32;
         const Pages pages = pagesOf(found, lane);
         const bool fillsTile = PrefillStep{pages.first, pages.second, flags}.fillsTile();
         const SharedAddress to = values(turn.index());
-        const int first = shuffle(found.facts, lane) >> Found::kRowsAt;
-        const int second = pages.second.exists() ? shuffle(found.facts, lane + 1) >> Found::kRowsAt : first;
-        const bool whole = minimum(first, second) == kPageTokens;
+        const int first = shuffle(found.facts, lane);
+        const int second = kTilePages == 1 ? 0 : shuffle(found.facts, lane + 1);
+        const bool scanned = isScanned(place, pages, first, second);
         mbarrierWait(emptyValue(turn.index()), turn.parity() ^ 1);
-        if (laneIndex() == 0) copyPages(p, place, pages, fillsTile, p.valueMap, kBlocks * kPageBlockBytes, to, whole ? fullValue(turn.index()) : landed());
-        if (!whole) {
-            mbarrierWait(landed(), landedParity);
-            landedParity ^= 1;
-            clearRows(to, first);
-            if (fillsTile) clearRows(to + kPageBlockBytes, second);
-            asyncProxyFence();
-            warpBarrier();
-            if (laneIndex() == 0) mbarrierArrive(fullValue(turn.index()));
+        if (laneIndex() == 0) {
+            if (scanned) {
+                const int rows = first >> Found::kRowsAt;
+                const int others = pages.second.exists() ? second >> Found::kRowsAt : rows;
+                storeShared(scanEntry(scan.index()), ScanEntry::of(turn.index(), rows, fillsTile ? others : 0).word);
+            }
+            copyPages(p, place, pages, fillsTile, p.valueMap, kBlocks * kPageBlockBytes, to, scanned ? landed(scan.index()) : fullValue(turn.index()));
         }
+        if (scanned) scan.advance();
         turn.advance();
-    }
-
-    static MOA_DEVICE void clearRows(SharedAddress page, int first) {
-#pragma unroll 1
-        for (int index = first * kChunks + laneIndex(); index < kPageTokens * kChunks; index += 32) {
-            storeShared(page + swizzledOffset<kColumns>(index / kChunks, index % kChunks), Vec16{});
-        }
     }
 
     template <class Params>

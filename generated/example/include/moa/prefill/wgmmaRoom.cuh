@@ -33,11 +33,13 @@ struct PrefillStep {
     static constexpr int kBegins = 1 << 16;  ///< a group begins with this step
     static constexpr int kLast = 1 << 17;    ///< of its item
     static constexpr int kEnd = 1 << 18;     ///< there is no step and no item any more
+    static constexpr int kScanned = 1 << 19; ///< its values were scanned for those that are not finite (wgmmaScan.cuh)
     static constexpr int kSkips = kNoneOfPage | kNoneOfPage << 2;
     /// A group's first tile is computed whole: where it has one page, that stands in for the second, so that what is multiplied by 0 is a number.
     MOA_DEVICE bool fillsTile() const { return second.exists() || (flags & kBegins) != 0; }
     MOA_DEVICE bool isLast() const { return (flags & kLast) != 0; }
     MOA_DEVICE bool isEnd() const { return (flags & kEnd) != 0; }
+    MOA_DEVICE bool isScanned() const { return (flags & kScanned) != 0; }
     MOA_DEVICE int share(int group, int half) const { return flags >> (4 * group + 2 * half) & 3; }
     /// No row of the group attends any of its keys.
     MOA_DEVICE bool skips(int group) const { return (flags >> 4 * group & kSkips) == kSkips; }
@@ -84,8 +86,19 @@ struct WgmmaRoom {
     static constexpr int kOutputs = kValues + kStages * kKeyBytes;
     static constexpr int kItemSlots = kOutputs + (kLeavesQueriesEarly ? kRows * kOutputChunks * kChunkBytes : 0);
     static constexpr int kSteps = kItemSlots + kItems * kItemBytes;
-    static constexpr int kBarriers = kSteps + kKeyStages * kStepBytes;
-    static constexpr int kBarrierCount = 2 * (kKeyStages + kStages + kQueryStages) + kItems + 1;
+    /// Values that are not finite (wgmmaScan.cuh): a bit for each of a tile, a word for each stage, entries of a queue, and votes of the warps.
+    static constexpr int kScanWarps = 3;
+    static constexpr int kScans = kStages + 1;
+    /// Where steps are skipped a group may pass tiles while the marks of an earlier one wait for it: each stage has its own. Otherwise there is one set,
+    /// and `marksRead` says when it is free.
+    static constexpr bool kMarksByStage = kSkipsSteps;
+    static constexpr int kMarkBytes = kColumns * kChunks;
+    static constexpr int kMarks = kSteps + kKeyStages * kStepBytes;
+    static constexpr int kSpoiled = kMarks + (kMarksByStage ? kStages : 1) * kMarkBytes;
+    static constexpr int kScanEntries = kSpoiled + 4 * kStages;
+    static constexpr int kScanVotes = kScanEntries + 4 * kScans;
+    static constexpr int kBarriers = (kScanVotes + 4 * 2 * kScanWarps + 7) / 8 * 8;
+    static constexpr int kBarrierCount = 2 * (kKeyStages + kStages + kQueryStages) + kItems + kScans + 1;
     static_assert(!Config::kHoldsQueries || kQueryBytes == kKeyBytes, "queries fit a stage of keys");
 
     static constexpr int kSharedBytes = (kBarriers + 8 * kBarrierCount + 15) / 16 * 16;
@@ -99,7 +112,14 @@ struct WgmmaRoom {
     static MOA_DEVICE SharedAddress fullQuery(int stage) { return barrier(2 * (kKeyStages + kStages) + stage); }
     static MOA_DEVICE SharedAddress emptyQuery(int stage) { return barrier(2 * (kKeyStages + kStages) + kQueryStages + stage); }
     static MOA_DEVICE SharedAddress emptyItem(int slot) { return barrier(2 * (kKeyStages + kStages + kQueryStages) + slot); }
-    static MOA_DEVICE SharedAddress landed() { return barrier(kBarrierCount - 1); }
+    /// The values of an entry of the scan queue have landed.
+    static MOA_DEVICE SharedAddress landed(int entry) { return barrier(kBarrierCount - 1 - kScans + entry); }
+    /// All warps that compute have read the marks.
+    static MOA_DEVICE SharedAddress marksRead() { return barrier(kBarrierCount - 1); }
+    static MOA_DEVICE SharedAddress marks(int stage) { return sharedBase() + kMarks + (kMarksByStage ? stage : 0) * kMarkBytes; }
+    static MOA_DEVICE SharedAddress spoiled(int stage) { return sharedBase() + kSpoiled + 4 * stage; }
+    static MOA_DEVICE SharedAddress scanEntry(int entry) { return sharedBase() + kScanEntries + 4 * entry; }
+    static MOA_DEVICE SharedAddress scanVote(int set, int warp) { return sharedBase() + kScanVotes + 4 * (set * kScanWarps + warp); }
     static MOA_DEVICE SharedAddress queries(int stage) { return sharedBase() + stage * kQueryBytes; }
     static MOA_DEVICE SharedAddress keys(int stage) { return sharedBase() + kKeys + stage * kKeyBytes; }
     static MOA_DEVICE SharedAddress values(int stage) { return sharedBase() + kValues + stage * kKeyBytes; }
@@ -129,7 +149,9 @@ struct WgmmaRoom {
         }
 #pragma unroll
         for (int slot = 0; slot < kItems; ++slot) mbarrierInit(emptyItem(slot), kComputeWarps);
-        mbarrierInit(landed(), 1);
+#pragma unroll
+        for (int entry = 0; entry < kScans; ++entry) mbarrierInit(landed(entry), 1);
+        mbarrierInit(marksRead(), kComputeWarps);
         mbarrierInitFence();
     }
 };

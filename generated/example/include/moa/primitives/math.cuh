@@ -41,12 +41,13 @@ MOA_DEVICE float fastDivide(float a, float b) { return __fdividef(a, b); }
 MOA_DEVICE uint32_t permuteBytes(uint32_t word, uint32_t selector) { return __byte_perm(word, 0u, selector); }
 
 /// The two lower bytes of `bytes`, E4M3, as a pair of fp16, exactly (PTX cvt.rn.f16x2.e4m3x2, sm_89). Where there is no such instruction the 4 bits
-/// of the exponent become the lower ones of 5, which makes 2^-8 of the value, and NaN counts as 480.
+/// of the exponent become the lower ones of 5, which makes 2^-8 of the value, and the code of NaN gets all five.
 MOA_DEVICE uint32_t decodeE4m3(uint32_t bytes) {
     uint32_t pair;
     NV_IF_ELSE_TARGET(NV_PROVIDES_SM_89, (asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(pair) : "h"(static_cast<unsigned short>(bytes)));),
                       (const uint32_t apart = __byte_perm(bytes, 0u, 0x1404);
-                       asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(pair) : "r"((apart & 0x80008000u) | (apart & 0x7f007f00u) >> 1), "r"(0x5c005c00u));))
+                       asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(pair) : "r"((apart & 0x80008000u) | (apart & 0x7f007f00u) >> 1), "r"(0x5c005c00u));
+                       pair |= (((apart & 0x7f007f00u) + 0x01000100u) >> 15 & 0x00010001u) * 0x7e00u;))
     return pair;
 }
 

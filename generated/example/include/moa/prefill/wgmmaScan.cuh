@@ -1,0 +1,121 @@
+// Values that are not finite, in prefill on Hopper. A masked key has probability 0, and 0 x NaN is NaN, so tiles that the mask
+// cuts are scanned before they are multiplied: by the three warps beside the producer, which are idle otherwise.
+//
+//   queue  : the producer enters each tile that needs it; its values land at the entry's barrier, not at the stage's
+//   scan   : the warps read a third of the tile each, and agree; rows of pages without a token become zeros
+//   spoiled: if there is a value that is not finite, one warp makes zeros of those, and marks them, a bit each
+//   then   : the stage is full. Who computes makes NaN of the outputs to which a marked value contributes, by the product of the
+//            probabilities and the marks, so other rows have the same bits whatever the value was
+#pragma once
+#include <moa/finite.cuh>
+#include <moa/prefill/wgmmaRoom.cuh>
+#include <moa/primitives/barrier.cuh>
+#include <moa/primitives/bulkCopy.cuh>
+#include <moa/primitives/shuffle.cuh>
+
+namespace moa {
+
+/// A tile to scan, as a word.
+struct ScanEntry {
+    int word;
+
+    static constexpr int kEnd = -1;
+    /// `first` and `second`: rows of its pages that hold a token; `second` is 0 where there is one page.
+    static MOA_DEVICE ScanEntry of(int stage, int first, int second) { return ScanEntry{stage | first << 8 | second << 16}; }
+    MOA_DEVICE bool isEnd() const { return word == kEnd; }
+    MOA_DEVICE int stage() const { return word & 255; }
+    MOA_DEVICE int first() const { return word >> 8 & 255; }
+    MOA_DEVICE int second() const { return word >> 16; }
+};
+
+template <class Config>
+class WgmmaScan : WgmmaRoom<Config> {
+    using Element = typename Config::Element;
+    using Room = WgmmaRoom<Config>;
+    using Room::kBlocks, Room::kChunks, Room::kColumns, Room::kComputeWarps, Room::kScanWarps, Room::kScans, Room::kMarksByStage, Room::fullValue, Room::landed, Room::marks, Room::marksRead, Room::scanEntry,
+        Room::scanVote, Room::spoiled, Room::values;
+    static constexpr int kBarrier = 8;  ///< of the warps that scan, among named barriers
+    static constexpr int kRowChunks = kBlockRowBytes / kChunkBytes;
+    static constexpr int kTileChunks = kBlocks * kColumns * kRowChunks;
+
+public:
+    /// By the warps `kComputeWarps + 1` on.
+    static MOA_DEVICE void run() {
+        const int warp = warpIndex() - kComputeWarps - 1;
+        Turn<kScans> turn;
+        [[maybe_unused]] uint32_t marksParity = 1;
+        for (int set = 0;; set ^= 1) {
+            mbarrierWait(landed(turn.index()), turn.parity());
+            const ScanEntry entry = readEntry(turn.index());
+            turn.advance();
+            if (entry.isEnd()) break;
+            const SharedAddress tile = values(entry.stage());
+            const bool found = warpAny(scan(tile, entry, warp));
+            if (laneIndex() == 0) storeShared(scanVote(set, warp), static_cast<int>(found));
+            asyncProxyFence();  // for rows that became zeros
+            namedBarrier(kBarrier, 32 * kScanWarps);
+            if (warp != 0) continue;
+            int any = 0;
+            if (laneIndex() < kScanWarps) any = loadShared<int>(scanVote(set, laneIndex()));
+            const bool isSpoiled = warpAny(any != 0);
+            if (isSpoiled) {
+                if constexpr (!kMarksByStage) {
+                    mbarrierWait(marksRead(), marksParity);
+                    marksParity ^= 1;
+                }
+                mark(tile, entry);
+                asyncProxyFence();
+            }
+            if (laneIndex() == 0) storeShared(spoiled(entry.stage()), static_cast<int>(isSpoiled));
+            warpBarrier();
+            if (laneIndex() == 0) mbarrierArrive(fullValue(entry.stage()));
+        }
+    }
+
+private:
+    static MOA_DEVICE ScanEntry readEntry(int at) {
+        int word = 0;
+        if (laneIndex() == 0) word = loadShared<int>(scanEntry(at));
+        return ScanEntry{shuffle(word, 0)};
+    }
+
+    /// Whether row `row` of a tile holds a token; -1: it is no row of its pages.
+    static MOA_DEVICE int holds(const ScanEntry& entry, int row) {
+        if (row < kPageTokens) return row < entry.first() ? 1 : 0;
+        return row - kPageTokens < entry.second() ? 1 : entry.second() > 0 ? 0 : -1;
+    }
+
+    /// The warp's third of a tile, four rows of a block at once. Whether a lane found a value that is not finite.
+    static MOA_DEVICE bool scan(SharedAddress tile, const ScanEntry& entry, int warp) {
+        uint32_t bits = 0;
+#pragma unroll 4
+        for (int index = warp * 32 + laneIndex(); index < kTileChunks; index += 32 * kScanWarps) {
+            const int state = holds(entry, index / kRowChunks % kColumns);
+            const SharedAddress at = tile + index * kChunkBytes;
+            if (state > 0) {
+                const Vec16 chunk = loadShared<Vec16>(at);
+#pragma unroll
+                for (int word = 0; word < 4; ++word) bits |= nonFiniteBits<Element>(chunk.w[word]);
+            } else if (state == 0) {
+                storeShared(at, Vec16{});
+            }
+        }
+        return bits != 0;
+    }
+
+    /// Values that are not finite become zeros, and a bit of `marks`: a byte for each row and chunk of eight columns.
+    static MOA_DEVICE void mark(SharedAddress tile, const ScanEntry& entry) {
+#pragma unroll 1
+        for (int index = laneIndex(); index < kTileChunks; index += 32) {
+            const int row = index / kRowChunks % kColumns;
+            if (holds(entry, row) < 0) continue;
+            Vec16 chunk = loadShared<Vec16>(tile + index * kChunkBytes);
+            const int byte = clearNonFinite<Element>(chunk);
+            const int column = index / (kRowChunks * kColumns) * kRowChunks + (index % kRowChunks ^ (row & 7));
+            storeShared(marks(entry.stage()) + row * kChunks + column, static_cast<uint8_t>(byte));
+            if (byte != 0) storeShared(tile + index * kChunkBytes, chunk);
+        }
+    }
+};
+
+}  // namespace moa
