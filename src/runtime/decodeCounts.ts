@@ -1,5 +1,5 @@
 import { describeValue } from '../util/describeValue.ts';
-import { DeviceBuffer } from './buffer.ts';
+import type { DeviceBuffer } from './buffer.ts';
 import type { Device } from './device.ts';
 import { sessionError } from './sessionChecks.ts';
 

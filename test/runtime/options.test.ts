@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { KernelRole } from '../../src/ir/nodes.ts';
 import { Device, RuntimeError, type DeviceBuffer, type Kernel, type SessionOptions } from '../../src/runtime/index.ts';
 import { Plan } from '../../src/runtime/plan.ts';
 import { compileSpec, type PlanSpec } from '../properties/plans.ts';
@@ -24,8 +23,8 @@ afterAll(() => device.dispose());
 /** A plan whose kernels do nothing. */
 function idlePlan(of: PlanSpec = spec): Plan {
   const { definition } = compileSpec(of);
-  const kernelOf = (_: KernelRole): Kernel => ({ launch: () => {}, occupancy: () => 1 }) as unknown as Kernel;
-  return Plan.create(device, definition, [], new Map(definition.kernels.map(({ name, role }) => [name, kernelOf(role)])));
+  const idle = { launch: () => {}, occupancy: () => 1 } as unknown as Kernel;
+  return Plan.create(device, definition, [], new Map(definition.kernels.map(({ name }) => [name, idle])));
 }
 
 /** Values of every type that is no number. */
@@ -100,7 +99,7 @@ describe('sessions', () => {
 });
 
 describe('devices', () => {
-  const open = (options: unknown, spec: unknown = 'emulator') => Device.open(spec as 'emulator', options as object);
+  const open = (options: unknown, name: unknown = 'emulator') => Device.open(name as 'emulator', options as object);
 
   test('refuse options that they do not know, or of another type', async () => {
     for (const [options, message] of [
