@@ -47,7 +47,7 @@ export default defineConfig(({ mode }) => {
       hookTimeout: 60_000,
       pool: 'forks',
       // Small files take longer to load than to run: the quick lane loads what they share once.
-      isolate: lane !== 'quick',
+      isolate: false,
       maxWorkers: 2,
     },
   };
