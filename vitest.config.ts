@@ -46,7 +46,8 @@ export default defineConfig(({ mode }) => {
       testTimeout: 60_000,
       hookTimeout: 60_000,
       pool: 'forks',
-      // Small files take longer to load than to run: the quick lane loads what they share once.
+      // Small files take longer to load than to run: the quick lane loads what they share once. The others cannot: each kernel that a
+      // process has loaded keeps its stacks, and the system limits how many pieces of memory a process may have.
       isolate: lane !== 'quick',
       maxWorkers: 2,
     },

@@ -54,12 +54,12 @@ const isAlive = (pid: number): boolean => {
   }
 };
 
-test('all passed', async () => {
+test.concurrent('all passed', async () => {
   const results = lines({ run: 1 }, { begin: 'a.test.ts' }, passed('x'), passed('y'), ended('a.test.ts'), { over: 'passed' });
   expect(await run({ results })).toMatchObject({ code: 0, last: '2 passed, 0 failed' });
 });
 
-test('failures are named, with their first line, and a file that could not be loaded is one', async () => {
+test.concurrent('failures are named, with their first line, and a file that could not be loaded is one', async () => {
   const results = lines(
     { run: 2 }, { begin: 'a.test.ts' }, passed('x'), failed('y'), ended('a.test.ts', 'failed'),
     { begin: 'b.test.ts' }, ended('b.test.ts', 'failed', ['SyntaxError: no']), { error: 'Error: late' }, { over: 'failed' },
@@ -73,25 +73,25 @@ test('failures are named, with their first line, and a file that could not be lo
   ]);
 });
 
-test('npm that fails before there are results is one failure', async () => {
+test.concurrent('npm that fails before there are results is one failure', async () => {
   const { code, lines: text, last } = await run({ end: 'exit 7' });
   expect({ code, last }).toEqual({ code: 7, last: '0 passed, 1 failed' });
   expect(text.at(-2)).toMatch(/^failed: npm run test:full: ended with exit code 7 after \d+ s$/);
 });
 
-test('a failure of npm without a failed test is one failure', async () => {
+test.concurrent('a failure of npm without a failed test is one failure', async () => {
   const results = lines({ run: 1 }, { begin: 'a.test.ts' }, passed('x'), ended('a.test.ts'), { over: 'passed' });
   expect(await run({ results, end: 'exit 1' })).toMatchObject({ code: 1, last: '1 passed, 1 failed' });
 });
 
-test('a file without an end is a failure, also when npm says that all is well', async () => {
+test.concurrent('a file without an end is a failure, also when npm says that all is well', async () => {
   const results = `${lines({ run: 1 }, { begin: 'a.test.ts' }, passed('x'))}{"test":"y","fi`;
   const { code, lines: text, last } = await run({ results });
   expect({ code, last }).toEqual({ code: 1, last: '1 passed, 1 failed' });
   expect(text.at(-2)).toBe('failed: a.test.ts was still running, after 1 tests');
 });
 
-test('npm that is killed leaves its counts', async () => {
+test.concurrent('npm that is killed leaves its counts', async () => {
   const results = lines({ run: 9 }, { begin: 'a.test.ts' }, passed('x'), failed('y'), ended('a.test.ts', 'failed'));
   const { code, lines: text, last } = await run({ results, end: 'kill' });
   expect({ code, last }).toEqual({ code: 137, last: '1 passed, 2 failed' });
@@ -100,7 +100,7 @@ test('npm that is killed leaves its counts', async () => {
 
 const hanging = lines({ run: 9 }, { begin: 'a.test.ts' }, passed('x'), ended('a.test.ts'), { begin: 'b.test.ts' }, passed('z', 'b.test.ts'));
 
-test.each([['SIGTERM', 143], ['SIGINT', 130], ['SIGHUP', 129]] as const)('%s: what ran is counted, what runs is named, and ended', async (name, status) => {
+test.concurrent.each([['SIGTERM', 143], ['SIGINT', 130], ['SIGHUP', 129]] as const)('%s: what ran is counted, what runs is named, and ended', async (name, status) => {
   const { code, lines: text, last } = await run({ results: hanging, end: 'hang', signal: { name, when: 'hangs' } });
   expect({ code, last }).toEqual({ code: status, last: '2 passed, 2 failed' });
   expect(text.at(-4)).toMatch(/^1 of 9 test files ran/);
@@ -110,7 +110,7 @@ test.each([['SIGTERM', 143], ['SIGINT', 130], ['SIGHUP', 129]] as const)('%s: wh
   await expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false);
 });
 
-test('a limit that was asked for does the same', async () => {
+test.concurrent('a limit that was asked for does the same', async () => {
   const { code, lines: text, last } = await run({ results: hanging, end: 'hang', limit: '1' });
   expect({ code, last }).toEqual({ code: 143, last: '2 passed, 2 failed' });
   expect(text.at(-2)).toContain('cut off by MOA_CI_LIMIT=1');
@@ -118,7 +118,7 @@ test('a limit that was asked for does the same', async () => {
 
 const vitest = `run ${repositoryPath('node_modules/vitest/vitest.mjs')} run --root ${repositoryPath('test/ci/fixtures/run')}`;
 
-test('vitest writes what .ci/run reads: a failure, a file that cannot be loaded, a worker that is killed', async () => {
+test.concurrent('vitest writes what .ci/run reads: a failure, a file that cannot be loaded, a worker that is killed', async () => {
   const { code, lines: text, last } = await run({ end: `${vitest} mixed unloadable killed` });
   expect({ code, last }).toEqual({ code: 1, last: '3 passed, 4 failed' });
   const found = text.filter((line) => line.startsWith('failed: ')).join('\n');
@@ -128,7 +128,7 @@ test('vitest writes what .ci/run reads: a failure, a file that cannot be loaded,
   expect(text.some((line) => /^\d of 3 files, \d+ s: \d passed, \d failed$/.test(line)), 'counts as they come').toBe(true);
 });
 
-test('vitest cut off by a signal leaves what it had', async () => {
+test.concurrent('vitest cut off by a signal leaves what it had', async () => {
   const { code, last } = await run({ end: `${vitest} mixed hanging`, signal: { name: 'SIGTERM', when: '1 of 2 files' } });
   expect(code).toBe(143);
   expect(last).toMatch(/^2 passed, [23] failed$/);

@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const fixtures = join(root, 'test/emulator/fixtures');
 const compiler = process.env['CXX'] ?? 'g++';
-const kernelFlags = ['-std=c++20', '-O2', '-Wall', '-Wextra', '-Werror', '-fPIC'];
+const kernelFlags = ['-std=c++20', '-Wall', '-Wextra', '-Werror', '-fPIC'];
 
 /** Names as in `native/emulator/abi.h`. */
 export const Status = { ok: 0, wrongAbi: 1, wrongParamsBytes: 2, badShape: 3, aborted: 4 } as const;
@@ -93,8 +93,8 @@ export class Kernel {
     const abi = join(root, 'native/emulator/abi.h');
     const flags = [...kernelFlags, ...extraFlags, '-I', join(root, 'templates/include'), '-I', include];
     const inputs = [...headerFiles(include), abi];
-    const engine = build(join(root, 'native/emulator/engine.cpp'), inputs, [...flags, '-c'], '.o');
-    this.library = build(join(fixtures, `${name}.cu`), inputs, [...flags, '-shared'], '.so', [engine]);
+    const engine = build(join(root, 'native/emulator/engine.cpp'), inputs, [...flags, '-O2', '-c'], '.o');
+    this.library = build(join(fixtures, `${name}.cu`), inputs, [...flags, '-O1', '-shared'], '.so', [engine]);
     this.#driver = build(join(fixtures, 'driver.cpp'), [abi], ['-std=c++20', '-O1', '-pthread'], '.out');
     this.#name = name;
   }

@@ -39,7 +39,7 @@ export const smallShapes = {
   fp16_d128_2x1_sink100: shape('fp16', 128, 2, 1, 100),
 } as const satisfies Record<string, Shape>;
 
-/** Of headDim 256, whose tiles are others: on the emulator a test of their own (wide.test.ts), a few cases. */
+/** Of headDim 256, whose tiles are others: on the emulator a test of their own (wide.full.test.ts), a few cases. */
 export const wideShapes = {
   bf16_d256_2x1: shape('bf16', 256, 2, 1),
   fp16_d256_2x2: shape('fp16', 256, 2, 2),

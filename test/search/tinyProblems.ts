@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { indexOf, type Assignment, type Problem, type Resource } from '../../src/search/solve/problem.ts';
 import { randomOf } from '../random.ts';
 
-/** `MOA_PROPERTY_RUNS=10` runs ten times as many cases. */
-const scale = Number(process.env['MOA_PROPERTY_RUNS'] ?? 1);
+/** `npm test` runs a quarter of the random cases, `npm run test:full` all, and `MOA_PROPERTY_RUNS=10` ten times as many. */
+const scale = Number(process.env['MOA_PROPERTY_RUNS'] ?? (process.env['MOA_TEST_LANE'] === 'everyday' ? 0.25 : 1));
 const seed = Number(process.env['MOA_PROPERTY_SEED'] ?? 20261126);
 export const given = (usual: number): { readonly seed: number; readonly numRuns: number } => ({ seed, numRuns: Math.max(1, Math.round(usual * scale)) });
 
