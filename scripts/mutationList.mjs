@@ -79,9 +79,9 @@ export const mutations = [
   mutation('ring as long as its shortest head', 'src/passes/layoutKvCache.ts', 'spans.reduce(max)', 'spans.at(-1)!'),
 
   // The model's own windows
-  mutation('model window: the cut forgotten', affine, 'return Math.min(span, modelWindow ?? Infinity);', 'return span;'),
-  mutation('model window: a token too long', affine, 'return Math.min(span, modelWindow ?? Infinity);', 'return Math.min(span, (modelWindow ?? Infinity) + 1);'),
-  mutation('model window: a token too short', affine, 'return Math.min(span, modelWindow ?? Infinity);', 'return Math.min(span, (modelWindow ?? Infinity) - 1);'),
+  mutation('model window: the cut forgotten', affine, 'return Math.min(whole, modelWindow ?? Infinity);', 'return whole;'),
+  mutation('model window: a token too long', affine, 'return Math.min(whole, modelWindow ?? Infinity);', 'return Math.min(whole, (modelWindow ?? Infinity) + 1);'),
+  mutation('model window: a token too short', affine, 'return Math.min(whole, modelWindow ?? Infinity);', 'return Math.min(whole, (modelWindow ?? Infinity) - 1);'),
   mutation('model window: the sink kept', affine, "return typeof modelWindow === 'number' ? 0 : limits.sink;", 'return limits.sink;'),
   mutation('model window: rings as long as the plan says', affine, 'return longest <= (modelWindow ?? Infinity) ? whole : min(whole, constant(modelWindow!));', 'return whole;'),
   mutation('model window: of another rule, a token longer', 'src/passes/canonicalizeRules.ts', '- 1) * limits.page + 1;', '- 1) * limits.page;'),

@@ -80,8 +80,8 @@ export function spanOf(
   modelWindow: number | null,
 ): number {
   const kept = Math.max(Math.min(evaluateRule(rule, bound), bound), limits.minSpan);
-  const span = Math.ceil(kept / limits.page) * limits.page;
-  return Math.min(span, modelWindow ?? Infinity);
+  const whole = Math.ceil(kept / limits.page) * limits.page;
+  return Math.min(whole, modelWindow ?? Infinity);
 }
 
 /** The tokens at the start that a layer always attends: none where the model itself does not, since it has a window. */

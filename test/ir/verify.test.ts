@@ -46,7 +46,7 @@ const cases: Readonly<Record<string, readonly (readonly [string, Module, string]
     ['sink as large as minSpan', limits({ sink: 128 }), 'sink < minSpan'],
     ['a window of the model of half a token', inLayer(heads, (layer) => ({ ...layer, modelWindow: 0.5 })), "a model's window 0.5"],
     ['a window of the model of no token', inLayer(heads, (layer) => ({ ...layer, modelWindow: 0 })), "a model's window 0"],
-    ['a layer that does not say it', inLayer(heads, ({ modelWindow: _, ...layer }) => layer), "a model's window undefined"],
+    ['a layer that does not say it', inLayer(heads, (layer) => ({ ...layer, modelWindow: undefined as unknown as null })), "a model's window undefined"],
   ],
   rules: [
     ['alpha no integer', rule({ alpha: 0.5 }), 'alpha 0.5 is an integer'],

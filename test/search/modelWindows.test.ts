@@ -84,7 +84,7 @@ describe.each([
 
 test('where all layers have a window of 128, a plan has no longer span, loses nothing, and costs an eighth of 1024', async () => {
   const { instance, point, plan } = await outcome([128, 128], 0.5);
-  expect(plan.rules.flat().map((rule) => lengths.map((length) => spanOf(rule, limits, length, null)))).toEqual(Array(8).fill([128, 128]));
+  expect(plan.rules.flat().map((rule) => lengths.map((length) => spanOf(rule, limits, length, null)))).toEqual(Array.from({ length: 8 }, () => [128, 128]));
   expect([point.losses, densityAt(instance, point, 1024)]).toEqual([[0, 0], 0.125]);
 });
 
