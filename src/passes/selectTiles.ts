@@ -118,7 +118,7 @@ function wgmmaPrefillKernel(facts: Facts, { pageTokens }: CacheLayout, { special
   // stage; a queue; votes.
   const scans = stages + 1;
   const markSets = groups > 2 ? stages : 1;
-  const scanBytes = (markSets * tilePages * pageTokens * facts.headDim) / 8 + 4 * (stages + scans + 2 * 3);
+  const scanBytes = markSets * tilePages * pageTokens + 4 * (stages + scans + 2 * 3);
   const barriers = 2 * (keyStages + stages + queryStages) + items + scans + 1;
   return {
     ...facts,

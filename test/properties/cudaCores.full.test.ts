@@ -47,7 +47,7 @@ describe.each(families)('decode on CUDA cores, %s', (family) => {
   });
 
   test.each(groupsOf.mmaSync)('%s: no bank conflicts', { timeout }, async (shape) => {
-    const testCase: Case = { ...shared, shape, rules: rulesOf(shape, [short, longer]), prefill: [130, 7], decodes: 2, lane: 'normal', seed: 5 };
+    const testCase: Case = { ...shared, shape, rules: rulesOf(shape, [short, longer]), prefill: [130, 7], decodes: 2, lane: 'normal', seed: 5, clean: true };
     await outputsOf(target, testCase, { device: { failOnBankConflict: true, multiprocessors: 8 } });
   });
 });

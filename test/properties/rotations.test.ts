@@ -119,7 +119,7 @@ describe('rotations', () => {
     '%s: no bank conflicts',
     { timeout },
     async (name) => {
-      await outputsOf(target, cases[name]!, {
+      await outputsOf(target, { ...cases[name]!, clean: true }, {
         device: { failOnBankConflict: true, multiprocessors: 8 },
       });
     },

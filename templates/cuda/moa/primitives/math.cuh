@@ -56,6 +56,9 @@ template <class Element>
 MOA_DEVICE uint32_t packPair(float low, float high);
 template <class Element>
 MOA_DEVICE float unpackLow(uint32_t pair);
+/// `sum` plus 0 times `pair`, both pairs of elements: NaN from where one is not finite (PTX fma.rn.bf16x2, fma.rn.f16x2).
+template <class Element>
+MOA_DEVICE uint32_t addTimesZero(uint32_t sum, uint32_t pair);
 template <class Element>
 MOA_DEVICE float unpackHigh(uint32_t pair);
 
@@ -64,6 +67,16 @@ MOA_DEVICE uint32_t packPair<Bfloat16>(float low, float high) {
     uint32_t pair;
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
     return pair;
+}
+template <>
+MOA_DEVICE uint32_t addTimesZero<Bfloat16>(uint32_t sum, uint32_t pair) {
+    asm("fma.rn.bf16x2 %0, %1, %2, %0;" : "+r"(sum) : "r"(pair), "r"(0u));
+    return sum;
+}
+template <>
+MOA_DEVICE uint32_t addTimesZero<Half>(uint32_t sum, uint32_t pair) {
+    asm("fma.rn.f16x2 %0, %1, %2, %0;" : "+r"(sum) : "r"(pair), "r"(0u));
+    return sum;
 }
 template <>
 MOA_DEVICE float unpackLow<Bfloat16>(uint32_t pair) {

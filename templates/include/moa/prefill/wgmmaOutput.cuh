@@ -40,7 +40,7 @@ public:
         for (int row = 0; row < 2; ++row) {
             float sum = quadSum(softmax.sum[row]);
             const float weight = joinSink<Config>(p, item.head, softmax.maximum[row], sum);
-            const float inverse = sum > 0.0f ? fastDivide(weight, sum) : 0.0f;
+            const float inverse = sum == 0.0f ? 0.0f : fastDivide(weight, sum);
             const int position = firstRow + (lane >> 2) + 8 * row;
             if (p.lse != nullptr && (lane & 3) == 0 && position < item.length) {
                 storeGlobal(p.lse + (static_cast<int64_t>(item.firstToken) + position) * Config::queryHeads(p) + item.head, logSumExpOf<Config>(p, softmax.maximum[row], sum));
@@ -131,7 +131,7 @@ private:
             const float weightB = exp2Approx(bitsToFloat(b.w[0]) * scale2 - base);
             float sum = bitsToFloat(a.w[1]) * weightA + bitsToFloat(b.w[1]) * weightB;
             const float weight = joinSink<Config>(p, item.head, largest, sum);
-            const float inverse = sum > 0.0f ? fastDivide(weight, sum) : 0.0f;
+            const float inverse = sum == 0.0f ? 0.0f : fastDivide(weight, sum);
             Vec16 result;
 #pragma unroll
             for (int half = 0; half < 2; ++half) {

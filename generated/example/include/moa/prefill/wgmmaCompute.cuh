@@ -212,9 +212,9 @@ private:
         wgmmaCommit();
         wgmmaWait<1>(output);
         if (whole) {
-            spoil<kColumns>(output, probabilities, turns);
+            spoil<kColumns>(softmax, probabilities, turns);
         } else {
-            spoil<kPageTokens>(output, probabilities, turns);
+            spoil<kPageTokens>(softmax, probabilities, turns);
         }
         if (more) releaseValues(turns);
         // A warp's 16 rows of queries make room for its results: of the next item, where the present ones are in registers, or of this one, unless they have
@@ -285,7 +285,7 @@ private:
             wgmmaWait<0>(output);
         } else {
             wgmmaWait<0>(output);
-            spoil<kColumns>(output, probabilities, turns);
+            spoil<kColumns>(softmax, probabilities, turns);
             releaseValues(turns);
         }
         takeValues(step, turns);
@@ -312,16 +312,19 @@ private:
         return warpAny(word != 0);
     }
 
-    /// Outputs to which pending values contribute that were not finite become NaN, of a product of kWidth keys that is complete.
+    /// The sums of rows to which pending values contribute that were not finite become NaN, and with them their outputs.
     template <int kWidth>
-    static MOA_DEVICE void spoil(float (&output)[kHeadDim / 2], const uint32_t (&probabilities)[kColumns / 16][4], const Turns& turns) {
+    static MOA_DEVICE void spoil(Softmax& softmax, const uint32_t (&probabilities)[kColumns / 16][4], const Turns& turns) {
         if (!turns.scanned || !isSpoiled(turns.pending().index())) return;
-        uint32_t spoiledChunks[4];
-        findSpoiled<Element, kChunks, kWidth / 16>(spoiledChunks, probabilities, marks(turns.pending().index()));
+        float weight[4] = {};
+        const SharedAddress from = marks(turns.pending().index()) + 2 * (laneIndex() & 3);
 #pragma unroll
-        for (int i = 0; i < kHeadDim / 2; ++i) {
-            if ((spoiledChunks[i % 4] >> (i / 4) & 1) != 0) output[i] = kNotANumber;
+        for (int step = 0; step < kWidth / 16; ++step) {
+            const auto mark = [&](int key) { return loadShared<uint8_t>(from + step * 16 + key) != 0 ? FiniteTraits<Element>::kOne : 0u; };
+            mma16816<Element>(weight, probabilities[step], mark(0) | mark(1) << 16, mark(8) | mark(9) << 16);
         }
+        if (weight[0] > 0.0f) softmax.sum[0] = kNotANumber;
+        if (weight[2] > 0.0f) softmax.sum[1] = kNotANumber;
         if constexpr (!kMarksByStage) release(marksRead());
     }
 

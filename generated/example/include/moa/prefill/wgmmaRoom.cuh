@@ -86,13 +86,13 @@ struct WgmmaRoom {
     static constexpr int kOutputs = kValues + kStages * kKeyBytes;
     static constexpr int kItemSlots = kOutputs + (kLeavesQueriesEarly ? kRows * kOutputChunks * kChunkBytes : 0);
     static constexpr int kSteps = kItemSlots + kItems * kItemBytes;
-    /// Values that are not finite (wgmmaScan.cuh): a bit for each of a tile, a word for each stage, entries of a queue, and votes of the warps.
+    /// Values that are not finite (wgmmaScan.cuh): a byte for each row of a tile, a word for each stage, entries of a queue, and votes of the warps.
     static constexpr int kScanWarps = 3;
     static constexpr int kScans = kStages + 1;
     /// Where steps are skipped a group may pass tiles while the marks of an earlier one wait for it: each stage has its own. Otherwise there is one set,
     /// and `marksRead` says when it is free.
     static constexpr bool kMarksByStage = kSkipsSteps;
-    static constexpr int kMarkBytes = kColumns * kChunks;
+    static constexpr int kMarkBytes = kColumns;
     static constexpr int kMarks = kSteps + kKeyStages * kStepBytes;
     static constexpr int kSpoiled = kMarks + (kMarksByStage ? kStages : 1) * kMarkBytes;
     static constexpr int kScanEntries = kSpoiled + 4 * kStages;

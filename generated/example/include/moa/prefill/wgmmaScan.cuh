@@ -3,9 +3,9 @@
 //
 //   queue  : the producer enters each tile that needs it; its values land at the entry's barrier, not at the stage's
 //   scan   : the warps read a third of the tile each, and agree; rows of pages without a token become zeros
-//   spoiled: if there is a value that is not finite, one warp makes zeros of those, and marks them, a bit each
-//   then   : the stage is full. Who computes makes NaN of the outputs to which a marked value contributes, by the product of the
-//            probabilities and the marks, so other rows have the same bits whatever the value was
+//   spoiled: if there is a value that is not finite, one warp makes zeros of those, and marks their rows
+//   then   : the stage is full. Who computes makes NaN of the rows of queries to which a marked row contributes, by the product of
+//            the probabilities and the marks, so other rows have the same bits whatever the value was
 #pragma once
 #include <moa/finite.cuh>
 #include <moa/prefill/wgmmaRoom.cuh>
@@ -87,8 +87,9 @@ private:
 
     /// The warp's third of a tile, four rows of a block at once. Whether a lane found a value that is not finite.
     static MOA_DEVICE bool scan(SharedAddress tile, const ScanEntry& entry, int warp) {
+        if (entry.first() == kPageTokens && (Room::kTilePages == 1 || entry.second() == kPageTokens)) return scanWhole(tile, warp);
         uint32_t bits = 0;
-#pragma unroll 4
+#pragma unroll 1
         for (int index = warp * 32 + laneIndex(); index < kTileChunks; index += 32 * kScanWarps) {
             const int state = holds(entry, index / kRowChunks % kColumns);
             const SharedAddress at = tile + index * kChunkBytes;
@@ -103,17 +104,39 @@ private:
         return bits != 0;
     }
 
-    /// Values that are not finite become zeros, and a bit of `marks`: a byte for each row and chunk of eight columns.
+    /// The same of a tile whose rows all hold a token: four loads are under way at once.
+    static MOA_DEVICE bool scanWhole(SharedAddress tile, int warp) {
+        constexpr int kStep = 32 * kScanWarps;
+        uint32_t sums[2] = {};
+#pragma unroll 1
+        for (int first = warp * 32 + laneIndex(); first < kTileChunks; first += 4 * kStep) {
+            Vec16 chunks[4];
+#pragma unroll
+            for (int i = 0; i < 4; ++i) chunks[i] = first + i * kStep < kTileChunks ? loadShared<Vec16>(tile + (first + i * kStep) * kChunkBytes) : Vec16{};
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+#pragma unroll
+                for (int word = 0; word < 4; ++word) sums[word % 2] = addTimesZero<Element>(sums[word % 2], chunks[i].w[word]);
+            }
+        }
+        return (nonFiniteBits<Element>(sums[0]) | nonFiniteBits<Element>(sums[1])) != 0;
+    }
+
+    /// Values that are not finite become zeros, and their rows get a byte of `marks` that is not 0.
     static MOA_DEVICE void mark(SharedAddress tile, const ScanEntry& entry) {
 #pragma unroll 1
-        for (int index = laneIndex(); index < kTileChunks; index += 32) {
-            const int row = index / kRowChunks % kColumns;
+        for (int row = laneIndex(); row < kColumns; row += 32) {
             if (holds(entry, row) < 0) continue;
-            Vec16 chunk = loadShared<Vec16>(tile + index * kChunkBytes);
-            const int byte = clearNonFinite<Element>(chunk);
-            const int column = index / (kRowChunks * kColumns) * kRowChunks + (index % kRowChunks ^ (row & 7));
-            storeShared(marks(entry.stage()) + row * kChunks + column, static_cast<uint8_t>(byte));
-            if (byte != 0) storeShared(tile + index * kChunkBytes, chunk);
+            int found = 0;
+#pragma unroll 1
+            for (int column = 0; column < kChunks; ++column) {
+                const SharedAddress at = tile + swizzledOffset<kColumns>(row, column);
+                Vec16 chunk = loadShared<Vec16>(at);
+                const int marks = clearNonFinite<Element>(chunk);
+                if (marks != 0) storeShared(at, chunk);
+                found |= marks;
+            }
+            storeShared(marks(entry.stage()) + row, static_cast<uint8_t>(found));
         }
     }
 };

@@ -1,6 +1,8 @@
 // Arithmetic that has an instruction of its own, and conversions between float and the cache's element types.
 #pragma once
+#include <type_traits>
 #include <bit>
+#include <type_traits>
 
 #include <moa/emulator/elementBits.hpp>
 #include <moa/primitives/elements.cuh>
@@ -83,6 +85,15 @@ MOA_PRIMITIVE uint32_t decodeE4m3(uint32_t bytes) {
         return sign | emulator::floatToHalf(emulator::halfToFloat(static_cast<uint16_t>((code & 0x7fu) << 7)) * 256.0f);
     };
     return decoded(bytes & 0xffu) | decoded(bytes >> 8 & 0xffu) << 16;
+}
+
+/// `sum` plus 0 times `pair`, both pairs of elements: NaN from where one is not finite.
+template <class Element>
+MOA_PRIMITIVE uint32_t addTimesZero(uint32_t sum, uint32_t pair) {
+    constexpr uint32_t kExponent = std::is_same_v<Element, Half> ? 0x7c00u : 0x7f80u;
+    if ((pair & kExponent) == kExponent) sum = (sum & 0xffff0000u) | 0x7fffu;
+    if ((pair >> 16 & kExponent) == kExponent) sum = (sum & 0xffffu) | 0x7fff0000u;
+    return sum;
 }
 
 /// Two floats as one pair of elements, each rounded as by `packOne`; `low` in the lower 16 bits.
