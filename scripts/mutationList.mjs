@@ -75,7 +75,7 @@ export const mutations = [
   mutation('mask: window one too large', 'src/mask/sinkWindow.ts', "subtract(next, variable('window'))", "subtract(i, variable('window'))"),
   mutation('mask: sink one too small', 'src/mask/sinkWindow.ts', 'end: min(next, constant(sink))', 'end: min(next, constant(sink - 1))'),
   mutation('windowOf one too small', 'src/ir/affine.ts', 'return spanOf(rule, limits, bound, modelWindow) - sinkOf(limits, modelWindow);', 'return spanOf(rule, limits, bound, modelWindow) - sinkOf(limits, modelWindow) - 1;'),
-  mutation('span not rounded up to pages', 'src/ir/affine.ts', 'const whole = Math.ceil(kept / limits.page) * limits.page;', 'const span = Math.floor(kept / limits.page) * limits.page;'),
+  mutation('span not rounded up to pages', 'src/ir/affine.ts', 'const whole = Math.ceil(kept / limits.page) * limits.page;', 'const whole = Math.floor(kept / limits.page) * limits.page;'),
   mutation('ring as long as its shortest head', 'src/passes/layoutKvCache.ts', 'spans.reduce(max)', 'spans.at(-1)!'),
 
   // The model's own windows
