@@ -20,7 +20,12 @@ const cases: Readonly<Record<string, Case>> = {
   'fp16': { ...base, shape: 'fp16_d64_6x2', rules: [[dense, short, middling, short, short, middling]], seed: 6 },
   'headDim 128': { ...base, shape: 'bf16_d128_3x1', rules: [[dense, short, middling]], prefill: [230, 70], seed: 7 },
   'a cache in E4M3': { ...base, cacheType: 'e4m3', chunk: 130, seed: 8 },
-  'decode on CUDA cores, with a peaked softmax': { ...base, ablations: ['cuda-cores'], decodes: 4, queryScale: 12, seed: 9 },
+  'decode on CUDA cores, with a peaked softmax, 9': { ...base, ablations: ['cuda-cores'], decodes: 4, queryScale: 12, seed: 9 },
+  'decode on CUDA cores, with a peaked softmax, 15': { ...base, ablations: ['cuda-cores'], decodes: 4, queryScale: 3, seed: 15 },
+  'decode on CUDA cores, with a peaked softmax, 16': { ...base, ablations: ['cuda-cores'], decodes: 4, queryScale: 12, seed: 16 },
+  'decode on CUDA cores, with a peaked softmax, 17': { ...base, ablations: ['cuda-cores'], decodes: 4, queryScale: 3, seed: 17 },
+  'decode on CUDA cores, with a peaked softmax, 18': { ...base, ablations: ['cuda-cores'], decodes: 4, queryScale: 12, seed: 18 },
+  'decode on CUDA cores, with a peaked softmax, 19': { ...base, ablations: ['cuda-cores'], decodes: 4, queryScale: 3, seed: 19 },
 };
 
 describe.each(['mmaSync', 'hopper'] as const)('excluded tokens do not matter, %s', (family) => {
