@@ -1,7 +1,6 @@
 /** For which GPUs kernels of a plan are: what `moa-compile inspect` says of architectures. */
 import { architectures } from './arch/registry.ts';
-import { served } from './arch/serves.ts';
-import { mostSharedBytes } from './ir/packagedCode.ts';
+import { packagedCodes, served } from './arch/serves.ts';
 import type { CacheType, HeadModule, ScheduledModule } from './ir/nodes.ts';
 import { maskShapes } from './mask/registry.ts';
 import { pipeline } from './passes/pipeline.ts';
@@ -21,7 +20,8 @@ export function inspectGpus(module: HeadModule, { cacheType = 'element', slack =
   const context = { architectures, elementTypes: ['bf16'] as const, rope: true, cacheType, slack: Math.ceil(slack / page) * page, decodeTokens: 1, ablations: [], mask: maskShapes['sinkWindow']! };
   const { kernels } = runPasses(module, pipeline, context) as ScheduledModule;
   return architectures.map(({ name }) => {
-    const sharedBytes = mostSharedBytes(kernels, name);
-    return { architecture: name, sharedBytes, serves: served([{ architecture: name, ptx: false, sharedBytes }]) };
+    const codes = packagedCodes(kernels, [name]);
+    const { sharedBytes } = codes[0]!;
+    return { architecture: name, sharedBytes, serves: served(codes) };
   });
 }

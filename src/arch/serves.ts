@@ -1,3 +1,4 @@
+import type { KernelDefinition } from '../ir/planDefinition.ts';
 import type { Architecture } from './arch.ts';
 import { architectures, findArchitecture, runsOn } from './registry.ts';
 import { architectureName, withoutSuffix } from './spelling.ts';
@@ -7,6 +8,22 @@ export interface PackagedCode {
   readonly architecture: string;
   readonly ptx: boolean;
   readonly sharedBytes: number;
+}
+
+/**
+ * The machine code of `kernels` for each of `names`.
+ * @param ptx of these it is there as PTX too
+ */
+export function packagedCodes(
+  kernels: readonly Pick<KernelDefinition, 'architectures' | 'sharedBytes'>[],
+  names: readonly string[],
+  ptx: readonly string[] = [],
+): readonly PackagedCode[] {
+  return names.map((architecture) => {
+    const own = kernels.filter(({ architectures: made }) => made.includes(architecture));
+    const sharedBytes = Math.max(0, ...own.map((kernel) => kernel.sharedBytes));
+    return { architecture, ptx: ptx.includes(architecture), sharedBytes };
+  });
 }
 
 /** What a GPU would run of a package. */
@@ -21,7 +38,7 @@ export const capabilityText = ([major, minor]: readonly [number, number]): strin
 
 /**
  * What a GPU of this compute capability can run, the best first: cubins of its newest version with its own instructions, then PTX of the newest. A block may ask for
- * `sharedBytesPerBlock` bytes: code that needs more comes last of all, so that whoever takes the first takes one that fits, where there is one.
+ * `sharedBytesPerBlock` bytes: code that needs more comes last of all, so the first one fits, where one does.
  */
 export function choicesFor(codes: readonly PackagedCode[], computeCapability: readonly [number, number], sharedBytesPerBlock: number): readonly Choice[] {
   const known = architectures.toReversed().flatMap((architecture) => codes.filter((code) => code.architecture === architecture.name).map((code) => ({ architecture, code })));

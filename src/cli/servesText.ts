@@ -1,14 +1,14 @@
 import type { Architecture } from '../arch/arch.ts';
 import { findArchitecture, runsOn } from '../arch/registry.ts';
-import { architectureFor, tooSmall, type PackagedCode } from '../arch/serves.ts';
-import { mostSharedBytes } from '../ir/packagedCode.ts';
+import { architectureFor, packagedCodes, tooSmall } from '../arch/serves.ts';
 import type { KernelNode } from '../ir/nodes.ts';
 import type { Target } from '../toolchain/architectures.ts';
 
 /** Which GPUs a package is for, and which would run its machine code but for the shared memory of a block, with what to add for those. */
 export function servesText(kernels: readonly KernelNode[], targets: readonly Target[], serves: readonly string[]): string {
-  const codes = targets.map(({ name, ptx }): PackagedCode => ({ architecture: name, ptx, sharedBytes: mostSharedBytes(kernels, name) }));
-  const small = tooSmall(codes);
+  const ptx = targets.filter((target) => target.ptx);
+  const namesOf = (list: readonly Target[]): string[] => list.map(({ name }) => name);
+  const small = tooSmall(packagedCodes(kernels, namesOf(targets), namesOf(ptx)));
   const says = `for GPUs of compute capability ${serves.length === 0 ? 'none that is known' : serves.join(', ')}`;
   if (small.length === 0) return says;
   // One architecture serves what is newer and of its generation: rising, so that the first is taken.

@@ -1,10 +1,9 @@
-import { served } from '../arch/serves.ts';
+import { packagedCodes, served } from '../arch/serves.ts';
 import { sinkOf, type Expression } from '../ir/affine.ts';
 import { isUsual } from '../ir/attention.ts';
 import type { KernelNode, LaidOutLayer, PlanFacts, ScheduledModule } from '../ir/nodes.ts';
 import type { Rule } from '../ir/rule.ts';
 import type { MaskFamily } from '../mask/mask.ts';
-import { mostSharedBytes } from '../ir/packagedCode.ts';
 import { definitionFormat, type KernelDefinition, type LayerDefinition, type PlanDefinition, type RankDefinition } from '../ir/planDefinition.ts';
 import { partialFloats } from './kernelContext.ts';
 
@@ -46,7 +45,7 @@ export function planDefinition(module: ScheduledModule, mask: MaskFamily, cubins
 
 function servedBy(kernels: readonly KernelDefinition[], cubins: readonly string[], ptx: readonly string[]): readonly string[] {
   const names = cubins.length > 0 ? cubins : [...new Set(kernels.flatMap(({ architectures }) => architectures))];
-  return served(names.map((architecture) => ({ architecture, ptx: ptx.includes(architecture), sharedBytes: mostSharedBytes(kernels, architecture) })));
+  return served(packagedCodes(kernels, names, ptx));
 }
 
 /** The path of a kernel's source in its package. */

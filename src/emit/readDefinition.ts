@@ -1,5 +1,6 @@
 /** Reads the definition that a package carries, and whether it fits the package's files. */
 import { definitionFormat, type PlanDefinition } from '../ir/planDefinition.ts';
+import { isRecord } from '../util/isRecord.ts';
 import { readJavascript } from './readJavascript.ts';
 
 const mark = 'export const definition = ';
@@ -60,6 +61,3 @@ function isKernel(value: unknown): boolean {
     architectures.every((entry) => typeof entry === 'string')
   );
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type Diagnostic, DiagnosticError } from '../util/diagnostics.ts';
+import { isRecord } from '../util/isRecord.ts';
 import { quote } from '../util/quote.ts';
 import { errorCode } from './diskDiagnostics.ts';
 import { describeFile, isPackagePath, manifestPath, packageFormat, type ManifestFile, type PackageManifest } from './package.ts';
@@ -78,7 +79,6 @@ export function foreignFiles(folder: string, manifest: PackageManifest, fs: Pack
   });
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const isManifestFile = (value: unknown): value is ManifestFile =>
   isRecord(value) && Number.isSafeInteger(value['bytes']) && typeof value['sha256'] === 'string' && /^[0-9a-f]{64}$/.test(value['sha256']);

@@ -2,8 +2,8 @@ import { usualAttention } from '../ir/attention.ts';
 import { ranges } from '../ir/print.ts';
 import type { AttentionFacts, ElementType, ModelShape } from '../ir/nodes.ts';
 import type { ModelRope } from '../ir/rope.ts';
-import type { Diagnostic, DiagnosticList } from '../util/diagnostics.ts';
-import type { PlanCode } from './codes.ts';
+import type { DiagnosticList } from '../util/diagnostics.ts';
+import { addDiagnostic } from './addDiagnostic.ts';
 import { ASSUME_PLAIN_FLAG } from './config/assumePlain.ts';
 import { LEARNED_SINKS_FLAG } from './config/noteTypes.ts';
 import type { ModelConfig } from './parseModelConfig.ts';
@@ -128,11 +128,11 @@ export function checkFlags(flags: ModelFlags, diagnostics: DiagnosticList): void
     const value = flags[field];
     const max = FLAG_MAXIMA[field];
     if (value === undefined || (Number.isInteger(value) && value >= 1 && value <= max)) continue;
-    add(diagnostics, 'error', 'MOA1106', undefined, `${MODEL_FLAG_NAMES[field]} ${value} is not an integer from 1 to ${max}`);
+    addDiagnostic(diagnostics, 'error', 'MOA1106', undefined, `${MODEL_FLAG_NAMES[field]} ${value} is not an integer from 1 to ${max}`);
   }
   const { softCap = 0 } = flags;
   if (softCap === 0 || (softCap >= SOFT_CAPS.min && softCap <= SOFT_CAPS.max)) return;
-  add(diagnostics, 'error', 'MOA1106', undefined, `${MODEL_FLAG_NAMES.softCap} ${softCap} is not from ${SOFT_CAPS.min} to ${SOFT_CAPS.max}, or 0`);
+  addDiagnostic(diagnostics, 'error', 'MOA1106', undefined, `${MODEL_FLAG_NAMES.softCap} ${softCap} is not from ${SOFT_CAPS.min} to ${SOFT_CAPS.max}, or 0`);
 }
 
 const COUNTED = { layers: 'layers', queryHeads: 'query heads', kvHeads: 'KV heads' } as const;
@@ -149,7 +149,7 @@ function checkAgainstPlan(
   const flag = flags[field];
   if (flag !== undefined && flag !== fact.value) {
     const message = `the plan has ${fact.value} ${what}, ${MODEL_FLAG_NAMES[field]} says ${flag}`;
-    add(diagnostics, 'error', 'MOA1201', fact.place, message, 'use the plan that was made for this model');
+    addDiagnostic(diagnostics, 'error', 'MOA1201', fact.place, message, 'use the plan that was made for this model');
   }
   const stated = statedBy(config, field);
   if (stated === undefined || stated.value === fact.value) return;
@@ -157,7 +157,7 @@ function checkAgainstPlan(
   const which = attending ? ` with attention, ${ranges(attending)}` : '';
   const message = `the plan has ${fact.value} ${what}, the model config has ${stated.value}${which}`;
   const help = attending ? 'a plan has a row for each layer with attention, in this order, and none for the others' : 'use the plan that was made for this model';
-  add(diagnostics, 'error', 'MOA1201', fact.place, message, help, {
+  addDiagnostic(diagnostics, 'error', 'MOA1201', fact.place, message, help, {
     says: `${stated.value} ${what}`,
     place: stated.place,
   });
@@ -177,14 +177,14 @@ function choose<F extends 'kvHeads' | 'headDim' | 'elementType' | keyof Attentio
   if (flag !== undefined) {
     for (const stated of [inConfig, inPlan]) {
       if (stated === undefined || stated.value === flag) continue;
-      add(diagnostics, 'warning', 'MOA1203', stated.place, `${flagText(field, flag)} overrides ${stated.value}`);
+      addDiagnostic(diagnostics, 'warning', 'MOA1203', stated.place, `${flagText(field, flag)} overrides ${stated.value}`);
     }
     return { value: flag };
   }
   if (inConfig !== undefined && inPlan !== undefined && inConfig.value !== inPlan.value) {
     const message = `the plan's model has ${field} ${inPlan.value}, the model config has ${inConfig.value}`;
     const help = field === 'scale' ? 'mend one of them' : `mend one of them, or pass ${MODEL_FLAG_NAMES[field as keyof typeof MODEL_FLAG_NAMES]} to decide`;
-    add(diagnostics, 'error', 'MOA1202', inPlan.place, message, help, { says: `${field} ${inConfig.value}`, place: inConfig.place });
+    addDiagnostic(diagnostics, 'error', 'MOA1202', inPlan.place, message, help, { says: `${field} ${inConfig.value}`, place: inConfig.place });
   }
   return inConfig ?? inPlan;
 }
@@ -207,7 +207,7 @@ function noteDefaults(plan: ParsedPlan, kvHeads: unknown, headDim: unknown, diag
   if (headDim === undefined) assumed.push(`headDim ${DEFAULT_HEAD_DIM}`);
   if (assumed.length === 0) return;
   const help = `pass --model config.json, or ${MODEL_FLAG_NAMES.kvHeads} and ${MODEL_FLAG_NAMES.headDim}`;
-  add(diagnostics, 'warning', 'MOA1204', plan.alphasPlace, `nothing says the model's shape; assumed: ${assumed.join('; ')}`, help);
+  addDiagnostic(diagnostics, 'warning', 'MOA1204', plan.alphasPlace, `nothing says the model's shape; assumed: ${assumed.join('; ')}`, help);
 }
 
 /** What the kernels can do (MOA1205 to MOA1207). */
@@ -216,32 +216,12 @@ function checkSupport(queryHeads: Sourced<number>, kvHeads: Sourced<number>, hea
   const other = { says: `${queryHeads.value} query heads`, place: queryHeads.place };
   if (!Number.isInteger(groupSize)) {
     const message = `${queryHeads.value} query heads cannot be shared out evenly among ${kvHeads.value} KV heads`;
-    add(diagnostics, 'error', 'MOA1205', kvHeads.place, message, 'kvHeads divides queryHeads', other);
+    addDiagnostic(diagnostics, 'error', 'MOA1205', kvHeads.place, message, 'kvHeads divides queryHeads', other);
   } else if (groupSize > MAX_GROUP_SIZE) {
     const message = `${groupSize} query heads share a KV head; the kernels support 1 to ${MAX_GROUP_SIZE} for now`;
-    add(diagnostics, 'error', 'MOA1207', kvHeads.place, message, undefined, other);
+    addDiagnostic(diagnostics, 'error', 'MOA1207', kvHeads.place, message, undefined, other);
   }
   if (!HEAD_DIMS.includes(headDim.value)) {
-    add(diagnostics, 'error', 'MOA1206', headDim.place, `headDim ${headDim.value}; the kernels support ${HEAD_DIMS.join(', ').replace(/, (?=\d+$)/, ' and ')} for now`);
+    addDiagnostic(diagnostics, 'error', 'MOA1206', headDim.place, `headDim ${headDim.value}; the kernels support ${HEAD_DIMS.join(', ').replace(/, (?=\d+$)/, ' and ')} for now`);
   }
-}
-
-function add(
-  diagnostics: DiagnosticList,
-  severity: Diagnostic['severity'],
-  code: PlanCode,
-  place: Place | undefined,
-  message: string,
-  help?: string,
-  other?: { readonly says: string; readonly place?: Place | undefined },
-): void {
-  const related = other?.place && [{ message: other.says, location: other.place.location }];
-  diagnostics.add({
-    code,
-    severity,
-    message,
-    ...(place === undefined ? {} : place),
-    ...(related === undefined ? {} : { related }),
-    ...(help === undefined ? {} : { help }),
-  });
 }

@@ -1,8 +1,8 @@
 import { spanOf } from '../ir/affine.ts';
 import { ranges } from '../ir/print.ts';
 import type { Rule, SpanLimits } from '../ir/rule.ts';
-import type { Diagnostic, DiagnosticList } from '../util/diagnostics.ts';
-import type { PlanCode } from './codes.ts';
+import type { DiagnosticList } from '../util/diagnostics.ts';
+import { addDiagnostic } from './addDiagnostic.ts';
 import { FORMAT_OPTIONS, type FormatOptions, type InputFormat } from './formats/inputFormat.ts';
 import { roundUpToPages } from './formats/streamingRule.ts';
 import type { ModelConfig } from './parseModelConfig.ts';
@@ -52,7 +52,8 @@ function agree(model: DescribedModel | undefined, config: ModelConfig, diagnosti
   const message = `the plan was made for a model with ${made} in layer ${layer}, the model config has ${found} there`;
   const place = model?.places.windows;
   const other = config.places.windows;
-  add(diagnostics, 'error', 'MOA1220', place, message, 'use the plan that was made for this model, or make one for it', other);
+  const help = 'use the plan that was made for this model, or make one for it';
+  addDiagnostic(diagnostics, 'error', 'MOA1220', place, message, help, { says: 'the windows of the config', place: other });
   return false;
 }
 
@@ -78,7 +79,7 @@ function tell(
   if (round) {
     const message = `the window of ${window} tokens is kept as ${rounded}: whole pages of 64 tokens, in ${where}`;
     const help = 'queries attend up to that many tokens, more than the model was made for';
-    add(diagnostics, 'warning', 'MOA1305', place, message, help);
+    addDiagnostic(diagnostics, 'warning', 'MOA1305', place, message, help);
     return;
   }
   const message = `the window of ${window} tokens is not whole pages of 64, as rings are, and cuts heads of ${where}`;
@@ -87,18 +88,5 @@ function tell(
   const help = rounds
     ? `${flag} takes ${rounded} instead, which lets queries attend more than the model was made for`
     : `a plan whose heads keep at most ${rounded - 64} tokens in ${where} is not cut`;
-  add(diagnostics, 'error', 'MOA1307', place, message, help);
-}
-
-function add(
-  diagnostics: DiagnosticList,
-  severity: Diagnostic['severity'],
-  code: PlanCode,
-  place: Place | undefined,
-  message: string,
-  help: string,
-  other?: Place,
-): void {
-  const related = other && [{ message: 'the windows of the config', location: other.location }];
-  diagnostics.add({ code, severity, message, help, ...place, ...(related === undefined ? {} : { related }) });
+  addDiagnostic(diagnostics, 'error', 'MOA1307', place, message, help);
 }

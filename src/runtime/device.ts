@@ -205,7 +205,7 @@ export class Device implements Disposable {
     );
   }
 
-  /** The capture under way, for whoever mirrors on the host what launches do. @internal */
+  /** The capture under way, for sessions, which mirror on the host what launches do. @internal */
   get recording(): Recording | undefined {
     return this.#recording;
   }

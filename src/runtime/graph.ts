@@ -18,7 +18,7 @@ export class Graph implements Disposable {
   }
 
   /**
-   * Starts all launches in order and does not wait. Every session with a decode in the graph counts its tokens, whoever captured it. Throws, and then nothing was launched
+   * Starts all launches in order and does not wait. Every session with a decode in the graph counts its tokens, also those that did not capture it. Throws, and then nothing was launched
    * or counted for any of them: MOA6101 where a sequence would grow past its length bound, MOA6005 where a session or a tensor was disposed, MOA6011 inside a capture.
    */
   launch(): void {

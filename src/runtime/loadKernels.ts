@@ -2,8 +2,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { findArchitecture } from '../arch/registry.ts';
-import { architectureFor, capabilityText, choicesFor, type Choice } from '../arch/serves.ts';
-import { mostSharedBytes } from '../ir/packagedCode.ts';
+import { architectureFor, capabilityText, choicesFor, packagedCodes, type Choice } from '../arch/serves.ts';
 import type { KernelDefinition, PlanDefinition } from '../ir/planDefinition.ts';
 import type { Device } from './device.ts';
 import { buildEmulatorLibrary } from './emulatorLibrary.ts';
@@ -39,8 +38,7 @@ export async function loadMachineCode(device: Device, definition: PlanDefinition
 
 function chooseCode(device: Device, { cubins, ptx }: PlanDefinition, wanted: readonly KernelDefinition[]): Choice {
   const names = Object.keys(cubins);
-  const codes = names.map((architecture) => ({ architecture, ptx: ptx?.architectures.includes(architecture) ?? false, sharedBytes: mostSharedBytes(wanted, architecture) }));
-  const [best] = choicesFor(codes, device.computeCapability, device.sharedBytesPerBlock);
+  const [best] = choicesFor(packagedCodes(wanted, names, ptx?.architectures), device.computeCapability, device.sharedBytesPerBlock);
   if (best !== undefined) return best;
   const capability = capabilityText(device.computeCapability);
   const made = names.length === 0 ? 'it holds sources only' : `it was compiled for ${names.join(', ')}`;

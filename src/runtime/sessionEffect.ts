@@ -35,7 +35,7 @@ interface CountedDecode {
 
 /**
  * A session in a graph: the tokens that each launch adds to its layers. They are checked against length bounds before a launch and counted after it, for all sessions
- * of the graph alike, whoever captured it.
+ * of the graph alike, also those that did not capture it.
  */
 export class SessionEffect implements GraphEffect {
   /** The layer that the graph's last launch of this session wrote; none before the first: a graph begins when all before it has ended. */

@@ -2,7 +2,6 @@
  * RoPE of model configs: against vectors of transformers, what is refused, and which layers have
  * which.
  */
-import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { ropeFrequencies } from '../../src/ir/ropeFrequencies.ts';
 import type { ModelRope } from '../../src/ir/rope.ts';
@@ -12,21 +11,9 @@ import { readRope } from '../../src/plan/readRope.ts';
 import { Report } from '../../src/plan/report.ts';
 import { DiagnosticList, formatDiagnostic } from '../../src/util/diagnostics.ts';
 import { readJson, type JsonObject } from '../../src/util/jsonReader.ts';
+import { ropeVectors } from './ropeVectors.ts';
 
-interface Vectors {
-  readonly positions: readonly number[];
-  readonly cases: readonly {
-    readonly name: string;
-    readonly config: object;
-    readonly lengthBound: number;
-    readonly inverseFrequencies: readonly number[];
-    readonly attentionFactor: number;
-  }[];
-}
-
-const { cases } = JSON.parse(
-  readFileSync(new URL('./fixtures/ropeVectors.json', import.meta.url), 'utf8'),
-) as Vectors;
+const { cases } = ropeVectors;
 
 /**
  * What the reader of RoPE finds in a config, or the codes and texts of what is wrong with it. Other

@@ -1,23 +1,14 @@
 /** Relations between runs: what must not matter, does not, to the last bit. */
-import type fc from 'fast-check';
 import { describe, test } from 'vitest';
 import { caseArbitrary, type CaseOptions } from './arbitraries.ts';
 import { isBatchInvariant } from './batchInvariance.ts';
-import { CaseFailure, type Case } from './case.ts';
 import * as relations from './metamorphic.ts';
-import { Suite, target, timeout } from './suite.ts';
+import { Suite, timeout } from './suite.ts';
 
 describe('relations', () => {
   const suite = new Suite('relations');
-  const check = (relation: relations.Relation, options: CaseOptions, usual: number): Promise<void> => {
-    const cases: fc.Arbitrary<Case> = caseArbitrary({ lanes: ['normal'], tiles: 8, bound: 400, ...options });
-    return suite.property(cases, usual, async (testCase) => {
-      suite.count();
-      await relation(target, testCase).catch((error: unknown) => {
-        throw new CaseFailure(testCase, (error as Error).message, error);
-      });
-    });
-  };
+  const check = (relation: relations.Relation, options: CaseOptions, usual: number): Promise<void> =>
+    suite.relation(relation, caseArbitrary({ lanes: ['normal'], tiles: 8, bound: 400, ...options }), usual);
 
   test('seeds do not matter', { timeout }, () => check(relations.seedsDoNotMatter, { decodes: 3 }, 12));
   test('the order of pages does not matter', { timeout }, () => check(relations.pageOrderDoesNotMatter, { decodes: 3 }, 12));

@@ -3,7 +3,6 @@
  * (`test/plan/fixtures/ropeVectors.json`). Sequences of such lengths are not run: their lengths are
  * written to the device, where kernels read them.
  */
-import { readFileSync } from 'node:fs';
 import { describe, expect, test, vi } from 'vitest';
 import { readElements } from './elements.ts';
 import type { ModelRope } from '../../src/ir/rope.ts';
@@ -17,21 +16,9 @@ import { elementStep } from '../oracle/rounding.ts';
 import type { PlanSpec } from './plans.ts';
 import { Random } from './random.ts';
 import { target, timeout } from './suite.ts';
+import { ropeVectors } from '../plan/ropeVectors.ts';
 
-interface Vectors {
-  readonly positions: readonly number[];
-  readonly cases: readonly {
-    readonly name: string;
-    readonly config: object;
-    readonly lengthBound: number;
-    readonly inverseFrequencies: readonly number[];
-    readonly cos?: readonly number[];
-    readonly sin?: readonly number[];
-  }[];
-}
-const { positions, cases } = JSON.parse(
-  readFileSync(new URL('../plan/fixtures/ropeVectors.json', import.meta.url), 'utf8'),
-) as Vectors;
+const { positions, cases } = ropeVectors;
 interface Angles {
   readonly name: string;
   readonly config: object;

@@ -2,9 +2,10 @@
 import { appendFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll } from 'vitest';
-import type { Case } from './case.ts';
+import { CaseFailure, type Case } from './case.ts';
 import { newTally, type Tally } from './checkRows.ts';
 import { emulatorTarget } from './harness.ts';
+import type { Relation } from './metamorphic.ts';
 import { runCase } from './runCase.ts';
 
 /** `npm test` runs a quarter of the random cases, `npm run test:full` all, and `MOA_PROPERTY_RUNS=10` ten times as many. */
@@ -52,6 +53,16 @@ export class Suite {
   /** Runs `usual` random cases. */
   async check(cases: fc.Arbitrary<Case>, usual: number): Promise<void> {
     await this.property(cases, usual, async (testCase) => void (await this.run(testCase)));
+  }
+
+  /** A relation over `usual` random cases; a failure says which case it was. */
+  relation(relation: Relation, cases: fc.Arbitrary<Case>, usual: number): Promise<void> {
+    return this.property(cases, usual, async (testCase) => {
+      this.count();
+      await relation(target, testCase).catch((error: unknown) => {
+        throw new CaseFailure(testCase, (error as Error).message, error);
+      });
+    });
   }
 
   async property<Value>(values: fc.Arbitrary<Value>, usual: number, holds: (value: Value) => Promise<void>): Promise<void> {
