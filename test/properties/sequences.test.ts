@@ -5,15 +5,21 @@ import type { CacheType } from '../../src/ir/nodes.ts';
 import type { RuleSpec } from './plans.ts';
 import { replayIsEager } from './replay.ts';
 import { beginLife, lifeArbitrary, livesOf, runLife } from './sequencesModel.ts';
-import { Suite, target, timeout } from './suite.ts';
+import { runs, Suite, target, timeout } from './suite.ts';
 
 describe('a session whose sequences join, leave, fork and are truncated', () => {
   const suite = new Suite('sequences');
   const happened = new Map<string, number>();
+  // In every lane as many as make everything happen.
   const live = (shapes: readonly string[], usual: number, cacheType?: CacheType) =>
-    suite.property(fc.tuple(lifeArbitrary(shapes, cacheType), livesOf(20)), usual, async ([life, commands]) => {
-      suite.add(await runLife(await beginLife(target, life, happened), commands));
-    });
+    suite.property(
+      fc.tuple(lifeArbitrary(shapes, cacheType), livesOf(20)),
+      usual,
+      async ([life, commands]) => {
+        suite.add(await runLife(await beginLife(target, life, happened), commands));
+      },
+      Math.max(usual, runs(usual)),
+    );
 
   test('gives every sequence what the oracle does', { timeout }, () => live(['bf16_d64_2x1', 'fp16_d64_6x2'], 30));
 

@@ -65,8 +65,9 @@ export class Suite {
     });
   }
 
-  async property<Value>(values: fc.Arbitrary<Value>, usual: number, holds: (value: Value) => Promise<void>): Promise<void> {
-    await fc.assert(fc.asyncProperty(values, holds), { seed, numRuns: runs(usual), endOnFailure: process.env['MOA_PROPERTY_SHRINK'] === undefined });
+  /** `count`: how many values, where a lane of tests may not draw fewer. */
+  async property<Value>(values: fc.Arbitrary<Value>, usual: number, holds: (value: Value) => Promise<void>, count = runs(usual)): Promise<void> {
+    await fc.assert(fc.asyncProperty(values, holds), { seed, numRuns: count, endOnFailure: process.env['MOA_PROPERTY_SHRINK'] === undefined });
   }
 
   #report(): void {
