@@ -96,11 +96,17 @@ function forEachRow(testCase: Case, { out }: Outputs, visit: RowVisitor): void {
   });
 }
 
-/** One to three tokens behind the first page, which later rows attend until their windows have passed; often the last one, which no other attends. */
-function chosen({ seed }: Case, layer: number, sequence: number, length: number): readonly number[] {
+/**
+ * Up to three tokens that later rows attend until their windows have passed, and the last one, which no other attends. In some layers also the tokens
+ * that have just left a head's window: heads of longer windows attend them, on a page that both read.
+ */
+function chosen(testCase: Case, layer: number, sequence: number, length: number): readonly number[] {
   if (length === 0) return [];
-  const random = new Random(seed * 7 + 131 * layer + 1013 * sequence + 3);
+  const random = new Random(testCase.seed * 7 + 131 * layer + 1013 * sequence + 3);
   const positions = new Set<number>([length - 1]);
+  if (testCase.seed % 3 === 0) {
+    for (const { sink, window } of masksOf(testCase, layer)) if (length - 1 - window >= sink) positions.add(length - 1 - window);
+  }
   for (let n = random.below(3); n > 0; n -= 1) positions.add(random.below(length));
   return [...positions];
 }

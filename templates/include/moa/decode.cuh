@@ -82,7 +82,7 @@ private:
                     waitForPrerequisites();
                     if constexpr (!Config::kProducer) launchDependents();
                 }
-                attend.open(p, segment, maximum(item.length, 1));
+                attend.open(p, segment, item.length);
                 if constexpr (!kHasManyTokens<Config>) token.load(p, segment, item.length - 1);
             }
             if constexpr (!Config::kProducer && !kHasManyTokens<Config>) {

@@ -13,6 +13,10 @@
 #pragma once
 #include <moa/primitives/math.cuh>
 #include <moa/primitives/memory.cuh>
+#include <moa/primitives/shuffle.cuh>
+#include <moa/primitives/thread.cuh>
+
+#include <type_traits>
 
 namespace moa {
 
@@ -178,6 +182,53 @@ private:
     const float* coarse_;
     float position_;
 };
+
+/// The angles of one position, spread over the lanes of a warp: lane l holds those of the pairs
+/// 2 l and 2 l + 1 of every 64. So each is loaded and combined once, not by every lane that needs it.
+template <class Config>
+class WarpAngles {
+    static constexpr int kPairs = Config::kRotaryDim / 2;
+    static constexpr int kHeld = (kPairs + 63) / 64;
+    static_assert(kHeld <= 2);
+
+public:
+    MOA_DEVICE void load(const Rotation<Config>& rotation) {
+#pragma unroll
+        for (int i = 0; i < kHeld; ++i) {
+            const int pair = 64 * i + 2 * laneIndex();
+            held_[i] = pair < kPairs ? rotation.angles(pair) : Vec16{};
+        }
+    }
+
+    /// As `Rotation::angles`; all lanes meet.
+    MOA_DEVICE Vec16 angles(int pair) const {
+        Vec16 result;
+#pragma unroll
+        for (int word = 0; word < 4; ++word) result.w[word] = wordOf(pair, word);
+        return result;
+    }
+
+    /// As `Rotation::angle`; all lanes meet.
+    MOA_DEVICE Vec8 angle(int pair) const {
+        const Vec16 both = angles(pair);
+        return pair % 2 == 0 ? Vec8{{both.w[0], both.w[1]}} : Vec8{{both.w[2], both.w[3]}};
+    }
+
+private:
+    MOA_DEVICE uint32_t wordOf(int pair, int word) const {
+        const uint32_t first = shuffle(held_[0].w[word], pair / 2 % 32);
+        if constexpr (kHeld == 1) return first;
+        const uint32_t second = shuffle(held_[kHeld - 1].w[word], pair / 2 % 32);
+        return pair < 64 ? first : second;
+    }
+
+    Vec16 held_[kHeld];
+};
+
+/// Where nothing turns.
+struct NoAngles {};
+template <class Config>
+using AnglesOf = std::conditional_t<Config::kRope, WarpAngles<Config>, NoAngles>;
 
 /// Which chunks of a row thread `thread` of kHeadDim / 16 holds.
 template <class Config>

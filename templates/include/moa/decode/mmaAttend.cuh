@@ -32,12 +32,13 @@ public:
     template <class Params>
     MOA_DEVICE void place(const Params& p, const DecodeSegment& segment, int length) {
         mask_.open(p, segment, length);
+        if constexpr (Config::kRope) angles_.load(Rotation<Config>(p, maximum(length, 1) - 1));
     }
 
     /// Begins a segment, as far as that depends on the new token.
     template <class Params>
-    MOA_DEVICE void open(const Params& p, const DecodeSegment& segment, int length) {
-        loadQueries<Config>(queries_, p, segment, length - 1);
+    MOA_DEVICE void open(const Params& p, const DecodeSegment& segment, int) {
+        loadQueries<Config>(queries_, p, segment, angles_);
         scale2_ = p.scale * Cache::keyScale(p, segment.kvHead) * kLog2e;
         if constexpr (kNarrow) narrowQueries();
 #pragma unroll
@@ -66,8 +67,7 @@ public:
         Cache::valueFragments(values, stage + Cache::kHalfBytes, row);
         if constexpr (kCapsScores<Config>) capScores(scores);
         const bool differ = mask_.apply(scores, item, row);
-        raiseMaximum(scores);
-        const bool finite = !differ || areFinite(values);
+        const bool finite = raiseMaximum(scores, differ && hasNonFinite(values));
 #pragma unroll
         for (int tile = 0; tile < kHeadTiles; ++tile) {
             const float scale2[2] = {unitOf(tile, 0), unitOf(tile, 1)};
@@ -80,7 +80,7 @@ public:
             // From the accumulators' place to that of a B fragment, keys along k.
             const uint32_t low = transposeMatrix(packPair<Operand>(scores[tile][0], scores[tile][1]));
             const uint32_t high = transposeMatrix(packPair<Operand>(scores[tile][2], scores[tile][3]));
-            if (finite) {
+            if (finite) [[likely]] {
 #pragma unroll
                 for (int j = 0; j < kOutputTiles; ++j) mma16816<Operand>(output_[tile][j], values[j], low, high);
             } else {
@@ -183,15 +183,15 @@ private:
         }
     }
 
-    /// Whether all values of the warp's 16 keys are finite.
-    static MOA_DEVICE bool areFinite(const uint32_t (&values)[kOutputTiles][4]) {
-        uint32_t bits = 0;
+    /// Whether one of the lane's values is not finite: then neither is their sum times 0.
+    static MOA_DEVICE bool hasNonFinite(const uint32_t (&values)[kOutputTiles][4]) {
+        uint32_t zeros[4] = {};
 #pragma unroll
         for (int j = 0; j < kOutputTiles; ++j) {
 #pragma unroll
-            for (int part = 0; part < 4; ++part) bits |= nonFiniteBits<Operand>(values[j][part]);
+            for (int part = 0; part < 4; ++part) zeros[part] = addTimesZero<Operand>(zeros[part], values[j][part]);
         }
-        return !warpAny(bits != 0);
+        return nonFiniteBits<Operand>(addTimesZero<Operand>(addTimesZero<Operand>(zeros[0], zeros[1]), addTimesZero<Operand>(zeros[2], zeros[3]))) != 0;
     }
 
     MOA_DEVICE void capScores(float (&scores)[kHeadTiles][4]) const {
@@ -215,8 +215,9 @@ private:
     }
 
     /// Raises the maxima where a score passes one. Mostly none does, and nothing need be rescaled. To let scores pass by a little, as
-    /// FlashAttention-4 does, costs accuracy: the probability of the largest score is then no longer 1, which is exact, but rounded.
-    MOA_DEVICE void raiseMaximum(const float (&scores)[kHeadTiles][4]) {
+    /// FlashAttention-4 does, costs accuracy: the probability of the largest score is then no longer 1, which is exact, but rounded. Returns false
+    /// where a lane asked for it, so that both take one vote.
+    MOA_DEVICE bool raiseMaximum(const float (&scores)[kHeadTiles][4], bool asked) {
         float largest[kHeadTiles][2];
         bool passed = false;
 #pragma unroll
@@ -227,7 +228,7 @@ private:
                 passed = passed || largest[tile][head] > maximum_[tile][head];
             }
         }
-        if (!warpAny(passed)) return;
+        if (!warpAny(passed || asked)) return true;
 #pragma unroll
         for (int tile = 0; tile < kHeadTiles; ++tile) {
             float correction[2];
@@ -244,6 +245,7 @@ private:
                 for (int e = 0; e < 4; ++e) output_[tile][j][e] *= correction[e & 1];
             }
         }
+        return !warpAny(asked);
     }
 
     uint32_t queries_[kHeadTiles][kSteps][2];
@@ -253,6 +255,7 @@ private:
     float scale2_;
     float power_[kHeadTiles][2];  ///< what queries were divided by; used where they are narrowed
     GroupMask<Config, Mask> mask_;
+    AnglesOf<Config> angles_;
 };
 
 }  // namespace moa

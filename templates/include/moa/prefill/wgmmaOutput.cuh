@@ -1,5 +1,6 @@
 // How the results of a warpgroup of prefill on Hopper go out: by way of shared memory, or of an item whose keys are cut in two by way of its partial results.
 #pragma once
+#include <moa/finite.cuh>
 #include <moa/prefill/wgmmaRoom.cuh>
 #include <moa/primitives/barrier.cuh>
 #include <moa/primitives/bulkCopy.cuh>
@@ -24,12 +25,13 @@ class WgmmaOutput : WgmmaRoom<Config> {
 
 public:
     /// O / sum goes out, by way of the warp's own 16 rows of `room`, a tile of kRows rows and kOutputChunks chunks: lanes have 4 bytes of a chunk and write whole
-    /// rows.
-    template <class Params>
-    static MOA_DEVICE void store(const Params& p, const PrefillItem& item, float (&output)[kHeadDim / 2], WgmmaSoftmax& softmax, SharedAddress room) {
+    /// rows. `kChecks`: returns whether a lane met an output that is not finite; such rows will be stored once more, and a part with some has not been.
+    template <bool kChecks, class Params>
+    static MOA_DEVICE bool store(const Params& p, const PrefillItem& item, float (&output)[kHeadDim / 2], WgmmaSoftmax& softmax, SharedAddress room) {
         if (item.isPart()) {
+            if (kChecks && warpAny(!isFinite(item, output))) return true;
             if (storePart(p, item, output, softmax)) addParts(p, item, softmax.scale2);
-            return;
+            return false;
         }
         // What follows from these is cheap to make and dear to keep.
         const int lane = opaque(laneIndex());
@@ -63,11 +65,17 @@ public:
         const SharedAddress from = room + swizzledOffset<kRows>(warpRow + lane / kOutputChunks, chunk);
         const int stride = Config::queryHeads(p) * kHeadDim;  // elements between tokens
         uint16_t* out = p.out + (static_cast<int64_t>(item.firstToken) + firstRow + lane / kOutputChunks) * stride + item.head * kHeadDim + chunk * kChunkElements;
+        [[maybe_unused]] uint32_t zeros[2] = {};
         const auto writeRows = [&] {
 #pragma unroll
             for (int row = 0; row < 16; row += kRowsAtOnce) {
                 const Vec16 part = loadShared<Vec16>((from ^ ((row & 7) * kChunkBytes)) + row * kBlockRowBytes);
-                if (row < rows) storeGlobal(reinterpret_cast<Vec16*>(out + static_cast<int64_t>(row) * stride), part);
+                if (row >= rows) continue;
+                storeGlobal(reinterpret_cast<Vec16*>(out + static_cast<int64_t>(row) * stride), part);
+                if constexpr (kChecks) {
+#pragma unroll
+                    for (int word = 0; word < 4; ++word) zeros[word % 2] = addTimesZero<Element>(zeros[word % 2], part.w[word]);
+                }
             }
         };
         writeRows();
@@ -84,9 +92,19 @@ public:
         } else {
             asyncProxyFence();  // the room is one that copies write to
         }
+        return (nonFiniteBits<Element>(zeros[0]) | nonFiniteBits<Element>(zeros[1])) != 0;
     }
 
 private:
+    /// Of the lane's outputs, those of rows that the item has.
+    static MOA_DEVICE bool isFinite(const PrefillItem& item, const float (&output)[kHeadDim / 2]) {
+        const int firstRow = item.queryBlock * kRows + warpIndex() * 16 + (laneIndex() >> 2);
+        float zeros[2] = {};
+#pragma unroll
+        for (int i = 0; i < kHeadDim / 2; ++i) zeros[i / 2 % 2] = multiplyAdd(output[i], 0.0f, zeros[i / 2 % 2]);
+        return (zeros[0] == 0.0f || firstRow >= item.length) && (zeros[1] == 0.0f || firstRow + 8 >= item.length);
+    }
+
     /// Of an item whose keys are cut in two: the warp's rows as they are, O [16][headDim] and then [16] maximum and sum. True when the other part has left
     /// its own.
     template <class Params>

@@ -7,7 +7,10 @@
 //                the groups take turns at issuing, so that one computes its softmax while the tensor cores work for the other
 //   producer   : items, Q, and K and V page by page (tensor copies of new tokens, bulk copies of ring pages), as far ahead as there are stages; it
 //                alone walks the mask, and says of each step which pages it has and what of them needs masking
-//   scan       : the three warps beside it look for values that are not finite in tiles that the mask cuts (wgmmaScan.cuh)
+//   scan       : the three warps beside it make zeros of rows of V that hold no token, and in a second pass look for values that are not finite in
+//                tiles that the mask cuts (wgmmaScan.cuh)
+//   pass       : the first takes values as they are, and ends with the items, or when a warp notes outputs that are not finite: at most kItems items
+//                later. Items with such outputs are computed again in the second, which then goes on with the work list
 //
 //   shared memory: K, V [kStages][a tile] as swizzled blocks of 64 columns; Q [kRows] the same, in one more stage of K, or twice; items, steps and
 //                  barriers. A warp's rows of Q, when they have been read, make room for its rows of O. With headDim 256 there is one Q, which leaves with

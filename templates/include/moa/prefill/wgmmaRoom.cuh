@@ -97,7 +97,10 @@ struct WgmmaRoom {
     static constexpr int kSpoiled = kMarks + (kMarksByStage ? kStages : 1) * kMarkBytes;
     static constexpr int kScanEntries = kSpoiled + 4 * kStages;
     static constexpr int kScanVotes = kScanEntries + 4 * kScans;
-    static constexpr int kBarriers = (kScanVotes + 4 * 2 * kScanWarps + 7) / 8 * 8;
+    /// For each warp of an item, a byte: whether it stores its rows in the second pass, and whether its outputs of the first are not finite.
+    static constexpr int kStores = kScanVotes + 4 * 2 * kScanWarps;
+    static constexpr int kNotFinite = kStores + kItems * kComputeWarps;
+    static constexpr int kBarriers = (kNotFinite + kItems * kComputeWarps + 7) / 8 * 8;
     static constexpr int kBarrierCount = 2 * (kKeyStages + kStages + kQueryStages) + kItems + kScans + 1;
     static_assert(!Config::kHoldsQueries || kQueryBytes == kKeyBytes, "queries fit a stage of keys");
 
@@ -120,6 +123,8 @@ struct WgmmaRoom {
     static MOA_DEVICE SharedAddress spoiled(int stage) { return sharedBase() + kSpoiled + 4 * stage; }
     static MOA_DEVICE SharedAddress scanEntry(int entry) { return sharedBase() + kScanEntries + 4 * entry; }
     static MOA_DEVICE SharedAddress scanVote(int set, int warp) { return sharedBase() + kScanVotes + 4 * (set * kScanWarps + warp); }
+    static MOA_DEVICE SharedAddress stores(int slot, int warp) { return sharedBase() + kStores + slot * kComputeWarps + warp; }
+    static MOA_DEVICE SharedAddress notFinite(int slot, int warp) { return sharedBase() + kNotFinite + slot * kComputeWarps + warp; }
     static MOA_DEVICE SharedAddress queries(int stage) { return sharedBase() + stage * kQueryBytes; }
     static MOA_DEVICE SharedAddress keys(int stage) { return sharedBase() + kKeys + stage * kKeyBytes; }
     static MOA_DEVICE SharedAddress values(int stage) { return sharedBase() + kValues + stage * kKeyBytes; }
@@ -152,6 +157,7 @@ struct WgmmaRoom {
 #pragma unroll
         for (int entry = 0; entry < kScans; ++entry) mbarrierInit(landed(entry), 1);
         mbarrierInit(marksRead(), kComputeWarps);
+        for (int warps = 0; warps < kItems * kComputeWarps; warps += 4) storeShared(sharedBase() + kNotFinite + warps, 0);
         mbarrierInitFence();
     }
 };

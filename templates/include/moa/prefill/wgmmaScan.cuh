@@ -1,11 +1,12 @@
-// Values that are not finite, in prefill on Hopper. A masked key has probability 0, and 0 x NaN is NaN, so tiles that the mask
-// cuts are scanned before they are multiplied: by the three warps beside the producer, which are idle otherwise.
+// Values that are not finite, in prefill on Hopper. A masked key has probability 0, and 0 x NaN is NaN. A block computes in
+// two passes (wgmmaPrefill.cuh); in the second, tiles that the mask cuts are scanned before they are multiplied: by the three
+// warps beside the producer, which are idle otherwise. In both they make zeros of rows that hold no token.
 //
 //   queue  : the producer enters each tile that needs it; its values land at the entry's barrier, not at the stage's
 //   scan   : the warps read a third of the tile each, and agree; rows of pages without a token become zeros
 //   spoiled: if there is a value that is not finite, one warp makes zeros of those, and marks their rows
-//   then   : the stage is full. Who computes makes NaN of the rows of queries to which a marked row contributes, by the product of
-//            the probabilities and the marks, so other rows have the same bits whatever the value was
+//   then   : the stage is full. The warps that compute make NaN of the rows of queries to which a marked row contributes, by the
+//            product of the probabilities and the marks, so other rows have the same bits whatever the value was
 #pragma once
 #include <moa/finite.cuh>
 #include <moa/prefill/wgmmaRoom.cuh>
@@ -20,12 +21,14 @@ struct ScanEntry {
     int word;
 
     static constexpr int kEnd = -1;
+    static constexpr int kOnlyRows = 1 << 24;  ///< rows without a token become zeros, and that is all
     /// `first` and `second`: rows of its pages that hold a token; `second` is 0 where there is one page.
     static MOA_DEVICE ScanEntry of(int stage, int first, int second) { return ScanEntry{stage | first << 8 | second << 16}; }
     MOA_DEVICE bool isEnd() const { return word == kEnd; }
     MOA_DEVICE int stage() const { return word & 255; }
     MOA_DEVICE int first() const { return word >> 8 & 255; }
-    MOA_DEVICE int second() const { return word >> 16; }
+    MOA_DEVICE int second() const { return word >> 16 & 255; }
+    MOA_DEVICE bool isOnlyRows() const { return (word & kOnlyRows) != 0; }
 };
 
 template <class Config>
@@ -93,7 +96,7 @@ private:
         for (int index = warp * 32 + laneIndex(); index < kTileChunks; index += 32 * kScanWarps) {
             const int state = holds(entry, index / kRowChunks % kColumns);
             const SharedAddress at = tile + index * kChunkBytes;
-            if (state > 0) {
+            if (state > 0 && !entry.isOnlyRows()) {
                 const Vec16 chunk = loadShared<Vec16>(at);
 #pragma unroll
                 for (int word = 0; word < 4; ++word) bits |= nonFiniteBits<Element>(chunk.w[word]);

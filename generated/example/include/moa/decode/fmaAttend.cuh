@@ -44,6 +44,12 @@ class FmaAttend {
     static_assert(kKeyLanes <= kValueLanes && kValueLanes <= 32);
     static_assert((kKeyChunks == 1 || kKeyChunks == 2) && (kPieces == 1 || kPieces == 2), "a lane has whole chunks, half a row apart");
 
+    /// Each element of a row turns with the one half a row further on.
+    static constexpr bool kTurnsWhole = [] {
+        if constexpr (Config::kRope) return !Config::kInterleaved && Config::kRotaryDim == kHeadDim;
+        return false;
+    }();
+
     /// A maximum that grows by less than this, in log2, stays: probabilities stay below 2^8.
     static constexpr float kLazyLog2 = 8.0f;
 
@@ -57,12 +63,13 @@ public:
             ages_.open(p, segment, length);
             window_ = ages_.windowOf(p, segment, ownHead());
         }
+        if constexpr (kTurnsWhole) angles_.load(Rotation<Config>(p, maximum(length, 1) - 1));
     }
 
     /// Begins a segment, as far as that depends on the new token.
     template <class Params>
     MOA_DEVICE void open(const Params& p, const DecodeSegment& segment, int length) {
-        loadQueries(p, segment, length - 1);
+        loadQueries(p, segment, maximum(length, 1) - 1);
         scale2_ = p.scale * Cache::keyScale(p, segment.kvHead) * kLog2e;
         maximum_ = kNegativeInfinity;
         sum_ = 0.0f;
@@ -151,7 +158,7 @@ private:
         const int64_t firstHead = static_cast<int64_t>(segment.slot) * Config::queryHeads(p) + segment.kvHead * Config::groupSize(p);
         const int part = laneIndex() & (kKeyLanes - 1);
         if constexpr (Config::kRope) {
-            if constexpr (Config::kInterleaved || Config::kRotaryDim < kHeadDim) return loadPartlyTurned(p, firstHead, part, position);
+            if constexpr (!kTurnsWhole) return loadPartlyTurned(p, firstHead, part, position);
         }
         const int chunk = part & (kChunks / 2 - 1);  // of the first half of the row; RoPE pairs it with that of the second
         Vec16 halves[kHeads][2];
@@ -162,11 +169,10 @@ private:
 #pragma unroll
             for (int half = 0; half < 2; ++half) halves[n][half] = member < Config::groupSize(p) ? loadGlobal(source + half * (kChunks / 2)) : Vec16{};
         }
-        if constexpr (Config::kRope) {
-            const Rotation<Config> rotation(p, position);
+        if constexpr (kTurnsWhole) {
 #pragma unroll
             for (int word = 0; word < 4; ++word) {
-                const Vec16 turns = rotation.angles(chunk * 8 + 2 * word);
+                const Vec16 turns = angles_.angles(chunk * 8 + 2 * word);
 #pragma unroll
                 for (int n = 0; n < kHeads; ++n) Rotation<Config>::rotatePairs(halves[n][0].w[word], halves[n][1].w[word], turns);
             }
@@ -388,6 +394,7 @@ private:
     float scale2_;
     int window_ = 0;  ///< of the lane's head
     RingAges<Config> ages_;
+    std::conditional_t<kTurnsWhole, WarpAngles<Config>, NoAngles> angles_;
 };
 
 }  // namespace moa

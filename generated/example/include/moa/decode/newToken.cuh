@@ -9,7 +9,7 @@ namespace moa {
 
 /// Rotates queries as `loadQueries` places them. Fragment n is that of step n / 2 and part n % 2.
 template <class Config>
-MOA_DEVICE void rotateQueries(uint32_t (&queries)[Config::kHeadTiles][Config::kHeadDim / 16][2], const Rotation<Config>& rotation) {
+MOA_DEVICE void rotateQueries(uint32_t (&queries)[Config::kHeadTiles][Config::kHeadDim / 16][2], const WarpAngles<Config>& held) {
     using Cache = typename Config::Cache;
     constexpr int kPartner = Config::kInterleaved ? 0 : Config::kRotaryDim / 16;  ///< fragments from a pair's first element to its second
     static_assert(sizeof(typename Cache::Chunk) == 16 || kPartner % 2 == 0, "a lane has four neighbours of a query where the cache has 8 bits");
@@ -17,11 +17,11 @@ MOA_DEVICE void rotateQueries(uint32_t (&queries)[Config::kHeadTiles][Config::kH
     for (int n = 0; n < Config::kRotaryDim / (Config::kInterleaved ? 8 : 16); ++n) {
         const int column = Cache::column(n / 2, n % 2);
         if constexpr (Config::kInterleaved) {
-            const Vec8 turn = rotation.angle(column / 2);
+            const Vec8 turn = held.angle(column / 2);
 #pragma unroll
             for (int tile = 0; tile < Config::kHeadTiles; ++tile) Rotation<Config>::rotatePair(queries[tile][n / 2][n % 2], turn);
         } else {
-            const Vec16 turns = rotation.angles(column);
+            const Vec16 turns = held.angles(column);
 #pragma unroll
             for (int tile = 0; tile < Config::kHeadTiles; ++tile) {
                 Rotation<Config>::rotatePairs(queries[tile][n / 2][n % 2], queries[tile][(n + kPartner) / 2][(n + kPartner) % 2], turns);
@@ -33,7 +33,7 @@ MOA_DEVICE void rotateQueries(uint32_t (&queries)[Config::kHeadTiles][Config::kH
 /// The group's query heads as B fragments of m16n8k16, 8 heads a tile; columns without a head are zero. The elements
 /// `Cache::column(step, part)` and + 1 lie in queries[tile][step][part], so that the pairs of RoPE, neighbours or rotaryDim / 2 apart, lie in one lane.
 template <class Config, class Params>
-MOA_DEVICE void loadQueries(uint32_t (&queries)[Config::kHeadTiles][Config::kHeadDim / 16][2], const Params& p, const DecodeSegment& segment, int position) {
+MOA_DEVICE void loadQueries(uint32_t (&queries)[Config::kHeadTiles][Config::kHeadDim / 16][2], const Params& p, const DecodeSegment& segment, [[maybe_unused]] const AnglesOf<Config>& angles) {
     using Cache = typename Config::Cache;
     constexpr int kSteps = Config::kHeadDim / 16;
 #pragma unroll
@@ -48,9 +48,7 @@ MOA_DEVICE void loadQueries(uint32_t (&queries)[Config::kHeadTiles][Config::kHea
             }
         }
     }
-    if constexpr (Config::kRope) {
-        rotateQueries<Config>(queries, Rotation<Config>(p, position));
-    }
+    if constexpr (Config::kRope) rotateQueries<Config>(queries, angles);
 }
 
 /// The new key and value of a segment that holds the newest page: written into the ring, and over the stale row of the page's copy in shared

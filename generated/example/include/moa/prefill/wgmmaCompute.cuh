@@ -1,4 +1,5 @@
 // A warpgroup of prefill on Hopper: S, its softmax, and O, of 64 query rows.
+// `kScanned`: of the second pass, in which the values of tiles that the mask cuts are scanned (wgmmaPrefill.cuh).
 #pragma once
 #include <moa/finite.cuh>
 #include <moa/prefill/wgmmaOutput.cuh>
@@ -18,9 +19,9 @@ class WgmmaCompute : WgmmaRoom<Config> {
     using Output = WgmmaOutput<Config>;
     using Softmax = WgmmaSoftmax;
     static constexpr bool kHoldsQueries = Config::kHoldsQueries;
-    using Room::kHeadDim, Room::kGroups, Room::kStages, Room::kKeyStages, Room::kQueryStages, Room::kRows, Room::kChunks, Room::kTilePages, Room::kColumns, Room::kLeavesQueriesEarly, Room::kItems, Room::kSkipsSteps,
+    using Room::kHeadDim, Room::kGroups, Room::kStages, Room::kKeyStages, Room::kQueryStages, Room::kRows, Room::kTilePages, Room::kColumns, Room::kLeavesQueriesEarly, Room::kItems, Room::kSkipsSteps,
           Room::kQueryBlockBytes, Room::kQueryGroupBytes, Room::kKeyBlockBytes, Room::fullKey, Room::emptyKey, Room::fullValue, Room::emptyValue, Room::fullQuery, Room::emptyQuery, Room::emptyItem,
-          Room::keys, Room::values, Room::outputs, Room::kMarksByStage, Room::marks, Room::marksRead, Room::spoiled, Room::itemSlot, Room::stepSlot, Room::loadItem;
+          Room::keys, Room::values, Room::outputs, Room::kMarksByStage, Room::marks, Room::marksRead, Room::spoiled, Room::stores, Room::notFinite, Room::itemSlot, Room::stepSlot, Room::loadItem;
     static constexpr int kTurnThreads = 256;  ///< of a group and the one before it
 
     /// The warp's 16 rows of Q, as the A fragments of Q K^T, where registers have room: then they are read from shared memory once an item.
@@ -63,6 +64,13 @@ public:
     static MOA_DEVICE void compute(const Params& p, int group) {
         if (group == kGroups - 1) namedBarrierArrive(turnOf(0), kTurnThreads);  // group 0 begins
         Turns turns;
+        computePass<false>(p, group, turns);
+        computePass<true>(p, group, turns);
+    }
+
+private:
+    template <bool kScanned, class Params>
+    static MOA_DEVICE void computePass(const Params& p, int group, Turns& turns) {
         float output[kHeadDim / 2];
         float scores[kColumns / 2];
         uint32_t probabilities[kColumns / 16][4];
@@ -72,10 +80,10 @@ public:
         Queries queries;
         Step step;
         for (;;) {
-            Taken taken = takeItem(queries, step, group, turns);
+            Taken taken = takeItem<kScanned>(queries, step, group, turns);
             if (taken.next == Next::end) break;
             if (taken.next == Next::nothing) {
-                passItem(group, turns);
+                passItem<kScanned>(group, turns);
                 continue;
             }
             if constexpr (kHoldsQueries) release(emptyKey(taken.stage));
@@ -97,15 +105,15 @@ public:
 
 #pragma unroll 1
                 for (bool first = true;; first = false) {
-                    absorb<kColumns>(p, scores, probabilities, output, softmax, item, step, first, group, turns);
-                    if (!takeStep(step, group, turns)) break;
+                    absorb<kScanned, kColumns>(p, scores, probabilities, output, softmax, item, step, first, group, turns);
+                    if (!takeStep<kScanned>(step, group, turns)) break;
                     if (isWhole(step)) {
                         multiply<kColumns>(scores, probabilities, output, queries, group, taken.stage, turns);
                         leaveQueries(step, taken.stage);
                     } else {
                         float half[kPageTokens / 2];
                         multiply<kPageTokens>(half, probabilities, output, queries, group, taken.stage, turns);
-                        absorb<kPageTokens>(p, half, probabilities, output, softmax, item, step, false, group, turns);
+                        absorb<kScanned, kPageTokens>(p, half, probabilities, output, softmax, item, step, false, group, turns);
                         break;
                     }
                 }
@@ -120,12 +128,12 @@ public:
                     multiplyValues<kPageTokens>(output, probabilities, turns.pending().index());
                     wgmmaCommit();
                 }
-                taken = endItem(p, slot, output, scores, probabilities, softmax, queries, step, group, taken.stage, turns);
+                taken = endItem<kScanned>(p, slot, output, scores, probabilities, softmax, queries, step, group, taken.stage, turns);
             }
         }
+        releaseKeys(turns);
     }
 
-private:
     /// Whether a step has the keys of a whole tile.
     static MOA_DEVICE bool isWhole(const Step& step) { return kTilePages == 1 || step.fillsTile(); }
 
@@ -138,6 +146,7 @@ private:
 
     /// Waits for the next item, for its queries, and for the keys of its first step with a key for this group. Queries in registers leave their stage with
     /// the caller.
+    template <bool kScanned>
     static MOA_DEVICE Taken takeItem(Queries& queries, Step& step, int group, Turns& turns) {
         mbarrierWait(fullKey(turns.key.index()), turns.key.parity());
         if (readStep(turns.key.index()).isEnd()) return Taken{Next::end, turns.key.index()};
@@ -156,7 +165,7 @@ private:
         }
         step = loadStep(turns.key.index());
         while (kSkipsSteps && step.skips(group) && !step.isLast()) {
-            passStep(step, turns);
+            passStep<kScanned>(step, turns);
             mbarrierWait(fullKey(turns.key.index()), turns.key.parity());
             step = loadStep(turns.key.index());
             passTurn(group);
@@ -165,6 +174,7 @@ private:
     }
 
     /// An item without rows of this group.
+    template <bool kScanned>
     static MOA_DEVICE void passItem(int group, Turns& turns) {
         if constexpr (kHoldsQueries) {
             releaseKeys(turns);
@@ -178,17 +188,18 @@ private:
             const Step step = loadStep(turns.key.index());
             last = step.isLast();
             if (!first) passTurn(group);
-            passStep(step, turns);
+            passStep<kScanned>(step, turns);
         }
         release(emptyItem(turns.item.index()));
         turns.item.advance();
     }
 
     /// A step whose keys have landed, and that this group does not compute. Its values are waited for: who releases a stage has seen it full.
+    template <bool kScanned>
     static MOA_DEVICE void passStep(const Step& step, Turns& turns) {
         releaseKeys(turns);
         mbarrierWait(fullValue(turns.value.index()), turns.value.parity());
-        if (!kMarksByStage && step.isScanned() && isSpoiled(turns.value.index())) release(marksRead());
+        if (kScanned && !kMarksByStage && step.isScanned() && isSpoiled(turns.value.index())) release(marksRead());
         release(emptyValue(turns.value.index()));
         turns.value.advance();
     }
@@ -200,34 +211,36 @@ private:
 
     /// O += P V of the item's last step, of kWidth keys, and the first S of the next item; then the item's results go out. Where there is no next item, S is
     /// of values that are still held, and nobody looks at it: a product under a condition would keep the compiler from leaving any of them in flight.
-    template <class Params>
+    template <bool kScanned, class Params>
     static MOA_DEVICE Taken endItem(const Params& p, int slot, float (&output)[kHeadDim / 2], float (&scores)[kColumns / 2], const uint32_t (&probabilities)[kColumns / 16][4],
                                     Softmax& softmax, Queries& queries, Step& step, int group, int stage, Turns& turns) {
         const bool whole = isWhole(step);
-        const Taken taken = takeItem(queries, step, group, turns);
+        const Taken taken = takeItem<kScanned>(queries, step, group, turns);
         const bool more = taken.next == Next::item;
         wgmmaFence();
         const SharedAddress held = values(turns.pending().index());
         multiplyKeys<kColumns>(scores, queries, more ? queriesOf(group, taken.stage) : held, more ? keys(turns.key.index()) : held);
         wgmmaCommit();
         wgmmaWait<1>(output);
-        if (whole) {
-            spoil<kColumns>(softmax, probabilities, turns);
-        } else {
-            spoil<kPageTokens>(softmax, probabilities, turns);
+        if constexpr (kScanned) {
+            if (whole) {
+                spoil<kColumns>(softmax, probabilities, turns);
+            } else {
+                spoil<kPageTokens>(softmax, probabilities, turns);
+            }
         }
         if (more) releaseValues(turns);
         // A warp's 16 rows of queries make room for its results: of the next item, where the present ones are in registers, or of this one, unless they have
         // been left.
         const PrefillItem item = loadItem(itemSlot(slot));
         if constexpr (kHoldsQueries) {
-            Output::store(p, item, output, softmax, keys(taken.stage));
+            store<kScanned>(p, slot, item, output, softmax, keys(taken.stage));
             if (more) release(emptyKey(taken.stage));
         } else if constexpr (kLeavesQueriesEarly) {
-            Output::store(p, item, output, softmax, outputs());
+            store<kScanned>(p, slot, item, output, softmax, outputs());
         } else {
             namedBarrier(1 + kGroups + group, 128);  // wgmma of all four warps have read the queries
-            Output::store(p, item, output, softmax, Room::queries(stage));
+            store<kScanned>(p, slot, item, output, softmax, Room::queries(stage));
             release(emptyQuery(stage));
         }
         release(emptyItem(slot));
@@ -237,14 +250,30 @@ private:
         return taken;
     }
 
+    /// The warp's results go out, in the first pass with a note when they are not finite, in the second where they have not been right before.
+    template <bool kScanned, class Params>
+    static MOA_DEVICE void store(const Params& p, int slot, const PrefillItem& item, float (&output)[kHeadDim / 2], Softmax& softmax, SharedAddress room) {
+        if constexpr (kScanned) {
+            const int warp = warpIndex();
+            int stored = 0;
+            if (laneIndex() == 0) stored = loadShared<uint8_t>(stores(slot, warp));
+            if (warpAny(stored != 0)) Output::template store<false>(p, item, output, softmax, room);
+        } else {
+            const int warp = warpIndex();
+            const bool found = warpAny(Output::template store<true>(p, item, output, softmax, room));
+            if (found && laneIndex() == 0) storeShared(notFinite(slot, warp), uint8_t{1});
+        }
+    }
+
     /// Waits for the keys of the item's next step that has some for this group. False when it has none.
+    template <bool kScanned>
     static MOA_DEVICE bool takeStep(Step& step, int group, Turns& turns) {
         while (!step.isLast()) {
             mbarrierWait(fullKey(turns.key.index()), turns.key.parity());
             step = loadStep(turns.key.index());
             if (!(kSkipsSteps && step.skips(group))) return true;
             passTurn(group);
-            passStep(step, turns);
+            passStep<kScanned>(step, turns);
             step.flags |= Step::kBegins;  // the probabilities at hand are of a whole tile
         }
         return false;
@@ -268,7 +297,7 @@ private:
     }
 
     /// Scores become probabilities, when O has what came before. `first`: the item's first, and no values are under way.
-    template <int kWidth, class Params>
+    template <bool kScanned, int kWidth, class Params>
     static MOA_DEVICE void absorb(const Params& p, float (&scores)[kWidth / 2], uint32_t (&probabilities)[kColumns / 16][4], float (&output)[kHeadDim / 2], Softmax& softmax,
                                   SharedAddress item, const Step& step, bool first, int group, Turns& turns) {
         if constexpr (kCapsScores<Config>) {
@@ -285,10 +314,10 @@ private:
             wgmmaWait<0>(output);
         } else {
             wgmmaWait<0>(output);
-            spoil<kColumns>(softmax, probabilities, turns);
+            if constexpr (kScanned) spoil<kColumns>(softmax, probabilities, turns);
             releaseValues(turns);
         }
-        takeValues(step, turns);
+        takeValues<kScanned>(step, turns);
         packProbabilities<kWidth>(probabilities, scores);
         if (warpAny(correction[0] != 1.0f || correction[1] != 1.0f)) {
 #pragma unroll
@@ -297,8 +326,9 @@ private:
     }
 
     /// The values that come next are those of the probabilities that were just computed.
-    static MOA_DEVICE void takeValues(const Step& step, Turns& turns) {
-        turns.scanned = step.isScanned();
+    template <bool kScanned>
+    static MOA_DEVICE void takeValues([[maybe_unused]] const Step& step, Turns& turns) {
+        if constexpr (kScanned) turns.scanned = step.isScanned();
         if constexpr (kSkipsSteps) {
             turns.pendingValue = turns.value;
             turns.value.advance();

@@ -10,10 +10,10 @@ template <class Config, class Mask>
 class WgmmaProducer : WgmmaRoom<Config> {
     using Room = WgmmaRoom<Config>;
     static constexpr bool kHoldsQueries = Config::kHoldsQueries;
-    using Room::kHeadDim, Room::kGroups, Room::kStages, Room::kKeyStages, Room::kQueryStages, Room::kRows, Room::kTilePages, Room::kColumns, Room::kBlocks, Room::kChunks, Room::kItems, Room::kScans, Room::kSkipsSteps,
+    using Room::kHeadDim, Room::kGroups, Room::kStages, Room::kKeyStages, Room::kQueryStages, Room::kRows, Room::kTilePages, Room::kColumns, Room::kBlocks, Room::kChunks, Room::kItems, Room::kComputeWarps, Room::kScans, Room::kSkipsSteps,
           Room::kPageBlockBytes, Room::kQueryBlockBytes, Room::kQueryGroupBytes, Room::kKeyBlockBytes, Room::kQueryBytes, Room::fullKey, Room::emptyKey,
           Room::fullValue, Room::emptyValue, Room::fullQuery, Room::emptyQuery, Room::emptyItem, Room::landed, Room::keys, Room::scanEntry,
-          Room::values, Room::queries, Room::itemSlot, Room::stepSlot, Room::loadItem;
+          Room::values, Room::queries, Room::stores, Room::notFinite, Room::itemSlot, Room::stepSlot, Room::loadItem;
     static_assert(PrefillItem::kWords <= 32, "a lane has a word");
 
     /// A page of the walk, looked up by one lane: 32 at once.
@@ -59,19 +59,33 @@ public:
         Turn<kHoldsQueries ? 1 : kQueryStages> query;
         Turn<kItems> slot;
         Turn<kScans> scan;
+        bool scans = false;  // the second pass
+        int again = 0;       // items that come again next; they lie in their slots
         // An item is known an item ahead, and its number two.
         int word = loadWord(p, blockIndex());
         uint32_t ticket = takeTicket(p);
         for (;;) {
             mbarrierWait(emptyItem(slot.index()), slot.parity() ^ 1);
-            if (laneIndex() < PrefillItem::kWords) storeShared(itemSlot(slot.index()) + 4 * laneIndex(), word);
-            warpBarrier();  // what comes next through a barrier tells of the item, too
             const SharedAddress at = itemSlot(slot.index());
+            if (again > 0) {
+                --again;
+            } else {
+                const bool isEnd = shuffle(word, 1) == 0;
+                if (!scans && (isEnd || anyNotFinite(slot.index()))) {
+                    endPass(key);
+                    again = collect(slot);
+                    scans = true;
+                    continue;
+                }
+                if (isEnd) break;
+                if (laneIndex() < PrefillItem::kWords) storeShared(at + 4 * laneIndex(), word);
+                if (laneIndex() < kComputeWarps) storeShared(stores(slot.index(), laneIndex()), uint8_t{1});
+                warpBarrier();  // what comes next through a barrier tells of the item, too
+                const int next = gridSize() + static_cast<int>(shuffle(ticket, 0));
+                word = loadWord(p, next);
+                if (next < p.itemCount) ticket = takeTicket(p);
+            }
             slot.advance();
-            if (shuffle(word, 1) == 0) break;
-            const int next = gridSize() + static_cast<int>(shuffle(ticket, 0));
-            word = loadWord(p, next);
-            if (next < p.itemCount) ticket = takeTicket(p);
 
             const Place place = placeOf(p, at);
             if constexpr (kHoldsQueries) {
@@ -86,7 +100,7 @@ public:
 #pragma unroll 1
             for (int from = 0; from < place.pages; from += 32) {
                 const Found found = look(p, at, from);
-                copyKeys(p, place, found, from, flags, key);
+                copyKeys(p, place, found, from, scans, flags, key);
                 if (!kHoldsQueries && from == 0) {
                     mbarrierWait(emptyQuery(query.index()), query.parity() ^ 1);
                     if (laneIndex() == 0) copyQueries(p, at, queries(query.index()), fullQuery(query.index()));
@@ -96,16 +110,14 @@ public:
                 int page = from;
 #pragma unroll 1
                 for (; page + kTilePages < minimum(from + 32, place.pages); page += kTilePages) {
-                    copyKeys(p, place, found, page + kTilePages, flags, key);
-                    copyValues(p, place, found, page, flags, value, scan);
+                    copyKeys(p, place, found, page + kTilePages, scans, flags, key);
+                    copyValues(p, place, found, page, scans, flags, value, scan);
                 }
-                copyValues(p, place, found, page, flags, value, scan);
+                copyValues(p, place, found, page, scans, flags, value, scan);
             }
         }
-        mbarrierWait(emptyKey(key.index()), key.parity() ^ 1);
+        endPass(key);
         if (laneIndex() == 0) {
-            storeShared(stepSlot(key.index()), Vec16{{0, 0, PrefillStep::kEnd, 0}});
-            mbarrierArrive(fullKey(key.index()));
             // The queue has an entry more than there are stages, so whoever read this one is done with it.
             storeShared(scanEntry(scan.index()), int{ScanEntry::kEnd});
             mbarrierArrive(landed(scan.index()));
@@ -113,6 +125,41 @@ public:
     }
 
 private:
+    /// Those who compute end their pass, when they have computed what came before.
+    static MOA_DEVICE void endPass(Turn<kKeyStages>& key) {
+        mbarrierWait(emptyKey(key.index()), key.parity() ^ 1);
+        if (laneIndex() == 0) {
+            storeShared(stepSlot(key.index()), Vec16{{0, 0, PrefillStep::kEnd, 0}});
+            mbarrierArrive(fullKey(key.index()));
+        }
+        key.advance();
+    }
+
+    /// Whether a warp's outputs of a slot's item, which has been computed, are not finite.
+    static MOA_DEVICE bool anyNotFinite(int slot) {
+        return warpAny(laneIndex() < kComputeWarps && loadShared<uint8_t>(notFinite(slot, laneIndex())) != 0);
+    }
+
+    /// Waits for all items of the first pass. Those with outputs that are not finite move to the slots from `next` on, for the warps that have such. Returns
+    /// how many they are.
+    static MOA_DEVICE int collect(Turn<kItems> next) {
+        Turn<kItems> to = next;
+        int found = 0;
+#pragma unroll 1
+        for (int i = 0; i < kItems; ++i) {
+            mbarrierWait(emptyItem(next.index()), next.parity() ^ 1);
+            if (anyNotFinite(next.index())) {
+                if (laneIndex() < PrefillItem::kWords) storeShared(itemSlot(to.index()) + 4 * laneIndex(), loadShared<int>(itemSlot(next.index()) + 4 * laneIndex()));
+                if (laneIndex() < kComputeWarps) storeShared(stores(to.index(), laneIndex()), loadShared<uint8_t>(notFinite(next.index(), laneIndex())));
+                to.advance();
+                ++found;
+            }
+            next.advance();
+        }
+        warpBarrier();
+        return found;
+    }
+
     /// For the producer, which has few registers: with a sink that the compiler knows, its way through the mask takes more.
     template <class Params>
     static MOA_DEVICE RingGeometry rings(const Params& p) {
@@ -190,7 +237,7 @@ private:
     /// The keys of the tile that begins with page `page` of the item, of which `found` has the 32 that they are among, and what there is to know of the step, when the
     /// stage is empty. `flags`: those of the step before; of them the groups that have begun are kept.
     template <class Params>
-    static MOA_DEVICE void copyKeys(const Params& p, const Place& place, const Found& found, int page, int& flags, Turn<kKeyStages>& turn) {
+    static MOA_DEVICE void copyKeys(const Params& p, const Place& place, const Found& found, int page, bool scans, int& flags, Turn<kKeyStages>& turn) {
         const int lane = page % 32;
         const Pages pages = pagesOf(found, lane);
         constexpr int kShares = (1 << 4 * kGroups) - 1;
@@ -206,7 +253,7 @@ private:
         }
         if (kTilePages == 2 && (here & ~begun) != 0) step.flags |= PrefillStep::kBegins;
         flags = step.flags | (here | begun) << kBegunAt;
-        if (isScanned(place, pages, first, second)) step.flags |= PrefillStep::kScanned;
+        if (scans && isCut(place, pages, first, second)) step.flags |= PrefillStep::kScanned;
         mbarrierWait(emptyKey(turn.index()), turn.parity() ^ 1);
         if (laneIndex() == 0) {
             storeShared(stepSlot(turn.index()), Vec16{{static_cast<uint32_t>(step.first.code), static_cast<uint32_t>(step.second.code), static_cast<uint32_t>(step.flags), 0}});
@@ -215,31 +262,31 @@ private:
         turn.advance();
     }
 
-    /// Whether values of a tile are scanned before they are multiplied: where a group with rows does not attend all of it. Facts of its pages
-    /// are those of `Found`.
-    static MOA_DEVICE bool isScanned(const Place& place, const Pages& pages, int first, int second) {
+    /// Whether the mask cuts a tile: a group with rows does not attend all of it. Facts of its pages are those of `Found`.
+    static MOA_DEVICE bool isCut(const Place& place, const Pages& pages, int first, int second) {
         const int groups = (1 << 4 * place.groups) - 1;
         constexpr int kShares = 0x333;  // of each group, two bits of four
         return ((first | (pages.second.exists() ? second : 0)) & groups & kShares) != 0;
     }
 
-    /// The values of these pages. Rows of a page that hold no token become zeros when they are scanned, which they are since no row attends all of such a page.
+    /// The values of these pages. A tile that the mask cuts is scanned in the second pass, and one with rows that hold no token in both: those become zeros.
     /// `flags` are those of the last step whose keys were copied: they matter where one page is a step, which is an item's last.
     template <class Params>
-    static MOA_DEVICE void copyValues(const Params& p, const Place& place, const Found& found, int page, int flags, Turn<kStages>& turn, Turn<kScans>& scan) {
+    static MOA_DEVICE void copyValues(const Params& p, const Place& place, const Found& found, int page, bool scans, int flags, Turn<kStages>& turn, Turn<kScans>& scan) {
         const int lane = page % 32;
         const Pages pages = pagesOf(found, lane);
         const bool fillsTile = PrefillStep{pages.first, pages.second, flags}.fillsTile();
         const SharedAddress to = values(turn.index());
         const int first = shuffle(found.facts, lane);
         const int second = kTilePages == 1 ? 0 : shuffle(found.facts, lane + 1);
-        const bool scanned = isScanned(place, pages, first, second);
+        const int rows = first >> Found::kRowsAt;
+        const int others = kTilePages == 2 && pages.second.exists() ? second >> Found::kRowsAt : rows;
+        const bool scanned = scans ? isCut(place, pages, first, second) : minimum(rows, others) < kPageTokens;
         mbarrierWait(emptyValue(turn.index()), turn.parity() ^ 1);
         if (laneIndex() == 0) {
             if (scanned) {
-                const int rows = first >> Found::kRowsAt;
-                const int others = pages.second.exists() ? second >> Found::kRowsAt : rows;
-                storeShared(scanEntry(scan.index()), ScanEntry::of(turn.index(), rows, fillsTile ? others : 0).word);
+                const ScanEntry entry = ScanEntry::of(turn.index(), rows, fillsTile ? others : 0);
+                storeShared(scanEntry(scan.index()), scans ? entry.word : entry.word | ScanEntry::kOnlyRows);
             }
             copyPages(p, place, pages, fillsTile, p.valueMap, kBlocks * kPageBlockBytes, to, scanned ? landed(scan.index()) : fullValue(turn.index()));
         }
