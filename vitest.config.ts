@@ -21,6 +21,9 @@ class LongestFirst extends BaseSequencer {
 /** Programs for a machine with a GPU: `scripts/bundle-gpu-tests.mjs`. */
 const notHere = ['test/gpu/**', '**/node_modules/**'];
 
+/** Files whose tests load many kernels for the emulator. */
+const kernelTests = ['test/properties/**/*.test.ts', 'test/runtime/**/*.test.ts', 'test/emulator/**/*.test.ts'];
+
 /** A file that takes longer, kernel builds included, is not for `npm run test:quick`. */
 const quickSeconds = 1;
 
@@ -46,10 +49,13 @@ export default defineConfig(({ mode }) => {
       testTimeout: 60_000,
       hookTimeout: 60_000,
       pool: 'forks',
-      // Small files take longer to load than to run: the quick lane loads what they share once. The others cannot: each kernel that a
-      // process has loaded keeps its stacks, and the system limits how many pieces of memory a process may have.
-      isolate: lane !== 'quick',
       maxWorkers: 2,
+      projects: [
+        // Each kernel that a process has loaded keeps its stacks, and the system limits how many pieces of memory a process may have.
+        { extends: true, test: { name: 'kernels', include: kernelTests, isolate: lane !== 'quick' } },
+        // Small files take longer to load than to run: what they share is loaded once.
+        { extends: true, test: { name: 'host', exclude: [...notHere, ...leftOut[lane]!, ...kernelTests], isolate: false } },
+      ],
     },
   };
 });

@@ -60,6 +60,8 @@ const partOfHead = { files: ['test/properties/rotations.test.ts'], only: 'a quar
 const neighbours = { files: ['test/properties/rotations.test.ts'], only: 'neighbours of a part of a head, in bulk$' };
 const partOnCores = { files: ['test/properties/rotations.test.ts'], only: 'a part of a head on CUDA cores' };
 const excluded = { files: ['test/properties/excluded.test.ts'], only: 'tokens leave|same tile|chunks|E4M3|headDim 128' };
+const fullRing = { files: ['test/properties/counts.test.ts'], only: 'leave a full ring' };
+const excludedPages = { files: ['test/properties/excluded.test.ts'], only: 'whose page' };
 const excludedOnCores = { files: ['test/properties/excluded.test.ts'], only: 'CUDA cores' };
 const spoiledRows = { files: ['test/properties/excluded.test.ts'], only: 'rows that attend' };
 const spoiledRows8 = { files: ['test/properties/excluded.test.ts'], only: 'infinite values of E4M3' };
@@ -357,7 +359,6 @@ export const mutations = [
   mutation('wgmma: a page of new tokens is always full', wgmmaProducer, 'rows = minimum(kPageTokens, item.length - found.code * kPageTokens);', 'rows = kPageTokens;'),
   mutation('wgmma: rows without a token kept', wgmmaScan, 'storeShared(at, Vec16{});', ''),
   mutation('wgmma: rows without a token kept in the second page', wgmmaProducer, 'fillsTile ? others : 0', 'fillsTile ? kPageTokens : 0'),
-  mutation('wgmma: rows without a token kept in what stands in for a page', wgmmaProducer, '>> Found::kRowsAt : rows;', '>> Found::kRowsAt : kPageTokens;'),
   mutation('wgmma: a row too many is cleared', wgmmaScan, 'row < entry.first() ? 1 : 0', 'row < entry.first() - 1 ? 1 : 0'),
   mutation('wgmma: rows cleared as of a tile of one page', wgmmaScan, 'holds(entry, index / kRowChunks % kColumns);\n            const', 'holds(entry, index / kRowChunks % kPageTokens);\n            const'),
   mutation('wgmma: rows cleared before they land', wgmmaScan, 'mbarrierWait(landed(turn.index()), turn.parity());', ''),
@@ -367,7 +368,7 @@ export const mutations = [
 
   // Values that are not finite
   mutation('wgmma: only tiles of which both pages are cut are scanned', wgmmaProducer, '(first | (pages.second.exists() ? second : 0))', '(first & (pages.second.exists() ? second : first))', excluded),
-  mutation('wgmma: only the first group asks for a scan', wgmmaProducer, 'constexpr int kShares = 0x333;', 'constexpr int kShares = 0x003;', excluded),
+  mutation('wgmma: only the first group asks for a scan', wgmmaProducer, 'constexpr int kShares = 0x333;', 'constexpr int kShares = 0x003;', excludedPages),
   mutation('wgmma: the scan finds nothing', wgmmaScan, 'addTimesZero<Element>(sums[word % 2], chunks[i].w[word])', 'sums[word % 2]', excluded),
   mutation('wgmma: one warp of three scans', wgmmaScan, 'laneIndex() < kScanWarps', 'laneIndex() < 1', excluded),
   mutation('wgmma: values that are not finite are kept', wgmmaScan, 'if (marks != 0) storeShared(at, chunk);', '', excluded),
@@ -632,7 +633,7 @@ export const mutations = [
   mutation('graphs: one effect for all sessions', recording, 'this.#effects.get(owner)', '[...this.#effects.values()].at(0)'),
   mutation('graphs: a second decode of a layer is not added', sessionEffect, '(this.#added.get(index) ?? 0) + tokens', 'tokens'),
   mutation('graphs: a capture within a capture drops the outer one', device, "throw new RuntimeError('capture', 'capture: a capture is already under way on this device'", "throw this.#addon.abortCapture(this.#handle!), new RuntimeError('capture', 'capture: a capture is already under way on this device'"),
-  mutation('counts: rows that are no token are appended', append, 'if (length < 0 || token >= end) return;', 'if (length < 0) return;'),
+  mutation('counts: rows that are no token are appended', append, 'if (length < 0 || token >= end) return;', 'if (length < 0) return;', fullRing),
   mutation('counts: lengths advance by all rows', append, 'if (p.counts != nullptr) return loadGlobal(p.counts + slot);', ''),
   mutation('counts: those of the first sequence', append, 'if (p.counts != nullptr) return loadGlobal(p.counts + slot);', 'if (p.counts != nullptr) return loadGlobal(p.counts);'),
   mutation('counts: rows that are no token attend', ages, 'position_[head] = age < 0 ? -1 : length - 1 - age;', 'position_[head] = length - 1 - age;'),

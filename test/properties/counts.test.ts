@@ -59,6 +59,22 @@ describe.each(['mmaSync', 'hopper'] as const)('counts of a decode on %s', (famil
     }
     expect(cachesOf(counted)).toEqual(cachesOf(whole));
   });
+
+  test('rows that would not fit, and are no token, leave a full ring as it is', { timeout }, async () => {
+    const device = await target.device({ multiprocessors: 8 });
+    using plan = await target.load(device, { shape: spec.shape, rules: [[[0, 1, 1], [0, 1, 1]]], decodeTokens: 4, rope: false, family });
+    using counted = plan.createSession({ batch: 1, lengthBound: 128, decodeTokens: 4 });
+    using exact = plan.createSession({ batch: 1, lengthBound: 128, decodeTokens: 4 });
+    const random = new Random(8);
+    const rows = (count: number, heads: number): Uint16Array => encodeElements('bf16', Float32Array.from({ length: count * heads * headDim }, () => random.normal()));
+    const [prompt, step] = [126, 4].map((count) => ({ q: rows(count, queryHeads), k: rows(count, kvHeads), v: rows(count, kvHeads) })) as [Record<'q' | 'k' | 'v', Uint16Array>, Record<'q' | 'k' | 'v', Uint16Array>];
+    const tensors = ({ q, k, v }: typeof prompt) => ({ q: device.upload(q), k: device.upload(k), v: device.upload(v), out: device.alloc(q.byteLength) });
+    for (const session of [counted, exact]) session.prefill(0, { ...tensors(prompt), cuSeqlens: [0, 126] });
+    counted.decode(0, { ...tensors(step), tokens: 4, counts: [2] });
+    exact.decode(0, { ...tensors(step), tokens: 2 });
+    expect([...counted.lengths(0)]).toEqual([128]);
+    expect(counted.cachedTokens(0, 0, 0)).toEqual(exact.cachedTokens(0, 0, 0));
+  });
 });
 
 /** Of rings that both have as long as they are needed: the last tokens of the longest window. */

@@ -18,6 +18,7 @@ const cases: Readonly<Record<string, Case>> = {
   'chunks': { ...base, chunk: 90 },
   'fp16': { ...base, shape: 'fp16_d64_6x2', rules: [[dense, short, middling, short, short, middling]], seed: 6 },
   'headDim 128': { ...base, shape: 'bf16_d128_3x1', rules: [[dense, short, middling]], prefill: [230, 70], seed: 7 },
+  'chunks of headDim 128, cut in two': { ...base, shape: 'bf16_d128_3x1', rules: [[dense, short, middling]], prefill: [300, 70], chunk: 190, splitPages: 0, decodes: 0, seed: 22 },
   'a cache in E4M3': { ...base, cacheType: 'e4m3', chunk: 130, seed: 8 },
   'decode on CUDA cores, with a peaked softmax, 9': { ...base, ablations: ['cuda-cores'], decodes: 4, queryScale: 12, seed: 9 },
   'decode on CUDA cores, with a peaked softmax, 15': { ...base, ablations: ['cuda-cores'], decodes: 4, queryScale: 3, seed: 15 },
@@ -25,6 +26,18 @@ const cases: Readonly<Record<string, Case>> = {
   'decode on CUDA cores, with a peaked softmax, 17': { ...base, ablations: ['cuda-cores'], decodes: 4, queryScale: 3, seed: 17 },
   'decode on CUDA cores, with a peaked softmax, 18': { ...base, ablations: ['cuda-cores'], decodes: 4, queryScale: 12, seed: 18 },
   'decode on CUDA cores, with a peaked softmax, 19': { ...base, ablations: ['cuda-cores'], decodes: 4, queryScale: 3, seed: 19 },
+  // A short window's head keeps its maximum on the page on which the long one's rises.
+  'decode on CUDA cores, tokens that have just left a window': {
+    ...base,
+    ablations: ['cuda-cores'],
+    rules: [[dense, middling, dense, middling]],
+    bound: 330,
+    prefill: [293, 293, 293, 293, 293, 293],
+    decodes: 2,
+    queryScale: 0.2,
+    seed: 45,
+    multiprocessors: 1,
+  },
 };
 
 describe.each(['mmaSync', 'hopper'] as const)('excluded tokens do not matter, %s', (family) => {
@@ -34,6 +47,12 @@ describe.each(['mmaSync', 'hopper'] as const)('excluded tokens do not matter, %s
     const compared = await excluded.comparedWithout(target, { ...testCase, family });
     suite.count();
     expect(compared).toBeGreaterThan(0);
+  });
+
+  // Warpgroups begin on different pages: of one a page may be all attended that leaves the windows of the next one's rows.
+  test.each([100, 150, 210])('token %i, whose page some rows attend as a whole', { timeout }, async (token) => {
+    const testCase: Case = { ...base, shape: 'bf16_d128_3x1', rules: [[short, short, middling]], prefill: [380], decodes: 0, family };
+    expect(await excluded.comparedWithout(target, testCase, {}, [token])).toBeGreaterThan(0);
   });
 
   test('in a graph', { timeout }, async () => {
