@@ -38,7 +38,6 @@ export default defineConfig(({ mode }) => {
   const lane = mode in leftOut ? mode : 'everyday';
   return {
     test: {
-      include: ['test/**/*.test.ts'],
       globalSetup: 'test/scratchRoot.ts',
       setupFiles: 'test/kernelCounts.ts',
       exclude: [...notHere, ...leftOut[lane]!],
@@ -54,7 +53,7 @@ export default defineConfig(({ mode }) => {
         // Each kernel that a process has loaded keeps its stacks, and the system limits how many pieces of memory a process may have.
         { extends: true, test: { name: 'kernels', include: kernelTests, isolate: lane !== 'quick' } },
         // Small files take longer to load than to run: what they share is loaded once.
-        { extends: true, test: { name: 'host', exclude: [...notHere, ...leftOut[lane]!, ...kernelTests], isolate: false } },
+        { extends: true, test: { name: 'host', include: ['test/**/*.test.ts'], exclude: [...notHere, ...leftOut[lane]!, ...kernelTests], isolate: false } },
       ],
     },
   };

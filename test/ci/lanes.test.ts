@@ -3,8 +3,11 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { repositoryPath } from '../cli/installed.ts';
 
+interface Project {
+  readonly test: { readonly include: readonly string[]; readonly exclude?: readonly string[] };
+}
 interface Config {
-  readonly test: { readonly include: readonly string[]; readonly exclude: readonly string[]; readonly env: Readonly<Record<string, string>> };
+  readonly test: { readonly exclude: readonly string[]; readonly env: Readonly<Record<string, string>>; readonly projects: readonly [Project, Project] };
 }
 
 const { default: configOf } = (await import(repositoryPath('vitest.config.ts'))) as { readonly default: (of: { readonly mode: string }) => Config };
@@ -18,7 +21,15 @@ const leftOut = (mode: string): readonly string[] => {
 describe('lanes', () => {
   test('full runs every file, with every random case', () => {
     expect(leftOut('full')).toEqual([]);
-    expect(configOf({ mode: 'full' }).test).toMatchObject({ include: ['test/**/*.test.ts'], exclude: ['test/gpu/**', '**/node_modules/**'], env: { MOA_TEST_LANE: 'full' } });
+    expect(configOf({ mode: 'full' }).test).toMatchObject({ exclude: ['test/gpu/**', '**/node_modules/**'], env: { MOA_TEST_LANE: 'full' } });
+  });
+
+  test.each(['full', 'everyday', 'quick'])('%s: what one project runs the other leaves out, and nothing else', (mode) => {
+    const { exclude, projects } = configOf({ mode }).test;
+    const [kernels, host] = projects;
+    expect(host.test.include).toEqual(['test/**/*.test.ts']);
+    expect(host.test.exclude).toEqual([...exclude, ...kernels.test.include]);
+    expect(kernels.test).not.toHaveProperty('exclude');
   });
 
   test('everyday, which is what no mode or another chooses, leaves out *.full.test.ts alone', () => {

@@ -22,10 +22,6 @@ const cases: Readonly<Record<string, Case>> = {
   'a cache in E4M3': { ...base, cacheType: 'e4m3', chunk: 130, seed: 8 },
   'decode on CUDA cores, with a peaked softmax, 9': { ...base, ablations: ['cuda-cores'], decodes: 4, queryScale: 12, seed: 9 },
   'decode on CUDA cores, with a peaked softmax, 15': { ...base, ablations: ['cuda-cores'], decodes: 4, queryScale: 3, seed: 15 },
-  'decode on CUDA cores, with a peaked softmax, 16': { ...base, ablations: ['cuda-cores'], decodes: 4, queryScale: 12, seed: 16 },
-  'decode on CUDA cores, with a peaked softmax, 17': { ...base, ablations: ['cuda-cores'], decodes: 4, queryScale: 3, seed: 17 },
-  'decode on CUDA cores, with a peaked softmax, 18': { ...base, ablations: ['cuda-cores'], decodes: 4, queryScale: 12, seed: 18 },
-  'decode on CUDA cores, with a peaked softmax, 19': { ...base, ablations: ['cuda-cores'], decodes: 4, queryScale: 3, seed: 19 },
   // A short window's head keeps its maximum on the page on which the long one's rises.
   'decode on CUDA cores, tokens that have just left a window': {
     ...base,
