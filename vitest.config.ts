@@ -36,24 +36,27 @@ const leftOut: Readonly<Record<string, readonly string[]>> = {
 
 export default defineConfig(({ mode }) => {
   const lane = mode in leftOut ? mode : 'everyday';
+  const exclude = [...notHere, ...leftOut[lane]!];
+  // Of each project: one that extends this file would read it again, in another mode.
+  const shared = {
+    setupFiles: 'test/kernelCounts.ts',
+    env: { MOA_TEST_LANE: lane },
+    // Kernels on the emulator take seconds, and a first run also builds them.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    pool: 'forks',
+  } as const;
   return {
     test: {
       globalSetup: 'test/scratchRoot.ts',
-      setupFiles: 'test/kernelCounts.ts',
-      exclude: [...notHere, ...leftOut[lane]!],
-      env: { MOA_TEST_LANE: lane },
       reporters: ['default', new TestReporter()],
       sequence: { sequencer: LongestFirst },
-      // Kernels on the emulator take seconds, and a first run also builds them.
-      testTimeout: 60_000,
-      hookTimeout: 60_000,
-      pool: 'forks',
       maxWorkers: 2,
       projects: [
         // Each kernel that a process has loaded keeps its stacks, and the system limits how many pieces of memory a process may have.
-        { extends: true, test: { name: 'kernels', include: kernelTests, isolate: lane !== 'quick' } },
+        { test: { ...shared, name: 'kernels', include: kernelTests, exclude, isolate: lane !== 'quick' } },
         // Small files take longer to load than to run: what they share is loaded once.
-        { extends: true, test: { name: 'host', include: ['test/**/*.test.ts'], exclude: [...notHere, ...leftOut[lane]!, ...kernelTests], isolate: false } },
+        { test: { ...shared, name: 'host', include: ['test/**/*.test.ts'], exclude: [...exclude, ...kernelTests], isolate: false } },
       ],
     },
   };
