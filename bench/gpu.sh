@@ -52,18 +52,22 @@ sanitize_part() {
   grep -h -A 12 '=========' "$one" | head -n 40 >"$one-details"
 }
 
-# The sanitizer slows kernels down by tens: a few small cases of each kind, the kinds side by side, and of kinds with many cases the parts.
+# The sanitizer slows kernels down by tens: a few small cases of each kind, of kinds with many cases the parts, side by side. racecheck takes longest.
 sanitize() {
   build_tests
   : >"$OUT/sanitize.log"
-  for tool in ${SANITIZER_TOOLS:-memcheck racecheck synccheck initcheck}; do
-    for kind in invariant 'prefill ' 'chunks ' 'decode ' RoPE capture 'sequences ' 'learned sinks' e4m3 'headDim 256'; do
+  for tool in ${SANITIZER_TOOLS:-racecheck memcheck synccheck initcheck}; do
+    for kind in e4m3 'chunks ' invariant 'prefill ' 'decode ' RoPE capture 'sequences ' 'learned sinks' 'headDim 256'; do
       case $kind in *${SANITIZER_ONLY:-}*) ;; *) continue ;; esac
       case $kind in e4m3) pieces=4 ;; 'chunks ') pieces=2 ;; *) pieces=1 ;; esac
-      for piece in $(seq 0 $((pieces - 1))); do sanitize_part "$tool" "$kind" "$piece/$pieces" & done
+      for piece in $(seq 0 $((pieces - 1))); do
+        while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+        sanitize_part "$tool" "$kind" "$piece/$pieces" &
+      done
     done
-    wait
   done
+  wait
+  sort -o "$OUT/sanitize.log" "$OUT/sanitize.log"
   cat "$OUT"/sanitize-*-details >"$OUT/sanitize-details.log"
   rm -f "$OUT"/sanitize-*-*.log "$OUT"/sanitize-*-details
 }

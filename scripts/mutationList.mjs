@@ -31,6 +31,7 @@ const sessionEffect = 'src/runtime/sessionEffect.ts';
 const graph = 'src/runtime/graph.ts';
 const recording = 'src/runtime/recording.ts';
 const device = 'src/runtime/device.ts';
+const buffer = 'src/runtime/buffer.ts';
 const sequences = 'src/runtime/sequences.ts';
 const layerTables = 'src/runtime/layerTables.ts';
 const schedules = 'src/runtime/decodeSchedules.ts';
@@ -261,7 +262,7 @@ export const mutations = [
   mutation('wgmma: nobody gives the first turn', wgmmaCompute, 'if (group == kGroups - 1) namedBarrierArrive(turnOf(0), kTurnThreads);', ''),
   mutation('wgmma: turns that all groups meet for', wgmmaCompute, 'static constexpr int kTurnThreads = 256;', 'static constexpr int kTurnThreads = 128 * kGroups;'),
   mutation('wgmma: turn on the block\'s barrier', wgmmaCompute, 'return 1 + group;', 'return group;'),
-  mutation('wgmma: no turn taken for a step that is skipped', wgmmaCompute, 'passTurn(group);\n            passStep<kScanned>(step, turns);\n            step.flags', 'passStep<kScanned>(step, turns);\n            step.flags'),
+  mutation('wgmma: no turn taken for a step that is skipped', wgmmaCompute, 'passTurn(group);\n            passStep(turns);\n            step.flags', 'passStep(turns);\n            step.flags'),
   mutation('wgmma: no turn taken for a skipped step before the group\'s first', wgmmaCompute, 'passTurn(group);\n        }\n        return Taken', '}\n        return Taken'),
   mutation('wgmma: a turn too many in an item that is passed by', wgmmaCompute, 'if (!first) passTurn(group);', 'passTurn(group);'),
   mutation('wgmma: no turn taken in an item that is passed by', wgmmaCompute, 'if (!first) passTurn(group);', ''),
@@ -325,7 +326,7 @@ export const mutations = [
   mutation('wgmma: parity for room for queries not flipped', wgmmaProducer, 'mbarrierWait(emptyQuery(query.index()), query.parity() ^ 1);', 'mbarrierWait(emptyQuery(query.index()), 1);'),
   mutation('wgmma: parity not flipped when stages go round', wgmmaRoom, 'index_ = 0;\n            parity_ ^= 1;', 'index_ = 0;'),
   mutation('wgmma: room for K by one group alone', wgmmaRoom, 'mbarrierInit(emptyKey(stage), kComputeWarps);', 'mbarrierInit(emptyKey(stage), 4);'),
-  mutation('wgmma: room for V by one group alone', wgmmaRoom, 'mbarrierInit(emptyValue(stage), kComputeWarps);', 'mbarrierInit(emptyValue(stage), 4);'),
+  mutation('wgmma: room for V by one group alone', wgmmaRoom, 'mbarrierInit(emptyValue(stage), kComputeWarps + kScanThreads);', 'mbarrierInit(emptyValue(stage), 4 + kScanThreads);'),
   mutation('wgmma: room for queries by one group alone', wgmmaRoom, 'mbarrierInit(emptyQuery(stage), kComputeWarps);', 'mbarrierInit(emptyQuery(stage), 4);'),
   mutation('wgmma: room for an item by one group alone', wgmmaRoom, 'mbarrierInit(emptyItem(slot), kComputeWarps);', 'mbarrierInit(emptyItem(slot), 4);'),
   mutation('wgmma: bytes of a whole step expected of half a one', wgmmaProducer, '(fillsTile ? 2 : 1) * kBlocks * kPageBlockBytes', '2 * kBlocks * kPageBlockBytes'),
@@ -364,7 +365,7 @@ export const mutations = [
   mutation('wgmma: rows cleared before they land', wgmmaScan, 'mbarrierWait(landed(turn.index()), turn.parity());', ''),
   mutation('wgmma: the scan queue stands still', wgmmaScan, 'turn.advance();\n            if (entry', 'if (entry'),
   mutation('wgmma: no fence behind what was cleared', wgmmaScan, 'asyncProxyFence();  // for rows that became zeros', ''),
-  mutation('wgmma: values shown before all warps have scanned', wgmmaScan, 'namedBarrier(kBarrier, 32 * kScanWarps);', ''),
+  mutation('wgmma: values shown before all warps have scanned', wgmmaScan, 'namedBarrier(kBarrier, kScanThreads);', ''),
 
   // Values that are not finite
   mutation('wgmma: only tiles of which both pages are cut are scanned', wgmmaProducer, '(first | (pages.second.exists() ? second : 0))', '(first & (pages.second.exists() ? second : first))', excluded),
@@ -372,9 +373,13 @@ export const mutations = [
   mutation('wgmma: the scan finds nothing', wgmmaScan, 'addTimesZero<Element>(sums[word % 2], chunks[i].w[word])', 'sums[word % 2]', excluded),
   mutation('wgmma: one warp of three scans', wgmmaScan, 'laneIndex() < kScanWarps', 'laneIndex() < 1', excluded),
   mutation('wgmma: values that are not finite are kept', wgmmaScan, 'if (marks != 0) storeShared(at, chunk);', '', excluded),
-  mutation('wgmma: no fence behind what was cleaned', wgmmaScan, 'mark(tile, entry);\n                asyncProxyFence();', 'mark(tile, entry);', excluded),
+  mutation('wgmma: no fence behind what was cleaned', wgmmaScan, 'mark(marked, tile, entry);\n                    asyncProxyFence();', 'mark(marked, tile, entry);', excluded),
   mutation('wgmma: marks of the last columns alone', wgmmaScan, 'found |= marks;', 'found = marks;', spoiledRows),
-  mutation('wgmma: marks written over those in use', wgmmaScan, 'mbarrierWait(marksRead(), marksParity);', '', spoiledRows),
+  mutation('wgmma: marks of another tile are kept', wgmmaScan, 'storeShared(marks(entry.stage()), marked);', 'if (marked.w[0] != 0) storeShared(marks(entry.stage()), marked);', excluded),
+  mutation('wgmma: marks of the first keys alone', wgmmaCompute, 'marked.w[step / 2]', 'marked.w[0]', spoiledRows),
+  mutation('wgmma: marks of a row further on', wgmmaScan, '<< laneIndex();', '<< (laneIndex() + 1);', spoiledRows),
+  mutation('wgmma: a tile that nobody scans never makes room', wgmmaProducer, 'mbarrierArriveMany(emptyValue(turn.index()), kScanThreads);  // nobody scans it', ''),
+  mutation('wgmma: a tile makes room twice', wgmmaProducer, 'if (scanned) scan.advance();', 'if (scanned) scan.advance(), mbarrierArriveMany(emptyValue(turn.index()), 1);'),
   mutation('wgmma: outputs are not spoiled', wgmmaCompute, 'if (weight[2] > 0.0f) softmax.sum[1] = kNotANumber;', '', spoiledRows),
   mutation('wgmma: outputs are not spoiled by the last tile', wgmmaCompute, 'if (whole) {\n                spoil<kColumns>(softmax, probabilities, turns);', 'if (whole) {', spoiledRows),
   mutation('wgmma: a step that is skipped leaves marks unread', wgmmaCompute, 'turns.scanned = step.isScanned();', 'turns.scanned = false;', spoiledRows),
@@ -383,11 +388,11 @@ export const mutations = [
   mutation('wgmma: a row that is not finite is looked at alone', wgmmaOutput, 'warpAny(!isFinite(item, output))', '!isFinite(item, output)', spoiledRows),
   mutation('wgmma: parts are taken as finite', wgmmaOutput, 'if (kChecks && warpAny(!isFinite(item, output))) return true;', '', spoiledRows),
   mutation('wgmma: a part is stored by all warps again', wgmmaCompute, 'if (warpAny(stored != 0)) Output', 'Output', excluded),
-  mutation('wgmma: items come again for the warps of another', wgmmaProducer, 'loadShared<uint8_t>(notFinite(next.index(), laneIndex())));', 'loadShared<uint8_t>(notFinite(to.index(), laneIndex())));', excluded),
+  mutation('wgmma: items come again for the warps of another', wgmmaProducer, 'loadShared<int>(notFinite(next.index(), warps)));', 'loadShared<int>(notFinite(to.index(), warps)));', excluded),
   mutation('wgmma: items are not computed again', wgmmaProducer, 'again = collect(slot);', 'collect(slot);', excluded),
   mutation('wgmma: one item is computed again', wgmmaProducer, 'return found;', 'return minimum(found, 1);', excluded),
   mutation('wgmma: items are looked at before they are computed', wgmmaProducer, 'mbarrierWait(emptyItem(next.index()), next.parity() ^ 1);', '', excluded),
-  mutation('wgmma: the first warp alone is asked', wgmmaProducer, 'laneIndex() < kComputeWarps && loadShared', 'laneIndex() < 1 && loadShared', excluded),
+  mutation('wgmma: the first warps alone are asked', wgmmaProducer, 'laneIndex() < kComputeWarps / 4 && loadShared', 'laneIndex() < 1 && loadShared', excluded),
   mutation('wgmma: the second pass scans nothing', wgmmaProducer, 'scans ? entry.word : entry.word | ScanEntry::kOnlyRows', 'entry.word | ScanEntry::kOnlyRows', excluded),
   mutation('wgmma: the end of the first pass is not passed by', wgmmaCompute, '        }\n        releaseKeys(turns);\n    }', '        }\n    }', excluded),
   mutation('finite: lower elements are always', finite, 'kStep = 0x00800080u', 'kStep = 0x00800000u', excluded),
@@ -631,6 +636,10 @@ export const mutations = [
   mutation('graphs: launched without a session that has ended', graph, 'for (const effect of this.#effects) effect.checkAlive();', ''),
   mutation('graphs: what a device captures counts for nobody', device, 'recording.effects,', '[],'),
   mutation('graphs: one effect for all sessions', recording, 'this.#effects.get(owner)', '[...this.#effects.values()].at(0)'),
+  mutation('graphs: launches that fit are not counted down', sessionEffect, 'this.#fitting -= 1;', ''),
+  mutation('graphs: launches that fitted once always fit', sessionEffect, 'this.#fittingSince === sequences.changes', 'true'),
+  mutation('graphs: as many launches fit as in the layer with the most room', sessionEffect, 'this.#fitting = Math.min(this.#fitting,', 'this.#fitting = Math.max(0,'),
+  mutation('graphs: a tensor found alive stays so', buffer, 'this.#memory.link.freedBuffers += 1;', ''),
   mutation('graphs: a second decode of a layer is not added', sessionEffect, '(this.#added.get(index) ?? 0) + tokens', 'tokens'),
   mutation('graphs: a capture within a capture drops the outer one', device, "throw new RuntimeError('capture', 'capture: a capture is already under way on this device'", "throw this.#addon.abortCapture(this.#handle!), new RuntimeError('capture', 'capture: a capture is already under way on this device'"),
   mutation('counts: rows that are no token are appended', append, 'if (length < 0 || token >= end) return;', 'if (length < 0) return;', fullRing),

@@ -114,12 +114,11 @@ function wgmmaPrefillKernel(facts: Facts, { pageTokens }: CacheLayout, { special
   const keyStages = holdsQueries ? stages + 1 : stages;
   const tiles = (queryStages * rows + (keyStages + stages) * tilePages * pageTokens) * facts.headDim * 2 + rows * outputColumns * 2;
   const items = 4;
-  // What the warps that scan values for those that are not finite share: marks of a tile, or of each stage where warpgroups skip steps; a word a
-  // stage; a queue; votes. Two bytes for each warp of an item: what the second pass computes again.
+  // What the warps that scan values for those that are not finite share: 128 marks a stage, a queue, votes. Two bytes for each warp of an item: what the
+  // second pass computes again.
   const scans = stages + 1;
-  const markSets = groups > 2 ? stages : 1;
-  const scanBytes = markSets * tilePages * pageTokens + 4 * (stages + scans + 2 * 3) + 2 * items * 4 * groups;
-  const barriers = 2 * (keyStages + stages + queryStages) + items + scans + 1;
+  const scanBytes = 16 * stages + 4 * (scans + 2 * 3) + 2 * items * 4 * groups;
+  const barriers = 2 * (keyStages + stages + queryStages) + items + scans;
   return {
     ...facts,
     role: 'prefillWgmma',

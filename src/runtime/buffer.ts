@@ -155,8 +155,12 @@ export class DeviceBuffer implements Disposable {
 
   /** Idempotent. Frees the memory once the device has finished with it; of a view only the view ends. */
   dispose(): void {
-    if (this.#isView) this.#viewDisposed = true;
-    else this.#memory.dispose();
+    if (this.#isView) {
+      this.#viewDisposed = true;
+    } else if (!this.#memory.isDisposed) {
+      this.#memory.link.freedBuffers += 1;
+      this.#memory.dispose();
+    }
   }
 
   [Symbol.dispose](): void {

@@ -48,6 +48,7 @@ export class Device implements Disposable {
       get isCapturing() {
         return isCapturing();
       },
+      freedBuffers: 0,
     };
   }
 
@@ -208,6 +209,11 @@ export class Device implements Disposable {
   /** The capture under way, for sessions, which mirror on the host what launches do. @internal */
   get recording(): Recording | undefined {
     return this.#recording;
+  }
+
+  /** Buffers freed so far. @internal */
+  get freedBuffers(): number {
+    return this.#link.freedBuffers;
   }
 
   /** A mark after all that was started so far. */

@@ -10,6 +10,8 @@ export interface DeviceLink {
   readonly isDisposed: boolean;
   /** Whether launches are recorded now. */
   readonly isCapturing: boolean;
+  /** Buffers freed so far: as long as it stays, a buffer that was alive is. */
+  freedBuffers: number;
 }
 
 /**

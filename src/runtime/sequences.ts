@@ -27,6 +27,7 @@ export class Sequences {
   readonly pageTable: Int32Array;
   /** In the order of the session's layers. */
   readonly layers: readonly LayerLengths[];
+  #changes = 0;
   readonly #plan: PlanDefinition;
   readonly #layout: SessionLayout;
   readonly #tables: readonly LayerTables[];
@@ -40,6 +41,11 @@ export class Sequences {
     this.bounds = new Int32Array(batch);
     this.pageTable = new Int32Array(layout.entries).fill(-1);
     this.layers = layout.layers.map(() => ({ lengths: new Int32Array(batch).fill(-1), reached: new Int32Array(batch) }));
+  }
+
+  /** Another number after every change of a length or a bound: what was computed from them holds as long as it stays. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /** The first slot that holds no sequence. Throws MOA6108 when all do. */
@@ -80,6 +86,7 @@ export class Sequences {
   copy(from: number, to: number): PageCopy[] {
     const { pageTokens } = this.#plan.layout;
     const copies: PageCopy[] = [];
+    this.#changes += 1;
     this.#layout.layers.forEach((layer, index) => {
       const { sink } = layer.tables;
       const { lengths, reached } = this.layers[index]!;
@@ -116,6 +123,7 @@ export class Sequences {
         );
       }
     });
+    this.#changes += 1;
     for (const [index, { lengths, reached }] of this.layers.entries()) {
       lengths[slot] = length;
       // Of a sequence that no ring has gone round for, nothing is lost; what lies behind its end is written anew before it is read.
@@ -134,22 +142,23 @@ export class Sequences {
   /** A sequence of `layer`, the session's nth, has `tokens` more. */
   advance(layer: number, slot: number, tokens: number): void {
     const { lengths, reached } = this.layers[layer]!;
+    this.#changes += 1;
     lengths[slot]! += tokens;
     reached[slot] = Math.max(reached[slot]!, lengths[slot]!);
   }
 
   /** Every sequence of `layer` has `tokens` more, or as many as they say by slot. */
   advanceAll(layer: number, tokens: number | Int32Array): void {
-    this.bounds.forEach((bound, slot) => {
-      if (bound > 0) this.advance(layer, slot, typeof tokens === 'number' ? tokens : tokens[slot]!);
-    });
+    for (let slot = 0; slot < this.bounds.length; slot += 1) {
+      if (this.bounds[slot]! > 0) this.advance(layer, slot, typeof tokens === 'number' ? tokens : tokens[slot]!);
+    }
   }
 
   /** Throws MOA6101 where `tokens` more tokens of any sequence of `layer`, the session's nth, would not fit its length bound; or as many as they say by slot. */
   checkRoom(layer: number, tokens: number | Int32Array): void {
-    this.bounds.forEach((bound, slot) => {
-      if (bound > 0) this.checkSequence(layer, slot, typeof tokens === 'number' ? tokens : tokens[slot]!);
-    });
+    for (let slot = 0; slot < this.bounds.length; slot += 1) {
+      if (this.bounds[slot]! > 0) this.checkSequence(layer, slot, typeof tokens === 'number' ? tokens : tokens[slot]!);
+    }
   }
 
   /** The same of one sequence. */
@@ -160,6 +169,17 @@ export class Sequences {
     throw sessionError('sequenceFull', `sequence ${slot} holds ${length} of at most ${bound} tokens in layer ${this.#layout.layers[layer]!.layer}; ${tokens} more do not fit`);
   }
 
+  /** How many times `tokens` more tokens of every sequence of `layer` fit the length bounds. */
+  timesThatFit(layer: number, tokens: number): number {
+    const { lengths } = this.layers[layer]!;
+    let times = Infinity;
+    for (let slot = 0; slot < this.bounds.length; slot += 1) {
+      const bound = this.bounds[slot]!;
+      if (bound > 0) times = Math.min(times, Math.floor((bound - lengths[slot]!) / tokens));
+    }
+    return times;
+  }
+
   /** Says that every sequence has `length` tokens. */
   fillAll(length: number): void {
     this.bounds.forEach((bound, slot) => {
@@ -168,6 +188,7 @@ export class Sequences {
   }
 
   #setLengths(slot: number, length: number): void {
+    this.#changes += 1;
     this.layers.forEach(({ lengths, reached }) => {
       lengths[slot] = length;
       reached[slot] = Math.max(0, length);

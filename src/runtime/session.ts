@@ -278,6 +278,7 @@ export class Session implements Disposable {
     return this.device.recording?.effectOf(this, () => {
       this.#lastWritten = 'all';
       return new SessionEffect({
+        device: this.device,
         sequences: this.#sequences,
         checkAlive: () => this.#checkAlive(),
         refreshSchedule: (schedule) => this.#buffers.refreshSchedule(schedule),

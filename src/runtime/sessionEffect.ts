@@ -1,6 +1,7 @@
 import type { DeviceBuffer } from './buffer.ts';
 import { checkCounts, readCounts } from './decodeCounts.ts';
 import type { PlacedSegments } from './decodeSchedules.ts';
+import type { Device } from './device.ts';
 import type { GraphEffect } from './recording.ts';
 import { usedAfterDispose } from './runtimeError.ts';
 import type { Sequences } from './sequences.ts';
@@ -8,6 +9,7 @@ import type { LayerState } from './sessionBuffers.ts';
 
 /** What an effect needs of its session. */
 export interface SessionMirrors {
+  readonly device: Pick<Device, 'freedBuffers'>;
   readonly sequences: Sequences;
   /** Throws MOA6005 after the session's dispose. */
   checkAlive(): void;
@@ -49,6 +51,11 @@ export class SessionEffect implements GraphEffect {
   #checked = new Map<number, Int32Array>();
   readonly #schedules = new Set<PlacedSegments>();
   readonly #tensors = new Set<DeviceBuffer>();
+  /** Launches that fit, and the change of the sequences since which that holds: steps of a loop need not look at every length before each launch. */
+  #fitting = 0;
+  #fittingSince = -1;
+  /** Buffers that the device had freed when all tensors were found alive. */
+  #aliveSince = -1;
 
   constructor(mirrors: SessionMirrors) {
     this.#mirrors = mirrors;
@@ -65,16 +72,24 @@ export class SessionEffect implements GraphEffect {
 
   checkAlive(): void {
     this.#mirrors.checkAlive();
+    const { freedBuffers } = this.#mirrors.device;
+    if (freedBuffers === this.#aliveSince) return;
     for (const tensor of this.#tensors) if (tensor.isFreed) throw usedAfterDispose('buffer');
+    this.#aliveSince = freedBuffers;
   }
 
   check(): void {
     const { sequences } = this.#mirrors;
+    if (this.#fitting > 0 && this.#fittingSince === sequences.changes) return;
     this.#checked = this.#withCounts();
     this.#added.forEach((tokens, index) => {
       if (!this.#checked.has(index)) sequences.checkRoom(index, tokens);
     });
     this.#checked.forEach((tokens, index) => sequences.checkRoom(index, tokens));
+    if (this.#counted.length > 0) return; // what they add is not known before each launch
+    this.#fitting = Infinity;
+    this.#added.forEach((tokens, index) => (this.#fitting = Math.min(this.#fitting, sequences.timesThatFit(index, tokens))));
+    this.#fittingSince = sequences.changes;
   }
 
   /** All tokens of the layers that have a decode with counts. A device buffer is read once. */
@@ -105,5 +120,7 @@ export class SessionEffect implements GraphEffect {
       if (!this.#checked.has(index)) sequences.advanceAll(index, tokens);
     });
     this.#checked.forEach((tokens, index) => sequences.advanceAll(index, tokens));
+    this.#fitting -= 1;
+    this.#fittingSince = sequences.changes;
   }
 }

@@ -66,7 +66,7 @@ test('a small plan as a table', () => {
     sm_87                  99.63 KiB  8.7
     sm_89                  83.38 KiB  8.9
     sm_90                 101.75 KiB  9.0
-    sm_90a                209.33 KiB  9.0
+    sm_90a                208.75 KiB  9.0
     sm_100                101.75 KiB  10.0, 10.3
     sm_103                101.75 KiB  10.3
     sm_120                 83.38 KiB  12.0, 12.1

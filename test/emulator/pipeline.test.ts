@@ -33,7 +33,7 @@ const has = (kind: string) => (result: LaunchResult): boolean => result.findings
 const isWrong = (result: LaunchResult): boolean => !isRight(result) || result.findings.length > 0;
 const kinds = (findings: readonly Finding[]): string[] => [...new Set(findings.map((finding) => finding.kind))];
 
-test.each(['kRight', 'kProxyFence'])('%s: every tile arrives, whatever the seed', (mode) => {
+test.each(['kRight', 'kProxyFence', 'kArriveMany'])('%s: every tile arrives, whatever the seed', (mode) => {
   for (const result of run(mode, 200)) {
     expect(result).toMatchObject({ status: Status.ok, findings: [] });
     expect(isRight(result)).toBe(true);
@@ -47,6 +47,7 @@ describe('every seed finds', () => {
     ['kNoExpect', 'transaction', 'firstCopy', 'which expects 0'],
     ['kNoProxyFence', 'proxy', 'firstCopy', 'where a thread stored and called no asyncProxyFence since'],
     ['kArriveTwice', 'mbarrier', 'arriveTwice', 'has had its 1 arrivals and waits for bytes'],
+    ['kArriveTooMany', 'mbarrier', 'arriveTooMany', '5 arrivals, and phase 0 of the mbarrier at byte 24 takes 1 to 4 more'],
     ['kNoInit', 'mbarrier', 'noInit', 'byte 64, where no mbarrier was initialised'],
     ['kInitTwice', 'mbarrier', 'initTwice', `made an mbarrier that is in use`],
     ['kMisalignedBarrier', 'misaligned', 'misalignedBarrier', 'mbarrierInit of 8 bytes'],

@@ -45,6 +45,7 @@ function relationJobs(name: string, relation: relations.Relation, options: CaseO
 /** @param plans folder of published plans, or undefined */
 export function makeJobs(seed: number, scale: number, plans: string | undefined): Job[] {
   const count = (usual: number): number => Math.max(1, Math.round(usual * scale));
+  const times = Math.min(250, Math.max(20, count(250)));
   return [
     ...planJobs(plans),
     ...families.flatMap((family) => [
@@ -52,17 +53,17 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
       caseJob(`pool past 2^31 elements, ${family}`, { ...poolPast31Bits, family }),
       { name: `the largest numbers of fp16 in e4m3, ${family}`, run: (target: Target) => largestNumbersStay(target, 'fp16_d64_6x2', family) },
       { name: `the largest numbers of bf16 in e4m3, ${family}`, run: (target: Target) => largestNumbersStay(target, 'bf16_d64_4x2', family) },
-      repeated(`250 decodes, ${family}`, { decodes: 1, prefill: [700, 64, 129, 1, 300, 500, 0, 999], family }),
-      repeated(`250 prefills, ${family}`, { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], family }),
-      repeated(`250 prefills in chunks, ${family}`, { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], chunk: 256, family }),
+      repeated(times, `decodes, ${family}`, { decodes: 1, prefill: [700, 64, 129, 1, 300, 500, 0, 999], family }),
+      repeated(times, `prefills, ${family}`, { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], family }),
+      repeated(times, `prefills in chunks, ${family}`, { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], chunk: 256, family }),
     ]),
     ...families.flatMap((family) => [
       { name: `5000 steps of a graph, ${family}`, run: (target: Target) => replayIsEager(target, { ...replayed, family }, { steps: 5000 }) },
       { name: `1500 steps of a graph, balanced over sequences, ${family}`, run: (target: Target) => replayIsEager(target, { ...replayed, family }, { steps: 1500, every: 101, balance: 'sequences' }) },
       { name: `1500 steps of 4 tokens of a graph, ${family}`, run: (target: Target) => replayIsEager(target, { ...replayed, family, slack: 64, decodeTokens: 16 }, { steps: 1500, tokens: 4 }) },
     ]),
-    repeated('250 prefills in chunks, cut in two', { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], chunk: 256, family: 'hopper', splitPages: 2 }),
-    repeated('250 prefills of headDim 64, cut in two', {
+    repeated(times, 'prefills in chunks, cut in two', { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], chunk: 256, family: 'hopper', splitPages: 2 }),
+    repeated(times, 'prefills of headDim 64, cut in two', {
       decodes: 0,
       prefill: [700, 64, 129, 1, 300, 500, 0, 999],
       family: 'hopper',
@@ -70,14 +71,14 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
       shape: 'bf16_d64_4x2',
       rules: [alternating(4, [[0, 1, 2], [128, 0, 1], [0, 1, 1]])],
     }),
-    repeated('250 decodes, e4m3', { decodes: 1, prefill: [700, 64, 129, 1, 300, 500, 0, 999], family: 'hopper', cacheType: 'e4m3', shape: 'bf16_d64_4x2', rules: [alternating(4, [[0, 1, 2], [128, 0, 1], [0, 1, 1]])] }),
+    repeated(times, 'decodes, e4m3', { decodes: 1, prefill: [700, 64, 129, 1, 300, 500, 0, 999], family: 'hopper', cacheType: 'e4m3', shape: 'bf16_d64_4x2', rules: [alternating(4, [[0, 1, 2], [128, 0, 1], [0, 1, 1]])] }),
     ...randomCases('prefill', { layers: 2, tiles: 100, bound: 1500 }, count(120), seed),
     ...randomCases('chunks', { layers: 2, chunks: true, decodes: 2, compareWhole: true, tiles: 60, bound: 1500 }, count(80), seed + 13),
     ...randomCases('chunks with RoPE', { shapes: ropeShapes, lanes: ['normal'], rope: true, chunks: true, compareWhole: true, decodes: 2, tiles: 20 }, count(20), seed + 14),
     ...randomCases('decode', { layers: 2, decodes: 8, tiles: 60, bound: 1500 }, count(120), seed + 1),
     ...randomCases('invariant', { compareWhole: true, decodes: 8, tiles: 60 }, count(80), seed + 2),
     ...randomCases('RoPE', { shapes: ropeShapes, lanes: ['normal'], rope: true, compareWhole: true, decodes: 5, tiles: 20 }, count(40), seed + 3),
-    repeated('250 prefills in chunks, e4m3', { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], chunk: 256, family: 'hopper', cacheType: 'e4m3', shape: 'bf16_d64_4x2', rules: [alternating(4, [[0, 1, 2], [128, 0, 1], [0, 1, 1]])] }),
+    repeated(times, 'prefills in chunks, e4m3', { decodes: 0, prefill: [700, 64, 129, 1, 300, 500, 0, 999], chunk: 256, family: 'hopper', cacheType: 'e4m3', shape: 'bf16_d64_4x2', rules: [alternating(4, [[0, 1, 2], [128, 0, 1], [0, 1, 1]])] }),
     ...randomCases('e4m3', { shapes: shapesWith({ cacheType: 'e4m3' }), decodes: 8, tiles: 40, bound: 1500, with: { cacheType: 'e4m3' } }, count(60), seed + 9),
     ...randomCases('e4m3 with RoPE', { shapes: shapesWith({ cacheType: 'e4m3' }).filter((name) => ropeShapes.includes(name)), lanes: ['normal'], rope: true, decodes: 5, tiles: 20, with: { cacheType: 'e4m3' } }, count(20), seed + 10),
     ...randomCases('headDim 256', { shapes: gpuShapes.filter((name) => shapeOf(name).headDim === 256), layers: 2, chunks: true, decodes: 5, tiles: 40, bound: 1500 }, count(40), seed + 20),
@@ -138,9 +139,10 @@ function alternating(heads: number, rules: readonly RuleSpec[]): RuleSpec[] {
   return Array.from({ length: heads }, (_, head) => rules[head % rules.length]!);
 }
 
-function repeated(name: string, part: Pick<Case, 'decodes' | 'prefill'> & Partial<Case>): Job {
+/** The same case so many times over, with equal results. */
+function repeated(times: number, name: string, part: Pick<Case, 'decodes' | 'prefill'> & Partial<Case>): Job {
   const testCase: Case = { shape: 'llama3', rules: [alternating(32, [[0, 1, 2], [128, 0, 1], [0, 1, 1]])], bound: 1024, lane: 'normal', seed: 77, ...part };
-  return { name, testCase, run: (target) => relations.repeatsAreEqual(250)(target, testCase) };
+  return { name: `${times} ${name}`, testCase, run: (target) => relations.repeatsAreEqual(times)(target, testCase) };
 }
 
 /** Rings of the last sequences lie past 2^31 elements: 17 sequences x 32 heads x 256 pages of 16384 elements. */

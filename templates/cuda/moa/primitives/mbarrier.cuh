@@ -20,7 +20,12 @@ MOA_DEVICE void mbarrierArrive(SharedAddress barrier) {
     asm volatile("mbarrier.arrive.release.cta.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 
-/// The same, and the phase waits for `bytes` more bytes of bulk copies. To be called before those copies are issued.
+/// `arrivals` arrivals at once, by this thread (PTX mbarrier.arrive with a count, sm_90).
+MOA_DEVICE void mbarrierArriveMany(SharedAddress barrier, uint32_t arrivals) {
+    asm volatile("mbarrier.arrive.release.cta.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
+}
+
+/// One arrival, and the phase waits for `bytes` more bytes of bulk copies. To be called before those copies are issued.
 MOA_DEVICE void mbarrierArriveExpect(SharedAddress barrier, uint32_t bytes) {
     asm volatile("mbarrier.arrive.expect_tx.release.cta.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 }

@@ -21,7 +21,7 @@ class WgmmaCompute : WgmmaRoom<Config> {
     static constexpr bool kHoldsQueries = Config::kHoldsQueries;
     using Room::kHeadDim, Room::kGroups, Room::kStages, Room::kKeyStages, Room::kQueryStages, Room::kRows, Room::kTilePages, Room::kColumns, Room::kLeavesQueriesEarly, Room::kItems, Room::kSkipsSteps,
           Room::kQueryBlockBytes, Room::kQueryGroupBytes, Room::kKeyBlockBytes, Room::fullKey, Room::emptyKey, Room::fullValue, Room::emptyValue, Room::fullQuery, Room::emptyQuery, Room::emptyItem,
-          Room::keys, Room::values, Room::outputs, Room::kMarksByStage, Room::marks, Room::marksRead, Room::spoiled, Room::stores, Room::notFinite, Room::itemSlot, Room::stepSlot, Room::loadItem;
+          Room::keys, Room::values, Room::outputs, Room::marks, Room::stores, Room::notFinite, Room::itemSlot, Room::stepSlot, Room::loadItem;
     static constexpr int kTurnThreads = 256;  ///< of a group and the one before it
 
     /// The warp's 16 rows of Q, as the A fragments of Q K^T, where registers have room: then they are read from shared memory once an item.
@@ -80,10 +80,10 @@ private:
         Queries queries;
         Step step;
         for (;;) {
-            Taken taken = takeItem<kScanned>(queries, step, group, turns);
+            Taken taken = takeItem(queries, step, group, turns);
             if (taken.next == Next::end) break;
             if (taken.next == Next::nothing) {
-                passItem<kScanned>(group, turns);
+                passItem(group, turns);
                 continue;
             }
             if constexpr (kHoldsQueries) release(emptyKey(taken.stage));
@@ -106,7 +106,7 @@ private:
 #pragma unroll 1
                 for (bool first = true;; first = false) {
                     absorb<kScanned, kColumns>(p, scores, probabilities, output, softmax, item, step, first, group, turns);
-                    if (!takeStep<kScanned>(step, group, turns)) break;
+                    if (!takeStep(step, group, turns)) break;
                     if (isWhole(step)) {
                         multiply<kColumns>(scores, probabilities, output, queries, group, taken.stage, turns);
                         leaveQueries(step, taken.stage);
@@ -146,7 +146,6 @@ private:
 
     /// Waits for the next item, for its queries, and for the keys of its first step with a key for this group. Queries in registers leave their stage with
     /// the caller.
-    template <bool kScanned>
     static MOA_DEVICE Taken takeItem(Queries& queries, Step& step, int group, Turns& turns) {
         mbarrierWait(fullKey(turns.key.index()), turns.key.parity());
         if (readStep(turns.key.index()).isEnd()) return Taken{Next::end, turns.key.index()};
@@ -165,7 +164,7 @@ private:
         }
         step = loadStep(turns.key.index());
         while (kSkipsSteps && step.skips(group) && !step.isLast()) {
-            passStep<kScanned>(step, turns);
+            passStep(turns);
             mbarrierWait(fullKey(turns.key.index()), turns.key.parity());
             step = loadStep(turns.key.index());
             passTurn(group);
@@ -174,7 +173,6 @@ private:
     }
 
     /// An item without rows of this group.
-    template <bool kScanned>
     static MOA_DEVICE void passItem(int group, Turns& turns) {
         if constexpr (kHoldsQueries) {
             releaseKeys(turns);
@@ -185,21 +183,18 @@ private:
         }
         for (bool first = true, last = false; !last; first = false) {
             mbarrierWait(fullKey(turns.key.index()), turns.key.parity());
-            const Step step = loadStep(turns.key.index());
-            last = step.isLast();
+            last = loadStep(turns.key.index()).isLast();
             if (!first) passTurn(group);
-            passStep<kScanned>(step, turns);
+            passStep(turns);
         }
         release(emptyItem(turns.item.index()));
         turns.item.advance();
     }
 
     /// A step whose keys have landed, and that this group does not compute. Its values are waited for: who releases a stage has seen it full.
-    template <bool kScanned>
-    static MOA_DEVICE void passStep(const Step& step, Turns& turns) {
+    static MOA_DEVICE void passStep(Turns& turns) {
         releaseKeys(turns);
         mbarrierWait(fullValue(turns.value.index()), turns.value.parity());
-        if (kScanned && !kMarksByStage && step.isScanned() && isSpoiled(turns.value.index())) release(marksRead());
         release(emptyValue(turns.value.index()));
         turns.value.advance();
     }
@@ -215,7 +210,7 @@ private:
     static MOA_DEVICE Taken endItem(const Params& p, int slot, float (&output)[kHeadDim / 2], float (&scores)[kColumns / 2], const uint32_t (&probabilities)[kColumns / 16][4],
                                     Softmax& softmax, Queries& queries, Step& step, int group, int stage, Turns& turns) {
         const bool whole = isWhole(step);
-        const Taken taken = takeItem<kScanned>(queries, step, group, turns);
+        const Taken taken = takeItem(queries, step, group, turns);
         const bool more = taken.next == Next::item;
         wgmmaFence();
         const SharedAddress held = values(turns.pending().index());
@@ -266,14 +261,13 @@ private:
     }
 
     /// Waits for the keys of the item's next step that has some for this group. False when it has none.
-    template <bool kScanned>
     static MOA_DEVICE bool takeStep(Step& step, int group, Turns& turns) {
         while (!step.isLast()) {
             mbarrierWait(fullKey(turns.key.index()), turns.key.parity());
             step = loadStep(turns.key.index());
             if (!(kSkipsSteps && step.skips(group))) return true;
             passTurn(group);
-            passStep<kScanned>(step, turns);
+            passStep(turns);
             step.flags |= Step::kBegins;  // the probabilities at hand are of a whole tile
         }
         return false;
@@ -335,27 +329,22 @@ private:
         }
     }
 
-    /// Whether a stage's values, which were scanned, had some that are not finite.
-    static MOA_DEVICE bool isSpoiled(int stage) {
-        int word = 0;
-        if (laneIndex() == 0) word = loadShared<int>(spoiled(stage));
-        return warpAny(word != 0);
-    }
-
     /// The sums of rows to which pending values contribute that were not finite become NaN, and with them their outputs.
     template <int kWidth>
     static MOA_DEVICE void spoil(Softmax& softmax, const uint32_t (&probabilities)[kColumns / 16][4], const Turns& turns) {
-        if (!turns.scanned || !isSpoiled(turns.pending().index())) return;
+        if (!turns.scanned) return;
+        Vec16 marked{};
+        if (laneIndex() == 0) marked = loadShared<Vec16>(marks(turns.pending().index()));
+        if (!warpAny((marked.w[0] | marked.w[1] | marked.w[2] | marked.w[3]) != 0)) return;
         float weight[4] = {};
-        const SharedAddress from = marks(turns.pending().index()) + 2 * (laneIndex() & 3);
 #pragma unroll
         for (int step = 0; step < kWidth / 16; ++step) {
-            const auto mark = [&](int key) { return loadShared<uint8_t>(from + step * 16 + key) != 0 ? FiniteTraits<Element>::kOne : 0u; };
+            const uint32_t keys = shuffle(marked.w[step / 2], 0) >> (step % 2 * 16 + 2 * (laneIndex() & 3));
+            const auto mark = [&](int key) { return (keys >> key & 1) * FiniteTraits<Element>::kOne; };
             mma16816<Element>(weight, probabilities[step], mark(0) | mark(1) << 16, mark(8) | mark(9) << 16);
         }
         if (weight[0] > 0.0f) softmax.sum[0] = kNotANumber;
         if (weight[2] > 0.0f) softmax.sum[1] = kNotANumber;
-        if constexpr (!kMarksByStage) release(marksRead());
     }
 
     /// The pending values are done with.

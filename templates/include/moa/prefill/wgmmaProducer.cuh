@@ -10,7 +10,7 @@ template <class Config, class Mask>
 class WgmmaProducer : WgmmaRoom<Config> {
     using Room = WgmmaRoom<Config>;
     static constexpr bool kHoldsQueries = Config::kHoldsQueries;
-    using Room::kHeadDim, Room::kGroups, Room::kStages, Room::kKeyStages, Room::kQueryStages, Room::kRows, Room::kTilePages, Room::kColumns, Room::kBlocks, Room::kChunks, Room::kItems, Room::kComputeWarps, Room::kScans, Room::kSkipsSteps,
+    using Room::kHeadDim, Room::kGroups, Room::kStages, Room::kKeyStages, Room::kQueryStages, Room::kRows, Room::kTilePages, Room::kColumns, Room::kBlocks, Room::kChunks, Room::kItems, Room::kComputeWarps, Room::kScanThreads, Room::kScans, Room::kSkipsSteps,
           Room::kPageBlockBytes, Room::kQueryBlockBytes, Room::kQueryGroupBytes, Room::kKeyBlockBytes, Room::kQueryBytes, Room::fullKey, Room::emptyKey,
           Room::fullValue, Room::emptyValue, Room::fullQuery, Room::emptyQuery, Room::emptyItem, Room::landed, Room::keys, Room::scanEntry,
           Room::values, Room::queries, Room::stores, Room::notFinite, Room::itemSlot, Room::stepSlot, Room::loadItem;
@@ -79,7 +79,10 @@ public:
                 }
                 if (isEnd) break;
                 if (laneIndex() < PrefillItem::kWords) storeShared(at + 4 * laneIndex(), word);
-                if (laneIndex() < kComputeWarps) storeShared(stores(slot.index(), laneIndex()), uint8_t{1});
+                if (laneIndex() == 0) {
+#pragma unroll
+                    for (int warps = 0; warps < kComputeWarps; warps += 4) storeShared(stores(slot.index(), warps), 0x01010101);
+                }
                 warpBarrier();  // what comes next through a barrier tells of the item, too
                 const int next = gridSize() + static_cast<int>(shuffle(ticket, 0));
                 word = loadWord(p, next);
@@ -137,7 +140,7 @@ private:
 
     /// Whether a warp's outputs of a slot's item, which has been computed, are not finite.
     static MOA_DEVICE bool anyNotFinite(int slot) {
-        return warpAny(laneIndex() < kComputeWarps && loadShared<uint8_t>(notFinite(slot, laneIndex())) != 0);
+        return warpAny(laneIndex() < kComputeWarps / 4 && loadShared<int>(notFinite(slot, 4 * laneIndex())) != 0);
     }
 
     /// Waits for all items of the first pass. Those with outputs that are not finite move to the slots from `next` on, for the warps that have such. Returns
@@ -149,8 +152,12 @@ private:
         for (int i = 0; i < kItems; ++i) {
             mbarrierWait(emptyItem(next.index()), next.parity() ^ 1);
             if (anyNotFinite(next.index())) {
-                if (laneIndex() < PrefillItem::kWords) storeShared(itemSlot(to.index()) + 4 * laneIndex(), loadShared<int>(itemSlot(next.index()) + 4 * laneIndex()));
-                if (laneIndex() < kComputeWarps) storeShared(stores(to.index(), laneIndex()), loadShared<uint8_t>(notFinite(next.index(), laneIndex())));
+                if (laneIndex() == 0) {
+#pragma unroll 1
+                    for (int word = 0; word < PrefillItem::kWords; ++word) storeShared(itemSlot(to.index()) + 4 * word, loadShared<int>(itemSlot(next.index()) + 4 * word));
+#pragma unroll
+                    for (int warps = 0; warps < kComputeWarps; warps += 4) storeShared(stores(to.index(), warps), loadShared<int>(notFinite(next.index(), warps)));
+                }
                 to.advance();
                 ++found;
             }
@@ -287,6 +294,8 @@ private:
             if (scanned) {
                 const ScanEntry entry = ScanEntry::of(turn.index(), rows, fillsTile ? others : 0);
                 storeShared(scanEntry(scan.index()), scans ? entry.word : entry.word | ScanEntry::kOnlyRows);
+            } else {
+                mbarrierArriveMany(emptyValue(turn.index()), kScanThreads);  // nobody scans it
             }
             copyPages(p, place, pages, fillsTile, p.valueMap, kBlocks * kPageBlockBytes, to, scanned ? landed(scan.index()) : fullValue(turn.index()));
         }

@@ -86,22 +86,20 @@ struct WgmmaRoom {
     static constexpr int kOutputs = kValues + kStages * kKeyBytes;
     static constexpr int kItemSlots = kOutputs + (kLeavesQueriesEarly ? kRows * kOutputChunks * kChunkBytes : 0);
     static constexpr int kSteps = kItemSlots + kItems * kItemBytes;
-    /// Values that are not finite (wgmmaScan.cuh): a byte for each row of a tile, a word for each stage, entries of a queue, and votes of the warps.
+    /// Values that are not finite (wgmmaScan.cuh): a bit for each row of a stage's tile, entries of a queue, and votes of the warps.
     static constexpr int kScanWarps = 3;
+    static constexpr int kScanThreads = 32 * kScanWarps;
     static constexpr int kScans = kStages + 1;
-    /// Where steps are skipped a group may pass tiles while the marks of an earlier one wait for it: each stage has its own. Otherwise there is one set,
-    /// and `marksRead` says when it is free.
-    static constexpr bool kMarksByStage = kSkipsSteps;
-    static constexpr int kMarkBytes = kColumns;
+    static constexpr int kMarkBytes = 16;
+    static_assert(kColumns <= 8 * kMarkBytes);
     static constexpr int kMarks = kSteps + kKeyStages * kStepBytes;
-    static constexpr int kSpoiled = kMarks + (kMarksByStage ? kStages : 1) * kMarkBytes;
-    static constexpr int kScanEntries = kSpoiled + 4 * kStages;
+    static constexpr int kScanEntries = kMarks + kStages * kMarkBytes;
     static constexpr int kScanVotes = kScanEntries + 4 * kScans;
     /// For each warp of an item, a byte: whether it stores its rows in the second pass, and whether its outputs of the first are not finite.
     static constexpr int kStores = kScanVotes + 4 * 2 * kScanWarps;
     static constexpr int kNotFinite = kStores + kItems * kComputeWarps;
     static constexpr int kBarriers = (kNotFinite + kItems * kComputeWarps + 7) / 8 * 8;
-    static constexpr int kBarrierCount = 2 * (kKeyStages + kStages + kQueryStages) + kItems + kScans + 1;
+    static constexpr int kBarrierCount = 2 * (kKeyStages + kStages + kQueryStages) + kItems + kScans;
     static_assert(!Config::kHoldsQueries || kQueryBytes == kKeyBytes, "queries fit a stage of keys");
 
     static constexpr int kSharedBytes = (kBarriers + 8 * kBarrierCount + 15) / 16 * 16;
@@ -116,11 +114,8 @@ struct WgmmaRoom {
     static MOA_DEVICE SharedAddress emptyQuery(int stage) { return barrier(2 * (kKeyStages + kStages) + kQueryStages + stage); }
     static MOA_DEVICE SharedAddress emptyItem(int slot) { return barrier(2 * (kKeyStages + kStages + kQueryStages) + slot); }
     /// The values of an entry of the scan queue have landed.
-    static MOA_DEVICE SharedAddress landed(int entry) { return barrier(kBarrierCount - 1 - kScans + entry); }
-    /// All warps that compute have read the marks.
-    static MOA_DEVICE SharedAddress marksRead() { return barrier(kBarrierCount - 1); }
-    static MOA_DEVICE SharedAddress marks(int stage) { return sharedBase() + kMarks + (kMarksByStage ? stage : 0) * kMarkBytes; }
-    static MOA_DEVICE SharedAddress spoiled(int stage) { return sharedBase() + kSpoiled + 4 * stage; }
+    static MOA_DEVICE SharedAddress landed(int entry) { return barrier(kBarrierCount - kScans + entry); }
+    static MOA_DEVICE SharedAddress marks(int stage) { return sharedBase() + kMarks + stage * kMarkBytes; }
     static MOA_DEVICE SharedAddress scanEntry(int entry) { return sharedBase() + kScanEntries + 4 * entry; }
     static MOA_DEVICE SharedAddress scanVote(int set, int warp) { return sharedBase() + kScanVotes + 4 * (set * kScanWarps + warp); }
     static MOA_DEVICE SharedAddress stores(int slot, int warp) { return sharedBase() + kStores + slot * kComputeWarps + warp; }
@@ -145,7 +140,7 @@ struct WgmmaRoom {
 #pragma unroll
         for (int stage = 0; stage < kStages; ++stage) {
             mbarrierInit(fullValue(stage), 1);
-            mbarrierInit(emptyValue(stage), kComputeWarps);
+            mbarrierInit(emptyValue(stage), kComputeWarps + kScanThreads);
         }
 #pragma unroll
         for (int stage = 0; stage < kQueryStages; ++stage) {
@@ -156,7 +151,6 @@ struct WgmmaRoom {
         for (int slot = 0; slot < kItems; ++slot) mbarrierInit(emptyItem(slot), kComputeWarps);
 #pragma unroll
         for (int entry = 0; entry < kScans; ++entry) mbarrierInit(landed(entry), 1);
-        mbarrierInit(marksRead(), kComputeWarps);
         for (int warps = 0; warps < kItems * kComputeWarps; warps += 4) storeShared(sharedBase() + kNotFinite + warps, 0);
         mbarrierInitFence();
     }

@@ -4,9 +4,11 @@
 //
 //   queue  : the producer enters each tile that needs it; its values land at the entry's barrier, not at the stage's
 //   scan   : the warps read a third of the tile each, and agree; rows of pages without a token become zeros
-//   spoiled: if there is a value that is not finite, one warp makes zeros of those, and marks their rows
+//   marks  : if there is a value that is not finite, one warp makes zeros of those, and marks their rows
 //   then   : the stage is full. The warps that compute make NaN of the rows of queries to which a marked row contributes, by the
 //            product of the probabilities and the marks, so other rows have the same bits whatever the value was
+//   empty  : each thread that scans says for itself when it is done with a stage, and reads and writes what others must see by
+//            the lane that says so: racecheck follows no barrier of a warp (docs/kernels/prefill.md)
 #pragma once
 #include <moa/finite.cuh>
 #include <moa/prefill/wgmmaRoom.cuh>
@@ -35,8 +37,8 @@ template <class Config>
 class WgmmaScan : WgmmaRoom<Config> {
     using Element = typename Config::Element;
     using Room = WgmmaRoom<Config>;
-    using Room::kBlocks, Room::kChunks, Room::kColumns, Room::kComputeWarps, Room::kScanWarps, Room::kScans, Room::kMarksByStage, Room::fullValue, Room::landed, Room::marks, Room::marksRead, Room::scanEntry,
-        Room::scanVote, Room::spoiled, Room::values;
+    using Room::kBlocks, Room::kChunks, Room::kColumns, Room::kComputeWarps, Room::kScanWarps, Room::kScanThreads, Room::kScans, Room::fullValue, Room::emptyValue, Room::landed, Room::marks, Room::scanEntry,
+        Room::scanVote, Room::values;
     static constexpr int kBarrier = 8;  ///< of the warps that scan, among named barriers
     static constexpr int kRowChunks = kBlockRowBytes / kChunkBytes;
     static constexpr int kTileChunks = kBlocks * kColumns * kRowChunks;
@@ -46,7 +48,6 @@ public:
     static MOA_DEVICE void run() {
         const int warp = warpIndex() - kComputeWarps - 1;
         Turn<kScans> turn;
-        [[maybe_unused]] uint32_t marksParity = 1;
         for (int set = 0;; set ^= 1) {
             mbarrierWait(landed(turn.index()), turn.parity());
             const ScanEntry entry = readEntry(turn.index());
@@ -56,22 +57,22 @@ public:
             const bool found = warpAny(scan(tile, entry, warp));
             if (laneIndex() == 0) storeShared(scanVote(set, warp), static_cast<int>(found));
             asyncProxyFence();  // for rows that became zeros
-            namedBarrier(kBarrier, 32 * kScanWarps);
-            if (warp != 0) continue;
-            int any = 0;
-            if (laneIndex() < kScanWarps) any = loadShared<int>(scanVote(set, laneIndex()));
-            const bool isSpoiled = warpAny(any != 0);
-            if (isSpoiled) {
-                if constexpr (!kMarksByStage) {
-                    mbarrierWait(marksRead(), marksParity);
-                    marksParity ^= 1;
+            namedBarrier(kBarrier, kScanThreads);
+            if (warp == 0) {
+                int any = 0;
+                if (laneIndex() < kScanWarps) any = loadShared<int>(scanVote(set, laneIndex()));
+                Vec16 marked{};
+                if (warpAny(any != 0)) {
+                    mark(marked, tile, entry);
+                    asyncProxyFence();
+                    warpBarrier();
                 }
-                mark(tile, entry);
-                asyncProxyFence();
+                if (laneIndex() == 0) {
+                    storeShared(marks(entry.stage()), marked);
+                    mbarrierArrive(fullValue(entry.stage()));
+                }
             }
-            if (laneIndex() == 0) storeShared(spoiled(entry.stage()), static_cast<int>(isSpoiled));
-            warpBarrier();
-            if (laneIndex() == 0) mbarrierArrive(fullValue(entry.stage()));
+            mbarrierArrive(emptyValue(entry.stage()));
         }
     }
 
@@ -125,21 +126,26 @@ private:
         return (nonFiniteBits<Element>(sums[0]) | nonFiniteBits<Element>(sums[1])) != 0;
     }
 
-    /// Values that are not finite become zeros, and their rows get a byte of `marks` that is not 0.
-    static MOA_DEVICE void mark(SharedAddress tile, const ScanEntry& entry) {
-#pragma unroll 1
-        for (int row = laneIndex(); row < kColumns; row += 32) {
-            if (holds(entry, row) < 0) continue;
+    /// Values that are not finite become zeros, and their rows get a bit of `marked`, row 32 w + b bit b of word w.
+    static MOA_DEVICE void mark(Vec16& marked, SharedAddress tile, const ScanEntry& entry) {
+#pragma unroll
+        for (int word = 0; word < kColumns / 32; ++word) {
+            const int row = 32 * word + laneIndex();
             int found = 0;
+            if (holds(entry, row) >= 0) {
 #pragma unroll 1
-            for (int column = 0; column < kChunks; ++column) {
-                const SharedAddress at = tile + swizzledOffset<kColumns>(row, column);
-                Vec16 chunk = loadShared<Vec16>(at);
-                const int marks = clearNonFinite<Element>(chunk);
-                if (marks != 0) storeShared(at, chunk);
-                found |= marks;
+                for (int column = 0; column < kChunks; ++column) {
+                    const SharedAddress at = tile + swizzledOffset<kColumns>(row, column);
+                    Vec16 chunk = loadShared<Vec16>(at);
+                    const int marks = clearNonFinite<Element>(chunk);
+                    if (marks != 0) storeShared(at, chunk);
+                    found |= marks;
+                }
             }
-            storeShared(marks(entry.stage()) + row, static_cast<uint8_t>(found));
+            uint32_t bits = static_cast<uint32_t>(found != 0) << laneIndex();
+#pragma unroll
+            for (int lanes = 16; lanes > 0; lanes /= 2) bits |= shuffleXor(bits, lanes);
+            marked.w[word] = bits;
         }
     }
 };

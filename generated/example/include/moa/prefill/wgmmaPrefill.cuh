@@ -15,8 +15,8 @@
 //   shared memory: K, V [kStages][a tile] as swizzled blocks of 64 columns; Q [kRows] the same, in one more stage of K, or twice; items, steps and
 //                  barriers. A warp's rows of Q, when they have been read, make room for its rows of O. With headDim 256 there is one Q, which leaves with
 //                  its item's last S, and a room for half of O.
-//   barriers     : full (the bytes have landed) and empty (all who read are done) of each stage of K, V and Q, empty of each item; and landed, of
-//                  values that are scanned. What a full stage of K is for, and that its item is there, its step says.
+//   barriers     : full (the bytes have landed) and empty (all who read or scan are done) of each stage of K, V and Q, empty of each item; and landed,
+//                  of values that are scanned. What a full stage of K is for, and that its item is there, its step says.
 #pragma once
 #include <moa/prefill/wgmmaCompute.cuh>
 #include <moa/prefill/wgmmaProducer.cuh>

@@ -24,7 +24,7 @@ MOA_ENTRY void issueCopy(Engine& engine, uint32_t to, const void* from, bool val
 MOA_ENTRY void waitForCopies(Engine& engine, uint32_t pending);
 MOA_ENTRY void initMbarrier(Engine& engine, uint32_t address, uint32_t arrivals, Site site);
 MOA_ENTRY void fenceMbarriers(Engine& engine);
-MOA_ENTRY void arriveAtMbarrier(Engine& engine, const char* what, uint32_t address, uint32_t bytes, Site site);
+MOA_ENTRY void arriveAtMbarrier(Engine& engine, const char* what, uint32_t address, uint32_t arrivals, uint32_t bytes, Site site);
 MOA_ENTRY void issueBulkCopy(Engine& engine, uint32_t to, const void* from, uint32_t bytes, uint32_t barrier, Site site);
 MOA_ENTRY bool readTensorMap(Engine& engine, const char* what, const void* map, TensorMapImage& image, Site site);
 MOA_ENTRY void issueTensorCopy(Engine& engine, uint32_t to, const void* map, int row, int column, uint32_t barrier, Site site);

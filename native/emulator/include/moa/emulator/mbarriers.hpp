@@ -105,8 +105,8 @@ MOA_ENGINE_CALL void completePhase(Engine& engine, Mbarrier& barrier) {
     }
 }
 
-/// One arrival by the running lane; the phase then waits for `bytes` more.
-MOA_ENTRY void arriveAtMbarrier(Engine& engine, const char* what, uint32_t address, uint32_t bytes, Site site) {
+/// `arrivals` arrivals by the running lane; the phase then waits for `bytes` more.
+MOA_ENTRY void arriveAtMbarrier(Engine& engine, const char* what, uint32_t address, uint32_t arrivals, uint32_t bytes, Site site) {
     Lane& lane = *engine.running;
     Mbarrier* const barrier = findMbarrier(engine, *lane.warp, what, address, site);
     if (barrier == nullptr) return;
@@ -115,11 +115,16 @@ MOA_ENTRY void arriveAtMbarrier(Engine& engine, const char* what, uint32_t addre
                what, barrier->phase, address - engine.sharedBase, barrier->arrivals);
         return;
     }
+    if (arrivals == 0 || arrivals > barrier->missing) {
+        report(engine, "mbarrier", site, lane.thread, "%s: %u arrivals, and phase %u of the mbarrier at byte %u takes 1 to %u more", what, arrivals,
+               barrier->phase, address - engine.sharedBase, barrier->missing);
+        return;
+    }
     barrier->expected += bytes;
     if (barrier->expected > kMostInPhase)
         report(engine, "transaction", site, lane.thread, "%s: the phase expects %u bytes; %u are possible", what, barrier->expected,
                kMostInPhase);
-    --barrier->missing;
+    barrier->missing -= arrivals;
     completePhase(engine, *barrier);
 }
 

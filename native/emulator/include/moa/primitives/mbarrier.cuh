@@ -17,13 +17,19 @@ MOA_PRIMITIVE void mbarrierInitFence() { emulator::fenceMbarriers(emulator::engi
 
 /// One arrival by this thread. What it wrote before is visible to those who wait for the phase.
 MOA_PRIMITIVE void mbarrierArrive(SharedAddress barrier, emulator::Site site = emulator::Site::current()) {
-    emulator::arriveAtMbarrier(emulator::engine(), "mbarrierArrive", barrier, 0, site);
+    emulator::arriveAtMbarrier(emulator::engine(), "mbarrierArrive", barrier, 1, 0, site);
     emulator::preemptLane(emulator::engine());
 }
 
-/// The same, and the phase waits for `bytes` more bytes of bulk copies. To be called before those copies are issued.
+/// `arrivals` arrivals at once, by this thread (PTX mbarrier.arrive with a count, sm_90).
+MOA_PRIMITIVE void mbarrierArriveMany(SharedAddress barrier, uint32_t arrivals, emulator::Site site = emulator::Site::current()) {
+    emulator::arriveAtMbarrier(emulator::engine(), "mbarrierArriveMany", barrier, arrivals, 0, site);
+    emulator::preemptLane(emulator::engine());
+}
+
+/// One arrival, and the phase waits for `bytes` more bytes of bulk copies. To be called before those copies are issued.
 MOA_PRIMITIVE void mbarrierArriveExpect(SharedAddress barrier, uint32_t bytes, emulator::Site site = emulator::Site::current()) {
-    emulator::arriveAtMbarrier(emulator::engine(), "mbarrierArriveExpect", barrier, bytes, site);
+    emulator::arriveAtMbarrier(emulator::engine(), "mbarrierArriveExpect", barrier, 1, bytes, site);
     emulator::preemptLane(emulator::engine());
 }
 
