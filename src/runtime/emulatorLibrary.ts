@@ -18,11 +18,11 @@ const kernelHeaders = fileURLToPath(new URL('templates/include', root));
 const compilers = new Map<string, Promise<HostCompiler>>();
 
 /** The host's C++ compiler, looked for once: to ask one who it is takes a process, and a package has many kernels. */
-function hostCompiler(variables: Variables): Promise<HostCompiler> {
+function hostCompiler(variables: Variables, cache: KernelCache): Promise<HostCompiler> {
   const key = JSON.stringify([variables['CXX'], variables['PATH']]);
   let found = compilers.get(key);
   if (found === undefined) {
-    found = findHostCompiler(variables);
+    found = findHostCompiler(variables, undefined, cache);
     compilers.set(key, found);
     found.catch(() => compilers.delete(key));
   }
@@ -38,8 +38,8 @@ function hostCompiler(variables: Variables): Promise<HostCompiler> {
 export async function buildEmulatorLibrary(sourcePath: string, kernelName: string, headers: string = kernelHeaders): Promise<string> {
   const variables = environmentVariables();
   try {
-    const compiler = await hostCompiler(variables);
     const cache = KernelCache.open(cacheFolder(variables));
+    const compiler = await hostCompiler(variables, cache);
     const [text, engineText] = await Promise.all([readFile(sourcePath, 'utf8'), readFile(emulatorEngine, 'utf8')]);
     const engine = { name: 'engine', text: engineText, includeFolders: [emulatorHeaders], furtherInputs: [emulatorAbi] };
     const source = { name: kernelName, text, includeFolders: [headers, emulatorHeaders], furtherInputs: [emulatorAbi], engine };

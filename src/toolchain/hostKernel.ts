@@ -36,6 +36,7 @@ export interface HostKernel {
 /** A kernel runs a few launches and calls the engine for most of what it does: -O1 builds faster and runs as fast as -O2. */
 const flags = { kernel: ['-std=c++20', '-O1', '-fPIC', '-w', '-shared'], object: ['-std=c++20', '-O2', '-fPIC', '-w', '-c'] } as const;
 type Output = keyof typeof flags;
+const flagsOf = (output: Output, { linker }: HostCompiler): readonly string[] => [...flags[output], ...(output === 'kernel' ? linker : [])];
 const entryFormat = 'host kernel 2';
 
 /** Tells who listens of each build: `{ name, cached, seconds }`. Tests count them. */
@@ -75,7 +76,7 @@ function keyOf(output: Output, compiler: HostCompiler, source: HostKernelSource,
   const key = cacheKey([
     ['format', entryFormat],
     ['compiler', compiler.identity],
-    ['flags', JSON.stringify(flags[output])],
+    ['flags', JSON.stringify(flagsOf(output, compiler))],
     [`source ${source.name}`, source.text],
     ...inputs.map(({ label, bytes }) => [label, bytes] as const),
     ...(engine === undefined ? [] : [['engine', engine] as const]),
@@ -125,7 +126,7 @@ function compile(output: Output, compiler: HostCompiler, source: HostKernelSourc
       // The library names headers as they are included, so that it is the same wherever they lie.
       const includes = source.includeFolders.map((include) => resolve(include)).flatMap((include) => ['-I', include, `-ffile-prefix-map=${include}/=`]);
       const linked = engine === undefined ? [] : ['-x', 'none', 'engine.o'];
-      const args = [...compiler.args, ...flags[output], ...includes, '-x', 'c++', file, ...linked, '-MMD', '-MF', 'kernel.d', '-o', 'kernel.so'];
+      const args = [...compiler.args, ...flagsOf(output, compiler), ...includes, '-x', 'c++', file, ...linked, '-MMD', '-MF', 'kernel.d', '-o', 'kernel.so'];
       const result = await runProcess(compiler.path, args, { folder, environment: compilerEnvironment(variables, folder), signal, timeoutMs });
       if (result.outcome !== 'exited' || result.status !== 0) {
         const how = result.outcome === 'exited' ? `exit status ${result.status}` : result.outcome === 'timedOut' ? `not done within ${timeoutMs / 1000} s` : `${result.outcome} ${result.killedBy}`.trim();

@@ -2,150 +2,15 @@
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { safetensorsBytes, scratchBytes, syntheticProfile } from '../search/support.ts';
+import { safetensorsBytes, scratchBytes } from '../search/support.ts';
 import { smallFileSystem } from '../toolchain/helpers.ts';
-import { run, runMany, scratchFile, scratchFolder, snapshot, sourcesOnly, type RunResult } from './support.ts';
+import { profiled, SearchFixture, tableOf, wide } from './searchVariants.ts';
+import { run, runMany, scratchFile, scratchFolder, snapshot } from './support.ts';
 
-const shape = { layers: 4, queryHeads: 4, kvHeads: 2 };
-const profiled = [512, 1024];
-const profile = syntheticProfile({ ...shape, lengths: profiled, seed: 2 });
-const tableOf = (lengths: readonly number[], headDim = 64, first = 128): object => ({
-  format: 'moa-latency', version: 1, device: 'a GPU', phase: 'decode', unit: 'us', headDim, groupSize: 2, command: 'measure',
-  lengths: lengths.map((length) => ({ length, spans: [first, 256, length], times: [1, 1.25, 1 + length / 300] })),
-});
-const table = scratchFile('table.json', JSON.stringify(tableOf(profiled)));
-
-interface PlanFile {
-  readonly alphas: readonly (readonly number[])[];
-  readonly betas: readonly (readonly number[])[];
-  readonly certificate: {
-    readonly candidates: readonly unknown[];
-    readonly value: number;
-    readonly lowerBound: number;
-    readonly exact?: unknown;
-    readonly rulesPerLayer: number;
-    readonly objective: readonly { readonly length: number; readonly weight: number }[];
-    readonly constraints: readonly { readonly kind: string; readonly length: number; readonly bound: number }[];
-  };
-  readonly evidence: Record<string, unknown>;
-}
-
-interface Answer {
-  readonly plan: string;
-  readonly chosen: number;
-  readonly reason: string;
-  readonly plans: readonly { readonly losses: Record<string, number>; readonly densities: Record<string, number>; readonly gap: number }[];
-  readonly profile: { readonly lengths: readonly unknown[] };
-  readonly seconds: Record<string, number>;
-}
-
-interface Variant {
-  readonly args: readonly string[];
-  /** What the plan is bounded by. */
-  readonly bounds: readonly string[];
-  readonly lengths?: readonly number[];
-  readonly weights?: readonly number[];
-  readonly rules?: number;
-  readonly perQueryHead?: boolean;
-  readonly front?: boolean;
-  readonly gap?: number;
-}
-
-/** So coarse that a rule which suits one length does not suit the other. */
-const coarse = ['--alpha-step', '192', '--betas', '4', '--rules-per-layer', '1'];
-const variants: Readonly<Record<string, Variant>> = {
-  default: { args: ['--density', '0.5'], bounds: ['density 0.5 at 512', 'density 0.5 at 1024'] },
-  'rules by query head': { args: ['--density', '0.5', '--granularity', 'query-head'], bounds: ['density 0.5 at 512', 'density 0.5 at 1024'], perQueryHead: true },
-  'any number of rules': { args: ['--density', '0.5', '--rules-per-layer', '0'], bounds: ['density 0.5 at 512', 'density 0.5 at 1024'], rules: 0 },
-  'one rule': { args: ['--density', '0.5', '--rules-per-layer', '1'], bounds: ['density 0.5 at 512', 'density 0.5 at 1024'], rules: 1 },
-  'three rules by query head': { args: ['--density', '0.5', '--rules-per-layer', '3', '--granularity', 'query-head'], bounds: ['density 0.5 at 512', 'density 0.5 at 1024'], rules: 3, perQueryHead: true },
-  'a front': { args: ['--density', '0.4', '--front', ...coarse], bounds: ['density 0.4 at 512', 'density 0.4 at 1024'], rules: 1, front: true },
-  'a front of which one plan is kept': { args: ['--density', '0.4', '--front', '--plans', '1', ...coarse], bounds: ['density 0.4 at 512', 'density 0.4 at 1024'], rules: 1 },
-  'longer lengths': { args: ['--density', '0.4', '--extend', '2k,1600'], bounds: ['density 0.4 at 512', 'density 0.4 at 1024', 'density 0.4 at 1600', 'density 0.4 at 2048'], lengths: [512, 1024, 1600, 2048] },
-  weights: { args: ['--density', '0.4', '--weights', '0@512,2.5@1k'], bounds: ['density 0.4 at 512', 'density 0.4 at 1024'], weights: [0, 2.5] },
-  'bounds by length': { args: ['--density', '0.5,0.3@1k'], bounds: ['density 0.5 at 512', 'density 0.3 at 1024'] },
-  'the last bound for a length counts, one at a length without a loss too': { args: ['--density', '0.2@1k', '--density', '0.4@1k,0.25@4k'], bounds: ['density 0.4 at 1024', 'density 0.25 at 4096'] },
-  'no exact step': { args: ['--density', '0.35', '--no-exact'], bounds: ['density 0.35 at 512', 'density 0.35 at 1024'], gap: 0.2 },
-  'a finer grid': { args: ['--density', '0.5', '--alpha-step', '64', '--betas', '17'], bounds: ['density 0.5 at 512', 'density 0.5 at 1024'] },
-  'betas that no double is': { args: ['--density', '0.5', '--betas', '8'], bounds: ['density 0.5 at 512', 'density 0.5 at 1024'] },
-  'one beta': { args: ['--density', '0.5', '--betas', '1'], bounds: ['density 0.5 at 512', 'density 0.5 at 1024'] },
-  'no sink, and longer spans': { args: ['--density', '0.6', '--sink', '0', '--min-span', '192'], bounds: ['density 0.6 at 512', 'density 0.6 at 1024'] },
-  latency: { args: ['--latency', '0.6,0.5@1k', '--latency-table', table], bounds: ['latency 0.6 at 512', 'latency 0.5 at 1024'] },
-  'latency and density': { args: ['--density', '0.5@512', '--latency', '0.5@1k', '--latency-table', table, '--front'], bounds: ['density 0.5 at 512', 'latency 0.5 at 1024'], front: true },
-};
-
-const folder = scratchFolder();
-const search = (name: string, args: readonly string[]): string[] => ['search', profile.path, '-o', join(folder, `${name}.json`), ...args];
-const names = Object.keys(variants);
-const perVariant = names.map((name): readonly (readonly string[])[] => {
-  const plan = join(folder, `${name}.json`);
-  return [
-    [...search(name, variants[name]!.args), '--report', join(folder, `${name}.html`), '--json'],
-    ['inspect', plan, '--lengths', '512,1024,1600,2048,4096', '--json'],
-    [plan, ...sourcesOnly, '--dry-run'],
-    ['check-plan', plan, '--profile', profile.path, '--json'],
-  ];
-});
-const outcomes = runMany(perVariant.flat());
-const readPlan = (name: string): PlanFile => JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8')) as PlanFile;
-
-describe.each(names)('%s', (name) => {
-  const { bounds, lengths = profiled, weights = lengths.map(() => 1), rules = 2, perQueryHead = false, front = false, gap = 1e-4 } = variants[name]!;
-  const [searched, inspected, compiled, checked] = outcomes.slice(4 * names.indexOf(name), 4 * names.indexOf(name) + 4) as [RunResult, RunResult, RunResult, RunResult];
-
-  test('the plan is read, compiled and checked', () => {
-    for (const { status, stderr } of [searched, inspected, compiled, checked]) expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    const check = JSON.parse(checked.stdout) as { ok: boolean; gap: number; checks: { name: string; status: string; detail: string }[] };
-    expect(check.checks.filter(({ name: item, status }) => status !== 'ok' && item !== 'exact lower bound')).toEqual([]);
-    const { constraints, objective, rulesPerLayer } = readPlan(name).certificate;
-    // Plans along a front have bounds on losses besides.
-    expect(constraints.filter(({ kind }) => kind !== 'loss').map(({ kind, length, bound }) => `${kind} ${bound} at ${length}`)).toEqual(bounds);
-    expect(objective).toEqual(lengths.map((length, n) => ({ length, weight: weights[n]! })).filter(({ weight }) => weight > 0));
-    expect(rulesPerLayer).toBe(rules);
-  });
-
-  test('the JSON has the figures of the plan', () => {
-    const answer = JSON.parse(searched.stdout) as Answer;
-    const { seconds, plan: path, ...evidence } = answer;
-    const plan = readPlan(name);
-    expect(path).toBe(join(folder, `${name}.json`));
-    expect(Object.keys(seconds)).toEqual(['read the profile', 'solve']);
-    expect(plan.evidence).toEqual({ tool: expect.stringMatching(/^moa-compile \d/), ...evidence });
-    expect(answer.profile.lengths).toHaveLength(2);
-    expect(answer.chosen).toBe(0);
-    const chosen = answer.plans[0]!;
-    // Of the certificate, and of inspect.
-    const value = lengths.reduce((sum, length, n) => sum + weights[n]! * chosen.losses[length]!, 0);
-    expect(value).toBeCloseTo(plan.certificate.value, 12);
-    const figures = JSON.parse(inspected.stdout) as { lengths: { length: number; planDensity: number; cacheDensity: number; computeDensity: number }[]; uniformRings: number; rings: number };
-    for (const length of lengths) {
-      const at = figures.lengths.find((entry) => entry.length === length)!;
-      expect(chosen.densities[length]).toBeCloseTo(perQueryHead ? at.planDensity : at.cacheDensity, 12);
-    }
-    expect([figures.rings, perQueryHead ? 8 : figures.uniformRings]).toEqual([8, 8]);
-    const densityOf = Object.fromEntries(figures.lengths.map((at) => [at.length, perQueryHead ? at.planDensity : at.cacheDensity]));
-    for (const { kind, length, bound } of plan.certificate.constraints) if (kind === 'density') expect(densityOf[length]!).toBeLessThanOrEqual(bound + 1e-12);
-    for (const { gap: found } of answer.plans) expect(found).toBeLessThanOrEqual(gap);
-    if (rules > 0) plan.alphas.forEach((layer, at) => expect(new Set(layer.map((alpha, head) => `${alpha} ${plan.betas[at]![head]}`)).size).toBeLessThanOrEqual(rules));
-    if (!front) expect(answer.plans).toHaveLength(1);
-  });
-
-  test('the report is a page', () => {
-    const page = readFileSync(join(folder, `${name}.html`), 'utf8');
-    expect(page).toMatch(/^<!doctype html>\n?<html/i);
-    expect(page).toMatch(/<\/html>\s*$/);
-    for (const bound of bounds) expect(page).toContain(bound.replace(/^(\w+) ([\d.]+) at (\d+)$/, (_, kind: string, part: string, length: string) => `${kind} at ${length} &lt;= ${(100 * Number(part)).toFixed(1)} %`));
-  });
-});
-
-test('more freedom is no worse, and a front has plans for each length', () => {
-  const valueOf = (name: string): number => readPlan(name).certificate.value;
-  const order = [['any number of rules', 'default'], ['default', 'one rule'], ['rules by query head', 'default'], ['three rules by query head', 'rules by query head'], ['a finer grid', 'default'], ['default', 'bounds by length']] as const;
-  for (const [free, bound] of order) expect([free, valueOf(free) <= valueOf(bound) * (1 + 1e-4)]).toEqual([free, true]);
-  const { plans } = JSON.parse(outcomes[4 * names.indexOf('a front')]!.stdout) as Answer;
-  expect(plans.length).toBeGreaterThan(1);
-  for (const length of profiled) expect(Math.min(...plans.map(({ losses }) => losses[length]!))).toBeLessThanOrEqual(plans[0]!.losses[length]!);
-});
+const fixture = new SearchFixture();
+const { profile, table, folder, variants } = fixture;
+// All of them: searchVariants.full.test.ts.
+fixture.describe(['default', 'a front', 'latency']);
 
 test('the table for people, silence, and the same bytes again', () => {
   const before = snapshot(folder);
@@ -163,7 +28,7 @@ test('the table for people, silence, and the same bytes again', () => {
   expect(silent).toEqual({ status: 0, stdout: '', stderr: '' });
   expect(frontAgain!.status).toBe(0);
   // In a process of its own, over a plan that is there.
-  expect(run(search('default', args))).toMatchObject({ status: 0, stderr: '' });
+  expect(run(fixture.search('default'))).toMatchObject({ status: 0, stderr: '' });
   for (const path of [plan, quiet]) expect(readFileSync(path, 'utf8')).toBe(before['default.json']);
   expect(readFileSync(join(own, 'front.json'), 'utf8')).toBe(before['a front.json']);
   expect(snapshot(folder)).toEqual(before);
@@ -177,7 +42,6 @@ const lacking = scratchFile('lacking.json', JSON.stringify(tableOf([512])));
 const far = scratchFile('far.json', JSON.stringify(tableOf([4096])));
 const late = scratchFile('late.json', JSON.stringify(tableOf(profiled, 64, 192)));
 const double = scratchFile('double.json', JSON.stringify(tableOf([512, 512])));
-const wide = ['--alpha-step', '384', '--betas', '3'];
 const half = ['--density', '0.5'];
 
 const refused: readonly (readonly [name: string, args: readonly string[], code: string, ...says: RegExp[]])[] = [
@@ -247,17 +111,6 @@ describe('what is refused', () => {
     const { status, stderr } = run(['search', profile.path, '--sink', '32', '--extend', '2000', '--validate', '2k']);
     expect(status).toBe(2);
     for (const text of ['no bound is given', 'no file to write the plan to', 'sink 32', 'the length 2000', '--validate without --model', '5 errors']) expect(stderr).toContain(text);
-  });
-
-  test('the bounds that a message names can be held', () => {
-    const cases = [['0.3@512,0.45@1k', ...wide], ['0.29@512,0.4@1k', ...wide, '--rules-per-layer', '1'], ['0.9@512,0.15@1k,0.2@2k', '--extend', '2k', '--alpha-step', '512', '--betas', '3'], ['0.1'], ['0@1536']];
-    const own = scratchFolder();
-    const first = runMany(cases.map(([bounds, ...more]) => ['search', profile.path, '-o', join(own, 'a.json'), '--density', bounds!, ...more]));
-    const named = first.map(({ stderr }) => [...stderr.matchAll(/density (\S+) at (\d+)(?:: the least that any candidate keeps there is ([\d.]+))?/g)].map(([, bound, length, least]) => [length!, least ?? bound!] as const));
-    // Of two that are named for a length, the last is the one of the help.
-    const again = runMany(cases.map(([, ...more], at) => ['search', profile.path, '-o', join(own, `${at}.json`), '--density', [...new Map(named[at]!)].map(([length, bound]) => `${bound}@${length}`).join(), ...more]));
-    first.forEach(({ status, stderr }) => expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining('MOA7301') }));
-    again.forEach(({ status, stderr }) => expect({ status, stderr }).toEqual({ status: 0, stderr: '' }));
   });
 });
 

@@ -26,6 +26,15 @@ test('without a C++20 compiler, the diagnostic says what was tried', async () =>
   expect(chosen.message).toContain('tried from CXX: /bin/false (does not compile C++20)');
 });
 
+test.skipIf(compiler === undefined)('what a compiler can do is found once', async () => {
+  const cache = KernelCache.open(join(scratchFolder(), 'cache'));
+  const first = await findHostCompiler(variables, undefined, cache);
+  expect(first).toEqual(compiler);
+  // A folder that is none shows that nothing is tried out.
+  expect(await findHostCompiler(variables, '/nowhere', cache)).toEqual(first);
+  await expect(findHostCompiler(variables, '/nowhere')).rejects.toThrow();
+});
+
 describe.skipIf(compiler === undefined)('with a compiler (skipped where there is none)', () => {
   const real = compiler!;
   let cache: KernelCache;
