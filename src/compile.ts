@@ -63,7 +63,7 @@ export interface CompiledPlan {
   readonly sources: ReadonlyMap<string, string>;
   /** The last level of the IR as text. */
   readonly ir: string;
-  /** `index.js` and `index.d.ts`, for cubins at these paths by architecture, and PTX. */
+  /** What hosts read, for cubins at these paths by architecture, and PTX: the definition, and `index.js` and `index.d.ts`. */
   readonly runtime: (cubins: Readonly<Record<string, string>>, ptx?: PlanDefinition['ptx']) => { readonly definition: PlanDefinition; readonly files: ReadonlyMap<string, string> };
 }
 

@@ -2,8 +2,9 @@
 import type { CompiledPlan } from './compile.ts';
 import { cubinPath, fatbinPath, unitPath } from './emit/emitKernels.ts';
 import { kernelSourcePath } from './emit/planDefinition.ts';
+import { printJson } from './emit/printJson.ts';
 import { isUsual } from './ir/attention.ts';
-import { packageFiles, sealPackage, sha256, type PackageFiles } from './emit/package.ts';
+import { definitionPath, packageFiles, sealPackage, sha256, type PackageFiles } from './emit/package.ts';
 import { rankFolder, tensorParallelFile, tensorParallelPath } from './emit/tensorParallelFile.ts';
 import type { ModelShape } from './ir/nodes.ts';
 import type { RankAssignment } from './passes/assignRanks.ts';
@@ -33,7 +34,7 @@ export interface PackageOptions {
   readonly targets: readonly Target[];
   /** For `cubin`; without it no machine code is made. */
   readonly toolchain?: Toolchain;
-  /** Have `index.js` name the cubins that are asked for though they are not made, to compare with a package that has them. */
+  /** Have the definition name the cubins that are asked for though they are not made, to compare with a package that has them. */
   readonly withoutMachineCode?: boolean;
   /** The plan's text, of which the manifest keeps the hash. */
   readonly planText: Uint8Array | string;
@@ -132,6 +133,7 @@ async function assemble(compiled: CompiledPlan, build: Build, options: PackageOp
   const cubins = Object.fromEntries(named.map(({ name }) => [name, cubinPath(name)]));
   const withPtx = named.length === 0 ? [] : targets.filter(({ name, ptx }) => ptx && Object.hasOwn(cubins, name)).map(({ name }) => name);
   const runtime = compiled.runtime(cubins, withPtx.length === 0 ? undefined : { path: fatbinPath, architectures: withPtx });
+  if (emit.has('cuda') || emit.has('cubin') || emit.has('ts')) files.set(definitionPath, `${printJson(runtime.definition)}\n`);
   if (emit.has('ts')) runtime.files.forEach((text, path) => files.set(path, text));
 
   const kernels = built.flatMap((unit) => kernelUses(compiled, unit)).sort(compareUses);

@@ -5,7 +5,7 @@ import type { Device, Plan, PlanDefinition } from 'moa-compile/runtime';
 /** Element types that the package has kernels for. */
 export type ElementType = 'bf16';
 
-/** What was compiled: shape, rules, rings, kernels. */
+/** What was compiled: shape, rules, rings, kernels. As in definition.json. */
 export declare const definition: PlanDefinition & { readonly shape: { readonly layers: 8; readonly queryHeads: 8; readonly kvHeads: 4; readonly headDim: 64 } };
 
 /**

@@ -6,6 +6,8 @@ import { stableJson } from '../util/stableJson.ts';
 /** What `format` says in the manifest of a package of ours. */
 export const packageFormat = 'moa-compile-package/1';
 export const manifestPath = 'manifest.json';
+/** What was compiled, for hosts (docs/package-format.md). */
+export const definitionPath = 'definition.json';
 
 export type FileContent = Uint8Array | string;
 

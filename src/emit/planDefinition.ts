@@ -1,10 +1,11 @@
 import { packagedCodes, served } from '../arch/serves.ts';
 import { sinkOf, type Expression } from '../ir/affine.ts';
 import { isUsual } from '../ir/attention.ts';
+import { paramStruct } from '../ir/kernelParams.ts';
 import type { KernelNode, LaidOutLayer, PlanFacts, ScheduledModule } from '../ir/nodes.ts';
 import type { Rule } from '../ir/rule.ts';
 import type { MaskFamily } from '../mask/mask.ts';
-import { definitionFormat, type KernelDefinition, type LayerDefinition, type PlanDefinition, type RankDefinition } from '../ir/planDefinition.ts';
+import { definitionFormat, type KernelDefinition, type LayerDefinition, type ParamsDefinition, type PlanDefinition, type RankDefinition } from '../ir/planDefinition.ts';
 import { partialFloats } from './kernelContext.ts';
 
 /**
@@ -34,6 +35,7 @@ export function planDefinition(module: ScheduledModule, mask: MaskFamily, cubins
     expressions: expressions.values,
     layers,
     kernels,
+    params: Object.fromEntries(module.kernels.map((kernel) => [paramsName(kernel), paramsDefinition(kernel)])),
     prefill: module.prefill,
     decode: module.decode,
     cubins,
@@ -46,6 +48,15 @@ export function planDefinition(module: ScheduledModule, mask: MaskFamily, cubins
 function servedBy(kernels: readonly KernelDefinition[], cubins: readonly string[], ptx: readonly string[]): readonly string[] {
   const names = cubins.length > 0 ? cubins : [...new Set(kernels.flatMap(({ architectures }) => architectures))];
   return served(packagedCodes(kernels, names, ptx));
+}
+
+/** Kernels with equal structs of parameters have the same name here. */
+const paramsName = (kernel: KernelNode): string =>
+  [kernel.role, ...('learnedSinks' in kernel && kernel.learnedSinks ? ['sinks'] : []), ...(kernel.role === 'decode' && !kernel.appends ? ['tokens'] : [])].join('-');
+
+function paramsDefinition(kernel: KernelNode): ParamsDefinition {
+  const { bytes, fields } = paramStruct(kernel.role, 'learnedSinks' in kernel ? kernel : {});
+  return { bytes, fields: fields.map(({ name, type, offset }) => ({ name, type, offset })) };
 }
 
 /** The path of a kernel's source in its package. */
@@ -88,6 +99,7 @@ function kernelDefinition(kernel: KernelNode): KernelDefinition {
     ...('learnedSinks' in kernel && kernel.learnedSinks ? { learnedSinks: true } : {}),
     architectures,
     layers,
+    params: paramsName(kernel),
     source: kernelSourcePath(name),
   };
 }

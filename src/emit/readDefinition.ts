@@ -1,9 +1,6 @@
-/** Reads the definition that a package carries, and whether it fits the package's files. */
+/** Reads the definition that a package carries, to compare it with the package's files. */
 import { definitionFormat, type PlanDefinition } from '../ir/planDefinition.ts';
 import { isRecord } from '../util/isRecord.ts';
-import { readJavascript } from './readJavascript.ts';
-
-const mark = 'export const definition = ';
 
 /** What is needed of a definition to compare it with the files beside it. */
 export type FoundDefinition = Pick<PlanDefinition, 'format' | 'cubins' | 'tensorParallel'> & {
@@ -13,17 +10,10 @@ export type FoundDefinition = Pick<PlanDefinition, 'format' | 'cubins' | 'tensor
   >[];
 };
 
-/**
- * The definition in the text of `index.js`, or of `definition.json`; or why it cannot be read. The
- * text is not run.
- */
-export function readDefinition(
-  text: string,
-  kind: 'javascript' | 'json',
-): FoundDefinition | string {
-  const value = kind === 'json' ? parseJson(text) : readExport(text);
-  if (value === undefined)
-    return kind === 'json' ? 'it is not JSON' : 'it exports no definition that can be read';
+/** The definition in the text of `definition.json`; or why it cannot be read. */
+export function readDefinition(text: string): FoundDefinition | string {
+  const value = parseJson(text);
+  if (value === undefined) return 'it is not JSON';
   if (!isRecord(value)) return 'its definition is no object';
   if (value['format'] !== definitionFormat)
     return `its definition has format ${JSON.stringify(value['format'])}; this version of moa-compile reads format ${definitionFormat}`;
@@ -36,11 +26,6 @@ export function readDefinition(
   if (!isRecord(cubins) || !Object.values(cubins).every((path) => typeof path === 'string'))
     return 'its definition names no cubins';
   return value as unknown as FoundDefinition;
-}
-
-function readExport(text: string): unknown {
-  const at = text.indexOf(mark);
-  return at < 0 ? undefined : readJavascript(text, at + mark.length);
 }
 
 function parseJson(text: string): unknown {

@@ -1,11 +1,12 @@
-/** What a compiled plan is to the runtime: the data that `index.js` of a package holds. */
+/** What a compiled plan is to the host that runs it: the data of a package's `definition.json` (docs/package-format.md). */
 import type { Expression } from './affine.ts';
+import type { FieldType } from './kernelParams.ts';
 import type { AttentionFacts, CacheLayout, DecodeSchedule, ElementType, KernelRole, ModelShape, PrefillSchedule } from './nodes.ts';
 import type { Rope, RopePairing } from './rope.ts';
 import type { Rule, SpanLimits } from './rule.ts';
 
 /** Changes when the runtime can no longer load older packages. */
-export const definitionFormat = 6;
+export const definitionFormat = 7;
 
 export interface RingGroupDefinition {
   /** KV heads whose rings are equal, rising. */
@@ -28,6 +29,13 @@ export interface LayerDefinition {
   readonly rings: readonly RingGroupDefinition[];
   /** Where the package has the model's RoPE: an index into `ropes`, or null for a layer without. */
   readonly rope?: number | null;
+}
+
+/** A struct that a kernel takes by value, as bytes. */
+export interface ParamsDefinition {
+  readonly bytes: number;
+  /** Offsets are bytes; what lies between fields is 0. */
+  readonly fields: readonly { readonly name: string; readonly type: FieldType; readonly offset: number }[];
 }
 
 export interface KernelDefinition {
@@ -54,6 +62,8 @@ export interface KernelDefinition {
   readonly learnedSinks?: true;
   readonly architectures: readonly string[];
   readonly layers: readonly number[];
+  /** Its parameters: a name in `params`. */
+  readonly params: string;
   /** Path of the source in the package. */
   readonly source: string;
 }
@@ -82,6 +92,7 @@ export interface PlanDefinition {
   readonly expressions: readonly Expression[];
   readonly layers: readonly LayerDefinition[];
   readonly kernels: readonly KernelDefinition[];
+  readonly params: Readonly<Record<string, ParamsDefinition>>;
   readonly prefill: PrefillSchedule;
   readonly decode: DecodeSchedule;
   /** Path of the cubin for each architecture; empty in a package of sources. */

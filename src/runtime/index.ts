@@ -10,7 +10,9 @@ export type { CudaStatus, DeviceProperties, EmulatorCounters, EmulatorFinding, K
 export { EmulatorFindingError, RuntimeError, runtimeErrorCodes, type RuntimeErrorCode } from './runtimeError.ts';
 export type { PlanDefinition } from '../ir/planDefinition.ts';
 export { activePairs } from '../mask/sinkWindow.ts';
+export { loadPackage } from './loadPackage.ts';
 export { Plan } from './plan.ts';
+export { readDefinition } from './readDefinition.ts';
 export type { RopeOptions } from './rope.ts';
 export { Session } from './session.ts';
 export type { SinkLogits } from './sinkLogits.ts';

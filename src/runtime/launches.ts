@@ -175,7 +175,7 @@ export class Launches {
 /** Blocks enough to fill a GPU, few enough that the last one's ticket comes soon. */
 const appendBlocksPerMultiprocessor = 16;
 
-function launch({ kernel, definition, waitsItself }: FoundKernel, grid: number, values: Readonly<Record<string, ParamValue>>): void {
-  const { role, threads, sharedBytes } = definition;
-  kernel.launch({ grid, threads, sharedBytes, params: packParams(role, values, { ...definition, appends: definition.tokens === undefined }), programmatic: waitsItself });
+function launch({ kernel, definition, params, waitsItself }: FoundKernel, grid: number, values: Readonly<Record<string, ParamValue>>): void {
+  const { threads, sharedBytes } = definition;
+  kernel.launch({ grid, threads, sharedBytes, params: packParams(params, values), programmatic: waitsItself });
 }

@@ -1,18 +1,16 @@
-import { paramStruct, type ParamOptions } from '../ir/kernelParams.ts';
-import type { KernelRole } from '../ir/nodes.ts';
+import type { ParamsDefinition } from '../ir/planDefinition.ts';
 import { assertNever, invariant } from '../util/invariant.ts';
 
 /** The value of a field: a pointer as bigint (0n is null), a tensor map as the device made it, the rest as numbers. */
 export type ParamValue = bigint | number | Uint8Array;
 
-/** The bytes of a kernel's parameter struct. Every field must be given. */
-export function packParams(role: KernelRole, values: Readonly<Record<string, ParamValue>>, options: ParamOptions = {}): Uint8Array {
-  const struct = paramStruct(role, options);
-  const bytes = new Uint8Array(struct.bytes);
+/** The bytes of a kernel's parameters. Every field must be given. */
+export function packParams({ bytes: size, fields }: ParamsDefinition, values: Readonly<Record<string, ParamValue>>): Uint8Array {
+  const bytes = new Uint8Array(size);
   const view = new DataView(bytes.buffer);
-  for (const { name, type, offset } of struct.fields) {
+  for (const { name, type, offset } of fields) {
     const value = values[name];
-    invariant(value !== undefined, `parameter ${name} of ${role} is given`);
+    invariant(value !== undefined, `parameter ${name} is given`);
     switch (type) {
       case 'pointer':
         view.setBigUint64(offset, value as bigint, true);

@@ -1,11 +1,12 @@
 /** A compiled plan on a device: what a package's `load` returns. */
 import { layerNumberBound } from '../ir/layerNumbers.ts';
 import type { ElementType } from '../ir/nodes.ts';
-import { definitionFormat, type KernelDefinition, type PlanDefinition } from '../ir/planDefinition.ts';
+import type { KernelDefinition, PlanDefinition } from '../ir/planDefinition.ts';
 import type { Device } from './device.ts';
 import type { Kernel, Module } from './kernel.ts';
 import { loadMachineCode, loadSources } from './loadKernels.ts';
 import { kernelsToLoad, type LoadOptions } from './loadOptions.ts';
+import { checkFormat } from './readDefinition.ts';
 import { RuntimeError } from './runtimeError.ts';
 import { Session } from './session.ts';
 import type { KernelLookup } from './sessionBuffers.ts';
@@ -39,9 +40,7 @@ export class Plan<Element extends ElementType = ElementType> implements Disposab
    * @param options or its list of element types alone
    */
   static async load(device: Device, definition: PlanDefinition, folder: URL, options?: LoadOptions | readonly ElementType[]): Promise<Plan> {
-    if (definition.format !== definitionFormat) {
-      throw new RuntimeError('packageFormat', `the package has format ${definition.format}; this runtime reads format ${definitionFormat}`, 'compile the plan again with the moa-compile that is installed');
-    }
+    checkFormat(definition.format);
     const wanted = kernelsToLoad(definition, options);
     const { modules, kernels, waitThemselves } = await (device.kind === 'cuda' ? loadMachineCode(device, definition, folder, wanted) : loadSources(device, folder, wanted));
     return Plan.create(device, definition, modules, kernels, waitThemselves);
@@ -88,7 +87,7 @@ export class Plan<Element extends ElementType = ElementType> implements Disposab
       if (definition === undefined) {
         throw new RuntimeError('packageKernel', 'the package has no kernel for these options', 'a session with rope needs a package compiled with RoPE (the default), and an element type of the package');
       }
-      return { definition, kernel: this.#kernels.get(definition.name)!, waitsItself: this.#waitThemselves && definition.role === 'decode' };
+      return { definition, params: this.definition.params[definition.params]!, kernel: this.#kernels.get(definition.name)!, waitsItself: this.#waitThemselves && definition.role === 'decode' };
     };
   }
 }

@@ -1,7 +1,7 @@
 /** A session's memory on the device, filled with all that follows from the plan and the length bound. */
 import { decodeAppends } from '../arch/tiles.ts';
 import type { ElementType, KernelRole } from '../ir/nodes.ts';
-import type { KernelDefinition, PlanDefinition } from '../ir/planDefinition.ts';
+import type { KernelDefinition, ParamsDefinition, PlanDefinition } from '../ir/planDefinition.ts';
 import { invariant } from '../util/invariant.ts';
 import type { DeviceBuffer } from './buffer.ts';
 import type { Device } from './device.ts';
@@ -19,6 +19,7 @@ import { sinkTable } from './sinkLogits.ts';
 export interface FoundKernel {
   readonly kernel: Kernel;
   readonly definition: KernelDefinition;
+  readonly params: ParamsDefinition;
   /** Whether it may be launched before the launch before it has ended. */
   readonly waitsItself: boolean;
 }

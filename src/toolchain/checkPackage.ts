@@ -5,7 +5,7 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { errorCode, unreadablePackage, type DiskCode } from '../emit/diskDiagnostics.ts';
-import { manifestPath, type PackageManifest } from '../emit/package.ts';
+import { definitionPath, manifestPath, type PackageManifest } from '../emit/package.ts';
 import { diskFileSystem, readRegularFile } from '../emit/packageFileSystem.ts';
 import { readDefinition, type FoundDefinition } from '../emit/readDefinition.ts';
 import { rankFolder, tensorParallelPath } from '../emit/tensorParallelFile.ts';
@@ -116,32 +116,25 @@ class Checker {
     this.#images += images.size;
     for (const { path, problem } of verifyImages(images, facts.kernels, facts.architectures))
       this.#addContent('MOA5015', prefix + path, `the machine code is damaged: ${problem}`);
-    const definitions = [
-      ['index.js', 'javascript'],
-      ['definition.json', 'json'],
-    ] as const;
-    const found = definitions
-      .filter(([path]) => listed.includes(path))
-      .map(([path, kind]) => this.#checkDefinition(prefix, path, kind, facts, listed));
-    return found[0];
+    return listed.includes(definitionPath)
+      ? this.#checkDefinition(prefix, facts, listed)
+      : undefined;
   }
 
   #checkDefinition(
     prefix: string,
-    path: string,
-    kind: 'javascript' | 'json',
     facts: ListedFacts,
     listed: readonly string[],
   ): FoundDefinition | undefined {
-    const text = this.#text(prefix + path);
+    const text = this.#text(prefix + definitionPath);
     if (text === undefined) return undefined;
     this.#definitions += 1;
-    const definition = readDefinition(text, kind);
+    const definition = readDefinition(text);
     const problem = typeof definition === 'string' ? definition : misfit(definition, facts, listed);
     if (problem !== undefined)
       this.#addContent(
         'MOA5016',
-        prefix + path,
+        prefix + definitionPath,
         `the definition does not fit the package: ${problem}`,
       );
     return typeof definition === 'string' ? undefined : definition;
@@ -183,7 +176,7 @@ class Checker {
       if (definition !== undefined && table !== undefined && !agrees)
         this.#addContent(
           'MOA5016',
-          `${name}/index.js`,
+          `${name}/${definitionPath}`,
           `its KV heads are not those that ${tensorParallelPath} says`,
         );
     });

@@ -9,13 +9,15 @@ const folder = scratchFolder();
 const at = (name: string): string => join(folder, name);
 const both = ['--nvcc', toolkit, '--arch', 'sm_80,sm_90'];
 
+/** With all that a host may run. */
+const definition = /^definition\.json$/;
 const cases = [
   { emit: 'ir', has: [/^module\.ir$/] },
-  { emit: 'cuda', has: [/^kernels\/moa_\w+\.cu$/, /^kernels\/all\.sm_(80|90)\.cu$/, /^include\/moa\/[\w/]+\.cuh$/] },
-  { emit: 'cubin', has: [/^cubin\/sm_(80|90)\.cubin$/, /^cubin\/all\.fatbin$/] },
-  { emit: 'ts', has: [/^index\.js$/, /^index\.d\.ts$/] },
-  { emit: 'ir,ts', has: [/^module\.ir$/, /^index\.(js|d\.ts)$/] },
-  { emit: 'cubin ts,cubin', has: [/^cubin\/(sm_80\.cubin|sm_90\.cubin|all\.fatbin)$/, /^index\.(js|d\.ts)$/] },
+  { emit: 'cuda', has: [/^kernels\/moa_\w+\.cu$/, /^kernels\/all\.sm_(80|90)\.cu$/, /^include\/moa\/[\w/]+\.cuh$/, definition] },
+  { emit: 'cubin', has: [/^cubin\/sm_(80|90)\.cubin$/, /^cubin\/all\.fatbin$/, definition] },
+  { emit: 'ts', has: [/^index\.js$/, /^index\.d\.ts$/, definition] },
+  { emit: 'ir,ts', has: [/^module\.ir$/, /^index\.(js|d\.ts)$/, definition] },
+  { emit: 'cubin ts,cubin', has: [/^cubin\/(sm_80\.cubin|sm_90\.cubin|all\.fatbin)$/, /^index\.(js|d\.ts)$/, definition] },
 ];
 
 describe('--emit', () => {
@@ -37,7 +39,7 @@ test('all that is emitted by default, of one architecture, is a package with one
   const { status, stdout, stderr } = run([tinyPlan, '--nvcc', toolkit, '--arch', '8.0', '-o', at('default')], { variables: { FORCE_COLOR: '1' } });
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   const paths = Object.keys(snapshot(at('default')));
-  for (const path of ['module.ir', 'kernels/all.sm_80.cu', 'cubin/sm_80.cubin', 'index.js', 'index.d.ts']) expect(paths).toContain(path);
+  for (const path of ['module.ir', 'kernels/all.sm_80.cu', 'cubin/sm_80.cubin', 'definition.json', 'index.js', 'index.d.ts']) expect(paths).toContain(path);
   expect(paths).not.toContain('cubin/all.fatbin');
   // In a pipe: text without colour, cursor movement or spinners, even if colour is asked for.
   expect(stdout).toMatch(/^kernel +arch +registers +shared +threads\nmoa_append/);

@@ -42,7 +42,7 @@ test('--check: 0 when current, 1 with the name of each file that is not', () => 
   expect(current).toEqual({ status: 0, stdout: `${folder} is current\n`, stderr: '' });
   expect(JSON.parse(json!.stdout)).toEqual({ output: folder, result: 'current', differences: [] });
 
-  const source = join(folder, 'index.js');
+  const source = join(folder, 'definition.json');
   const text = readFileSync(source, 'utf8');
   writeFileSync(source, text.replace('sinkWindow', 'sinkWindoW'));
   rmSync(join(folder, 'module.ir'));
@@ -51,7 +51,7 @@ test('--check: 0 when current, 1 with the name of each file that is not', () => 
   const [different, differentJson] = runMany([check, [...check, '--json']]);
   expect(different!.status).toBe(1);
   const lines = different!.stderr.split('\n');
-  expect(lines.slice(0, 3)).toEqual([`${folder}/index.js: error MOA2003: changed`, `${folder}/kernels/notes.txt: error MOA2003: extra`, `${folder}/module.ir: error MOA2003: missing`]);
-  expect(JSON.parse(differentJson!.stdout)).toMatchObject({ result: 'different', differences: [{ path: 'index.js', kind: 'changed' }, { kind: 'extra' }, { kind: 'missing' }] });
+  expect(lines.slice(0, 3)).toEqual([`${folder}/definition.json: error MOA2003: changed`, `${folder}/kernels/notes.txt: error MOA2003: extra`, `${folder}/module.ir: error MOA2003: missing`]);
+  expect(JSON.parse(differentJson!.stdout)).toMatchObject({ result: 'different', differences: [{ path: 'definition.json', kind: 'changed' }, { kind: 'extra' }, { kind: 'missing' }] });
   expect(snapshot(folder)).toEqual(before);
 });

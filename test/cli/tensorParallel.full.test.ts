@@ -64,8 +64,8 @@ test('tensor-parallel.json and the definitions say whose heads they are', () => 
   for (const rank of [0, 1]) {
     const script = readFileSync(at(`made/rank${rank}/index.js`), 'utf8');
     expect(script).toMatch(new RegExp(`^// The runtime of a MoA plan, rank ${rank} of 2: 3 layers, 4 query heads on 2 KV heads, headDim 64\\.\\n`));
-    const kvHeads = layers.map((layer) => `[${layer.kvHeads[rank]!.join(', ')}]`).join(', ');
-    expect(script).toContain(`    tensorParallel: { rank: ${rank}, ranks: 2, kvHeads: [${kvHeads}] },\n`);
+    const definition = JSON.parse(readFileSync(at(`made/rank${rank}/definition.json`), 'utf8')) as Record<string, unknown>;
+    expect(definition['tensorParallel']).toEqual({ rank, ranks: 2, kvHeads: layers.map((layer) => layer.kvHeads[rank]!) });
     const manifest = JSON.parse(readFileSync(at(`made/rank${rank}/manifest.json`), 'utf8')) as Record<string, unknown>;
     expect(manifest).toMatchObject({ plan: { queryHeads: 4, kvHeads: 2 }, tensorParallel: { rank, ranks: 2 } });
   }

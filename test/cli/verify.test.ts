@@ -117,7 +117,7 @@ test('whole packages: 0, and what was looked at', () => {
   });
   expect(cubins).toMatchObject({
     status: 0,
-    stdout: expect.stringContaining('3 images of machine code, 0 definitions'),
+    stdout: expect.stringContaining('3 images of machine code, 1 definition'),
     stderr: '',
   });
   expect(quiet).toEqual({ status: 0, stdout: '', stderr: '' });
@@ -241,10 +241,10 @@ const damages: readonly (readonly [
     (path) =>
       rewrite(
         path,
-        'index.js',
-        readFileSync(path('index.js'), 'utf8').replace('shape: {', 'shape: ('),
+        'definition.json',
+        readFileSync(path('definition.json'), 'utf8').replace('"shape": {', '"shape": ('),
       ),
-    [/^MOA5016: index\.js of the package DIR: .* it exports no definition that can be read$/],
+    [/^MOA5016: definition\.json of the package DIR: .* it is not JSON$/],
   ],
   [
     'a definition of another format',
@@ -252,8 +252,8 @@ const damages: readonly (readonly [
     (path) =>
       rewrite(
         path,
-        'index.js',
-        readFileSync(path('index.js'), 'utf8').replace(/format: \d+/, 'format: 1'),
+        'definition.json',
+        readFileSync(path('definition.json'), 'utf8').replace(/"format": \d+/, '"format": 1'),
       ),
     [/^MOA5016: .* its definition has format 1; this version of moa-compile reads format \d+$/],
   ],
@@ -263,10 +263,10 @@ const damages: readonly (readonly [
     (path) =>
       rewrite(
         path,
-        'index.js',
-        readFileSync(path('index.js'), 'utf8').replace(
-          "sm_80: 'cubin/sm_80.cubin'",
-          "sm_80: 'cubin/sm_80a.cubin'",
+        'definition.json',
+        readFileSync(path('definition.json'), 'utf8').replace(
+          '"cubin/sm_80.cubin"',
+          '"cubin/sm_80a.cubin"',
         ),
       ),
     [/^MOA5016: .* it names cubin\/sm_80a\.cubin, which the package does not have$/],
@@ -304,7 +304,7 @@ const damages: readonly (readonly [
       renameSync(path('rank2'), path('rank1'));
     },
     ['rank0', 'rank1'].flatMap((rank) =>
-      ['index\\.d\\.ts', 'index\\.js', 'manifest\\.json'].map(
+      ['definition\\.json', 'index\\.d\\.ts', 'index\\.js', 'manifest\\.json'].map(
         (name) => new RegExp(`^MOA5011: ${rank}/${name} .* has been changed$`),
       ),
     ),

@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 import { compile } from '../../src/compile.ts';
 import { compilePackage } from '../../src/compilePackage.ts';
 import { planDefinition } from '../../src/emit/planDefinition.ts';
-import { printJavascript } from '../../src/emit/printJavascript.ts';
+import { printJson } from '../../src/emit/printJson.ts';
 import { fileBytes, type PackageManifest } from '../../src/emit/package.ts';
 import { readManifest, verifyPackage } from '../../src/emit/verifyPackage.ts';
 import { writePackage } from '../../src/emit/writePackage.ts';
@@ -70,32 +70,31 @@ test('index.js is a module with the definition that planDefinition gives, and lo
   expect(JSON.parse(printed)).toEqual({ definition, load: 'function', others: [] });
 });
 
+test('definition.json is that definition; docs/package-format.md names what is in it', () => {
+  const definition = planDefinition(compiled.module, sinkWindow, {});
+  expect(JSON.parse(readFileSync(join(written, 'definition.json'), 'utf8'))).toEqual(definition);
+  const page = readFileSync(new URL('../../docs/package-format.md', import.meta.url), 'utf8');
+  for (const key of Object.keys(definition)) expect(page, key).toContain(`\`${key}\``);
+  for (const { role, params, architectures: of } of definition.kernels) {
+    expect(page).toContain(`| \`${role}\` |`);
+    expect(definition.params[params]!.bytes).toBeGreaterThan(0);
+    expect(of).not.toEqual([]);
+  }
+});
+
 test('cubins are named where they are, and only where there are some', () => {
   const cubins = { sm_80: 'cubin/sm_80.cubin' };
   const { definition, files } = compiled.runtime(cubins);
   expect(definition.cubins).toEqual(cubins);
-  expect(files.get('index.js')).toContain("    cubins: { sm_80: 'cubin/sm_80.cubin' },\n");
   expect(files.get('index.d.ts')).toContain("export type ElementType = 'bf16' | 'fp16';");
 });
 
-test('data as JavaScript means what it says, and breaks lines like a person', () => {
-  const value = { a: 1, 'b-c': [true, null, 'it\'s "x"\n\\'], d: {}, e: [], f: [{ g: -1.5e-7 }, { h: [[1], [2]] }], __proto: 'p', i: 'x'.repeat(120) };
-  const printed = printJavascript(value);
-  expect(new Function(`return (${printed});`)()).toEqual(value);
+test('data as JSON means what it says, and breaks lines like a person', () => {
+  const value = { a: 1, 'b-c': [true, null, 'it\'s "x"\n\\'], d: {}, e: [], f: [{ g: -1.5e-7 }, { h: [[1], [2]] }], i: 'x'.repeat(120) };
+  const printed = printJson(value);
+  expect(JSON.parse(printed)).toEqual(value);
   expect(printed).toBe(
-    [
-      '{',
-      '    a: 1,',
-      `    'b-c': [true, null, 'it\\'s "x"\\n\\\\'],`,
-      '    d: {},',
-      '    e: [],',
-      '    f: [{ g: -1.5e-7 }, { h: [[1], [2]] }],',
-      `    __proto: 'p',`,
-      `    i: '${'x'.repeat(120)}',`,
-      '}',
-    ].join('\n'),
+    ['{', '  "a": 1,', '  "b-c": [true, null, "it\'s \\"x\\"\\n\\\\"],', '  "d": {},', '  "e": [],', '  "f": [{ "g": -1.5e-7 }, { "h": [[1], [2]] }],', `  "i": "${'x'.repeat(120)}"`, '}'].join('\n'),
   );
-  const items = [{ a: 1 }, { b: 2 }];
-  expect(printJavascript(items, '', (item) => (item === items[1] ? 'the second' : undefined))).toBe('[\n    { a: 1 },\n    // the second\n    { b: 2 },\n]');
-  expect(() => printJavascript({ a: Infinity })).toThrow(/internal error/);
+  expect(() => printJson({ a: Infinity })).toThrow(/internal error/);
 });

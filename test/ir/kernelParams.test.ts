@@ -68,7 +68,7 @@ describe('packParams', () => {
   let shown: readonly string[] = [];
 
   beforeAll(() => {
-    shown = runCxx(program, Buffer.concat(roles.map((role) => packParams(role, valuesOf(role), optionsOf(role))))).toString().trimEnd().split('\n');
+    shown = runCxx(program, Buffer.concat(roles.map((role) => packParams(structOf(role), valuesOf(role))))).toString().trimEnd().split('\n');
   });
 
   test.each(roles)('%s: C++ reads what was packed', (role) => {
@@ -90,13 +90,13 @@ describe('packParams', () => {
   });
 
   test('a field that is not given is an internal error', () => {
-    expect(() => packParams('prefill', { q: 1n })).toThrow('internal error: parameter k of prefill is given');
+    expect(() => packParams(structOf('prefill'), { q: 1n })).toThrow('internal error: parameter k is given');
     const { sinkLogits: _, ...others } = valuesOf('decode');
-    expect(() => packParams('decode', others, { learnedSinks: true })).toThrow('internal error: parameter sinkLogits of decode is given');
+    expect(() => packParams(structOf('decode'), others)).toThrow('internal error: parameter sinkLogits is given');
   });
 
   test('null is 0', () => {
-    const bytes = packParams('decode', Object.fromEntries(paramStruct('decode').fields.map(({ name, type }) => [name, type === 'pointer' ? 0n : 0])));
+    const bytes = packParams(paramStruct('decode'), Object.fromEntries(paramStruct('decode').fields.map(({ name, type }) => [name, type === 'pointer' ? 0n : 0])));
     expect(bytes.every((byte) => byte === 0)).toBe(true);
   });
 });
