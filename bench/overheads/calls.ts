@@ -1,0 +1,181 @@
+/** The calls of a serving loop, through the public API, and what their kernels take alone. All layers, lengths that the session has not seen before. */
+import type { Device, Plan, Session } from 'moa-compile/runtime';
+import { disposeAll, tensors } from '../lib/buffers.ts';
+import { median, significant } from '../lib/statistics.ts';
+
+/** How large the calls are. */
+export interface Sizes {
+  /** Tokens of the long prompt, and of its chunks. */
+  readonly prompt: number;
+  readonly chunk: number;
+  /** Prompts at once, and their tokens. */
+  readonly prompts: number;
+  readonly promptTokens: number;
+  /** Slots of a serving session, and the bound of its sequences. */
+  readonly slots: number;
+  readonly bound: number;
+  /** Tokens of the sequence that is forked. */
+  readonly forked: number;
+  readonly samples: number;
+}
+
+export const usualSizes: Sizes = { prompt: 16384, chunk: 2048, prompts: 64, promptTokens: 512, slots: 32, bound: 8192, forked: 1030, samples: 3 };
+/** To try the program. */
+export const smallSizes: Sizes = { prompt: 192, chunk: 64, prompts: 4, promptTokens: 48, slots: 4, bound: 128, forked: 70, samples: 1 };
+
+export interface Row {
+  readonly call: string;
+  /** From the start of the call to the end of its work on the device. */
+  readonly ms: number;
+  /** Until the call returns. */
+  readonly hostMs: number;
+  /** The same launches in a CUDA graph, lists of work made before; absent where a call is no kernels. */
+  readonly kernelsMs?: number;
+}
+
+interface Time {
+  readonly ms: number;
+  readonly hostMs: number;
+}
+
+/** Measures every call of `plan`; `add` is told of each. */
+export function measureCalls(device: Device, plan: Plan, sizes: Sizes, add: (row: Row) => void): void {
+  for (const measure of [prefillOfOne, prefillOfMany, chunks, newSession, changes, eagerDecode]) measure(device, plan, sizes, add);
+}
+
+function prefillOfOne(device: Device, plan: Plan, { prompt, samples }: Sizes, add: (row: Row) => void): void {
+  prefills(device, plan, `prefill of ${prompt} tokens`, Array.from({ length: samples }, (_, n) => [prompt - n]), prompt, add);
+}
+
+function prefillOfMany(device: Device, plan: Plan, { prompts, promptTokens, samples }: Sizes, add: (row: Row) => void): void {
+  const lengths = (sample: number): number[] => Array.from({ length: prompts }, (_, n) => promptTokens - ((n + sample) % 3));
+  prefills(device, plan, `${prompts} prompts of ${promptTokens}`, Array.from({ length: samples }, (_, n) => lengths(n)), promptTokens, add);
+}
+
+/** Each sample has lengths of its own. */
+function prefills(device: Device, plan: Plan, call: string, lengths: readonly (readonly number[])[], bound: number, add: (row: Row) => void): void {
+  using session = plan.createSession({ batch: lengths[0]!.length, lengthBound: bound, rope: 'none' });
+  const layers = layersOf(plan);
+  const input = tensors(device, plan.definition, Math.max(...lengths.map((of) => sumOf(of))), session.elementType);
+  try {
+    const warm = { ...input, cuSeqlens: cuSeqlensOf(lengths[0]!.map((length) => length - 3)) };
+    layers.forEach((layer) => session.prefill(layer, warm));
+    const times = lengths.map((of) => {
+      session.reset();
+      const given = { ...input, cuSeqlens: cuSeqlensOf(of) };
+      return time(device, () => layers.forEach((layer) => session.prefill(layer, given)));
+    });
+    // The lists of the last lengths are still there.
+    const given = { ...input, cuSeqlens: cuSeqlensOf(lengths.at(-1)!) };
+    session.reset();
+    using graph = device.capture(() => layers.forEach((layer) => session.recordPrefill(layer, given)));
+    const kernels = lengths.map(() => {
+      session.reset();
+      return device.measure(() => graph.launch());
+    });
+    add({ call, ...middle(times), kernelsMs: significant(median(kernels), 4) });
+  } finally {
+    disposeAll(input);
+  }
+}
+
+/** A prompt in chunks behind its first one: as many calls as chunks, each a whole model's. */
+function chunks(device: Device, plan: Plan, { prompt, chunk, samples }: Sizes, add: (row: Row) => void): void {
+  using session = plan.createSession({ batch: 1, lengthBound: prompt, rope: 'none' });
+  const layers = layersOf(plan);
+  const input = tensors(device, plan.definition, prompt, session.elementType);
+  const prefill = (tokens: number): void => layers.forEach((layer) => session.prefill(layer, { ...input, cuSeqlens: [0, tokens] }));
+  const starts = Array.from({ length: Math.floor(prompt / chunk) - 1 }, (_, n) => (n + 1) * chunk);
+  try {
+    const times = Array.from({ length: samples + 1 }, (_, sample) => {
+      session.reset();
+      prefill(chunk - sample); // so that no chunk begins where one began before
+      return time(device, () => starts.forEach(() => prefill(chunk)));
+    });
+    const kernels = starts.map((start) => {
+      session.reset();
+      prefill(start);
+      const given = { ...input, cuSeqlens: [0, chunk] };
+      layers.forEach((layer) => session.attend(layer, given)); // makes the lists of work
+      using graph = device.capture(() => layers.forEach((layer) => session.recordPrefill(layer, given)));
+      return device.measure(() => graph.launch());
+    });
+    add({ call: `${starts.length} chunks of ${chunk}`, ...middle(times.slice(1)), kernelsMs: significant(sumOf(kernels), 4) });
+  } finally {
+    disposeAll(input);
+  }
+}
+
+function newSession(device: Device, plan: Plan, { slots, bound, samples }: Sizes, add: (row: Row) => void): void {
+  const options = { batch: slots, lengthBound: bound, slots: 'free', rope: 'none' } as const;
+  const bytes = plan.memory(options).cache;
+  const allocations: Time[] = [];
+  const sessions: Time[] = [];
+  for (let n = 0; n <= samples; n += 1) {
+    allocations.push(time(device, () => device.alloc(bytes).dispose()));
+    let session: Session | undefined;
+    sessions.push(time(device, () => (session = plan.createSession(options))));
+    session!.dispose();
+  }
+  add({ call: `a session's cache, allocated and freed (${slots} slots, ${bound})`, ...middle(allocations.slice(1)) });
+  add({ call: `a new session (${slots} slots, ${bound})`, ...middle(sessions.slice(1)) });
+}
+
+/** Sequences that come, go, fork and are cut, beside others that are there. */
+function changes(device: Device, plan: Plan, { slots, bound, forked, samples }: Sizes, add: (row: Row) => void): void {
+  using session = plan.createSession({ batch: slots, lengthBound: bound, slots: 'free', rope: 'none' });
+  const layers = layersOf(plan);
+  const input = tensors(device, plan.definition, forked, session.elementType);
+  try {
+    for (let n = 0; n < slots - 2; n += 1) session.join();
+    const cuSeqlens = Int32Array.from({ length: slots + 1 }, (_, at) => (at === 0 ? 0 : forked));
+    layers.forEach((layer) => session.prefill(layer, { ...input, cuSeqlens }));
+    const times: Record<string, Time[]> = { join: [], leave: [], [`fork of ${forked} tokens`]: [], truncate: [] };
+    for (let n = 0; n <= samples; n += 1) {
+      let slot = 0;
+      times['join']!.push(time(device, () => (slot = session.join({ lengthBound: bound - 64 * n }))));
+      times['leave']!.push(time(device, () => session.leave(slot)));
+      times[`fork of ${forked} tokens`]!.push(time(device, () => (slot = session.fork(0))));
+      times['truncate']!.push(time(device, () => session.truncate(slot, forked - 1)));
+      session.leave(slot);
+    }
+    for (const [call, all] of Object.entries(times)) add({ call, ...middle(all.slice(1)) });
+  } finally {
+    disposeAll(input);
+  }
+}
+
+function eagerDecode(device: Device, plan: Plan, { slots, bound, samples }: Sizes, add: (row: Row) => void): void {
+  using session = plan.createSession({ batch: slots, lengthBound: bound, rope: 'none' });
+  const layers = layersOf(plan);
+  const step = tensors(device, plan.definition, slots, session.elementType);
+  try {
+    const decode = (): void => layers.forEach((layer) => session.decode(layer, step));
+    const times = Array.from({ length: 5 + samples }, () => time(device, decode));
+    using graph = session.capture(decode);
+    const kernels = Array.from({ length: samples }, () => device.measure(() => graph.launch()));
+    add({ call: `eager decode of ${layers.length} layers, batch ${slots}, short sequences`, ...middle(times.slice(5)), kernelsMs: significant(median(kernels), 4) });
+  } finally {
+    disposeAll(step);
+  }
+}
+
+/** Of work on an idle device. */
+function time(device: Device, work: () => void): Time {
+  device.synchronize();
+  const start = performance.now();
+  work();
+  const returned = performance.now();
+  device.synchronize();
+  return { ms: performance.now() - start, hostMs: returned - start };
+}
+
+const middle = (times: readonly Time[]): Time => ({ ms: significant(median(times.map(({ ms }) => ms)), 4), hostMs: significant(median(times.map(({ hostMs }) => hostMs)), 4) });
+const layersOf = ({ definition }: Plan): number[] => definition.layers.map((_, index) => definition.shape.layerNumbers?.[index] ?? index);
+const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);
+
+function cuSeqlensOf(lengths: readonly number[]): Int32Array {
+  const all = new Int32Array(lengths.length + 1);
+  lengths.forEach((length, n) => (all[n + 1] = all[n]! + length));
+  return all;
+}
