@@ -1,5 +1,6 @@
 /** Graphs of several sessions: mirrors change when work is launched, for every session in the graph (graphHistory.ts). */
 import { describe, expect, test } from 'vitest';
+import type { DeviceBuffer } from '../../src/runtime/buffer.ts';
 import { fixedHistory, graphSpec, historyArbitrary, runHistory, type Met } from './graphHistory.ts';
 import { Suite, target, timeout } from './suite.ts';
 
@@ -15,6 +16,24 @@ describe('graphs of two or three sessions', () => {
       suite.count();
       runHistory(device, plan, sessions, steps, { met });
     });
+  });
+
+  test('a tensor that ends between two launches is noticed, and nothing is counted', { timeout }, async () => {
+    const device = await target.device({ multiprocessors: 8 });
+    using plan = await target.load(device, graphSpec);
+    const { queryHeads, kvHeads, headDim } = plan.definition.shape;
+    using session = plan.createSession({ batch: 1, lengthBound: 64 });
+    const zeros = (heads: number): DeviceBuffer => device.alloc(heads * headDim * 2).fill(0);
+    const given = { q: zeros(queryHeads), k: zeros(kvHeads), v: zeros(kvHeads), out: zeros(queryHeads) };
+    using step = session.capture(() => session.decode(0, given));
+    step.launch();
+    zeros(1).dispose(); // another's
+    step.launch();
+    expect(session.lengths(0)).toEqual(Int32Array.of(2));
+    given.v.dispose();
+    expect(() => step.launch()).toThrow(expect.objectContaining({ code: 'MOA6005' }));
+    expect(session.lengths(0)).toEqual(Int32Array.of(2));
+    for (const buffer of Object.values(given)) buffer.dispose();
   });
 
   test('and everything happened', () => {
