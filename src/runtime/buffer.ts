@@ -36,6 +36,7 @@ export class DeviceBuffer implements Disposable {
   readonly #offset: number;
   readonly #isView: boolean;
   #viewDisposed = false;
+  #address: bigint | undefined;
 
   private constructor(memory: Lifetime<BufferHandle>, offset: number, bytes: number, isView: boolean, tensor?: TensorFacts) {
     this.#memory = memory;
@@ -59,8 +60,9 @@ export class DeviceBuffer implements Disposable {
   /** The device address of the first byte, for kernel parameters. The buffer must outlive every launch and graph that uses it. */
   get address(): bigint {
     const handle = this.#live();
+    if (this.#address !== undefined) return this.#address;
     try {
-      return this.#memory.link.addon.address(handle) + BigInt(this.#offset);
+      return (this.#address = this.#memory.link.addon.address(handle) + BigInt(this.#offset));
     } catch (error) {
       throw fromNative(error);
     }

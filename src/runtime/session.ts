@@ -41,6 +41,8 @@ export class Session implements Disposable {
    */
   #lastWritten: number | 'all' = 'all';
   #disposed = false;
+  /** What tensors were found good for. */
+  readonly #found = new WeakMap<DeviceBuffer, string>();
 
   /** Use `Plan.createSession`. */
   constructor(device: Device, plan: PlanDefinition, kernels: KernelLookup, options: SessionOptions, elementType: ElementType) {
@@ -353,12 +355,20 @@ export class Session implements Disposable {
 
   #checkTensors({ q, k, v, out, lse }: DecodeTensors, tokens: number): void {
     const { headDim, queryHeads, kvHeads } = this.#plan.shape;
-    const rows = (heads: number) => ({ shape: [tokens, heads, headDim], elementType: this.elementType, device: this.device });
-    checkTensor('q', q, rows(queryHeads));
-    checkTensor('k', k, rows(kvHeads));
-    checkTensor('v', v, rows(kvHeads));
-    checkTensor('out', out, rows(queryHeads));
-    if (lse !== undefined) checkTensor('lse', lse, { shape: [tokens, queryHeads], elementType: 'fp32', device: this.device });
+    this.#checkTensor('q', q, tokens, queryHeads, headDim);
+    this.#checkTensor('k', k, tokens, kvHeads, headDim);
+    this.#checkTensor('v', v, tokens, kvHeads, headDim);
+    this.#checkTensor('out', out, tokens, queryHeads, headDim);
+    if (lse !== undefined) this.#checkTensor('lse', lse, tokens, queryHeads);
+  }
+
+  /** A tensor of rows of heads, or without `headDim` of a float for each head. What was found good for as many rows is so as long as it lives. */
+  #checkTensor(name: string, buffer: DeviceBuffer, tokens: number, heads: number, headDim?: number): void {
+    const found = `${tokens} ${heads} ${headDim}`;
+    if (this.#found.get(buffer) === found && !buffer.isDisposed) return;
+    const needed = headDim === undefined ? { shape: [tokens, heads], elementType: 'fp32' as const } : { shape: [tokens, heads, headDim], elementType: this.elementType };
+    checkTensor(name, buffer, { ...needed, device: this.device });
+    this.#found.set(buffer, found);
   }
 
   #layer(layer: number): LayerState {

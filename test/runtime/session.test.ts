@@ -29,7 +29,7 @@ interface NotedLaunch extends LaunchConfig {
 /** A plan whose kernels run nothing and keep their launches. */
 function noting(of: PlanSpec, definition: PlanDefinition = compileSpec(of).definition): { readonly plan: Plan; readonly launches: NotedLaunch[] } {
   const launches: NotedLaunch[] = [];
-  const kernelOf = (role: KernelRole): Kernel => ({ launch: (config: LaunchConfig) => launches.push({ ...config, role }), occupancy: () => 1 }) as unknown as Kernel;
+  const kernelOf = (role: KernelRole): Kernel => ({ launch: (config: LaunchConfig) => launches.push({ ...config, params: config.params.slice(), role }), occupancy: () => 1 }) as unknown as Kernel;
   return { plan: Plan.create(device, definition, [], new Map(definition.kernels.map(({ name, role }) => [name, kernelOf(role)]))), launches };
 }
 

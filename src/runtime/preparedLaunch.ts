@@ -1,0 +1,39 @@
+import type { FoundKernel } from './sessionBuffers.ts';
+import { packParams, type ParamValue } from './packParams.ts';
+
+/** A launch that comes again and again: its parameters are packed once, and a few of them change from time to time. */
+export class PreparedLaunch {
+  readonly #found: FoundKernel;
+  readonly #grid: number;
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #values: Map<string, ParamValue>;
+  readonly #offsets: ReadonlyMap<string, number>;
+
+  constructor(found: FoundKernel, grid: number, values: Readonly<Record<string, ParamValue>>) {
+    this.#found = found;
+    this.#grid = grid;
+    this.#bytes = packParams(found.params, values);
+    this.#view = new DataView(this.#bytes.buffer);
+    this.#values = new Map(Object.entries(values));
+    this.#offsets = new Map(found.params.fields.map(({ name, offset }) => [name, offset]));
+  }
+
+  setPointer(name: string, address: bigint): void {
+    if (this.#values.get(name) === address) return;
+    this.#view.setBigUint64(this.#offsets.get(name)!, address, true);
+    this.#values.set(name, address);
+  }
+
+  setInt32(name: string, value: number): void {
+    if (this.#values.get(name) === value) return;
+    this.#view.setInt32(this.#offsets.get(name)!, value, true);
+    this.#values.set(name, value);
+  }
+
+  /** The parameters are read before this returns. */
+  launch(): void {
+    const { kernel, definition, waitsItself } = this.#found;
+    kernel.launch({ grid: this.#grid, threads: definition.threads, sharedBytes: definition.sharedBytes, params: this.#bytes, programmatic: waitsItself });
+  }
+}
