@@ -357,7 +357,6 @@ export const mutations = [
   mutation('wgmma: no end is told', wgmmaProducer, 'Vec16{{0, 0, PrefillStep::kEnd, 0}}', 'Vec16{}'),
   mutation('wgmma: the end told over a step in use', wgmmaProducer, 'mbarrierWait(emptyKey(key.index()), key.parity() ^ 1);\n        if (laneIndex() == 0) {\n            storeShared', 'if (laneIndex() == 0) {\n            storeShared'),
   mutation('wgmma: queries copied over keys that are read', wgmmaProducer, 'mbarrierWait(emptyKey(key.index()), key.parity() ^ 1);\n                if', 'if'),
-  mutation('wgmma: a page of new tokens is always full', wgmmaProducer, 'rows = minimum(kPageTokens, item.length - found.code * kPageTokens);', 'rows = kPageTokens;'),
   mutation('wgmma: rows without a token kept', wgmmaScan, 'storeShared(at, Vec16{});', ''),
   mutation('wgmma: rows without a token kept in the second page', wgmmaProducer, 'fillsTile ? others : 0', 'fillsTile ? kPageTokens : 0'),
   mutation('wgmma: a row too many is cleared', wgmmaScan, 'row < entry.first() ? 1 : 0', 'row < entry.first() - 1 ? 1 : 0'),
