@@ -66,6 +66,7 @@ const excludedPages = { files: ['test/properties/excluded.test.ts'], only: 'whos
 const excludedOnCores = { files: ['test/properties/excluded.test.ts'], only: 'CUDA cores' };
 const spoiledRows = { files: ['test/properties/excluded.test.ts'], only: 'rows that attend' };
 const spoiledRows8 = { files: ['test/properties/excluded.test.ts'], only: 'infinite values of E4M3' };
+const graphTensors = { files: ['test/properties/graphs.test.ts'], only: 'a tensor that ends' };
 const ropeOptions = { files: ['test/runtime/rope.test.ts'] };
 
 const mutation = (name, file, find, replace, test = quick) => ({ name, file, find, replace, test });
@@ -638,7 +639,7 @@ export const mutations = [
   mutation('graphs: launches that fit are not counted down', sessionEffect, 'this.#fitting -= 1;', ''),
   mutation('graphs: launches that fitted once always fit', sessionEffect, 'this.#fittingSince === sequences.changes', 'true'),
   mutation('graphs: as many launches fit as in the layer with the most room', sessionEffect, 'this.#fitting = Math.min(this.#fitting,', 'this.#fitting = Math.max(0,'),
-  mutation('graphs: a tensor found alive stays so', buffer, 'this.#memory.link.freedBuffers += 1;', ''),
+  mutation('graphs: a tensor found alive stays so', buffer, 'this.#memory.link.freedBuffers += 1;', '', graphTensors),
   mutation('graphs: a second decode of a layer is not added', sessionEffect, '(this.#added.get(index) ?? 0) + tokens', 'tokens'),
   mutation('graphs: a capture within a capture drops the outer one', device, "throw new RuntimeError('capture', 'capture: a capture is already under way on this device'", "throw this.#addon.abortCapture(this.#handle!), new RuntimeError('capture', 'capture: a capture is already under way on this device'"),
   mutation('counts: rows that are no token are appended', append, 'if (length < 0 || token >= end) return;', 'if (length < 0) return;', fullRing),
