@@ -8,9 +8,8 @@
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { sourceHash } from 'moa-compile';
-import type { PlanDefinition } from 'moa-compile/runtime';
+import { readDefinition } from 'moa-compile/runtime';
 
 interface Speeds {
   readonly device: string;
@@ -34,7 +33,7 @@ const kernels: Record<string, unknown> = {};
 for (const argument of packages) {
   const [name, folder] = argument.split('=') as [string, string];
   const sources = sourcesOf(folder);
-  const { definition } = (await import(pathToFileURL(`${folder}/index.js`).href)) as { definition: PlanDefinition };
+  const definition = readDefinition(join(folder, 'definition.json'));
   for (const kernel of definition.kernels) {
     const measured = speeds.rows.filter((row) => row.name === name && kernel.role.startsWith(row.kind));
     kernels[kernel.name] = { source: sourceHash(sources, kernel.name), measured: measured.map(({ kind: _kind, ...row }) => row) };

@@ -10,7 +10,7 @@ import { Device, type Balance, type Plan, type SessionOptions } from 'moa-compil
 import { layersToMeasure, promptOf } from './decode/measureDecode.ts';
 import { disposeAll, tensors, type Tensors } from './lib/buffers.ts';
 import { fillRings } from './lib/fillRings.ts';
-import { importPackage } from './lib/packages.ts';
+import { openPackage } from './lib/packages.ts';
 import { median, significant } from './lib/statistics.ts';
 import { writeJson } from './lib/writeJson.ts';
 
@@ -63,7 +63,7 @@ async function main(): Promise<void> {
   };
   for (const argument of packages) {
     const [name, folder] = argument.split('=') as [string, string];
-    const plan = await (await importPackage(folder)).load(device);
+    const plan = await openPackage(folder).load(device);
     const prompt = promptOf(device, plan, bound);
     const run = (batch: number, sequences: number, balance: Balance, tokens = 1): void => add(measure(device, plan, prompt, name, { slots: batch, sequences, balance, tokens }));
     for (const sequences of [1, 4, 8, 32]) {

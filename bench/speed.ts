@@ -8,7 +8,7 @@
 import { activePairs, Device, type Plan, type Session } from 'moa-compile/runtime';
 import { layersToMeasure, measureDecode, promptOf } from './decode/measureDecode.ts';
 import { disposeAll, tensors } from './lib/buffers.ts';
-import { importPackage } from './lib/packages.ts';
+import { openPackage } from './lib/packages.ts';
 import { median } from './lib/statistics.ts';
 import { writeJson } from './lib/writeJson.ts';
 
@@ -69,7 +69,7 @@ async function main(): Promise<void> {
   };
   for (const argument of packages) {
     const [name, folder] = argument.split('=') as [string, string];
-    const module = await importPackage(folder);
+    const module = openPackage(folder);
     const plan = await module.load(device);
     for (const tokens of [4096, 8192, 16384]) add(measurePrefill(device, plan, name, tokens));
     decodeRows(device, plan, name).forEach(add);

@@ -7,7 +7,7 @@
  * Quiet but on a terminal, and when something fails. Uses Node's own modules only: it runs before anything is installed.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -97,7 +97,13 @@ function missingPackages() {
 }
 
 function installPackages() {
-  if (missingPackages().length === 0) return;
+  if (missingPackages().length > 0) installMissing();
+  // Packages that were compiled into this checkout find its runtime by name.
+  const own = inRoot('node_modules', 'moa-compile');
+  if (!existsSync(own)) symlinkSync('..', own, 'dir');
+}
+
+function installMissing() {
   const npmScript = process.env.npm_execpath ?? '';
   const [command, ...args] = /npm-cli\.c?js$/.test(npmScript) ? [process.execPath, npmScript] : ['npm'];
   step('installing packages', command, [...args, 'ci', '--include=dev', '--no-audit', '--no-fund'], () => [

@@ -5,6 +5,7 @@
 import type { Architecture } from './arch/arch.ts';
 import { emitKernels } from './emit/emitKernels.ts';
 import { emitRuntime } from './emit/emitRuntime.ts';
+import { printJson } from './emit/printJson.ts';
 import { planDefinition } from './emit/planDefinition.ts';
 import { printModule } from './ir/print.ts';
 import type { CacheType, ElementType, ScheduledModule } from './ir/nodes.ts';
@@ -63,7 +64,7 @@ export interface CompiledPlan {
   readonly sources: ReadonlyMap<string, string>;
   /** The last level of the IR as text. */
   readonly ir: string;
-  /** What hosts read, for cubins at these paths by architecture, and PTX: the definition, and `index.js` and `index.d.ts`. */
+  /** What hosts read, for cubins at these paths by architecture, and PTX: the definition, and the files of the module that loads it. */
   readonly runtime: (cubins: Readonly<Record<string, string>>, ptx?: PlanDefinition['ptx']) => { readonly definition: PlanDefinition; readonly files: ReadonlyMap<string, string> };
 }
 
@@ -98,8 +99,9 @@ export function compileModule(read: ReadPlan & { readonly rank?: RankDefinition 
     ir: printModule(module),
     runtime: (cubins, ptx) => {
       const definition = planDefinition(module, mask, cubins, read.rank, ptx);
-      const { javascript, declarations } = emitRuntime(definition, titleOf(module, read.rank));
-      return { definition, files: new Map([['index.js', javascript], ['index.d.ts', declarations]]) };
+      const title = titleOf(module, read.rank);
+      const { javascript, declarations } = emitRuntime(definition, title);
+      return { definition, files: new Map([['index.js', javascript], ['index.d.ts', declarations], ['package.json', packageJson(title)]]) };
     },
   };
 }
@@ -114,6 +116,16 @@ export function compile(plan: PlanInput, config: SourceText | undefined, options
   if (unturned !== undefined) diagnostics.add(unturned);
   return read && unturned === undefined ? compileModule(read, options) : undefined;
 }
+
+/** So that `index.js` is a module whatever project the folder lies in. */
+const packageJson = (description: string): string =>
+  `${printJson({
+    description,
+    private: true,
+    type: 'module',
+    sideEffects: false,
+    exports: { '.': { types: './index.d.ts', default: './index.js' }, './definition.json': './definition.json' },
+  })}\n`;
 
 function titleOf({ shape }: ScheduledModule, rank?: RankDefinition): string {
   const part = rank === undefined ? '' : `, rank ${rank.rank} of ${rank.ranks}`;

@@ -14,7 +14,7 @@ import { parseArgs } from 'node:util';
 import { Device } from 'moa-compile/runtime';
 import { numbers, parsePackage } from '../lib/arguments.ts';
 import { disposeAll } from '../lib/buffers.ts';
-import { importPackage } from '../lib/packages.ts';
+import { openPackage } from '../lib/packages.ts';
 import { writeJson } from '../lib/writeJson.ts';
 import { layersToMeasure, measureDecode, promptOf } from './measureDecode.ts';
 import { isMeasured, type OursFile, type Row } from './results.ts';
@@ -56,7 +56,7 @@ function add(row: Row): void {
 
 for (const argument of packages) {
   const { plan: label, implementation, folder } = parsePackage(argument);
-  const module = await importPackage(folder);
+  const module = openPackage(folder);
   using plan = await module.load(device);
   const { shape, limits } = plan.definition;
   const facts = (plans[label] ??= { layers: shape.layers, queryHeads: shape.queryHeads, kvHeads: shape.kvHeads, headDim: shape.headDim, sink: limits.sink, windows: {} });

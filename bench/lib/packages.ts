@@ -1,14 +1,12 @@
 /** Packages that a benchmark is given on its command line. */
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import type { Device, Plan, PlanDefinition } from 'moa-compile/runtime';
+import { join } from 'node:path';
+import { loadPackage, readDefinition, type Device, type Plan, type PlanDefinition } from 'moa-compile/runtime';
 
-/** What `index.js` of a package gives. */
-export interface PackageModule {
+export interface Package {
   readonly definition: PlanDefinition;
   load(device: Device): Promise<Plan>;
 }
 
-export async function importPackage(folder: string): Promise<PackageModule> {
-  return (await import(pathToFileURL(resolve(folder, 'index.js')).href)) as PackageModule;
+export function openPackage(folder: string): Package {
+  return { definition: readDefinition(join(folder, 'definition.json')), load: (device) => loadPackage(device, folder) };
 }

@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { Device } from 'moa-compile/runtime';
 import { parsePackage } from '../lib/arguments.ts';
 import { table } from '../lib/markdown.ts';
-import { importPackage } from '../lib/packages.ts';
+import { openPackage } from '../lib/packages.ts';
 import { writeJson } from '../lib/writeJson.ts';
 import { measureCalls, smallSizes, usualSizes, type Row } from './calls.ts';
 
@@ -24,7 +24,7 @@ const device = await Device.open(values.device as 'cuda:0');
 const rows: (Row & { readonly plan: string; readonly implementation: string })[] = [];
 for (const argument of packages) {
   const { plan: name, implementation, folder } = parsePackage(argument);
-  using plan = await (await importPackage(folder)).load(device);
+  using plan = await openPackage(folder).load(device);
   measureCalls(device, plan, values.small ? smallSizes : usualSizes, (row) => {
     rows.push({ plan: name, implementation, ...row });
     writeJson(out, { device: device.name, command: 'node dist-bench/overheads/overheads.js', rows });

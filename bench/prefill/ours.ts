@@ -15,7 +15,7 @@ import { Device, type Plan } from 'moa-compile/runtime';
 import { numbers, parsePackage } from '../lib/arguments.ts';
 import { disposeAll, tensors, type ElementType, type Tensors } from '../lib/buffers.ts';
 import type { PlanFacts } from '../lib/implementations.ts';
-import { importPackage } from '../lib/packages.ts';
+import { openPackage } from '../lib/packages.ts';
 import { writeJson } from '../lib/writeJson.ts';
 import { measurePrefill } from './measurePrefill.ts';
 import { isMeasured, type OursFile, type Row } from './results.ts';
@@ -64,7 +64,7 @@ function measureOne(plan: Plan, label: string, implementation: string, input: Te
 
 for (const argument of packages) {
   const { plan: label, implementation, folder } = parsePackage(argument);
-  const module = await importPackage(folder);
+  const module = openPackage(folder);
   using plan = await module.load(device);
   const { shape, limits } = plan.definition;
   plans[label] ??= { layers: shape.layers, queryHeads: shape.queryHeads, kvHeads: shape.kvHeads, headDim: shape.headDim, sink: limits.sink, windows: {} };

@@ -18,7 +18,7 @@ import { parseArgs } from 'node:util';
 import { Device } from 'moa-compile/runtime';
 import { numbers } from '../lib/arguments.ts';
 import { table } from '../lib/markdown.ts';
-import { importPackage } from '../lib/packages.ts';
+import { openPackage } from '../lib/packages.ts';
 import { writeJson } from '../lib/writeJson.ts';
 import { isMeasured, latencyTable, type LatencyPhase, type LatencyRow } from './latencyRows.ts';
 import { measureSpans } from './measureSpans.ts';
@@ -41,7 +41,7 @@ const batch = Number(values.batch);
 const phases = (['decode', 'prefill'] as const).filter((phase) => values.phases.split(',').includes(phase));
 
 const device = await Device.open(values.device as 'cuda:0');
-const module = await importPackage(folder);
+const module = openPackage(folder);
 const plan = await module.load(device);
 const { shape, cubins } = plan.definition;
 const rows: LatencyRow[] = [];

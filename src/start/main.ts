@@ -2,15 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { formatBytes, formatPercent, table } from '../cli/output.ts';
 import type { PlanDefinition } from '../ir/planDefinition.ts';
-import { Device, RuntimeError, type Plan } from '../runtime/index.ts';
+import { Device, loadPackage, readDefinition, RuntimeError, type Plan } from '../runtime/index.ts';
 import { compileExample, type CompiledExample } from './compileExample.ts';
 import type { PlainPlan } from './reference.ts';
 import { demo, runLayers, type Outcome } from './runLayers.ts';
-
-interface LoadedPackage {
-  readonly definition: PlanDefinition;
-  load(device: Device): Promise<Plan>;
-}
 
 interface LoadedPlan {
   readonly device: Device;
@@ -24,11 +19,11 @@ async function main(): Promise<void> {
   const example = await compileExample((command) => console.log(`$ ${command}`));
   console.log(`  compiled in ${example.seconds.toFixed(1)} s (${example.machineCode})`);
 
-  const { definition, load } = (await import(new URL('index.js', example.folder).href)) as LoadedPackage;
+  const definition = readDefinition(new URL('definition.json', example.folder));
   const { layers, queryHeads, kvHeads, headDim } = definition.shape;
   console.log(`  ${layers} layers, ${queryHeads} query heads on ${kvHeads} KV heads, headDim ${headDim}, ${definition.kernels[0]!.elementType}`);
 
-  const { device, plan, reason } = await loadAnywhere(load);
+  const { device, plan, reason } = await loadAnywhere(example.folder);
   const where = device.kind === 'cuda' ? `GPU: ${device.name}, compute capability ${device.computeCapability.join('.')}` : `the emulator, on the CPU (${reason})`;
   console.log(`\nRunning on ${where}.`);
   const [first, second] = demo.prompts;
@@ -47,12 +42,12 @@ async function main(): Promise<void> {
 }
 
 /** On the GPU when there is one that the package has machine code for, else on the emulator. */
-async function loadAnywhere(load: LoadedPackage['load']): Promise<LoadedPlan> {
+async function loadAnywhere(folder: URL): Promise<LoadedPlan> {
   let gpu: Device | undefined;
   let reason: string;
   try {
     gpu = await Device.open('cuda:0');
-    return { device: gpu, plan: await load(gpu), reason: '' };
+    return { device: gpu, plan: await loadPackage(gpu, folder), reason: '' };
   } catch (error) {
     const code = error instanceof RuntimeError ? error.code : '';
     if (code !== 'MOA6001' && code !== 'MOA6003' && code !== 'MOA6203') throw error;
@@ -60,7 +55,7 @@ async function loadAnywhere(load: LoadedPackage['load']): Promise<LoadedPlan> {
     gpu?.dispose();
   }
   const device = await Device.open('emulator');
-  return { device, plan: await load(device), reason };
+  return { device, plan: await loadPackage(device, folder), reason };
 }
 
 function report(definition: PlanDefinition, { registers }: CompiledExample, outcome: Outcome): string {

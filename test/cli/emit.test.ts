@@ -15,9 +15,9 @@ const cases = [
   { emit: 'ir', has: [/^module\.ir$/] },
   { emit: 'cuda', has: [/^kernels\/moa_\w+\.cu$/, /^kernels\/all\.sm_(80|90)\.cu$/, /^include\/moa\/[\w/]+\.cuh$/, definition] },
   { emit: 'cubin', has: [/^cubin\/sm_(80|90)\.cubin$/, /^cubin\/all\.fatbin$/, definition] },
-  { emit: 'ts', has: [/^index\.js$/, /^index\.d\.ts$/, definition] },
-  { emit: 'ir,ts', has: [/^module\.ir$/, /^index\.(js|d\.ts)$/, definition] },
-  { emit: 'cubin ts,cubin', has: [/^cubin\/(sm_80\.cubin|sm_90\.cubin|all\.fatbin)$/, /^index\.(js|d\.ts)$/, definition] },
+  { emit: 'ts', has: [/^index\.js$/, /^index\.d\.ts$/, /^package\.json$/, definition] },
+  { emit: 'ir,ts', has: [/^module\.ir$/, /^(index\.(js|d\.ts)|package\.json)$/, definition] },
+  { emit: 'cubin ts,cubin', has: [/^cubin\/(sm_80\.cubin|sm_90\.cubin|all\.fatbin)$/, /^(index\.(js|d\.ts)|package\.json)$/, definition] },
 ];
 
 describe('--emit', () => {

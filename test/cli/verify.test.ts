@@ -304,7 +304,7 @@ const damages: readonly (readonly [
       renameSync(path('rank2'), path('rank1'));
     },
     ['rank0', 'rank1'].flatMap((rank) =>
-      ['definition\\.json', 'index\\.d\\.ts', 'index\\.js', 'manifest\\.json'].map(
+      ['definition\\.json', 'index\\.d\\.ts', 'index\\.js', 'manifest\\.json', 'package\\.json'].map(
         (name) => new RegExp(`^MOA5011: ${rank}/${name} .* has been changed$`),
       ),
     ),

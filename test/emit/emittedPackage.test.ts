@@ -1,8 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFileSync, symlinkSync, mkdirSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { expect, test } from 'vitest';
 import { compile } from '../../src/compile.ts';
 import { compilePackage } from '../../src/compilePackage.ts';
@@ -60,14 +59,15 @@ test('the manifest lists the SHA-256 and size of every file, and says what was c
   expect(manifest['kernels']).toHaveLength(compiled.module.kernels.length);
 });
 
-test('index.js is a module with the definition that planDefinition gives, and load', () => {
-  mkdirSync(join(written, '..', 'node_modules'));
-  symlinkSync(installed(), join(written, '..', 'node_modules', 'moa-compile'));
-  const script = `const { definition, load, ...others } = await import(${JSON.stringify(pathToFileURL(join(written, 'index.js')).href)});
-    console.log(JSON.stringify({ definition, load: typeof load, others: Object.keys(others) }));`;
-  const printed = execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: join(written, '..'), encoding: 'utf8' });
-  const definition = planDefinition(compiled.module, sinkWindow, {});
-  expect(JSON.parse(printed)).toEqual({ definition, load: 'function', others: [] });
+test.each(['module', 'commonjs'])('index.js is a module with the definition and load, in a project of type %s', (type) => {
+  const project = scratchFolder();
+  cpSync(written, join(project, 'model'), { recursive: true });
+  writeFileSync(join(project, 'package.json'), JSON.stringify({ type }));
+  mkdirSync(join(project, 'node_modules'));
+  symlinkSync(installed(), join(project, 'node_modules', 'moa-compile'));
+  writeFileSync(join(project, 'main.js'), `import('./model/index.js').then(({ definition, load, ...others }) => console.log(JSON.stringify({ definition, load: typeof load, others: Object.keys(others) })));`);
+  const printed = execFileSync(process.execPath, ['main.js'], { cwd: project, encoding: 'utf8' });
+  expect(JSON.parse(printed)).toEqual({ definition: planDefinition(compiled.module, sinkWindow, {}), load: 'function', others: [] });
 });
 
 test('definition.json is that definition; docs/package-format.md names what is in it', () => {
