@@ -1,24 +1,15 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll } from 'vitest';
 import type { KernelSource } from '../../src/toolchain/compileKernel.ts';
 import { DiagnosticError } from '../../src/util/diagnostics.ts';
 import { scratchRoot } from '../scratchRoot.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const made: string[] = [];
-
-afterAll(() => {
-  for (const folder of made) rmSync(folder, { recursive: true, force: true });
-});
-
-/** A new empty folder, removed after the tests of the file, or else after the run. */
+/** A new empty folder, removed after the run: test files share a process, and with it the folders of what they import. */
 export function scratchFolder(): string {
-  const folder = mkdtempSync(join(scratchRoot(), 'folder-'));
-  made.push(folder);
-  return folder;
+  return mkdtempSync(join(scratchRoot(), 'folder-'));
 }
 
 /** A toolkit in a new folder, with a fake nvcc and fatbinary; returns its root. */
