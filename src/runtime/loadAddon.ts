@@ -18,7 +18,7 @@ export function findAddon(root: string): NativeAddon {
   const platform = `${process.platform}-${process.arch}`;
   const candidates = [join(root, 'build', 'Release', 'moa.node'), join(root, 'prebuilds', platform, 'moa.node')];
   const path = candidates.find((candidate) => existsSync(candidate));
-  const help = 'build it with: npm run build:native';
+  const help = `build it with: npm --prefix ${root} run build:native`;
   if (path === undefined) {
     throw new RuntimeError('addonMissing', `the native addon was not built for ${platform}; looked for ${candidates.join(' and ')}`, help);
   }

@@ -152,7 +152,7 @@ function helpFor(name: RuntimeErrorName): string {
     case 'noDriver':
       return "install the NVIDIA driver and check it with nvidia-smi, or use Device.open('emulator'), which runs the same kernels without a GPU";
     case 'addonMissing':
-      return 'build it with: npm run build:native';
+      return 'build it with: npm run build:native, in the folder of moa-compile';
     case 'noSuchDevice':
       return 'nvidia-smi -L lists the GPUs; CUDA_VISIBLE_DEVICES chooses among them';
     case 'badModule':

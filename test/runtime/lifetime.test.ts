@@ -212,7 +212,7 @@ test('workers have their own state, and leave nothing behind when they end', asy
 test('where the addon was not built, the error says how', () => {
   const empty = mkdtempSync(join(tmpdir(), 'moa-no-addon-'));
   try {
-    expect(failure(() => findAddon(empty))).toMatchObject({ code: 'MOA6002', message: expect.stringContaining('npm run build:native') });
+    expect(failure(() => findAddon(empty))).toMatchObject({ code: 'MOA6002', message: expect.stringContaining(`npm --prefix ${empty} run build:native`) });
   } finally {
     rmSync(empty, { recursive: true });
   }
