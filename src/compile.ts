@@ -5,7 +5,6 @@
 import type { Architecture } from './arch/arch.ts';
 import { emitKernels } from './emit/emitKernels.ts';
 import { emitRuntime } from './emit/emitRuntime.ts';
-import { printJson } from './emit/printJson.ts';
 import { planDefinition } from './emit/planDefinition.ts';
 import { printModule } from './ir/print.ts';
 import type { CacheType, ElementType, ScheduledModule } from './ir/nodes.ts';
@@ -99,9 +98,8 @@ export function compileModule(read: ReadPlan & { readonly rank?: RankDefinition 
     ir: printModule(module),
     runtime: (cubins, ptx) => {
       const definition = planDefinition(module, mask, cubins, read.rank, ptx);
-      const title = titleOf(module, read.rank);
-      const { javascript, declarations } = emitRuntime(definition, title);
-      return { definition, files: new Map([['index.js', javascript], ['index.d.ts', declarations], ['package.json', packageJson(title)]]) };
+      const { javascript, declarations, packageJson } = emitRuntime(definition, titleOf(module, read.rank));
+      return { definition, files: new Map([['index.js', javascript], ['index.d.ts', declarations], ['package.json', packageJson]]) };
     },
   };
 }
@@ -116,16 +114,6 @@ export function compile(plan: PlanInput, config: SourceText | undefined, options
   if (unturned !== undefined) diagnostics.add(unturned);
   return read && unturned === undefined ? compileModule(read, options) : undefined;
 }
-
-/** So that `index.js` is a module whatever project the folder lies in. */
-const packageJson = (description: string): string =>
-  `${printJson({
-    description,
-    private: true,
-    type: 'module',
-    sideEffects: false,
-    exports: { '.': { types: './index.d.ts', default: './index.js' }, './definition.json': './definition.json' },
-  })}\n`;
 
 function titleOf({ shape }: ScheduledModule, rank?: RankDefinition): string {
   const part = rank === undefined ? '' : `, rank ${rank.rank} of ${rank.ranks}`;

@@ -2,6 +2,7 @@
 import type { Device, Plan, Session } from 'moa-compile/runtime';
 import { disposeAll, tensors } from '../lib/buffers.ts';
 import { median, significant } from '../lib/statistics.ts';
+import { cuSeqlensOf } from '../prefill/scenarios.ts';
 
 /** How large the calls are. */
 export interface Sizes {
@@ -173,9 +174,3 @@ function time(device: Device, work: () => void): Time {
 const middle = (times: readonly Time[]): Time => ({ ms: significant(median(times.map(({ ms }) => ms)), 4), hostMs: significant(median(times.map(({ hostMs }) => hostMs)), 4) });
 const layersOf = ({ definition }: Plan): number[] => definition.layers.map((_, index) => definition.shape.layerNumbers?.[index] ?? index);
 const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);
-
-function cuSeqlensOf(lengths: readonly number[]): Int32Array {
-  const all = new Int32Array(lengths.length + 1);
-  lengths.forEach((length, n) => (all[n + 1] = all[n]! + length));
-  return all;
-}

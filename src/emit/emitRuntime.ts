@@ -1,10 +1,13 @@
-/** `index.js` and `index.d.ts` of a package: `load`, and types that know the plan's shape. Built once from one structure with ts-morph. */
+/** `index.js`, `index.d.ts` and `package.json` of a package: `load`, and types that know the plan's shape. Built once from one structure with ts-morph. */
 import { Project, QuoteKind, VariableDeclarationKind, type SourceFile } from 'ts-morph';
 import type { PlanDefinition } from '../ir/planDefinition.ts';
+import { printJson } from './printJson.ts';
 
 export interface RuntimeText {
   readonly javascript: string;
   readonly declarations: string;
+  /** So that `index.js` is a module whatever project the folder lies in. */
+  readonly packageJson: string;
 }
 
 const definitionDoc = 'What was compiled: shape, rules, rings, kernels. As in definition.json.';
@@ -71,8 +74,16 @@ export function emitRuntime(definition: PlanDefinition, title: string): RuntimeT
     ],
     returnType: 'Promise<Plan<ElementType>>',
   });
-  return { javascript: header + textOf(javascript), declarations: header + textOf(declarations) };
+  return { javascript: header + textOf(javascript), declarations: header + textOf(declarations), packageJson: `${printJson(packageFacts(title))}\n` };
 }
+
+const packageFacts = (description: string): object => ({
+  description,
+  private: true,
+  type: 'module',
+  sideEffects: false,
+  exports: { '.': { types: './index.d.ts', default: './index.js' }, './definition.json': './definition.json' },
+});
 
 function textOf(file: SourceFile): string {
   const text = file.getFullText();

@@ -16,7 +16,7 @@ export class Launches {
   readonly #buffers: SessionBuffers;
   readonly #batch: number;
   readonly #scale: number;
-  /** Decodes of each layer, by their tokens. */
+  /** Decodes of each layer, by the tokens of a sequence that are in its rings already: 0 for the launch that appends its one token. */
   readonly #prepared = new Map<LayerState, PreparedLaunch[]>();
 
   constructor(device: Device, plan: PlanDefinition, buffers: SessionBuffers, { batch, scale }: SessionOptions) {
@@ -95,11 +95,13 @@ export class Launches {
    * tokens, where not all are.
    */
   decode(state: LayerState, tensors: DecodeTensors, tokens: number, early: boolean, counts?: DeviceBuffer): void {
-    const { appends } = decodeOf(state, tokens, counts !== undefined);
+    const { found, schedule, appends } = decodeOf(state, tokens, counts !== undefined);
     const countsAddress = counts?.address ?? 0n;
     // Otherwise rings have the slack for it: the tokens are appended first, and each row of queries masks by its own position.
     if (!appends) this.append(state, tensors, this.#batch * tokens, this.#buffers.tokenEnds(tokens), countsAddress);
-    const prepared = this.#preparedDecode(state, appends ? 0 : tokens, tensors, countsAddress);
+    let ofState = this.#prepared.get(state);
+    if (ofState === undefined) this.#prepared.set(state, (ofState = []));
+    const prepared = (ofState[appends ? 0 : tokens] ??= new PreparedLaunch(found, schedule.blocks, { ...this.#decodeValues(state, tensors), segments: schedule.buffer.address, early: 0, tokens, counts: countsAddress }));
     prepared.setPointer('q', tensors.q.address);
     prepared.setPointer('k', tensors.k.address);
     prepared.setPointer('v', tensors.v.address);
@@ -108,14 +110,6 @@ export class Launches {
     prepared.setInt32('early', appends && early ? 1 : 0);
     if (!appends) prepared.setPointer('counts', countsAddress);
     prepared.launch();
-  }
-
-  /** Of a layer, for as many tokens of each sequence; 0: for the one that the launch itself appends. */
-  #preparedDecode(state: LayerState, tokens: number, tensors: DecodeTensors, counts: bigint): PreparedLaunch {
-    let ofState = this.#prepared.get(state);
-    if (ofState === undefined) this.#prepared.set(state, (ofState = []));
-    const { found, schedule } = tokens === 0 ? state.decode! : { found: state.decodeMany!.found, schedule: state.decodeMany!.schedules[tokens - 1]! };
-    return (ofState[tokens] ??= new PreparedLaunch(found, schedule.blocks, { ...this.#decodeValues(state, tensors), segments: schedule.buffer.address, early: 0, tokens, counts }));
   }
 
   #decodeValues(state: LayerState, tensors: DecodeTensors): Readonly<Record<string, ParamValue>> {

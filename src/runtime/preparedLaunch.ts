@@ -7,7 +7,6 @@ export class PreparedLaunch {
   readonly #grid: number;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
-  readonly #values: Map<string, ParamValue>;
   readonly #offsets: ReadonlyMap<string, number>;
 
   constructor(found: FoundKernel, grid: number, values: Readonly<Record<string, ParamValue>>) {
@@ -15,20 +14,15 @@ export class PreparedLaunch {
     this.#grid = grid;
     this.#bytes = packParams(found.params, values);
     this.#view = new DataView(this.#bytes.buffer);
-    this.#values = new Map(Object.entries(values));
     this.#offsets = new Map(found.params.fields.map(({ name, offset }) => [name, offset]));
   }
 
   setPointer(name: string, address: bigint): void {
-    if (this.#values.get(name) === address) return;
     this.#view.setBigUint64(this.#offsets.get(name)!, address, true);
-    this.#values.set(name, address);
   }
 
   setInt32(name: string, value: number): void {
-    if (this.#values.get(name) === value) return;
     this.#view.setInt32(this.#offsets.get(name)!, value, true);
-    this.#values.set(name, value);
   }
 
   /** The parameters are read before this returns. */

@@ -13,7 +13,7 @@ import { selectRank } from '../../src/passes/selectRank.ts';
 import { parseModelConfig } from '../../src/plan/parseModelConfig.ts';
 import { readPlan } from '../../src/plan/readPlan.ts';
 import { usualAttention } from '../../src/ir/attention.ts';
-import { collect, listPublishedPlans, readRepositoryFile } from '../plan/support.ts';
+import { collect, listPublishedPlans, publishedFor, readRepositoryFile } from '../plan/support.ts';
 import { parseRule } from '../ir/readHeadModule.ts';
 import { randomOf } from '../random.ts';
 import { arbitraryBound, arbitraryModule, deepFreeze } from './arbitraryModule.ts';
@@ -291,11 +291,6 @@ test('the part of a rank has its query heads, with where they came from; one ran
 });
 
 const published = listPublishedPlans();
-const publishedFor = [
-  ['llama-3-8b', 'gradientai--Llama-3-8B-Instruct-262k.json'],
-  ['llama-3.2-1b', 'meta-llama--Llama-3.2-1B-Instruct.json'],
-  ['vicuna-7b', 'lmsys--vicuna-7b-v1.5-16k.json'],
-] as const;
 
 describe.skipIf(published.size === 0)('the published plans (skipped without ../shared/plans)', () => {
   test.each(publishedFor)('%s: every layer is proven, none waits longer, and the memory of ranks differs by less', (name, file) => {

@@ -6,7 +6,7 @@ import { readPlan } from '../../src/plan/readPlan.ts';
 import { resolveModelShape } from '../../src/plan/resolveModelShape.ts';
 import { checkPlan } from '../../src/search/check/checkPlan.ts';
 import { readCertificate } from '../../src/search/check/readCertificate.ts';
-import { collect, listPublishedPlans, readRepositoryFile } from './support.ts';
+import { collect, listPublishedPlans, publishedFor, readRepositoryFile } from './support.ts';
 
 const configs = [
   ['llama-3-8b', { layers: 32, queryHeads: 32, kvHeads: 8, headDim: 128 }, 'bf16', { theta: 283461213, rotaryDim: 128, scaling: { type: 'default' } }],
@@ -58,11 +58,6 @@ describe('the plan of retrieval-20m', () => {
 });
 
 const published = listPublishedPlans();
-const publishedFor = [
-  ['llama-3-8b', 'gradientai--Llama-3-8B-Instruct-262k.json'],
-  ['llama-3.2-1b', 'meta-llama--Llama-3.2-1B-Instruct.json'],
-  ['vicuna-7b', 'lmsys--vicuna-7b-v1.5-16k.json'],
-] as const;
 
 it.skipIf(published.size === 0).each(publishedFor)('the config of %s fits the published plan (skipped without ../shared/plans)', (name, plan) => {
   const config = readConfig(name).value!;

@@ -17,6 +17,13 @@ export const readRepositoryFile = (path: string): Buffer => readFileSync(new URL
 
 const publishedPlans = fileURLToPath(new URL('../shared/plans/', root));
 
+/** Of the published plans those whose model has its config under `examples/`. */
+export const publishedFor = [
+  ['llama-3-8b', 'gradientai--Llama-3-8B-Instruct-262k.json'],
+  ['llama-3.2-1b', 'meta-llama--Llama-3.2-1B-Instruct.json'],
+  ['vicuna-7b', 'lmsys--vicuna-7b-v1.5-16k.json'],
+] as const;
+
 /** The plans that the MoA authors published, by file name; they are not part of the repository and may be missing. */
 export function listPublishedPlans(): ReadonlyMap<string, Buffer> {
   if (!existsSync(publishedPlans)) {

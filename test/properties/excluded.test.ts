@@ -3,13 +3,9 @@ import { describe, expect, test } from 'vitest';
 import { caseArbitrary, type CaseOptions } from './arbitraries.ts';
 import type { Case } from './case.ts';
 import * as excluded from './excluded.ts';
-import type { RuleSpec } from './plans.ts';
 import { Suite, target, timeout } from './suite.ts';
 
-const dense: RuleSpec = [0, 1, 1];
-const short: RuleSpec = [128, 0, 1];
-const middling: RuleSpec = [192, 0, 1];
-const base: Case = { shape: 'bf16_d64_4x2', rules: [[dense, short, middling, short]], bound: 420, prefill: [260, 28], decodes: 3, lane: 'normal', seed: 5, multiprocessors: 4 };
+const { base, dense, short, middling } = excluded;
 
 /** Cases that are known to have been wrong, and their like. */
 const cases: Readonly<Record<string, Case>> = {

@@ -10,7 +10,15 @@ import { Random } from './random.ts';
 import { chunksOf, makeTokens, type Tokens } from './runCase.ts';
 import { shapeOf } from './shapes.ts';
 import type { Relation } from './metamorphic.ts';
+import type { RuleSpec } from './plans.ts';
 import type { Target } from './harness.ts';
+
+/** Rules that the cases are made of: a dense head, and windows that tokens leave. */
+export const dense: RuleSpec = [0, 1, 1];
+export const short: RuleSpec = [128, 0, 1];
+export const middling: RuleSpec = [192, 0, 1];
+/** A prompt, a short one beside it, and a few steps. */
+export const base: Case = { shape: 'bf16_d64_4x2', rules: [[dense, short, middling, short]], bound: 420, prefill: [260, 28], decodes: 3, lane: 'normal', seed: 5, multiprocessors: 4 };
 
 /** What tokens are changed to: `poisoned` values, in some cases of keys alone, or large numbers that are finite. */
 const changesOf = ({ seed }: Case): readonly ('not finite' | 'large' | 'keys not finite')[] => ['not finite', 'large', ...(seed % 2 === 0 ? (['keys not finite'] as const) : [])];

@@ -7,14 +7,11 @@ import { findArchitecture } from '../../src/arch/registry.ts';
 import { compile } from '../../src/compile.ts';
 import { sourceHash } from '../../src/emit/sourceHash.ts';
 import { DiagnosticList } from '../../src/util/diagnostics.ts';
+import { publishedFor } from '../plan/support.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const plans = join(root, '../shared/plans');
-const models = {
-  'vicuna-7b': 'lmsys--vicuna-7b-v1.5-16k.json',
-  'llama-3-8b': 'gradientai--Llama-3-8B-Instruct-262k.json',
-  'llama-3.2-1b': 'meta-llama--Llama-3.2-1B-Instruct.json',
-};
+const models = Object.fromEntries(publishedFor);
 
 interface Receipt {
   readonly device: string;
