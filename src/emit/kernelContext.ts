@@ -2,9 +2,8 @@
 import { scoreWords } from '../ir/attention.ts';
 import { paramStruct } from '../ir/kernelParams.ts';
 import type { AppendKernel, DecodeKernel, ElementType, ExpandKernel, KernelNode, ScoreOptions, WgmmaPrefillKernel } from '../ir/nodes.ts';
+import { decodeSegmentWords, prefillItemWords } from '../ir/workItems.ts';
 import type { MaskFamily } from '../mask/mask.ts';
-import { decodeSegmentWords } from '../passes/schedule/decodeSegments.ts';
-import { prefillItemWords } from '../passes/schedule/prefillItems.ts';
 import { assertNever } from '../util/invariant.ts';
 import { maskContext, type MaskContext } from './printCuda.ts';
 

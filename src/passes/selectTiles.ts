@@ -16,9 +16,9 @@ import type { Architecture } from '../arch/arch.ts';
 import { decodeAppends, decodeCompute, decodeRowTiles, decodeTile, decodeTileRows, prefillTiles, wgmmaPrefillTiles, type DecodeTile, type PrefillTile } from '../arch/tiles.ts';
 import { sinkOf } from '../ir/affine.ts';
 import type { CacheLayout, CacheType, DecodeCompute, ElementType, KernelModule, KernelNode, KernelRope, LaidOutModule, ScoreOptions } from '../ir/nodes.ts';
+import { prefillItemWords } from '../ir/workItems.ts';
 import { invariant } from '../util/invariant.ts';
 import type { PassContext } from './pass.ts';
-import { prefillItemWords } from './schedule/prefillItems.ts';
 
 export function selectTiles(module: LaidOutModule, context: PassContext): KernelModule {
   const { softCap, learnedSinks } = module.attention;

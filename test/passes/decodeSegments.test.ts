@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { DecodeSchedule } from '../../src/ir/nodes.ts';
-import { decodeSegments, decodeSegmentWords, idleSegments, type DecodeSegments, type RingUnit } from '../../src/passes/schedule/decodeSegments.ts';
+import { decodeSegmentWords } from '../../src/ir/workItems.ts';
+import { decodeSegments, idleSegments, type DecodeSegments, type RingUnit } from '../../src/passes/schedule/decodeSegments.ts';
 import { readSegments, type Segment } from './readSegments.ts';
 
 const schedule = (minPages: number, segmentPages: number): DecodeSchedule => ({ kind: 'decodeSchedule', minPages, segmentPages, balanced: true });

@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { sinkWindow } from '../../src/mask/sinkWindow.ts';
 import { countKeyPages } from '../../src/passes/schedule/keyPages.ts';
-import { prefillItems, prefillItemWords, type PrefillBatch, type PrefillCut } from '../../src/passes/schedule/prefillItems.ts';
+import { prefillItemWords } from '../../src/ir/workItems.ts';
+import { prefillItems, type PrefillBatch, type PrefillCut } from '../../src/passes/schedule/prefillItems.ts';
 import { attends } from '../oracle/mask.ts';
 
 const cutOf = (part: Partial<PrefillCut>): PrefillCut => ({ rows: 4, sink: 0, page: 2, sectionBytes: Infinity, tokenBytes: 1, blocks: 1000, byCost: true, splitPages: Infinity, splitShare: 0, ...part });

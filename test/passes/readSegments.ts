@@ -1,5 +1,6 @@
 /** Decode segments as records, for tests: the fields of `DecodeSegment` in templates/include/moa/decode/segment.cuh, in their order. */
-import { decodeSegmentWords, type DecodeSegments } from '../../src/passes/schedule/decodeSegments.ts';
+import { decodeSegmentWords } from '../../src/ir/workItems.ts';
+import type { DecodeSegments } from '../../src/passes/schedule/decodeSegments.ts';
 
 export interface Segment {
   readonly block: number;

@@ -1,8 +1,7 @@
 import type { DecodeSchedule } from '../../ir/nodes.ts';
+import { decodeSegmentWords } from '../../ir/workItems.ts';
 import { invariant } from '../../util/invariant.ts';
 
-/** 32-bit words of a `DecodeSegment` (templates/include/moa/decode/segment.cuh). */
-export const decodeSegmentWords = 12;
 /** The word that is `next`. */
 const nextWord = 10;
 

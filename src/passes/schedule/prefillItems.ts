@@ -1,8 +1,6 @@
+import { prefillItemWords } from '../../ir/workItems.ts';
 import type { MaskShape } from '../../mask/mask.ts';
 import { countKeyPages, newestSlot, type KeyGeometry } from './keyPages.ts';
-
-/** 32-bit words of a `PrefillItem` (templates/include/moa/prefill/items.cuh). */
-export const prefillItemWords = 12;
 
 export interface PrefillCut extends KeyGeometry {
   /** Query rows of an item. */
