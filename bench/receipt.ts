@@ -35,7 +35,7 @@ for (const argument of packages) {
   const sources = sourcesOf(folder);
   const definition = readDefinition(join(folder, 'definition.json'));
   for (const kernel of definition.kernels) {
-    const measured = speeds.rows.filter((row) => row.name === name && kernel.role.startsWith(row.kind));
+    const measured = speeds.rows.filter((row) => row.name === name && kernel.role === row.kind);
     kernels[kernel.name] = { source: sourceHash(sources, kernel.name), measured: measured.map(({ kind: _kind, ...row }) => row) };
   }
 }

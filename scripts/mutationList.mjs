@@ -428,7 +428,7 @@ export const mutations = [
   mutation('chunks: turned twice', launches, 'this.#append(state, state.appendRotated, tensors', 'this.#append(state, state.append, tensors'),
   mutation('chunks: not turned', launches, 'if (state.append.definition.rope) this.#append(state, state.append, tensors, tokens, cuSeqlens, 0n);', ''),
   mutation('chunks: written when they are turned', launches, 'tokens, cuSeqlens, 0n);', 'tokens, cuSeqlens, this.#buffers.pool.address);'),
-  mutation('session: more blocks than items', launches, 'Math.min(items.count, definition.blocksPerSm * this.#device.multiprocessors)', 'definition.blocksPerSm * this.#device.multiprocessors'),
+  mutation('session: more blocks than items', 'src/kernels/gridOf.ts', 'Math.min(work, kernel.blocksPerSm * multiprocessors)', 'kernel.blocksPerSm * multiprocessors'),
 
   // Pages and rings
   mutation('swizzle of 4 rows in pages', page, '(((chunk & 7) ^ (row & 7)) * kChunkBytes)', '(((chunk & 7) ^ (row & 3)) * kChunkBytes)'),

@@ -15,7 +15,7 @@ export const fatbinPath = 'cubin/all.fatbin';
 /** Every CUDA source of a package, by path: one file a kernel, one unit an architecture, and the headers they include. */
 export function emitKernels(module: ScheduledModule, mask: MaskFamily): ReadonlyMap<string, string> {
   const files = new Map<string, string>();
-  for (const kernel of module.kernels) files.set(kernelSourcePath(kernel.name), renderKernel(kernel.role, kernelContext(kernel, mask)));
+  for (const kernel of module.kernels) files.set(kernelSourcePath(kernel.name), renderKernel(kernel, kernelContext(kernel, mask)));
   for (const architecture of new Set(module.kernels.flatMap((kernel) => kernel.architectures))) {
     const names = module.kernels.filter((kernel) => kernel.architectures.includes(architecture)).map((kernel) => kernel.name);
     files.set(unitPath(architecture), unitText(architecture, names));

@@ -1,12 +1,12 @@
 import { packagedCodes, served } from '../arch/serves.ts';
 import { sinkOf, type Expression } from '../ir/affine.ts';
 import { isUsual } from '../ir/attention.ts';
-import { paramStruct } from '../ir/kernelParams.ts';
 import type { KernelNode, LaidOutLayer, PlanFacts, ScheduledModule } from '../ir/nodes.ts';
 import type { Rule } from '../ir/rule.ts';
+import { paramsName, paramStruct } from '../kernels/paramStruct.ts';
+import { variantOf } from '../kernels/variants.ts';
 import type { MaskFamily } from '../mask/mask.ts';
 import { definitionFormat, type KernelDefinition, type LayerDefinition, type ParamsDefinition, type PlanDefinition, type RankDefinition } from '../ir/planDefinition.ts';
-import { partialFloats } from './kernelContext.ts';
 
 /**
  * The runtime's view of a compiled module. `cubins` maps architectures to paths in the package.
@@ -50,12 +50,8 @@ function servedBy(kernels: readonly KernelDefinition[], cubins: readonly string[
   return served(packagedCodes(kernels, names, ptx));
 }
 
-/** Kernels with equal structs of parameters have the same name here. */
-const paramsName = (kernel: KernelNode): string =>
-  [kernel.role, ...('learnedSinks' in kernel && kernel.learnedSinks ? ['sinks'] : []), ...(kernel.role === 'decode' && !kernel.appends ? ['tokens'] : [])].join('-');
-
 function paramsDefinition(kernel: KernelNode): ParamsDefinition {
-  const { bytes, fields } = paramStruct(kernel.role, 'learnedSinks' in kernel ? kernel : {});
+  const { bytes, fields } = paramStruct(kernel);
   return { bytes, fields: fields.map(({ name, type, offset }) => ({ name, type, offset })) };
 }
 
@@ -83,16 +79,18 @@ function layerDefinition(
 }
 
 function kernelDefinition(kernel: KernelNode): KernelDefinition {
-  const { name, role, elementType, threads, sharedBytes, architectures, layers } = kernel;
+  const { name, role, variant, elementType, threads, sharedBytes, architectures, layers } = kernel;
+  const { blocksPerSm, partialFloats } = variantOf(kernel);
   return {
     name,
     role,
+    variant,
     elementType,
     threads,
     sharedBytes,
     rope: 'rope' in kernel && kernel.rope,
     ...('rope' in kernel && kernel.rope ? { rotaryDim: kernel.rotaryDim, pairing: kernel.pairing } : {}),
-    partialFloats: kernel.role === 'decode' || kernel.role === 'prefillWgmma' ? partialFloats(kernel) : 0,
+    partialFloats: partialFloats(kernel),
     blocksPerSm: blocksPerSm(kernel),
     rows: 'rows' in kernel ? kernel.rows : 0,
     ...(kernel.role === 'decode' && !kernel.appends ? { tokens: kernel.tokens } : {}),
@@ -102,11 +100,6 @@ function kernelDefinition(kernel: KernelNode): KernelDefinition {
     params: paramsName(kernel),
     source: kernelSourcePath(name),
   };
-}
-
-function blocksPerSm(kernel: KernelNode): number {
-  if (kernel.role === 'append' || kernel.role === 'expand') return 0;
-  return kernel.role === 'decode' ? kernel.blocksPerSm : kernel.minBlocksPerSm;
 }
 
 /** Numbers values by their text, in the order of first use. */

@@ -202,9 +202,10 @@ export interface KernelRope {
   readonly pairing: RopePairing;
 }
 
-/** Prefill with `mma.sync`: a block an item of work. */
-export interface PrefillKernel extends KernelFacts, ScoreOptions {
+/** Prefill with `mma.sync` and `cp.async`: a block for each work item. */
+export interface PortablePrefillKernel extends KernelFacts, ScoreOptions {
   readonly role: 'prefill';
+  readonly variant: 'portable';
   /** Query rows of an item. */
   readonly rows: number;
   readonly warps: number;
@@ -212,9 +213,10 @@ export interface PrefillKernel extends KernelFacts, ScoreOptions {
   readonly specialised: boolean;
 }
 
-/** Prefill with `wgmma`: blocks that stay, a producer warp each, and take items until none is left. */
-export interface WgmmaPrefillKernel extends KernelFacts, ScoreOptions {
-  readonly role: 'prefillWgmma';
+/** Prefill with `wgmma`: persistent blocks with a producer warp each, which take items until none is left. */
+export interface HopperPrefillKernel extends KernelFacts, ScoreOptions {
+  readonly role: 'prefill';
+  readonly variant: 'hopper';
   /** Query rows of an item: 64 for each group. */
   readonly rows: number;
   /** Warpgroups that compute. */
@@ -226,20 +228,17 @@ export interface WgmmaPrefillKernel extends KernelFacts, ScoreOptions {
   /** Registers of a thread of the producer's warpgroup, and of those that compute. */
   readonly producerRegisters: number;
   readonly computeRegisters: number;
-  /** As of `PrefillKernel`. */
+  /** As of `PortablePrefillKernel`. */
   readonly specialised: boolean;
 }
 
-export interface DecodeKernel extends KernelFacts, ScoreOptions, KernelRope {
+/** What both variants of decode have. */
+export interface DecodeFacts extends KernelFacts, ScoreOptions, KernelRope {
   readonly role: 'decode';
   /** Pages in flight or in use, in shared memory; of each group of warps where warps copy for themselves. */
   readonly stages: number;
   /** Groups of four warps, which take pages in turn. */
   readonly groups: number;
-  /** Whether a warp of its own brings the pages, by bulk copies. */
-  readonly producer: boolean;
-  /** The most pages under way at once where a warp of its own brings them; otherwise as many as there are stages. */
-  readonly inFlight: number;
   readonly blocksPerSm: number;
   /** Whether it appends the new token of each sequence; otherwise new tokens are in the rings already. */
   readonly appends: boolean;
@@ -256,8 +255,23 @@ export interface DecodeKernel extends KernelFacts, ScoreOptions, KernelRope {
   readonly specialised: boolean;
 }
 
+/** Decode whose warps copy pages for themselves, with `cp.async`. */
+export interface PortableDecodeKernel extends DecodeFacts {
+  readonly variant: 'portable';
+}
+
+/** Decode with a warp of its own that brings pages, by bulk copies. */
+export interface HopperDecodeKernel extends DecodeFacts {
+  readonly variant: 'hopper';
+  /** The most pages under way at once. */
+  readonly inFlight: number;
+}
+
+export type DecodeKernel = PortableDecodeKernel | HopperDecodeKernel;
+
 export interface AppendKernel extends KernelFacts, KernelRope {
   readonly role: 'append';
+  readonly variant: 'portable';
   readonly cacheType: CacheType;
   readonly rope: boolean;
 }
@@ -265,10 +279,23 @@ export interface AppendKernel extends KernelFacts, KernelRope {
 /** Makes pages of the element type of pages in E4M3, for prefill to read. */
 export interface ExpandKernel extends KernelFacts {
   readonly role: 'expand';
+  readonly variant: 'portable';
 }
 
-export type KernelNode = PrefillKernel | WgmmaPrefillKernel | DecodeKernel | AppendKernel | ExpandKernel;
+export type KernelNode = PortablePrefillKernel | HopperPrefillKernel | DecodeKernel | AppendKernel | ExpandKernel;
+
+/** The operation of a kernel. */
 export type KernelRole = KernelNode['role'];
+
+/** How the operation is done: with which instructions, and what follows from them. */
+export type VariantOf<Role extends KernelRole> = Extract<KernelNode, { readonly role: Role }>['variant'];
+export type KernelVariant = VariantOf<KernelRole>;
+
+/** What names a row of the table of variants (`src/kernels/variants.ts`). */
+export interface KernelName {
+  readonly role: KernelRole;
+  readonly variant: KernelVariant;
+}
 
 export interface KernelModule extends PlanFacts {
   readonly kind: 'kernelModule';

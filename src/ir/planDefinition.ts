@@ -1,7 +1,7 @@
 /** What a compiled plan is to the host that runs it: the data of a package's `definition.json` (docs/package-format.md). */
 import type { Expression } from './affine.ts';
 import type { FieldType } from './kernelParams.ts';
-import type { AttentionFacts, CacheLayout, DecodeSchedule, ElementType, KernelRole, ModelShape, PrefillSchedule } from './nodes.ts';
+import type { AttentionFacts, CacheLayout, DecodeSchedule, ElementType, KernelRole, KernelVariant, ModelShape, PrefillSchedule } from './nodes.ts';
 import type { Rope, RopePairing } from './rope.ts';
 import type { Rule, SpanLimits } from './rule.ts';
 
@@ -40,7 +40,9 @@ export interface ParamsDefinition {
 
 export interface KernelDefinition {
   readonly name: string;
+  /** The operation, and how it is done. */
   readonly role: KernelRole;
+  readonly variant: KernelVariant;
   readonly elementType: ElementType;
   readonly threads: number;
   /** Dynamic shared memory of a block, in bytes. */

@@ -1,7 +1,7 @@
 /** What is legal at each level. Run after every pass: a violation is a bug of the pass, and is thrown as an internal error. */
 import { assertNever, invariant } from '../util/invariant.ts';
 import { evaluate, sinkOf } from './affine.ts';
-import type { GroupModule, HeadModule, KernelModule, LaidOutLayer, LaidOutModule, ModelShape, Module, LayerFacts, PlanFacts, RingModule, ScheduledModule } from './nodes.ts';
+import type { GroupModule, HeadModule, KernelModule, KernelRole, LaidOutLayer, LaidOutModule, ModelShape, Module, LayerFacts, PlanFacts, RingModule, ScheduledModule } from './nodes.ts';
 import { layerNumbers } from './layerNumbers.ts';
 import { ROTARY_DIM_STEP, type ModelRope } from './rope.ts';
 import type { Rule } from './rule.ts';
@@ -142,9 +142,9 @@ function verifyKernels(module: KernelModule | ScheduledModule): void {
   if (module.kind === 'scheduledModule') {
     invariant(new Set(module.kernels.map((kernel) => kernel.name)).size === module.kernels.length, 'kernel names are unique');
     for (let layer = 0; layer < module.shape.layers; layer += 1) {
-      const needed = [['prefill', 'prefillWgmma'], ['decode'], ['append'], ...(module.layout.cacheType === 'e4m3' ? [['expand']] : [])];
-      for (const roles of needed) {
-        invariant(module.kernels.some((kernel) => roles.includes(kernel.role) && kernel.layers.includes(layer)), `layer ${layer} has a ${roles[0]} kernel`);
+      const needed: readonly KernelRole[] = ['prefill', 'decode', 'append', ...(module.layout.cacheType === 'e4m3' ? (['expand'] as const) : [])];
+      for (const role of needed) {
+        invariant(module.kernels.some((kernel) => kernel.role === role && kernel.layers.includes(layer)), `layer ${layer} has a ${role} kernel`);
       }
     }
   }

@@ -1,7 +1,7 @@
 /** A session's decode schedules, and where they lie on the device. */
-import { decodeRowTiles } from '../arch/tiles.ts';
 import type { PlanDefinition } from '../ir/planDefinition.ts';
 import { decodeSegmentWords } from '../ir/workItems.ts';
+import { decodeRowTiles } from '../kernels/decodeRows.ts';
 import { decodeSegments, idleSegments, type DecodeSegments } from '../passes/schedule/decodeSegments.ts';
 import type { DeviceBuffer } from './buffer.ts';
 import type { LayerTables } from './layerTables.ts';

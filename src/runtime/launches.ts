@@ -1,5 +1,7 @@
 import { usualAttention } from '../ir/attention.ts';
 import type { PlanDefinition } from '../ir/planDefinition.ts';
+import { gridOf } from '../kernels/gridOf.ts';
+import { variantOf } from '../kernels/variants.ts';
 import type { DeviceBuffer } from './buffer.ts';
 import type { Device } from './device.ts';
 import { packParams, type ParamValue } from './packParams.ts';
@@ -62,19 +64,19 @@ export class Launches {
       queryHeads,
       sink: state.layout.tables.sink,
       ...this.#sinksOf(state),
+      ...room.parts(items.parts, definition),
+      itemCount: items.count,
+      ticket: this.#buffers.tickets.address,
     };
-    let grid = items.count;
-    let ownValues: Readonly<Record<string, ParamValue>> = { q: tensors.q.address, k: tensors.k.address, v: tensors.v.address };
-    if (definition.role === 'prefillWgmma') {
-      const mapOf = (buffer: DeviceBuffer, heads: number): Uint8Array =>
-        this.#device.tensorMap(buffer, { rows: tokens, columns: heads * headDim, boxRows: this.#plan.layout.pageTokens });
-      const maps = { queryMap: mapOf(tensors.q, queryHeads), keyMap: mapOf(tensors.k, kvHeads), valueMap: mapOf(tensors.v, kvHeads) };
-      grid = Math.min(items.count, definition.blocksPerSm * this.#device.multiprocessors);
-      ownValues = { ...maps, ...room.parts(items.parts, definition), itemCount: items.count, ticket: this.#buffers.tickets.address };
-    }
+    const mapOf = (buffer: DeviceBuffer, heads: number): Uint8Array =>
+      this.#device.tensorMap(buffer, { rows: tokens, columns: heads * headDim, boxRows: this.#plan.layout.pageTokens });
+    const inputs = variantOf(definition).features.tensorMaps
+      ? { queryMap: mapOf(tensors.q, queryHeads), keyMap: mapOf(tensors.k, kvHeads), valueMap: mapOf(tensors.v, kvHeads) }
+      : { q: tensors.q.address, k: tensors.k.address, v: tensors.v.address };
+    const grid = gridOf(definition, items.count, this.#device.multiprocessors);
     return () => {
       expanded?.expand();
-      launch(state.prefill, grid, { ...ownValues, ...values });
+      launch(state.prefill, grid, { ...inputs, ...values });
     };
   }
 
@@ -147,7 +149,7 @@ export class Launches {
     const tasks = 2 * kvHeads + (rope ? queryHeads : 0);
     const blocks = Math.ceil((tokens * tasks * (headDim / 16)) / threads);
     const { tickets, ropeShift } = this.#buffers;
-    launch(append, Math.min(blocks, this.#device.multiprocessors * appendBlocksPerMultiprocessor), {
+    launch(append, gridOf(append.definition, blocks, this.#device.multiprocessors), {
       q: tensors.q.address,
       k: tensors.k.address,
       v: tensors.v.address,
@@ -184,9 +186,6 @@ export class Launches {
     return sinkLogits === undefined ? {} : { sinkLogits: sinkLogits.address + BigInt(state.index * this.#plan.shape.queryHeads * 4) };
   }
 }
-
-/** Blocks enough to fill a GPU, few enough that the last one's ticket comes soon. */
-const appendBlocksPerMultiprocessor = 16;
 
 function launch({ kernel, definition, params, waitsItself }: FoundKernel, grid: number, values: Readonly<Record<string, ParamValue>>): void {
   const { threads, sharedBytes } = definition;

@@ -1,7 +1,7 @@
 /** A session's memory on the device, filled with all that follows from the plan and the length bound. */
-import { decodeAppends } from '../arch/tiles.ts';
 import type { ElementType, KernelRole } from '../ir/nodes.ts';
 import type { KernelDefinition, ParamsDefinition, PlanDefinition } from '../ir/planDefinition.ts';
+import { decodeAppends } from '../kernels/decodeRows.ts';
 import { invariant } from '../util/invariant.ts';
 import type { DeviceBuffer } from './buffer.ts';
 import type { Device } from './device.ts';
@@ -111,16 +111,16 @@ export class SessionBuffers {
       const tables = rope.tables.map(({ values }) => this.#upload(values));
       const layers = layout.layers.map((layer, index): LayerState => {
         const rotation = rope.layers.get(layer.layer)!;
-        const find = (roles: readonly KernelRole[], rotates: boolean, many = false): FoundKernel =>
-          kernels((kernel) => roles.includes(kernel.role) && kernel.elementType === elementType && kernel.rope === rotates && kernel.layers.includes(layer.planLayer) && (kernel.tokens !== undefined) === many);
+        const find = (role: KernelRole, rotates: boolean, many = false): FoundKernel =>
+          kernels((kernel) => kernel.role === role && kernel.elementType === elementType && kernel.rope === rotates && kernel.layers.includes(layer.planLayer) && (kernel.tokens !== undefined) === many);
         const schedule = ({ definition: { blocksPerSm, partialFloats } }: FoundKernel, tokens: number): PlacedSegments => {
           const segments = this.#schedules.of(layer.tables, device.multiprocessors * blocksPerSm, tokens);
           partials = Math.max(partials, segments.partials * partialFloats);
           tickets = Math.max(tickets, segments.tickets);
           return segments;
         };
-        const decode = appends ? find(['decode'], rotation !== null) : undefined;
-        const many = hasMany ? find(['decode'], false, true) : undefined;
+        const decode = appends ? find('decode', rotation !== null) : undefined;
+        const many = hasMany ? find('decode', false, true) : undefined;
         return {
           ...this.sequences.layers[index]!,
           layout: layer,
@@ -128,12 +128,12 @@ export class SessionBuffers {
           windows: this.#place(layer.tables.windows),
           rings: this.#place(layer.tables.rings),
           rope: rotation === null ? 0n : tables[rotation]!.address,
-          append: find(['append'], rotation !== null),
-          appendRotated: find(['append'], false),
+          append: find('append', rotation !== null),
+          appendRotated: find('append', false),
           decode: decode && { found: decode, schedule: schedule(decode, 1) },
           decodeMany: many && { found: many, schedules: Array.from({ length: decodeTokens }, (_, n) => schedule(many, n + 1)) },
-          prefill: find(['prefill', 'prefillWgmma'], false),
-          expand: plan.layout.cacheType === 'e4m3' ? find(['expand'], false) : undefined,
+          prefill: find('prefill', false),
+          expand: plan.layout.cacheType === 'e4m3' ? find('expand', false) : undefined,
         };
       });
       this.layers = new Map(layers.map((state) => [state.layout.layer, state]));

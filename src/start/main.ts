@@ -63,7 +63,7 @@ function report(definition: PlanDefinition, { registers }: CompiledExample, outc
   const kernels = definition.kernels
     .filter((kernel) => !kernel.rope)
     .map(({ name, role, sharedBytes, layers }) => {
-      const launched = (launches[role === 'prefillWgmma' ? 'prefill' : role] * layers.length) / definition.shape.layers;
+      const launched = (launches[role] * layers.length) / definition.shape.layers;
       return [name, String(registers.get(name)?.registers ?? '-'), String(sharedBytes), String(launched)];
     });
   const { tilesVisited, tilesCausal, rings, ringsWrapped, longest } = outcome;

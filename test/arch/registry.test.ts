@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import { architectures, bestFor, findArchitecture, runsOn } from '../../src/arch/registry.ts';
-import { decodeCompute, decodeTile, decodeTiles, prefillTiles } from '../../src/arch/tiles.ts';
 
 const KiB = 1024;
 const called = (name: string) => findArchitecture(name)!;
@@ -93,45 +92,6 @@ describe('bestFor', () => {
     for (const { computeCapability } of architectures) {
       const own = architectures.filter((known) => known.computeCapability.join('.') === computeCapability.join('.'));
       expect(bestFor(names, computeCapability)).toBe(own.at(-1)!.name);
-    }
-  });
-});
-
-describe('tiles', () => {
-  test('both kernels have tiles for the same head dimensions', () => {
-    for (const tiles of Object.values(decodeTiles)) expect(Object.keys(prefillTiles)).toEqual(Object.keys(tiles));
-  });
-
-  test.each(Object.entries(prefillTiles))('prefill of headDim %s: whole warps of 16 rows that divide the tile, in the shared memory of every architecture', (headDim, tiles) => {
-    for (const { rows, warps, minBlocksPerSm } of tiles) {
-      expect(rows % (warps * 16)).toBe(0);
-      expect(minBlocksPerSm).toBeGreaterThanOrEqual(1);
-    }
-    // Q, K and V of two bytes an element: of the last tile, which takes what the others leave out.
-    const bytes = (tiles.at(-1)!.rows + 2 * 64) * Number(headDim) * 2;
-    for (const { sharedBytesPerBlock } of architectures) expect(bytes).toBeLessThanOrEqual(sharedBytesPerBlock);
-  });
-
-  test.each(Object.values(decodeTiles).flatMap((tiles) => Object.values(tiles)))('decode %j: pages in flight beside one in use, and room for the blocks of a launch', ({ stages, groups, blocksPerSm, residentBlocksPerSm }) => {
-    expect(stages).toBeGreaterThanOrEqual(2);
-    expect(groups).toBeGreaterThanOrEqual(1);
-    expect(blocksPerSm).toBeGreaterThanOrEqual(1);
-    expect(residentBlocksPerSm % blocksPerSm).toBe(0);
-  });
-
-  test('where launches do not overlap, no room is kept for the next one', () => {
-    for (const { blocksPerSm, residentBlocksPerSm } of Object.values(decodeTiles.alone)) expect(residentBlocksPerSm).toBe(blocksPerSm);
-    expect(decodeTile(called('sm_80'), 128)).toBe(decodeTiles.alone[128]);
-    expect(decodeTile(called('sm_90'), 128)).toBe(decodeTiles.mmaSync[128]);
-    expect(decodeTile(called('sm_90a'), 64)).toBe(decodeTiles.hopper[64]);
-    expect(decodeTile(called('sm_90a'), 96)).toBeUndefined();
-  });
-
-  test('decode multiplies on tensor cores from some group size on', () => {
-    for (const architecture of architectures) {
-      const sizes = [1, 2, 3, 4, 5, 6, 7, 8, 16].map((groupSize) => decodeCompute(architecture, groupSize));
-      expect(sizes).toEqual(sizes.toSorted());
-      expect(sizes.at(-1)).toBe('tensorCores');
     }
   });
 });

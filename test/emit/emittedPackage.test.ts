@@ -75,8 +75,8 @@ test('definition.json is that definition; docs/package-format.md names what is i
   expect(JSON.parse(readFileSync(join(written, 'definition.json'), 'utf8'))).toEqual(definition);
   const page = readFileSync(new URL('../../docs/package-format.md', import.meta.url), 'utf8');
   for (const key of Object.keys(definition)) expect(page, key).toContain(`\`${key}\``);
-  for (const { role, params, architectures: of } of definition.kernels) {
-    expect(page).toContain(`| \`${role}\` |`);
+  for (const { role, variant, params, architectures: of } of definition.kernels) {
+    expect(page).toMatch(new RegExp(`^\\| \`${role}\` \\| [^|]*\`${variant}\`[^|]* \\|`, 'm'));
     expect(definition.params[params]!.bytes).toBeGreaterThan(0);
     expect(of).not.toEqual([]);
   }

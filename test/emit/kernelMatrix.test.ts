@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { CacheType, ElementType, KernelNode, KernelRole } from '../../src/ir/nodes.ts';
+import type { CacheType, ElementType, KernelName, KernelNode, KernelRole } from '../../src/ir/nodes.ts';
+import { variantOf } from '../../src/kernels/variants.ts';
 import type { Ablation } from '../../src/passes/pass.ts';
 import type { ModelFlags } from '../../src/plan/resolveModelShape.ts';
 import { findHostCompiler } from '../../src/toolchain/findHostCompiler.ts';
@@ -78,12 +79,12 @@ describe('as text', () => {
       has(`kSharedBytes == ${kernel.sharedBytes},`);
       if (kernel.role === 'decode') {
         has(`kAgeMask = ${kernel.ageMask};`);
-        has(`kProducer = ${kernel.producer};`);
+        has(`kProducer = ${variantOf(kernel).features.producerWarp};`);
         has(`kThreads == ${threads},`);
       }
       if (kernel.role === 'expand') has(`kThreads == ${threads},`);
       if ('rope' in kernel) has(`kRope = ${kernel.rope};`);
-      if (kernel.role === 'prefillWgmma') has(`kGroups = ${kernel.groups};`);
+      if (kernel.role === 'prefill' && kernel.variant === 'hopper') has(`kGroups = ${kernel.groups};`);
       if ('softCap' in kernel) has(`return moa::minimum(i + 1, ${kernel.sink});`);
       expect(text.match(/^MOA_KERNEL\(.*$/gm), name).toEqual([`MOA_KERNEL(${name}, Params, ${threads}, ${minBlocksPerSm}) {`]);
       expect(text, name).not.toMatch(/undefined|\[object|NaN|\{\{/);
@@ -103,24 +104,31 @@ describe('as text', () => {
   });
 });
 
-const spec = (role: KernelRole, elementType: ElementType, headDim: 64 | 128 | 256, groupSize: number, sink: number, flag = false): readonly [KernelRole, Spec] => [
-  role,
-  { elementType, headDim, groupSize, sink, mixed: role === 'decode' && flag, rope: !role.startsWith('prefill') && flag, ...(role === 'expand' ? { cacheType: 'e4m3' } : {}) },
-];
+/** An architecture that runs each variant. */
+const architectureOf: Readonly<Record<KernelName['variant'], string>> = { portable: 'sm_80', hopper: 'sm_90a' };
+type Variant = keyof typeof architectureOf;
+
+const specOf = (variants: readonly Variant[]) =>
+  (role: KernelRole, elementType: ElementType, headDim: 64 | 128 | 256, groupSize: number, sink: number, flag = false): { readonly role: KernelRole; readonly of: Spec; readonly variants: readonly Variant[] } => ({
+    role,
+    of: { elementType, headDim, groupSize, sink, mixed: role === 'decode' && flag, rope: role !== 'prefill' && flag, ...(role === 'expand' ? { cacheType: 'e4m3' } : {}) },
+    variants,
+  });
+const [spec, hopper, both] = [specOf(['portable']), specOf(['hopper']), specOf(['portable', 'hopper'])];
 /** The last is the rotation, and decode's age mask. */
 const dozen = [
   spec('prefill', 'bf16', 64, 1, 0),
   spec('prefill', 'fp16', 128, 4, 64),
   spec('prefill', 'bf16', 128, 8, 100),
   spec('prefill', 'fp16', 64, 2, 100),
-  spec('prefillWgmma', 'bf16', 64, 2, 0),
-  spec('prefillWgmma', 'fp16', 128, 4, 64),
-  spec('prefillWgmma', 'bf16', 256, 2, 0),
-  spec('decode', 'fp16', 64, 1, 64),
-  spec('decode', 'bf16', 128, 4, 64, true),
-  spec('decode', 'fp16', 128, 8, 100, true),
-  spec('decode', 'bf16', 64, 8, 0),
-  spec('decode', 'bf16', 64, 2, 0, true),
+  hopper('prefill', 'bf16', 64, 2, 0),
+  hopper('prefill', 'fp16', 128, 4, 64),
+  hopper('prefill', 'bf16', 256, 2, 0),
+  both('decode', 'fp16', 64, 1, 64),
+  both('decode', 'bf16', 128, 4, 64, true),
+  both('decode', 'fp16', 128, 8, 100, true),
+  both('decode', 'bf16', 64, 8, 0),
+  both('decode', 'bf16', 64, 2, 0, true),
   spec('append', 'bf16', 64, 1, 0),
   spec('append', 'fp16', 128, 8, 100, true),
   spec('append', 'fp16', 64, 4, 64, true),
@@ -137,11 +145,12 @@ describe.skipIf(compiler === undefined)("on the emulator's primitives (skipped w
   const engineText = readFileSync(repositoryPath('native/emulator/engine.cpp'), 'utf8');
   const engine = { name: 'engine', text: engineText, includeFolders: includeFolders.slice(1), furtherInputs };
 
-  const emitted = dozen.flatMap(([role, of]) => (role === 'decode' ? ['sm_80', 'sm_90a'] : role === 'prefillWgmma' ? ['sm_90a'] : ['sm_80']).map((name) => [`${role} ${JSON.stringify(of)} for ${name}`, role, of, name] as const));
+  const emitted = dozen.flatMap(({ role, of, variants }) => variants.map((variant) => [`${role} ${variant} ${JSON.stringify(of)}`, role, of, variant] as const));
 
-  test.each(emitted)('%s compiles', async (_, role, of, name) => {
-    const { kernel, text } = emit(of, targetsOf(name).architectures).findLast((emittedKernel) => emittedKernel.kernel.role === role)!;
-    if (kernel.role === 'decode') expect(kernel).toMatchObject({ ageMask: of.mixed, producer: name === 'sm_90a' });
+  test.each(emitted)('%s compiles', async (_, role, of, variant) => {
+    const { kernel, text } = emit(of, targetsOf(architectureOf[variant]).architectures).findLast((emittedKernel) => emittedKernel.kernel.role === role)!;
+    expect(kernel.variant).toBe(variant);
+    if (kernel.role === 'decode') expect(kernel.ageMask).toBe(of.mixed);
     if ('rope' in kernel) expect(kernel.rope).toBe(of.rope);
     await buildHostKernel(compiler!, { name: kernel.name, text, includeFolders, furtherInputs, engine }, cache, { variables: process.env });
     expect(cache.warnings).toEqual([]);

@@ -7,8 +7,9 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { paramStruct } from '../../src/ir/kernelParams.ts';
 import type { CacheType } from '../../src/ir/nodes.ts';
+import { paramStruct } from '../../src/kernels/paramStruct.ts';
+import { variantNames, variantOf } from '../../src/kernels/variants.ts';
 import { findNvcc } from '../../src/toolchain/findNvcc.ts';
 import type { Ablation } from '../../src/passes/pass.ts';
 import type { ModelFlags } from '../../src/plan/resolveModelShape.ts';
@@ -70,10 +71,10 @@ describe.each(variants)('an option that is not asked for, %j', (variant) => {
 });
 
 test('parameters of an option come behind the others, and only with it', () => {
-  for (const role of ['prefill', 'prefillWgmma', 'decode'] as const) {
-    const [without, withSinks] = [paramStruct(role), paramStruct(role, { learnedSinks: true })];
-    expect(without.fields.map(({ name }) => name)).not.toContain('sinkLogits');
-    expect(withSinks.fields.map(({ name }) => name)).toEqual([...without.fields.map(({ name }) => name), 'sinkLogits']);
+  for (const name of variantNames.filter((one) => variantOf(one).features.attends)) {
+    const [without, withSinks] = [paramStruct(name), paramStruct({ ...name, learnedSinks: true })];
+    expect(without.fields.map((field) => field.name)).not.toContain('sinkLogits');
+    expect(withSinks.fields.map((field) => field.name)).toEqual([...without.fields.map((field) => field.name), 'sinkLogits']);
     expect(withSinks.fields.slice(0, -1)).toEqual(without.fields);
   }
 });

@@ -53,7 +53,7 @@ export function writeSources(folder: string): void {
       // With slack too: decode masks by age then, in groups of one head as well.
       const { kernels: usual, mask } = compileSpec(spec);
       const kernels = new Map([...usual, ...compileSpec({ ...spec, slack: 64 }).kernels].map((kernel) => [kernel.name, kernel]));
-      writeFileSync(join(folder, `${cubinName(spec)}.cu`), [...kernels.values()].map((kernel) => renderKernel(kernel.role, kernelContext(kernel, mask))).join('\n'));
+      writeFileSync(join(folder, `${cubinName(spec)}.cu`), [...kernels.values()].map((kernel) => renderKernel(kernel, kernelContext(kernel, mask))).join('\n'));
     }
   }
 }

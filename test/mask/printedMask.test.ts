@@ -24,7 +24,7 @@ function printedMask(sink: number): string {
   const { module, context } = readCase('shape layers=1 queryHeads=1 kvHeads=1 headDim=64\nlayer 0: N');
   const { kernels } = runPasses(module, pipeline, context) as ScheduledModule;
   const prefill = kernels.find(({ role }) => role === 'prefill')!;
-  const text = renderKernel('prefill', kernelContext({ ...prefill, sink }, sinkWindow));
+  const text = renderKernel(prefill, kernelContext({ ...prefill, sink }, sinkWindow));
   const mask = /struct Mask \{[\s\S]*?\n\};\n/.exec(text);
   if (mask === null) throw new Error('an emitted prefill kernel has a struct Mask');
   return mask[0];

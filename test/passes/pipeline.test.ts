@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import type { DecodeKernel, KernelNode, Module, ScheduledModule } from '../../src/ir/nodes.ts';
 import { printModule } from '../../src/ir/print.ts';
 import { verifyModule } from '../../src/ir/verify.ts';
+import { familyVariants } from '../../src/arch/families.ts';
 import { findArchitecture } from '../../src/arch/registry.ts';
 import { pipeline } from '../../src/passes/pipeline.ts';
 import { runPasses, type PassEvent } from '../../src/passes/runPasses.ts';
@@ -48,13 +49,14 @@ test('every layer has each kernel it needs once, for each element type and archi
         for (const elementType of context.elementTypes) {
           for (const { name, family } of context.architectures) {
             const mine = kernels.filter((kernel) => kernel.layers.includes(layer) && kernel.elementType === elementType && kernel.architectures.includes(name));
-            expect(mine.map(({ role }) => role)).toEqual([...roles('append'), ...roles('decode'), ...(context.decodeTokens > 1 ? ['decode'] : []), ...(context.cacheType === 'e4m3' ? ['expand'] : []), family === 'hopper' ? 'prefillWgmma' : 'prefill']);
+            expect(mine.map(({ role }) => role)).toEqual([...roles('append'), ...roles('decode'), ...(context.decodeTokens > 1 ? ['decode'] : []), ...(context.cacheType === 'e4m3' ? ['expand'] : []), 'prefill']);
+            for (const { role, variant } of mine) expect(variant).toBe(familyVariants[family][role]);
             const all = mine.filter((kernel): kernel is DecodeKernel => kernel.role === 'decode');
             const decodes = all.filter(({ tokens }) => tokens === 1);
             for (const many of all.filter(({ tokens }) => tokens > 1)) expect(many).toMatchObject({ tokens: context.decodeTokens, ageMask: true, rope: false, compute: 'tensorCores' });
             const specialised = !context.ablations.includes('unspecialised');
             const masked = !specialised || layers[layer]!.ringGroups.some(({ group }) => group.ageMask);
-            for (const decode of decodes) expect(decode).toMatchObject({ ageMask: masked, specialised, cacheType: context.cacheType, producer: family === 'hopper' });
+            for (const decode of decodes) expect(decode).toMatchObject({ ageMask: masked, specialised, cacheType: context.cacheType });
             // Kernels on CUDA cores exist for these alone.
             const cores = specialised && context.cacheType === 'element' && shape.queryHeads / shape.kvHeads <= 8;
             if (context.ablations.includes('cuda-cores') && cores) expect(decodes.map(({ compute }) => compute)).not.toContain('tensorCores');

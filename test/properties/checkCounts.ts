@@ -7,7 +7,7 @@ import { shapeOf } from './shapes.ts';
 
 const pageTokens = 64;
 
-/** Query rows of an item (src/arch/tiles.ts). */
+/** Query rows of an item (src/kernels/prefillPortable.ts, prefillHopper.ts). */
 function itemRows({ shape, family, architecture }: Case): number {
   const { headDim } = shapeOf(shape);
   if (family === 'hopper') return headDim === 64 ? 192 : 128;

@@ -30,7 +30,7 @@ function writeSources({ kernels, mask }: CompiledSpec): URL {
   const names = kernels.map((kernel) => kernel.name).join();
   let folder = written.get(names);
   if (folder === undefined) {
-    const texts = kernels.map((kernel) => [kernelSourcePath(kernel.name), renderKernel(kernel.role, kernelContext(kernel, mask))] as const);
+    const texts = kernels.map((kernel) => [kernelSourcePath(kernel.name), renderKernel(kernel, kernelContext(kernel, mask))] as const);
     const hash = createHash('sha256').update(JSON.stringify(texts)).digest('hex').slice(0, 24);
     folder = join(tmpdir(), `moa-property-tests-${process.getuid?.() ?? 0}`, hash);
     for (const [path, text] of texts) {

@@ -1,7 +1,7 @@
 /** What a session takes for the option `rope`, and the tables that it makes. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { PlanDefinition } from '../../src/ir/planDefinition.ts';
-import { paramStruct } from '../../src/ir/kernelParams.ts';
+import { paramStruct } from '../../src/kernels/paramStruct.ts';
 import type { ModelRope, Rope } from '../../src/ir/rope.ts';
 import { ropeFrequencies } from '../../src/ir/ropeFrequencies.ts';
 import { Device, type Kernel } from '../../src/runtime/index.ts';
@@ -154,7 +154,7 @@ describe('layers', () => {
     const own = await Device.open('emulator');
     const launched: { readonly name: string; readonly table: bigint }[] = [];
     const definition = definitionOf(byLayer);
-    const { offset } = paramStruct('decode').fields.find(({ name }) => name === 'rope')!;
+    const { offset } = paramStruct({ role: 'decode', variant: 'portable' }).fields.find(({ name }) => name === 'rope')!;
     const kernelOf = (name: string): Kernel =>
       ({
         launch: ({ params }: LaunchConfig) =>

@@ -2,8 +2,8 @@
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { definitionFormat, type PlanDefinition } from '../../src/ir/planDefinition.ts';
-import { paramStruct } from '../../src/ir/kernelParams.ts';
-import type { KernelRole } from '../../src/ir/nodes.ts';
+import type { KernelName } from '../../src/ir/nodes.ts';
+import { paramStruct } from '../../src/kernels/paramStruct.ts';
 import { Device, type DeviceBuffer, type Kernel } from '../../src/runtime/index.ts';
 import type { LaunchConfig } from '../../src/runtime/kernel.ts';
 import { Plan } from '../../src/runtime/plan.ts';
@@ -22,21 +22,21 @@ beforeAll(async () => {
 });
 afterAll(() => device.dispose());
 
-interface NotedLaunch extends LaunchConfig {
-  readonly role: KernelRole;
-}
+type NotedLaunch = LaunchConfig & KernelName;
+
+const decodeName: KernelName = { role: 'decode', variant: 'portable' };
 
 /** A plan whose kernels run nothing and keep their launches. */
 function noting(of: PlanSpec, definition: PlanDefinition = compileSpec(of).definition): { readonly plan: Plan; readonly launches: NotedLaunch[] } {
   const launches: NotedLaunch[] = [];
-  const kernelOf = (role: KernelRole): Kernel => ({ launch: (config: LaunchConfig) => launches.push({ ...config, params: config.params.slice(), role }), occupancy: () => 1 }) as unknown as Kernel;
-  return { plan: Plan.create(device, definition, [], new Map(definition.kernels.map(({ name, role }) => [name, kernelOf(role)]))), launches };
+  const kernelOf = ({ role, variant }: KernelName): Kernel => ({ launch: (config: LaunchConfig) => launches.push({ ...config, params: config.params.slice(), role, variant }), occupancy: () => 1 }) as unknown as Kernel;
+  return { plan: Plan.create(device, definition, [], new Map(definition.kernels.map((kernel) => [kernel.name, kernelOf(kernel)]))), launches };
 }
 
-const decodeField = (launch: LaunchConfig, name: string): number => field({ ...launch, role: 'decode' }, name);
+const decodeField = (launch: LaunchConfig, name: string): number => field({ ...launch, ...decodeName }, name);
 
 function field(launch: NotedLaunch, name: string): number {
-  const { fields, bytes } = paramStruct(launch.role);
+  const { fields, bytes } = paramStruct(launch);
   const { type, offset } = fields.find((one) => one.name === name)!;
   expect(launch.params).toHaveLength(bytes);
   const view = new DataView(launch.params.buffer, launch.params.byteOffset);
@@ -53,7 +53,7 @@ describe('scores', () => {
       const { plan, launches } = noting(spec, of);
       using session = plan.createSession({ batch: 1, lengthBound: 200, ...options });
       session.decode(0, tensors());
-      const { offset } = paramStruct('decode').fields.find(({ name }) => name === 'scale')!;
+      const { offset } = paramStruct(decodeName).fields.find(({ name }) => name === 'scale')!;
       expect(new DataView(launches[0]!.params.buffer).getFloat32(offset, true)).toBe(Math.fround(scale));
     }
   });
@@ -64,7 +64,7 @@ describe('scores', () => {
     using session = plan.createSession({ batch: 1, lengthBound: 200, layers: [0, 2], sinkLogits: [[1, 2], [3, 4], [5, -Infinity]] });
     session.decode(0, tensors());
     session.decode(2, tensors());
-    const { fields, bytes } = paramStruct('decode', { learnedSinks: true });
+    const { fields, bytes } = paramStruct({ ...decodeName, learnedSinks: true });
     const { offset } = fields.find(({ name }) => name === 'sinkLogits')!;
     const [first, second] = launches.map(({ params }) => {
       expect(params).toHaveLength(bytes);

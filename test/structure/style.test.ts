@@ -19,6 +19,13 @@ test('nothing outside src/arch names an architecture; help texts of the command 
   expect(found).toEqual([]);
 });
 
+test('only the table of variants asks which family an architecture is of', () => {
+  const isFamily = (node: ts.Node | undefined): boolean => node !== undefined && ts.isIdentifier(node) && node.text === 'family';
+  const reads = (node: ts.Node): boolean => (ts.isPropertyAccessExpression(node) && isFamily(node.name)) || (ts.isBindingElement(node) && isFamily(node.propertyName ?? node.name));
+  const asks = (path: string): boolean => /^src\/(passes|kernels|emit|toolchain|runtime)\//.test(path) && path !== 'src/kernels/variants.ts';
+  expect(places(reads, (path) => !asks(path))).toEqual([]);
+});
+
 test('no template and no header names an architecture in code', () => {
   const withoutComments = (text: string): string => text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/\/\/.*$/gm, '').replace(/\{\{!--[\s\S]*?--\}\}/g, '');
   const files = [...filesBelow('templates', '.cuh'), ...filesBelow('templates', '.hbs')];

@@ -4,17 +4,19 @@ import Handlebars from 'handlebars';
 import { describe, expect, test } from 'vitest';
 import { kernelContext, type KernelContext } from '../../src/emit/kernelContext.ts';
 import { renderKernel } from '../../src/emit/templateEngine.ts';
-import type { KernelNode, KernelRole, ScheduledModule } from '../../src/ir/nodes.ts';
+import type { KernelNode, ScheduledModule } from '../../src/ir/nodes.ts';
+import { variantNames, variantOf } from '../../src/kernels/variants.ts';
 import { pipeline } from '../../src/passes/pipeline.ts';
 import { runPasses } from '../../src/passes/runPasses.ts';
 import { readCase } from '../passes/readCase.ts';
 import { filesBelow, root } from './sources.ts';
 
-const roles: readonly KernelRole[] = ['prefill', 'prefillWgmma', 'append', 'expand', 'decode'];
+const templates = [...new Set(variantNames.map((name) => variantOf(name).template))];
 const cases = ['element', 'e4m3'].map((cacheType) => readCase(`target architectures=sm_80,sm_90a elementTypes=bf16,fp16 rope=true cacheType=${cacheType}\nshape layers=2 queryHeads=2 kvHeads=1 headDim=64\nlayer 0: N | 256\nlayer 1: N | N`));
 const { context } = cases[0]!;
 const kernels = [...new Map(cases.flatMap((one) => (runPasses(one.module, pipeline, one.context) as ScheduledModule).kernels).map((kernel) => [kernel.name, kernel])).values()];
-const contextsOf = (role: KernelRole): KernelContext[] => kernels.filter((kernel) => kernel.role === role).map((kernel) => kernelContext(kernel, context.mask));
+const kernelsOf = (template: string): KernelNode[] => kernels.filter((kernel) => variantOf(kernel).template === template);
+const contextsOf = (template: string): KernelContext[] => kernelsOf(template).map((kernel) => kernelContext(kernel, context.mask));
 
 /** The fields that a template and its partials name, `params.name` inside of `{{#each params}}`; and anything that is more than a name. */
 interface Uses {
@@ -70,41 +72,46 @@ function fieldsOf(record: Readonly<Record<string, unknown>>): string[] {
   });
 }
 
-const used = new Map(roles.map((role) => [role, usesOf(`kernels/${role}.cu.hbs`)]));
-const given = new Map(roles.map((role) => [role, new Set(fieldsOf(contextsOf(role)[0] as unknown as Record<string, unknown>))]));
+const used = new Map(templates.map((template) => [template, usesOf(`kernels/${template}.cu.hbs`)]));
+const given = new Map(templates.map((template) => [template, new Set(fieldsOf(contextsOf(template)[0] as unknown as Record<string, unknown>))]));
 
-describe.each(roles)('the template of %s', (role) => {
+describe.each(templates)('the template %s', (template) => {
   test('names fields that its record has', () => {
-    expect([...used.get(role)!.fields].filter((field) => !given.get(role)!.has(field))).toEqual([]);
+    expect([...used.get(template)!.fields].filter((field) => !given.get(template)!.has(field))).toEqual([]);
   });
 
   test('only names, lists and conditions', () => {
-    expect(used.get(role)!.others).toEqual([]);
+    expect(used.get(template)!.others).toEqual([]);
   });
 
-  test('uses every field of its record that is not for all roles', () => {
-    const shared = (field: string): boolean => roles.every((other) => given.get(other)!.has(field));
-    expect([...given.get(role)!].filter((field) => !shared(field) && !used.get(role)!.fields.has(field))).toEqual([]);
+  test('uses every field of its record that is not for all templates', () => {
+    const shared = (field: string): boolean => templates.every((other) => given.get(other)!.has(field));
+    expect([...given.get(template)!].filter((field) => !shared(field) && !used.get(template)!.fields.has(field))).toEqual([]);
   });
 
-  test.each(kernels.filter((kernel) => kernel.role === role).map((kernel): [string, KernelNode] => [kernel.name, kernel]))('prints %s without a gap', (name, kernel) => {
-    const text = renderKernel(role, kernelContext(kernel, context.mask));
+  test.each(kernelsOf(template).map((kernel): [string, KernelNode] => [kernel.name, kernel]))('prints %s without a gap', (name, kernel) => {
+    const text = renderKernel(kernel, kernelContext(kernel, context.mask));
     expect(text).not.toMatch(/\{\{|\}\}|undefined|NaN|\[object/);
     expect(text).toContain(`MOA_KERNEL(${name}, `);
     expect(text.split('\n').filter((line) => /\s$/.test(line))).toEqual([]);
   });
 });
 
-test('a field that all roles have is used by one', () => {
+test('a field that all templates have is used by one', () => {
   const all = new Set([...used.values()].flatMap(({ fields }) => [...fields]));
   expect([...new Set([...given.values()].flatMap((fields) => [...fields]))].filter((field) => !all.has(field))).toEqual([]);
 });
 
-test('records of one role have the same fields', () => {
-  for (const role of roles) {
-    const shapes = new Set(contextsOf(role).map((record) => fieldsOf(record as unknown as Record<string, unknown>).join()));
-    expect(shapes.size, role).toBe(1);
+test('records of one template have the same fields', () => {
+  for (const template of templates) {
+    const shapes = new Set(contextsOf(template).map((record) => fieldsOf(record as unknown as Record<string, unknown>).toSorted().join()));
+    expect(shapes.size, template).toBe(1);
   }
+});
+
+test('every template belongs to a variant, and every variant has kernels here', () => {
+  expect(filesBelow('templates/kernels', '.hbs').map(({ path }) => path.replace(/^.*\/|\.cu\.hbs$/g, '')).toSorted()).toEqual(templates.toSorted());
+  expect(variantNames.filter(({ role, variant }) => !kernels.some((kernel) => kernel.role === role && kernel.variant === variant))).toEqual([]);
 });
 
 test('every partial is used', () => {
@@ -115,5 +122,5 @@ test('every partial is used', () => {
 test('a field that a record lacks is an error, not an empty string', () => {
   const [first] = contextsOf('append');
   const { ropeText: _, ...rest } = first as unknown as Record<string, unknown>;
-  expect(() => renderKernel('append', rest as unknown as KernelContext)).toThrow('ropeText');
+  expect(() => renderKernel({ role: 'append', variant: 'portable' }, rest as unknown as KernelContext)).toThrow('ropeText');
 });

@@ -2,35 +2,37 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { kernelContext } from '../../src/emit/kernelContext.ts';
 import { renderKernel } from '../../src/emit/templateEngine.ts';
-import { fieldLayout, paramStruct, type FieldType, type ParamOptions, type ParamStruct } from '../../src/ir/kernelParams.ts';
-import type { KernelRole, ScheduledModule } from '../../src/ir/nodes.ts';
+import { fieldLayout, type FieldType, type ParamStruct } from '../../src/ir/kernelParams.ts';
+import type { ScheduledModule } from '../../src/ir/nodes.ts';
+import { paramStruct, type ParamsOf } from '../../src/kernels/paramStruct.ts';
+import { variantNames, variantOf } from '../../src/kernels/variants.ts';
 import { pipeline } from '../../src/passes/pipeline.ts';
 import { runPasses } from '../../src/passes/runPasses.ts';
 import { packParams, type ParamValue } from '../../src/runtime/packParams.ts';
 import { runCxx } from '../cxx.ts';
 import { readCase } from '../passes/readCase.ts';
 
-const roles: readonly KernelRole[] = ['prefill', 'prefillWgmma', 'append', 'expand', 'decode'];
-/** With all that options add. */
-const optionsOf = (role: KernelRole): ParamOptions => ({ learnedSinks: role !== 'append' && role !== 'expand' });
-const structOf = (role: KernelRole): ParamStruct => paramStruct(role, optionsOf(role));
+/** Every variant, `prefill_hopper`, with the fields that learned sinks add. */
+const variants = new Map(variantNames.map((name): [string, ParamsOf] => [`${name.role}_${name.variant}`, { ...name, learnedSinks: variantOf(name).features.attends }]));
+const names = [...variants.keys()];
+const structOf = (name: string): ParamStruct => paramStruct(variants.get(name)!);
 
 /** `struct Params` of an emitted kernel, with its assertions. */
-function printedParams(role: KernelRole): string {
+function printedParams(name: string): string {
   const { module, context } = readCase('target architectures=sm_80,sm_90a elementTypes=bf16 cacheType=e4m3\nshape layers=1 queryHeads=1 kvHeads=1 headDim=64\nattention softCap=0 learnedSinks=true scale=0.125\nlayer 0: N');
-  const kernel = (runPasses(module, pipeline, context) as ScheduledModule).kernels.find((one) => one.role === role)!;
-  const text = renderKernel(role, kernelContext(kernel, context.mask));
+  const kernel = (runPasses(module, pipeline, context) as ScheduledModule).kernels.find(({ role, variant }) => `${role}_${variant}` === name)!;
+  const text = renderKernel(kernel, kernelContext(kernel, context.mask));
   return /struct Params \{[\s\S]*?\nstatic_assert\(sizeof\(Params\).*\n/.exec(text)![0];
 }
 
-/** Reads a struct of each role and prints its fields, the bits of each as hexadecimal. */
+/** Reads a struct of each variant and prints its fields, the bits of each as hexadecimal. */
 const program = `
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 namespace moa { struct alignas(64) TensorMap { unsigned char bytes[128]; }; struct PrefillItem; struct Ring; struct ExpandedRing; struct DecodeSegment; }
-${roles.map((role) => `namespace ${role} {\n${printedParams(role)}}`).join('\n')}
+${names.map((name) => `namespace ${name} {\n${printedParams(name)}}`).join('\n')}
 
 template <class Value> void show(const char* name, const Value& value) {
     uint64_t words[sizeof(value) / 8 + 1] = {};
@@ -41,15 +43,15 @@ template <class Value> void show(const char* name, const Value& value) {
 }
 
 int main() {
-${roles.map((role) => `    { ${role}::Params p; if (fread(&p, sizeof(p), 1, stdin) != 1) return 1;\n${structOf(role).fields.map(({ name }) => `      show("${role}.${name}", p.${name});`).join('\n')} }`).join('\n')}
+${names.map((name) => `    { ${name}::Params p; if (fread(&p, sizeof(p), 1, stdin) != 1) return 1;\n${structOf(name).fields.map((field) => `      show("${name}.${field.name}", p.${field.name});`).join('\n')} }`).join('\n')}
     return getchar() == EOF ? 0 : 2;
 }
 `;
 
 /** Another value for every field, with bits in all bytes. */
-function valuesOf(role: KernelRole): Record<string, ParamValue> {
+function valuesOf(variant: string): Record<string, ParamValue> {
   return Object.fromEntries(
-    structOf(role).fields.map(({ name, type }, index) => {
+    structOf(variant).fields.map(({ name, type }, index) => {
       if (type === 'pointer') return [name, 0xfedc_ba98_7654_3200n + BigInt(index)];
       if (type === 'tensorMap') return [name, Uint8Array.from({ length: 128 }, (_, n) => 1 + ((n * 7 + index) % 255))];
       return [name, type === 'int32' ? -1 - index * 0x0102_0304 : 1 / Math.sqrt(128) + index];
@@ -68,16 +70,16 @@ describe('packParams', () => {
   let shown: readonly string[] = [];
 
   beforeAll(() => {
-    shown = runCxx(program, Buffer.concat(roles.map((role) => packParams(structOf(role), valuesOf(role))))).toString().trimEnd().split('\n');
+    shown = runCxx(program, Buffer.concat(names.map((name) => packParams(structOf(name), valuesOf(name))))).toString().trimEnd().split('\n');
   });
 
-  test.each(roles)('%s: C++ reads what was packed', (role) => {
-    const values = valuesOf(role);
-    expect(shown.filter((line) => line.startsWith(`${role}.`))).toEqual(structOf(role).fields.map(({ name, type }) => `${role}.${name}=${bitsOf(type, values[name]!)}`));
+  test.each(names)('%s: C++ reads what was packed', (variant) => {
+    const values = valuesOf(variant);
+    expect(shown.filter((line) => line.startsWith(`${variant}.`))).toEqual(structOf(variant).fields.map(({ name, type }) => `${variant}.${name}=${bitsOf(type, values[name]!)}`));
   });
 
-  test.each(roles)('%s: fields do not overlap, and the struct is whole words', (role) => {
-    const { fields, bytes } = structOf(role);
+  test.each(names)('%s: fields do not overlap, and the struct is whole words', (variant) => {
+    const { fields, bytes } = structOf(variant);
     let next = 0;
     for (const { offset, type } of fields) {
       expect(offset).toBeGreaterThanOrEqual(next);
@@ -90,13 +92,14 @@ describe('packParams', () => {
   });
 
   test('a field that is not given is an internal error', () => {
-    expect(() => packParams(structOf('prefill'), { q: 1n })).toThrow('internal error: parameter k is given');
-    const { sinkLogits: _, ...others } = valuesOf('decode');
-    expect(() => packParams(structOf('decode'), others)).toThrow('internal error: parameter sinkLogits is given');
+    expect(() => packParams(structOf('prefill_portable'), { q: 1n })).toThrow('internal error: parameter k is given');
+    const { sinkLogits: _, ...others } = valuesOf('decode_portable');
+    expect(() => packParams(structOf('decode_portable'), others)).toThrow('internal error: parameter sinkLogits is given');
   });
 
   test('null is 0', () => {
-    const bytes = packParams(paramStruct('decode'), Object.fromEntries(paramStruct('decode').fields.map(({ name, type }) => [name, type === 'pointer' ? 0n : 0])));
+    const struct = paramStruct({ role: 'decode', variant: 'portable' });
+    const bytes = packParams(struct, Object.fromEntries(struct.fields.map(({ name, type }) => [name, type === 'pointer' ? 0n : 0])));
     expect(bytes.every((byte) => byte === 0)).toBe(true);
   });
 });

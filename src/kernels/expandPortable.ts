@@ -1,0 +1,41 @@
+import { int32, pointer } from '../ir/kernelParams.ts';
+import type { ExpandKernel } from '../ir/nodes.ts';
+import { headsName } from './names.ts';
+import type { Variant } from './variant.ts';
+
+interface ExpandTile {
+  readonly threads: number;
+  readonly minBlocksPerSm: number;
+}
+
+const tile: ExpandTile = { threads: 256, minBlocksPerSm: 4 };
+
+/** Makes pages of 16-bit elements of pages in E4M3, for prefill to read. */
+export const expandPortable: Variant<ExpandKernel, ExpandTile> = {
+  template: 'expand',
+  params: {
+    name: 'expand',
+    fields: [
+      pointer('pool', 'const uint8_t*', '[pages] K page, V page, in E4M3'),
+      pointer('pageTable', 'const int*', 'page numbers, ring after ring'),
+      pointer('rings', 'const moa::ExpandedRing*', '[ringCount] those whose pages are expanded'),
+      pointer('kvScales', 'const float*', '[2][kvHeads] of keys, of values, of this layer'),
+      pointer('expanded', 'uint16_t*', '[pages of the rings] K page, V page'),
+      int32('ringCount', 'at least 1'),
+    ],
+  },
+  grid: 'blockPerItem',
+  features: { attends: false, producerWarp: false, tensorMaps: false },
+  tiles: () => tile,
+  select: ({ base }) => ({
+    ...base,
+    role: 'expand',
+    variant: 'portable',
+    name: `moa_expand_${headsName(base)}_e4m3`,
+    ...tile,
+    sharedBytes: 0,
+  }),
+  context: () => ({}),
+  blocksPerSm: () => 0,
+  partialFloats: () => 0,
+};
