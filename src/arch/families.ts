@@ -12,6 +12,6 @@ const portable: FamilyVariants = {
 
 /** Which variant of each kernel the architectures of a family run (`src/kernels/variants.ts`). */
 export const familyVariants: Readonly<Record<KernelFamily, FamilyVariants>> = Object.freeze({
-  mmaSync: portable,
+  portable,
   hopper: { ...portable, prefill: 'hopper', decode: 'hopper' },
 });

@@ -21,16 +21,16 @@ function architecture(family: KernelFamily, name: string, computeCapability: rea
 
 /** Every architecture that kernels are compiled for, rising. */
 export const architectures: readonly Architecture[] = Object.freeze([
-  architecture('mmaSync', 'sm_80', [8, 0], 163, 164),
-  architecture('mmaSync', 'sm_86', [8, 6], 99, 100),
-  architecture('mmaSync', 'sm_87', [8, 7], 163, 164),
-  architecture('mmaSync', 'sm_89', [8, 9], 99, 100),
-  architecture('mmaSync', 'sm_90', [9, 0], 227, 228),
+  architecture('portable', 'sm_80', [8, 0], 163, 164),
+  architecture('portable', 'sm_86', [8, 6], 99, 100),
+  architecture('portable', 'sm_87', [8, 7], 163, 164),
+  architecture('portable', 'sm_89', [8, 9], 99, 100),
+  architecture('portable', 'sm_90', [9, 0], 227, 228),
   architecture('hopper', 'sm_90a', [9, 0], 227, 228),
-  architecture('mmaSync', 'sm_100', [10, 0], 227, 228),
-  architecture('mmaSync', 'sm_103', [10, 3], 227, 228),
-  architecture('mmaSync', 'sm_120', [12, 0], 99, 100),
-  architecture('mmaSync', 'sm_121', [12, 1], 99, 100),
+  architecture('portable', 'sm_100', [10, 0], 227, 228),
+  architecture('portable', 'sm_103', [10, 3], 227, 228),
+  architecture('portable', 'sm_120', [12, 0], 99, 100),
+  architecture('portable', 'sm_121', [12, 1], 99, 100),
 ]);
 
 /** The architecture nvcc calls `name`, if the kernels support it. */

@@ -23,7 +23,7 @@ export interface Job {
   readonly run: (target: Target) => Promise<Tally | void>;
 }
 
-const families = ['mmaSync', 'hopper'] as const;
+const families = ['portable', 'hopper'] as const;
 const smallShapes = gpuShapes.filter((name) => shapeOf(name).queryHeads <= 16);
 const ropeShapes = ['bf16_d64_4x2', 'fp16_d64_6x2', 'bf16_d128_3x1', 'fp16_d128_2x2', 'bf16_d256_2x1'];
 
@@ -82,7 +82,7 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
     ...randomCases('e4m3', { shapes: shapesWith({ cacheType: 'e4m3' }), decodes: 8, tiles: 40, bound: 1500, with: { cacheType: 'e4m3' } }, count(60), seed + 9),
     ...randomCases('e4m3 with RoPE', { shapes: shapesWith({ cacheType: 'e4m3' }).filter((name) => ropeShapes.includes(name)), lanes: ['normal'], rope: true, decodes: 5, tiles: 20, with: { cacheType: 'e4m3' } }, count(20), seed + 10),
     ...randomCases('headDim 256', { shapes: gpuShapes.filter((name) => shapeOf(name).headDim === 256), layers: 2, chunks: true, decodes: 5, tiles: 40, bound: 1500 }, count(40), seed + 20),
-    ...randomCases('headDim 256 with little shared memory', { shapes: shapesWith({ architecture: 'sm_86' }), chunks: true, decodes: 8, tiles: 40, bound: 1500, with: { family: 'mmaSync', architecture: 'sm_86' } }, count(20), seed + 21),
+    ...randomCases('headDim 256 with little shared memory', { shapes: shapesWith({ architecture: 'sm_86' }), chunks: true, decodes: 8, tiles: 40, bound: 1500, with: { family: 'portable', architecture: 'sm_86' } }, count(20), seed + 21),
     ...randomCases('chunks of e4m3', { shapes: shapesWith({ cacheType: 'e4m3' }), layers: 2, chunks: true, compareWhole: true, decodes: 2, tiles: 60, bound: 1500, with: { cacheType: 'e4m3' } }, count(80), seed + 23),
     ...randomCases('chunks of e4m3 with RoPE', { shapes: shapesWith({ cacheType: 'e4m3' }).filter((name) => ropeShapes.includes(name)), lanes: ['normal'], rope: true, chunks: true, decodes: 2, tiles: 20, with: { cacheType: 'e4m3' } }, count(20), seed + 24),
     ...(['unspecialised', 'cuda-cores'] as const).flatMap((ablation, n) =>

@@ -48,7 +48,7 @@ export function writeSources(folder: string): void {
     const heads = (rule: (head: number) => RuleSpec): RuleSpec[] => Array.from({ length: queryHeads }, (_, head) => rule(head));
     // With windows of the model's own in the first two alone: kernels without a sink and with one.
     const layers = [heads((head) => [128 + 64 * head, 0, 1]), heads(() => [0, 1, 1])];
-    for (const family of variant.architecture === undefined ? (['mmaSync', 'hopper'] as const) : (['mmaSync'] as const)) {
+    for (const family of variant.architecture === undefined ? (['portable', 'hopper'] as const) : (['portable'] as const)) {
       const spec: PlanSpec = { shape, rules: [...layers, ...layers], rope: true, family, ...variant };
       // With slack too: decode masks by age then, in groups of one head as well.
       const { kernels: usual, mask } = compileSpec(spec);

@@ -55,7 +55,7 @@ export function caseArbitrary(options: CaseOptions = {}): fc.Arbitrary<Case> {
         queryScale: fc.constantFrom(0.5, 1, 4),
         shufflePages: fc.boolean(),
         multiprocessors: fc.constantFrom(1, 3, 8, 32),
-        family: fc.constantFrom<KernelFamily>('mmaSync', 'hopper'),
+        family: fc.constantFrom<KernelFamily>('portable', 'hopper'),
         splitPages: fc.constantFrom(0, 2, 3, 5, Infinity),
         chunk: fc.oneof(fc.constantFrom(1, 63, 64, 65, 128, 200), fc.integer({ min: 17, max: 300 })),
       }),

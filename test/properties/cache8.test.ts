@@ -16,7 +16,7 @@ const eightBits = (testCase: Case): Case => ({ ...testCase, cacheType: 'e4m3' })
 describe('decode from a cache in E4M3', () => {
   test('is that of the oracle on what the codes say', () => suite.check(caseArbitrary({ decodes: 6, tiles: 20, with: { cacheType: 'e4m3' } }), 12), timeout);
   test('with RoPE', () => suite.check(caseArbitrary({ shapes: ['bf16_d64_4x2', 'fp16_d128_2x2'], lanes: ['normal'], decodes: 4, tiles: 10, rope: true, with: { cacheType: 'e4m3' } }), 4), timeout);
-  test.each(['mmaSync', 'hopper'] as const)('%s: every fill of a ring from an empty cache', async (family) => void (await suite.run({ shape: 'bf16_d64_2x1', rules: [[[128, 0, 1], [0, 1, 1]]], bound: 200, prefill: [0, 62], decodes: 136, lane: 'normal', seed: 5, family, cacheType: 'e4m3' })), timeout);
+  test.each(['portable', 'hopper'] as const)('%s: every fill of a ring from an empty cache', async (family) => void (await suite.run({ shape: 'bf16_d64_2x1', rules: [[[128, 0, 1], [0, 1, 1]]], bound: 200, prefill: [0, 62], decodes: 136, lane: 'normal', seed: 5, family, cacheType: 'e4m3' })), timeout);
 });
 
 test('the oracle knows E4M3', () => {

@@ -35,7 +35,7 @@ export interface Case {
   readonly softCap?: number;
   /** The model has learned sinks: their logits, taken in turns by layers and heads; null is -Infinity. In all but the normal lane of moderate size. */
   readonly sinkLogits?: readonly (number | null)[];
-  /** Of the kernels; `mmaSync` by default. */
+  /** Of the kernels; `portable` by default. */
   readonly family?: KernelFamily;
   /** Whose tiles are taken; by default those of an architecture with much shared memory. */
   readonly architecture?: string;
@@ -77,7 +77,7 @@ export function specOf({ shape, rules, modelWindows, rope, rotation, family, arc
     rules,
     rope: rope ?? false,
     ...(rotation === undefined ? {} : { modelRope: { ropes: [rotation], layers: rules.map(() => 0) } }),
-    family: family ?? 'mmaSync',
+    family: family ?? 'portable',
     cacheType: cacheType ?? 'element',
     ablations: ablations ?? [],
     softCap: softCap ?? 0,

@@ -98,7 +98,7 @@ function expectEqual(what: string, found: number, expected: number): void {
 /** After `resetCounters` and the prefill of `chunk`: of each sequence the first and the end of its new tokens. */
 export function checkPrefillCounts(device: Device, testCase: Case, layer: number, chunk: readonly (readonly [number, number])[]): void {
   const { headDim, queryHeads, kvHeads } = shapeOf(testCase.shape);
-  const family = testCase.family ?? 'mmaSync';
+  const family = testCase.family ?? 'portable';
   const masks = masksOf(testCase, layer);
   const groupSize = queryHeads / kvHeads;
   const rows = itemRows(testCase);
@@ -168,7 +168,7 @@ export function checkPrefillCounts(device: Device, testCase: Case, layer: number
   const results = tokens * queryHeads * (rowBytes + 4) + parts * 64 * (headDim + 2) * 4;
   const expanded = expandedPages * 2 * pageTokens * rowBytes;
   expectEqual('bytes stored by append, expand and prefill', counters.globalStoreBytes, expanded + (kept * 2 * rowBytes) / (testCase.cacheType === 'e4m3' ? 2 : 1) + rotated + results + (tokens > 0 ? chunk.length * 4 : 0));
-  if (family === 'mmaSync' && items > counters.blocks) throw new Error(`${counters.blocks} blocks ran for ${items} blocks of rows`);
+  if (family === 'portable' && items > counters.blocks) throw new Error(`${counters.blocks} blocks ran for ${items} blocks of rows`);
 }
 
 /** After `resetCounters` and one decode of a layer that made sequences `lengths` tokens long. */

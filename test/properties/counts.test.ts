@@ -11,7 +11,7 @@ const spec = { shape: 'bf16_d64_2x1', rules: [[[128, 0, 1], [192, 0, 1]]], slack
 const [batch, queryHeads, kvHeads, headDim] = [3, 2, 1, 64];
 const code = (number: string) => expect.objectContaining({ code: number });
 
-describe.each(['mmaSync', 'hopper'] as const)('counts of a decode on %s', (family) => {
+describe.each(['portable', 'hopper'] as const)('counts of a decode on %s', (family) => {
   test.each([false, true])('with RoPE %s: as all rows and a truncation, bit for bit, whatever lies in the other rows', { timeout }, async (rope) => {
     const device = await target.device({ multiprocessors: 8 });
     using plan = await target.load(device, { ...spec, rope, family });

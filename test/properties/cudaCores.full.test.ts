@@ -11,7 +11,7 @@ const short: RuleSpec = [128, 0, 1];
 const longer: RuleSpec = [192, 0, 1];
 const half: RuleSpec = [0, 1, 2];
 const facts = { bound: 420, multiprocessors: 8, ablations: ['cuda-cores'] } as const;
-const families = ['mmaSync', 'hopper'] as const;
+const families = ['portable', 'hopper'] as const;
 
 type Name = keyof typeof smallShapes | keyof typeof modelShapes;
 const rulesOf = (shape: Name, rules: readonly RuleSpec[]): readonly (readonly RuleSpec[])[] => [Array.from({ length: shapeOf(shape).queryHeads }, (_, head) => rules[head % rules.length]!)];
@@ -20,7 +20,7 @@ const rulesOf = (shape: Name, rules: readonly RuleSpec[]): readonly (readonly Ru
 const groups: readonly Name[] = ['bf16_d64_2x2', 'bf16_d64_2x1', 'fp16_d64_6x2', 'llama32', 'fp16_d64_8x1', 'fp16_d128_2x2', 'fp16_d128_2x1_sink100', 'bf16_d128_3x1', 'llama3', 'bf16_d128_7x1'];
 
 /** The family changes how pages come, not what is computed: one of them runs a few. */
-const groupsOf = { hopper: groups, mmaSync: ['bf16_d64_2x1', 'fp16_d64_8x1', 'bf16_d128_3x1'] } as const;
+const groupsOf = { hopper: groups, portable: ['bf16_d64_2x1', 'fp16_d64_8x1', 'bf16_d128_3x1'] } as const;
 
 describe.each(families)('decode on CUDA cores, %s', (family) => {
   const suite = new Suite(`cudaCores, ${family}`);
@@ -46,7 +46,7 @@ describe.each(families)('decode on CUDA cores, %s', (family) => {
     await suite.run({ ...shared, shape: 'bf16_d128_3x1', rules: rulesOf('bf16_d128_3x1', [dense, half]), prefill: [400], decodes: 2, lane: 'normal', seed: 8, queryScale: 40, multiprocessors: 1 });
   });
 
-  test.each(groupsOf.mmaSync)('%s: no bank conflicts', { timeout }, async (shape) => {
+  test.each(groupsOf.portable)('%s: no bank conflicts', { timeout }, async (shape) => {
     const testCase: Case = { ...shared, shape, rules: rulesOf(shape, [short, longer]), prefill: [130, 7], decodes: 2, lane: 'normal', seed: 5, clean: true };
     await outputsOf(target, testCase, { device: { failOnBankConflict: true, multiprocessors: 8 } });
   });

@@ -32,7 +32,7 @@ const cases: Readonly<Record<string, Case>> = {
   },
 };
 
-describe.each(['mmaSync', 'hopper'] as const)('excluded tokens do not matter, %s', (family) => {
+describe.each(['portable', 'hopper'] as const)('excluded tokens do not matter, %s', (family) => {
   const suite = new Suite(`excluded, ${family}`);
 
   test.each(Object.entries(cases))('%s', { timeout }, async (_, testCase) => {

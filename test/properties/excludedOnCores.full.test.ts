@@ -4,10 +4,10 @@ import { base, comparedWithout } from './excluded.ts';
 import { target, timeout } from './suite.ts';
 
 test.each([
-  ['mmaSync', 16, 12],
-  ['mmaSync', 17, 3],
-  ['mmaSync', 18, 12],
-  ['mmaSync', 19, 3],
+  ['portable', 16, 12],
+  ['portable', 17, 3],
+  ['portable', 18, 12],
+  ['portable', 19, 3],
   ['hopper', 16, 12],
   ['hopper', 17, 3],
   ['hopper', 18, 12],

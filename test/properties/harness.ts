@@ -66,7 +66,7 @@ export function emulatorTarget(): Target {
 }
 
 /** The kernels of a spec, but for its rules: `<shape>.<variant>.<architecture>`. An architecture of the spec is a variant: its tiles, for the GPU that is at hand. */
-export function cubinName({ shape, modelWindows = [], family = 'mmaSync', architecture, cacheType = 'element', ablations = [], decodeTokens = 1, softCap = 0, learnedSinks = false }: PlanSpec): string {
+export function cubinName({ shape, modelWindows = [], family = 'portable', architecture, cacheType = 'element', ablations = [], decodeTokens = 1, softCap = 0, learnedSinks = false }: PlanSpec): string {
   return [shape, ...(cacheType === 'e4m3' ? ['e4m3'] : []), ...ablations, ...(decodeTokens > 1 ? [`t${decodeTokens}`] : []), ...(softCap > 0 ? [`cap${softCap}`] : []), ...(learnedSinks ? ['lsink'] : []), ...(modelWindows.some((window) => window !== null) ? ['windows'] : []), ...(architecture === undefined ? [] : [architecture]), testArchitectures[family]].join('.');
 }
 

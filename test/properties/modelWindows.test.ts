@@ -13,7 +13,7 @@ import { beginLife, lifeArbitrary, livesOf, runLife, type Life } from './sequenc
 import { Suite, target, timeout } from './suite.ts';
 
 const shapes = ['bf16_d64_4x2', 'bf16_d64_2x2', 'bf16_d64_2x2_sink0'];
-const families = ['mmaSync', 'hopper'] as const;
+const families = ['portable', 'hopper'] as const;
 const dense: RuleSpec = [0, 1, 1];
 const half: RuleSpec = [0, 1, 2];
 
@@ -34,7 +34,7 @@ describe("windows of the model's own", () => {
     ));
 
   test('where kernels know nothing of the model, not even its sink', { timeout }, () =>
-    suite.check(windowed({ shapes: ['bf16_d64_4x2'], decodes: 3, tiles: 10, with: { family: 'mmaSync', ablations: ['unspecialised'] } }), 6));
+    suite.check(windowed({ shapes: ['bf16_d64_4x2'], decodes: 3, tiles: 10, with: { family: 'portable', ablations: ['unspecialised'] } }), 6));
 
   test('with learned sinks, as gpt-oss has them', { timeout }, () =>
     suite.check(
@@ -43,7 +43,7 @@ describe("windows of the model's own", () => {
         lanes: ['normal'],
         decodes: 3,
         tiles: 10,
-        with: { family: 'mmaSync', sinkLogits: [0.5, null, -3, 2] },
+        with: { family: 'portable', sinkLogits: [0.5, null, -3, 2] },
       }),
       6,
     ));

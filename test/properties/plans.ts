@@ -27,7 +27,7 @@ export interface PlanSpec {
   readonly rope: boolean;
   /** That of the model; not known by default. */
   readonly modelRope?: ModelRope;
-  /** Of the kernels; `mmaSync` by default. */
+  /** Of the kernels; `portable` by default. */
   readonly family?: KernelFamily;
   /** Whose tiles are taken; by default the one of the family in `testArchitectures`. */
   readonly architecture?: string;
@@ -53,7 +53,7 @@ export interface CompiledSpec {
 export const ruleOf = ([alpha, numerator, denominator]: RuleSpec): OracleRule => ({ alpha, numerator, denominator });
 
 /** The architectures whose tiles are tested. */
-export const testArchitectures: Readonly<Record<KernelFamily, string>> = { mmaSync: 'sm_90', hopper: 'sm_90a' };
+export const testArchitectures: Readonly<Record<KernelFamily, string>> = { portable: 'sm_90', hopper: 'sm_90a' };
 
 /** The first level of a spec. */
 export function moduleOf(spec: Pick<PlanSpec, 'shape' | 'rules' | 'modelWindows' | 'softCap' | 'learnedSinks' | 'modelRope'>): HeadModule {
@@ -74,7 +74,7 @@ export function moduleOf(spec: Pick<PlanSpec, 'shape' | 'rules' | 'modelWindows'
 
 export function compileSpec(spec: PlanSpec): CompiledSpec {
   const { elementType } = shapeOf(spec.shape);
-  const name = spec.architecture ?? testArchitectures[spec.family ?? 'mmaSync'];
+  const name = spec.architecture ?? testArchitectures[spec.family ?? 'portable'];
   const architecture = findArchitecture(name);
   if (architecture === undefined) throw new Error(`the compiler does not know ${name}`);
   const mask = maskShapes['sinkWindow']!;

@@ -122,7 +122,7 @@ describe('quick', () => {
   });
 
   test('infinite values stay with their sequence', { timeout }, async () => {
-    for (const family of ['mmaSync', 'hopper'] as const) {
+    for (const family of ['portable', 'hopper'] as const) {
       // Of one page, of two, and of one that is the last of three.
       for (const length of [30, 100, 130]) {
         const testCase: Case = { ...mixed, family, prefill: [length, 70], decodes: 0 };
@@ -135,7 +135,7 @@ describe('quick', () => {
     }
   });
 
-  test('the largest numbers stay', { timeout }, () => largestNumbersStay(target, 'bf16_d64_4x2', 'mmaSync'));
+  test('the largest numbers stay', { timeout }, () => largestNumbersStay(target, 'bf16_d64_4x2', 'portable'));
 
   test('no bank conflicts', { timeout }, async () => {
     await outputsOf(target, { ...mixed, clean: true }, { device: { failOnBankConflict: true, multiprocessors: 8 } });

@@ -6,7 +6,7 @@ import type { Case } from './case.ts';
 import { headShapes, shapeOf } from './shapes.ts';
 import { runs, Suite, timeout } from './suite.ts';
 
-const families = ['mmaSync', 'hopper'] as const;
+const families = ['portable', 'hopper'] as const;
 /** Small, so that it bends scores of every size. */
 const softCap = 2.5;
 const sinkLogits = [0.5, null, -3, 2];

@@ -520,7 +520,7 @@ export function lifeArbitrary(shapes: readonly string[], cacheType: CacheType = 
     .record({
       shape: fc.constantFrom(...shapes),
       rings: fc.constantFrom({ slack: 0, decodeTokens: 1 }, { slack: 64, decodeTokens: 1 }, { slack: 64, decodeTokens: 16 }, { slack: 128, decodeTokens: 16 }),
-      family: fc.constantFrom<KernelFamily>('mmaSync', 'hopper'),
+      family: fc.constantFrom<KernelFamily>('portable', 'hopper'),
       batch: fc.integer({ min: 1, max: 4 }),
       lengthBound: fc.integer({ min: 200, max: 640 }),
       balance: fc.constantFrom('slots', 'sequences'),

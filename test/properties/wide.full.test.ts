@@ -13,13 +13,13 @@ const short: RuleSpec = [128, 0, 1];
 const middling: RuleSpec = [192, 0, 1];
 
 /** Both families, and one that has room for a single page. */
-const kinds = { mmaSync: {}, hopper: { family: 'hopper' }, 'little shared memory': { architecture: 'sm_86' } } as const satisfies Record<string, Partial<Case>>;
+const kinds = { portable: {}, hopper: { family: 'hopper' }, 'little shared memory': { architecture: 'sm_86' } } as const satisfies Record<string, Partial<Case>>;
 
 describe.each(Object.entries(kinds))('headDim 256, %s', (name, kind) => {
   const suite = new Suite(`headDim 256, ${name}`);
   const facts = { bound: 420, multiprocessors: 3, seed: 1, shufflePages: true, ...kind } as const;
 
-  test('random cases', { timeout }, () => suite.check(caseArbitrary({ shapes: ['fp16_d256_2x2'], decodes: 3, tiles: 10, with: { family: 'mmaSync', ...kind } }), 3));
+  test('random cases', { timeout }, () => suite.check(caseArbitrary({ shapes: ['fp16_d256_2x2'], decodes: 3, tiles: 10, with: { family: 'portable', ...kind } }), 3));
 
   test('heads with windows of their own, with RoPE', { timeout }, async () => {
     await suite.run({ ...facts, shape: 'bf16_d256_2x1', rules: [[dense, short]], prefill: [193, 0, 65], decodes: 3, lane: 'normal', rope: true, compareWhole: true });
