@@ -6,7 +6,7 @@
  * Microseconds of a layer, the median of 25 replays of a graph over layers that hold about 1 GiB together, N = 16384, rings full. Several tokens are measured where the
  * package has kernels for them (--decode-tokens).
  */
-import { Device, type Balance, type Plan, type SessionOptions } from 'moa-compile/runtime';
+import { Device, type Plan, type SessionOptions } from 'moa-compile/runtime';
 import { layersToMeasure, promptOf } from './decode/measureDecode.ts';
 import { disposeAll, tensors, type Tensors } from './lib/buffers.ts';
 import { fillRings } from './lib/fillRings.ts';
@@ -18,7 +18,6 @@ interface Row {
   readonly name: string;
   readonly slots: number;
   readonly sequences: number;
-  readonly balance: Balance;
   readonly tokens: number;
   readonly us: number;
 }
@@ -30,12 +29,12 @@ const warmUps = 5;
 /** Tokens between the prompt, as `promptOf` makes it, and the bound. */
 const room = 64;
 
-function measure(device: Device, plan: Plan, prompt: Tensors, name: string, { slots: batch, sequences, balance, tokens }: Pick<Row, 'slots' | 'sequences' | 'balance' | 'tokens'>): Row {
+function measure(device: Device, plan: Plan, prompt: Tensors, name: string, { slots: batch, sequences, tokens }: Pick<Row, 'slots' | 'sequences' | 'tokens'>): Row {
   const layers = layersToMeasure(plan, bound, sequences);
   const pages = plan.memory({ batch: sequences, lengthBound: bound, layers }).cache / plan.definition.layout.pageBytes;
-  const options: SessionOptions = { batch, lengthBound: bound, layers, slots: 'free', pages, balance, decodeTokens: tokens, rope: 'none' };
+  const options: SessionOptions = { batch, lengthBound: bound, layers, slots: 'free', pages, decodeTokens: tokens, rope: 'none' };
   using session = plan.createSession(options);
-  for (let n = 0; n < sequences; n += 1) session.join();
+  for (let n = 0; n < sequences; n += 1) session.add();
   fillRings(session, layers, prompt, bound - room, sequences);
   const step = tensors(device, plan.definition, batch * tokens);
   try {
@@ -45,7 +44,7 @@ function measure(device: Device, plan: Plan, prompt: Tensors, name: string, { sl
       if (session.lengths(layers[0]!)[0]! + tokens > bound) for (let slot = 0; slot < sequences; slot += 1) session.truncate(slot, bound - room);
       return (device.measure(() => graph.launch()) * 1000) / layers.length;
     });
-    return { name, slots: batch, sequences, balance, tokens, us: significant(median(times.slice(warmUps))) };
+    return { name, slots: batch, sequences, tokens, us: significant(median(times.slice(warmUps))) };
   } finally {
     disposeAll(step);
   }
@@ -58,21 +57,20 @@ async function main(): Promise<void> {
   const rows: Row[] = [];
   const add = (row: Row): void => {
     rows.push(row);
-    console.log(`${row.name.padEnd(14)} slots=${String(row.slots).padEnd(3)} sequences=${String(row.sequences).padEnd(3)} ${row.balance.padEnd(9)} tokens=${String(row.tokens).padEnd(3)} ${row.us} us/layer`);
+    console.log(`${row.name.padEnd(14)} slots=${String(row.slots).padEnd(3)} sequences=${String(row.sequences).padEnd(3)} tokens=${String(row.tokens).padEnd(3)} ${row.us} us/layer`);
     writeJson(out, { device: device.name, command: 'node dist-bench/serving.js', rows });
   };
   for (const argument of packages) {
     const [name, folder] = argument.split('=') as [string, string];
     const plan = await openPackage(folder).load(device);
     const prompt = promptOf(device, plan, bound);
-    const run = (batch: number, sequences: number, balance: Balance, tokens = 1): void => add(measure(device, plan, prompt, name, { slots: batch, sequences, balance, tokens }));
+    const run = (batch: number, sequences: number, tokens = 1): void => add(measure(device, plan, prompt, name, { slots: batch, sequences, tokens }));
     for (const sequences of [1, 4, 8, 32]) {
-      run(sequences, sequences, 'slots');
-      if (sequences < slots) run(slots, sequences, 'slots');
-      run(slots, sequences, 'sequences');
+      run(sequences, sequences);
+      if (sequences < slots) run(slots, sequences);
     }
     const most = Math.max(1, ...plan.definition.kernels.map(({ tokens = 1 }) => tokens));
-    for (const batch of most > 1 ? [1, 8] : []) for (const tokens of [2, 4, 8, 16].filter((count) => count <= most)) run(batch, batch, 'slots', tokens);
+    for (const batch of most > 1 ? [1, 8] : []) for (const tokens of [2, 4, 8, 16].filter((count) => count <= most)) run(batch, batch, tokens);
     disposeAll(prompt);
     plan.dispose();
   }

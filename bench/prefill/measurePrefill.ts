@@ -56,7 +56,7 @@ export function measurePrefill(device: Device, plan: Plan, input: Tensors, { sce
 
   prepare();
   attend();
-  const computed = mean(layers.map((layer) => session.computedPairs(layer, call.cuSeqlens)));
+  const computed = mean(layers.map((layer) => session.computedPairs(layer, call)));
   const attention = restedTimes(device, attend, samples);
   const both = restedTimes(device, prefill, samplesWithAppend, prepare);
 

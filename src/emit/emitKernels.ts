@@ -1,9 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import type { ScheduledModule } from '../ir/nodes.ts';
 import type { MaskFamily } from '../mask/mask.ts';
-import { kernelContext } from './kernelContext.ts';
+import { plannerEntries } from '../kernels/planners.ts';
+import { kernelContext, plannerContext } from './kernelContext.ts';
 import { kernelSourcePath } from './planDefinition.ts';
-import { renderKernel, templatesFolder } from './templateEngine.ts';
+import { renderKernel, renderPlanner, templatesFolder } from './templateEngine.ts';
 
 /** The path of the translation unit that holds all kernels of one architecture. */
 export const unitPath = (architecture: string): string => `kernels/all.${architecture}.cu`;
@@ -16,9 +17,10 @@ export const fatbinPath = 'cubin/all.fatbin';
 export function emitKernels(module: ScheduledModule, mask: MaskFamily): ReadonlyMap<string, string> {
   const files = new Map<string, string>();
   for (const kernel of module.kernels) files.set(kernelSourcePath(kernel.name), renderKernel(kernel, kernelContext(kernel, mask)));
+  for (const [role, planner] of plannerEntries) files.set(kernelSourcePath(planner.name), renderPlanner(role, plannerContext(planner, module, mask)));
   for (const architecture of new Set(module.kernels.flatMap((kernel) => kernel.architectures))) {
     const names = module.kernels.filter((kernel) => kernel.architectures.includes(architecture)).map((kernel) => kernel.name);
-    files.set(unitPath(architecture), unitText(architecture, names));
+    files.set(unitPath(architecture), unitText(architecture, [...names, ...plannerEntries.map(([, { name }]) => name)]));
   }
   for (const [path, text] of headers()) files.set(`include/${path}`, text);
   return files;

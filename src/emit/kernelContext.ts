@@ -1,13 +1,16 @@
 /** What the templates may name: one flat record per kernel. Templates choose and place; everything is computed here and in the rows of `src/kernels`. */
-import type { KernelNode } from '../ir/nodes.ts';
+import { sinkOf } from '../ir/affine.ts';
+import type { ParamStruct } from '../ir/kernelParams.ts';
+import type { KernelNode, ScheduledModule } from '../ir/nodes.ts';
 import { elementOf } from '../kernels/contexts.ts';
 import { paramStruct } from '../kernels/paramStruct.ts';
+import type { Planner } from '../kernels/planners.ts';
 import { variantOf } from '../kernels/variants.ts';
 import type { MaskFamily } from '../mask/mask.ts';
 import { maskContext, type MaskContext } from './printCuda.ts';
 
 /** The fields of every kernel. */
-interface SharedContext {
+interface SharedContext extends ParamsContext {
   readonly name: string;
   /** `bf16`; the C++ tag is `element`. */
   readonly elementType: string;
@@ -19,9 +22,6 @@ interface SharedContext {
   readonly threads: number;
   readonly minBlocksPerSm: number;
   readonly sharedBytes: number;
-  /** Declarations are padded to one width, so that comments line up. */
-  readonly params: readonly { readonly declaration: string; readonly name: string; readonly offset: number; readonly comment: string }[];
-  readonly paramsBytes: number;
 }
 
 /** With the fields of its variant's own. */
@@ -38,11 +38,38 @@ export function kernelContext(kernel: KernelNode, family: MaskFamily): KernelCon
   };
 }
 
+/** The fields of a kernel that plans: those of its launch, and the mask of each sink that layers have. */
+export interface PlannerContext extends ParamsContext {
+  readonly name: string;
+  readonly threads: number;
+  readonly minBlocksPerSm: number;
+  readonly sharedBytes: number;
+  readonly masks: readonly (MaskContext & { readonly sink: number })[];
+}
+
+export function plannerContext({ name, threads, minBlocksPerSm, sharedBytes, params }: Planner, { layers, limits }: ScheduledModule, family: MaskFamily): PlannerContext {
+  const sinks = [...new Set(layers.map(({ modelWindow }) => sinkOf(limits, modelWindow)))].sort((a, b) => a - b);
+  return { name, threads, minBlocksPerSm, sharedBytes, ...paramsContext(params), masks: sinks.map((sink) => ({ sink, ...maskContext(family(sink)) })) };
+}
+
+/** The struct of a kernel's parameters. */
+interface ParamsContext {
+  /** Declarations are padded to one width, so that comments line up. */
+  readonly params: readonly { readonly declaration: string; readonly name: string; readonly offset: number; readonly comment: string }[];
+  readonly paramsBytes: number;
+}
+
+function paramsContext({ fields, bytes }: ParamStruct): ParamsContext {
+  const declarations = fields.map(({ cType, name: field }) => `${cType} ${field};`);
+  const width = Math.max(...declarations.map((declaration) => declaration.length));
+  return {
+    params: fields.map((field, index) => ({ declaration: declarations[index]!.padEnd(width), name: field.name, offset: field.offset, comment: field.comment })),
+    paramsBytes: bytes,
+  };
+}
+
 function sharedContext(kernel: KernelNode): SharedContext {
   const { name, elementType, headDim, queryHeads, kvHeads, sink, threads, minBlocksPerSm, sharedBytes } = kernel;
-  const struct = paramStruct(kernel);
-  const declarations = struct.fields.map(({ cType, name: field }) => `${cType} ${field};`);
-  const width = Math.max(...declarations.map((declaration) => declaration.length));
   return {
     name,
     elementType,
@@ -54,7 +81,6 @@ function sharedContext(kernel: KernelNode): SharedContext {
     threads,
     minBlocksPerSm,
     sharedBytes,
-    params: struct.fields.map((field, index) => ({ declaration: declarations[index]!.padEnd(width), name: field.name, offset: field.offset, comment: field.comment })),
-    paramsBytes: struct.bytes,
+    ...paramsContext(paramStruct(kernel)),
   };
 }

@@ -2,11 +2,15 @@ import { packagedCodes, served } from '../arch/serves.ts';
 import { sinkOf, type Expression } from '../ir/affine.ts';
 import { isUsual } from '../ir/attention.ts';
 import type { KernelNode, LaidOutLayer, PlanFacts, ScheduledModule } from '../ir/nodes.ts';
+import type { ParamStruct } from '../ir/kernelParams.ts';
+import type { PlannerRole } from '../ir/plannerRoles.ts';
+import { planTables } from '../ir/planTables.ts';
 import type { Rule } from '../ir/rule.ts';
 import { paramsName, paramStruct } from '../kernels/paramStruct.ts';
+import { plannerEntries, type Planner } from '../kernels/planners.ts';
 import { variantOf } from '../kernels/variants.ts';
 import type { MaskFamily } from '../mask/mask.ts';
-import { definitionFormat, type KernelDefinition, type LayerDefinition, type ParamsDefinition, type PlanDefinition, type RankDefinition } from '../ir/planDefinition.ts';
+import { definitionFormat, type KernelDefinition, type LayerDefinition, type ParamsDefinition, type PlanDefinition, type PlannerDefinition, type RankDefinition } from '../ir/planDefinition.ts';
 
 /**
  * The runtime's view of a compiled module. `cubins` maps architectures to paths in the package.
@@ -35,7 +39,12 @@ export function planDefinition(module: ScheduledModule, mask: MaskFamily, cubins
     expressions: expressions.values,
     layers,
     kernels,
-    params: Object.fromEntries(module.kernels.map((kernel) => [paramsName(kernel), paramsDefinition(kernel)])),
+    planners: Object.fromEntries(plannerEntries.map(([role, planner]) => [role, plannerDefinition(role, planner)])) as PlanDefinition['planners'],
+    tables: planTables({ shape: module.shape, limits: module.limits, rules: rules.values, expressions: expressions.values, layers }),
+    params: Object.fromEntries([
+      ...module.kernels.map((kernel) => [paramsName(kernel), paramsDefinition(paramStruct(kernel))] as const),
+      ...plannerEntries.map(([role, { params }]) => [role, paramsDefinition(params)] as const),
+    ]),
     prefill: module.prefill,
     decode: module.decode,
     cubins,
@@ -50,8 +59,11 @@ function servedBy(kernels: readonly KernelDefinition[], cubins: readonly string[
   return served(packagedCodes(kernels, names, ptx));
 }
 
-function paramsDefinition(kernel: KernelNode): ParamsDefinition {
-  const { bytes, fields } = paramStruct(kernel);
+function plannerDefinition(role: PlannerRole, { name, threads, sharedBytes }: Planner): PlannerDefinition {
+  return { name, threads, sharedBytes, params: role, source: kernelSourcePath(name) };
+}
+
+function paramsDefinition({ bytes, fields }: ParamStruct): ParamsDefinition {
   return { bytes, fields: fields.map(({ name, type, offset }) => ({ name, type, offset })) };
 }
 

@@ -312,7 +312,7 @@ export interface PrefillSchedule {
   readonly cacheShare: number;
   /** An item of more pages than this, and than so large a part of what a block has to do for its sequence, is cut in two by its keys. */
   readonly splitPages: number;
-  readonly splitShare: number;
+  readonly splitShare: readonly [number, number];
   /** Items by their cost under the plan; otherwise by the position of their rows alone, the last rows of all heads first. */
   readonly byCost: boolean;
 }
@@ -323,8 +323,6 @@ export interface DecodeSchedule {
   readonly minPages: number;
   /** What a segment costs beside its pages, in pages. */
   readonly segmentPages: number;
-  /** Runs of equal cost; otherwise every ring is cut into as many pieces as any other. */
-  readonly balanced: boolean;
 }
 
 export interface ScheduledModule extends PlanFacts {

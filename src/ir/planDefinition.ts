@@ -2,11 +2,13 @@
 import type { Expression } from './affine.ts';
 import type { FieldType } from './kernelParams.ts';
 import type { AttentionFacts, CacheLayout, DecodeSchedule, ElementType, KernelRole, KernelVariant, ModelShape, PrefillSchedule } from './nodes.ts';
+import type { PlanTables } from './planTables.ts';
+import type { PlannerRole } from './plannerRoles.ts';
 import type { Rope, RopePairing } from './rope.ts';
 import type { Rule, SpanLimits } from './rule.ts';
 
 /** Changes when the runtime can no longer load older packages. */
-export const definitionFormat = 7;
+export const definitionFormat = 8;
 
 export interface RingGroupDefinition {
   /** KV heads whose rings are equal, rising. */
@@ -38,15 +40,24 @@ export interface ParamsDefinition {
   readonly fields: readonly { readonly name: string; readonly type: FieldType; readonly offset: number }[];
 }
 
-export interface KernelDefinition {
+/** What launches of any kernel need. */
+export interface PlannerDefinition {
+  /** Of its entry. */
   readonly name: string;
+  readonly threads: number;
+  /** Dynamic shared memory of a block, in bytes. */
+  readonly sharedBytes: number;
+  /** Its parameters: a name in `params`. */
+  readonly params: string;
+  /** Path of the source in the package. */
+  readonly source: string;
+}
+
+export interface KernelDefinition extends PlannerDefinition {
   /** The operation, and how it is done. */
   readonly role: KernelRole;
   readonly variant: KernelVariant;
   readonly elementType: ElementType;
-  readonly threads: number;
-  /** Dynamic shared memory of a block, in bytes. */
-  readonly sharedBytes: number;
   /** Append and decode: rotates. Otherwise false. */
   readonly rope: boolean;
   /** Where it rotates: the elements of a head that turn, from the first on, and which turn together. */
@@ -64,10 +75,6 @@ export interface KernelDefinition {
   readonly learnedSinks?: true;
   readonly architectures: readonly string[];
   readonly layers: readonly number[];
-  /** Its parameters: a name in `params`. */
-  readonly params: string;
-  /** Path of the source in the package. */
-  readonly source: string;
 }
 
 /** Which part of a model a plan is, where ranks share its heads out. */
@@ -94,6 +101,10 @@ export interface PlanDefinition {
   readonly expressions: readonly Expression[];
   readonly layers: readonly LayerDefinition[];
   readonly kernels: readonly KernelDefinition[];
+  /** Kernels that plan, by role: every architecture's code has them. */
+  readonly planners: Readonly<Record<PlannerRole, PlannerDefinition>>;
+  /** What of the plan they read. */
+  readonly tables: PlanTables;
   readonly params: Readonly<Record<string, ParamsDefinition>>;
   readonly prefill: PrefillSchedule;
   readonly decode: DecodeSchedule;

@@ -57,8 +57,8 @@ function body(module: Module): string[] {
     case 'scheduledModule':
       return [
         printLayout(module.layout),
-        `prefill cacheShare=${module.prefill.cacheShare} splitPages=${module.prefill.splitPages} splitShare=${module.prefill.splitShare} ${module.prefill.byCost ? 'longest first' : 'last rows first'}`,
-        `decode minPages=${module.decode.minPages} segmentPages=${module.decode.segmentPages} ${module.decode.balanced ? 'runs of equal cost' : 'equal splits'}`,
+        `prefill cacheShare=${module.prefill.cacheShare} splitPages=${module.prefill.splitPages} splitShare=${module.prefill.splitShare.join('/')} ${module.prefill.byCost ? 'longest first' : 'last rows first'}`,
+        `decode minPages=${module.decode.minPages} segmentPages=${module.decode.segmentPages}`,
         ...layers(module.layers, laidOutLayer),
         ...module.kernels.flatMap(kernel),
       ];

@@ -33,6 +33,7 @@ export const appendPortable: Variant<AppendKernel, AppendTile> = {
       pointer('counts', 'const int*', '[slots] rows of each sequence that are tokens, the others are ignored; null: all'),
       int32('tokens', 'new tokens of all sequences'),
       int32('slots', 'sequences'),
+      int32('fewest', 'sequences with fewer new tokens are left out'),
       int32('ropeShift', 'log2 of the positions of a block of the table; unused without RoPE'),
     ],
   },

@@ -1,7 +1,7 @@
 /** What the variants of decode have in common. They differ in how pages reach shared memory. */
 import { float32, int32, pointer } from '../ir/kernelParams.ts';
 import type { DecodeCompute, DecodeFacts, DecodeKernel, VariantOf } from '../ir/nodes.ts';
-import { decodeSegmentWords } from '../ir/workItems.ts';
+import { segmentBytes } from '../ir/workItems.ts';
 import {
   cacheContext,
   ropeContext,
@@ -30,14 +30,15 @@ export interface DecodeTraits<Variant extends VariantOf<'decode'>> {
 export const decodeParams: ParamList = {
   name: 'decode',
   fields: [
-    pointer('q', 'const uint16_t*', '[slots][queryHeads][headDim]'),
+    pointer('q', 'const uint16_t*', '[slots][queryHeads][headDim], or with cuSeqlens [tokens]...'),
     pointer('k', 'const uint16_t*', '[slots][kvHeads][headDim]'),
     pointer('v', 'const uint16_t*', '[slots][kvHeads][headDim]'),
     pointer('out', 'uint16_t*', '[slots][queryHeads][headDim]'),
     pointer('lse', 'float*', '[slots][queryHeads] natural log, or null'),
     pointer('pool', 'uint16_t*', '[pages] K page, V page'),
     pointer('pageTable', 'const int*', 'page numbers, ring after ring'),
-    pointer('segments', 'const moa::DecodeSegment*', 'first those that blocks begin with, in the order of blocks'),
+    pointer('cuSeqlens', 'const int*', '[slots + 1] rows of q where those of each slot begin: slots with one are decoded. Null: a row for each slot'),
+    pointer('segments', 'const moa::PlannedSegment*', 'of the plan: first those that blocks begin with, in the order of blocks'),
     pointer('windows', 'const int*', '[slots][queryHeads] tokens, of this layer'),
     pointer('lengths', 'int*', '[slots] tokens in the cache of this layer, -1 without a sequence; advanced by one'),
     pointer('rope', 'const float*', 'table of the rotation of this layer (rotate.cuh); unused without RoPE'),
@@ -162,7 +163,7 @@ export function decodeContext(kernel: DecodeKernel, pages: PagesContext): Decode
     ageMask,
     ageMaskText: ageMaskText(kernel),
     partialFloats: decodePartialFloats(kernel),
-    segmentBytes: decodeSegmentWords * 4,
+    segmentBytes,
   };
 }
 

@@ -12,6 +12,7 @@ export const prefillFields: readonly ParamField[] = [
   pointer('out', 'uint16_t*', '[tokens][queryHeads][headDim]'),
   pointer('lse', 'float*', '[tokens][queryHeads] natural log, or null'),
   pointer('items', 'const moa::PrefillItem*', 'in the order in which they are taken'),
+  pointer('itemCount', 'const int*', 'how many they are'),
   pointer('pool', 'const uint16_t*', '[pages] K page, V page; read for sequences that held tokens before'),
   pointer('pageTable', 'const int*', 'page numbers, ring after ring'),
   float32('scale', 'multiplies q.k'),

@@ -1,4 +1,4 @@
-import { int32, pointer, tensorMap } from '../ir/kernelParams.ts';
+import { pointer, tensorMap } from '../ir/kernelParams.ts';
 import type { HopperPrefillKernel } from '../ir/nodes.ts';
 import { invariant } from '../util/invariant.ts';
 import { scoreContext, shapeContext, type ScoreContext, type ShapeContext } from './contexts.ts';
@@ -58,7 +58,6 @@ export const prefillHopper: Variant<HopperPrefillKernel, HopperPrefillTile> = {
       tensorMap('keyMap', '[tokens][kvHeads * headDim], boxes of 64 x 64'),
       tensorMap('valueMap', '[tokens][kvHeads * headDim], boxes of 64 x 64'),
       ...prefillFields,
-      int32('itemCount', 'work items'),
       pointer('ticket', 'uint32_t*', 'counter of items taken beyond the first of each block, 0 between launches'),
       pointer('partials', 'float*', '[parts] results of items whose keys are cut in two, or null'),
       pointer('partTickets', 'uint32_t*', '[parts / 2][warps] counters of finished parts, 0 between launches'),

@@ -1,6 +1,5 @@
 /**
- * Says how work is cut into static lists when a session's batch is known: `schedule/prefillItems.ts` and
- * `schedule/decodeSegments.ts` are the code, this pass gives them their constants.
+ * Gives the kernels that plan on the device (`kernels/planners.ts`) their constants.
  *
  *     kernels prefill (128 rows), decode
  *   becomes
@@ -31,7 +30,7 @@ const cacheShare = 0.6;
  * When an item of prefill is cut in two by its keys: where it is this part of what a block has to do for its sequence, so that its length shows at the
  * end, and long enough to pay for another beginning, end and partial result (docs/kernels/prefill.md).
  */
-const splitShare = 0.5;
+const splitShare = [1, 2] as const;
 const splitPages = 48;
 
 export function schedule(module: KernelModule, { ablations }: Pick<PassContext, 'ablations'>): ScheduledModule {
@@ -39,6 +38,6 @@ export function schedule(module: KernelModule, { ablations }: Pick<PassContext, 
     ...module,
     kind: 'scheduledModule',
     prefill: { kind: 'prefillSchedule', cacheShare, splitPages, splitShare, byCost: !ablations.includes('unspecialised') },
-    decode: { kind: 'decodeSchedule', minPages, segmentPages: Math.round(segmentBytes / module.layout.pageBytes), balanced: !ablations.includes('unspecialised') },
+    decode: { kind: 'decodeSchedule', minPages, segmentPages: Math.round(segmentBytes / module.layout.pageBytes) },
   };
 }

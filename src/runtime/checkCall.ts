@@ -1,15 +1,15 @@
 /** Calls of a session refuse keys that they do not read, so that a misspelled one is not ignored. */
 import { checkOptions } from './checkOptions.ts';
 import { sessionError } from './sessionChecks.ts';
-import type { DecodeTensors, JoinOptions, PrefillTensors } from './sessionTypes.ts';
+import type { DecodeTensors, AddOptions, PrefillTensors } from './sessionTypes.ts';
 
-const joinKeys: Readonly<Record<keyof JoinOptions, true>> = Object.freeze({ lengthBound: true });
+const addKeys: Readonly<Record<keyof AddOptions, true>> = Object.freeze({ lengthBound: true });
 /** Tensors of a prefill may be those of a decode as well: of what else they come with, `cuSeqlens` has nothing to say there. */
 const decodeKeys: Readonly<Record<keyof DecodeTensors | 'cuSeqlens', true>> = Object.freeze({ q: true, k: true, v: true, out: true, lse: true, tokens: true, counts: true, cuSeqlens: true });
 const prefillKeys: Readonly<Record<keyof PrefillTensors, true>> = Object.freeze({ q: true, k: true, v: true, out: true, lse: true, cuSeqlens: true });
 
-export function checkJoinKeys(options: JoinOptions): void {
-  checkOptions('join', options, joinKeys, (message) => sessionError('badOptions', message));
+export function checkAddKeys(options: AddOptions): void {
+  checkOptions('add', options, addKeys, (message) => sessionError('badOptions', message));
 }
 
 export function checkDecodeKeys(tensors: DecodeTensors): void {

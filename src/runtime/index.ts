@@ -16,5 +16,5 @@ export { readDefinition } from './readDefinition.ts';
 export type { RopeOptions } from './rope.ts';
 export { Session } from './session.ts';
 export type { SinkLogits } from './sinkLogits.ts';
-export type { Balance, GroupMemory, LayerMemory, SessionMemory, SessionShape } from './sessionLayout.ts';
-export type { CapturedStep, DecodeTensors, JoinOptions, PrefillTensors, SessionOptions } from './sessionTypes.ts';
+export type { GroupMemory, LayerMemory, SessionMemory, SessionShape } from './sessionLayout.ts';
+export type { AddOptions, CapturedStep, DecodeTensors, PrefillTensors, SessionOptions, SessionUsage } from './sessionTypes.ts';

@@ -1,32 +1,190 @@
 import { usualAttention } from '../ir/attention.ts';
-import type { PlanDefinition } from '../ir/planDefinition.ts';
+import type { PlanDefinition, PlannerDefinition } from '../ir/planDefinition.ts';
 import { gridOf } from '../kernels/gridOf.ts';
 import { variantOf } from '../kernels/variants.ts';
+import { invariant } from '../util/invariant.ts';
 import type { DeviceBuffer } from './buffer.ts';
+import { decodeTiles } from './decodeRoom.ts';
 import type { Device } from './device.ts';
 import { packParams, type ParamValue } from './packParams.ts';
+import { PrefillRoom, type PrefillNeeds } from './prefillRoom.ts';
 import { PreparedLaunch } from './preparedLaunch.ts';
-import type { BatchLists } from './prefillLists.ts';
-import type { PrefillRoom } from './prefillRoom.ts';
-import { decodeOf, type FoundKernel, type LayerState, type SessionBuffers } from './sessionBuffers.ts';
+import type { FoundKernel, KernelLookup, LayerState, SessionBuffers } from './sessionBuffers.ts';
+import type { SessionLayout } from './sessionLayout.ts';
 import type { DecodeTensors, PrefillTensors, SessionOptions } from './sessionTypes.ts';
+
+/** Changes of one sequence, by their numbers in `moa::SequenceOperation`. */
+const operations = { add: 0, remove: 1, fork: 2, truncate: 3 } as const;
+export type SequenceOperation = keyof typeof operations;
+
+/** What a step brings. Addresses are 0n where there is nothing. */
+export interface StepTokens {
+  /** New tokens of each sequence, where `cuSeqlens` says nothing. */
+  readonly each: number;
+  readonly cuSeqlens: bigint;
+  readonly counts: bigint;
+}
+
+/** Which plan of decode a step makes: for the kernel that appends its one token, or for the one whose tokens are in the rings. */
+export type DecodePlanName = 'one' | 'many';
 
 /** The launches of a session: which kernel, how many blocks, with which parameters. What is legal, and in which order, is the session's. */
 export class Launches {
+  readonly prefillRoom: PrefillRoom;
   readonly #device: Device;
   readonly #plan: PlanDefinition;
   readonly #buffers: SessionBuffers;
-  readonly #batch: number;
+  readonly #layout: SessionLayout;
+  readonly #slots: number;
   readonly #scale: number;
+  readonly #planners: Readonly<Record<'changeSequence' | 'step' | 'planPrefill', FoundKernel<PlannerDefinition>>>;
   /** Decodes of each layer, by the tokens of a sequence that are in its rings already: 0 for the launch that appends its one token. */
   readonly #prepared = new Map<LayerState, PreparedLaunch[]>();
+  /** Steps that plan decode, and one that takes pages alone. */
+  readonly #steps = new Map<DecodePlanName | 'pages', PreparedLaunch>();
 
-  constructor(device: Device, plan: PlanDefinition, buffers: SessionBuffers, { batch, scale }: SessionOptions) {
+  constructor(device: Device, plan: PlanDefinition, buffers: SessionBuffers, layout: SessionLayout, kernels: KernelLookup, { batch, scale }: SessionOptions) {
     this.#device = device;
     this.#plan = plan;
     this.#buffers = buffers;
-    this.#batch = batch;
+    this.#layout = layout;
+    this.#slots = batch;
     this.#scale = scale ?? (plan.attention ?? usualAttention(plan.shape)).scale;
+    this.#planners = { changeSequence: kernels.planner('changeSequence'), step: kernels.planner('step'), planPrefill: kernels.planner('planPrefill') };
+    this.prefillRoom = new PrefillRoom(device, plan, layout, batch);
+  }
+
+  /** Changes one sequence. */
+  changeSequence(operation: SequenceOperation, slot: number, { other = 0, value = 0 }: { readonly other?: number; readonly value?: number } = {}): void {
+    const { windows } = this.#buffers.tables;
+    const { planClasses, spanRules, spanSteps, spanBegins, headSpans, ringSpans, spanSinks } = this.#buffers.planTables;
+    launch(this.#planners.changeSequence, 2 * this.#device.multiprocessors, {
+      ...this.#tables(),
+      lengths: this.#buffers.lengths.address,
+      windows: windows.address,
+      ...addressesOf({ planClasses, spanRules, spanSteps, spanBegins, headSpans, ringSpans, spanSinks }),
+      minSpan: this.#plan.limits.minSpan,
+      queryHeads: this.#plan.shape.queryHeads,
+      lengthStride: this.#buffers.lengthStride,
+      operation: operations[operation],
+      slot,
+      other,
+      value,
+    });
+  }
+
+  /**
+   * What comes before the first layer of a step: pages for the new tokens, in all layers, and where it decodes, who reads which of them.
+   * @param state the layer whose call it is; others are to have the same lengths
+   * @param tokens of a decode, the most new ones of a sequence
+   */
+  step(state: LayerState, { each, cuSeqlens, counts }: StepTokens, decode?: DecodePlanName, tokens = 1): void {
+    const name = decode ?? 'pages';
+    const pageBlocks = this.#device.multiprocessors;
+    let prepared = this.#steps.get(name);
+    if (prepared === undefined) {
+      prepared = new PreparedLaunch(this.#planners.step, pageBlocks + (decode === undefined ? 0 : this.#layout.classes.length), this.#stepValues(pageBlocks, decode));
+      this.#steps.set(name, prepared);
+    }
+    prepared.setPointer('lengths', state.lengths);
+    prepared.setPointer('cuSeqlens', cuSeqlens);
+    prepared.setPointer('counts', counts);
+    prepared.setInt32('tokens', each);
+    if (decode !== undefined) {
+      const { tiles, tileRows } = decodeTiles(this.#plan, tokens);
+      prepared.setInt32('tiles', tiles);
+      prepared.setInt32('tileRows', tileRows);
+      prepared.setInt32('most', cuSeqlens === 0n ? tokens : 1);
+    }
+    prepared.launch();
+  }
+
+  #stepValues(pageBlocks: number, decode: DecodePlanName | undefined): Readonly<Record<string, ParamValue>> {
+    const { pool, tables, planTables, sinkCount, decodePlans } = this.#buffers;
+    const room = decode === undefined ? undefined : decodePlans[decode];
+    invariant(decode === undefined || room !== undefined, 'the session has room for the plan');
+    const { minPages, segmentPages } = this.#plan.decode;
+    return {
+      ...this.#tables(),
+      lengths: 0n,
+      cuSeqlens: 0n,
+      counts: 0n,
+      tokens: 0,
+      pool: pool.address,
+      error: tables.error.address,
+      sinks: planTables.sinks.address,
+      sinkCount,
+      pageBytes: this.#plan.layout.pageBytes,
+      pageBlocks,
+      classSinks: planTables.classSinks.address,
+      segments: room?.segments.address ?? 0n,
+      scratch: room?.scratch.address ?? 0n,
+      known: room?.known.address ?? 0n,
+      segmentStride: room?.segmentStride ?? 0,
+      scratchStride: room?.scratchStride ?? 0,
+      blocks: room?.blocks ?? 0,
+      minPages,
+      segmentPages,
+      tiles: 1,
+      tileRows: 1,
+      most: 1,
+    };
+  }
+
+  /** What the planners of a session read and write. */
+  #tables(): Readonly<Record<string, ParamValue>> {
+    const { tables, planTables, pageTable, tickets } = this.#buffers;
+    const { reserved, sharing, bounds, rings, refs, freePages, freeCount } = tables;
+    return {
+      ...addressesOf({ reserved, sharing, bounds, rings, refs, freePages, freeCount, pageTable }),
+      pagedLayers: planTables.pagedLayers.address,
+      ticket: tickets.address,
+      layers: this.#layout.layers.length,
+      classes: this.#layout.classes.length,
+      slots: this.#slots,
+      kvHeads: this.#plan.shape.kvHeads,
+    };
+  }
+
+  /** The work items of a prefill, of all classes of layers. `state`: the layer whose call it is; `needs`: room that they take. */
+  planPrefill(state: LayerState, { cuSeqlens, needs, fewest = 1 }: { readonly cuSeqlens: bigint; readonly needs: PrefillNeeds; readonly fewest?: number }): void {
+    const { definition } = state.prefill;
+    const { shape, prefill } = this.#plan;
+    const { tables, planTables } = this.#buffers;
+    const room = this.prefillRoom.forItems(needs);
+    const splits = definition.partialFloats > 0 && prefill.byCost;
+    launch(this.#planners.planPrefill, this.#layout.classes.length, {
+      lengths: state.lengths,
+      cuSeqlens,
+      windows: tables.windows.address,
+      rings: tables.rings.address,
+      classSinks: planTables.classSinks.address,
+      items: room.items,
+      sizes: room.sizes,
+      scratch: room.scratch,
+      scratchBytes: room.scratchBytes,
+      slots: this.#slots,
+      queryHeads: shape.queryHeads,
+      kvHeads: shape.kvHeads,
+      fewest,
+      rows: definition.rows,
+      blocks: definition.blocksPerSm * this.#device.multiprocessors,
+      sectionTokens: Math.min(2 ** 20, Math.floor((prefill.cacheShare * this.#device.l2Bytes) / (4 * shape.headDim))),
+      splitPages: splits ? prefill.splitPages : 2 ** 31 - 1,
+      splitNumerator: prefill.splitShare[0],
+      splitDenominator: prefill.splitShare[1],
+      byCost: prefill.byCost ? 1 : 0,
+      capacity: room.capacity,
+    });
+  }
+
+  /** Says that every sequence has `length` tokens in all layers, and takes their pages: the sequences are empty. Waits for the device. For benchmarks. */
+  assumeLengths(state: LayerState, bounds: Int32Array, length: number): void {
+    this.step(state, { each: length, cuSeqlens: 0n, counts: 0n });
+    const { lengths, lengthStride } = this.#buffers;
+    const words = new Int32Array(lengths.bytes / 4).fill(-1);
+    for (let at = 0; at < words.length; at += lengthStride) bounds.forEach((bound, slot) => bound > 0 && (words[at + slot] = length));
+    lengths.write(words);
   }
 
   /** Writes new tokens into their rings, rotated where the session has RoPE, and counts them. `cuSeqlens`: where each sequence's begin; `counts`: how many of its rows are some. */
@@ -46,72 +204,95 @@ export class Launches {
 
   /**
    * Prefill's attention, of `tokens` new tokens, as a function that launches it: what it needs is made before, so that when this throws nothing was launched. Where the cache
-   * has 8 bits, the pages that it reads are expanded first.
+   * has 8 bits and a sequence goes on, the pages that it reads are expanded first.
    */
-  prefill(state: LayerState, tensors: PrefillTensors, tokens: number, lists: BatchLists, room: PrefillRoom): () => void {
+  prefill(state: LayerState, tensors: PrefillTensors, tokens: number, cuSeqlens: bigint, needs: PrefillNeeds): () => void {
     const { definition } = state.prefill;
     const { queryHeads, kvHeads, headDim } = this.#plan.shape;
-    const expanded = this.#expanded(state, lists, room);
-    const items = lists.items(state.layout.tables, definition);
+    const expanded = needs.goesOn && state.expand !== undefined ? this.prefillRoom.pages() : undefined;
+    const items = this.prefillRoom.itemsOf(state.layout.layerClass);
     const values = {
       out: tensors.out.address,
       lse: tensors.lse?.address ?? 0n,
-      items: items.buffer.address,
+      items: items.items,
+      itemCount: items.count,
       pool: expanded?.pool ?? this.#buffers.pool.address,
-      pageTable: expanded?.pageTable ?? this.#pageTableOf(state),
+      pageTable: expanded?.pageTable ?? state.pageTable,
       scale: this.#scale,
       groupSize: queryHeads / kvHeads,
       queryHeads,
-      sink: state.layout.tables.sink,
+      sink: state.layout.layerClass.sink,
       ...this.#sinksOf(state),
-      ...room.parts(items.parts, definition),
-      itemCount: items.count,
-      ticket: this.#buffers.tickets.address,
     };
-    const mapOf = (buffer: DeviceBuffer, heads: number): Uint8Array =>
-      this.#device.tensorMap(buffer, { rows: tokens, columns: heads * headDim, boxRows: this.#plan.layout.pageTokens });
-    const inputs = variantOf(definition).features.tensorMaps
-      ? { queryMap: mapOf(tensors.q, queryHeads), keyMap: mapOf(tensors.k, kvHeads), valueMap: mapOf(tensors.v, kvHeads) }
-      : { q: tensors.q.address, k: tensors.k.address, v: tensors.v.address };
-    const grid = gridOf(definition, items.count, this.#device.multiprocessors);
+    let ownValues: Readonly<Record<string, ParamValue>> = { q: tensors.q.address, k: tensors.k.address, v: tensors.v.address };
+    if (variantOf(definition).features.tensorMaps) {
+      const mapOf = (buffer: DeviceBuffer, heads: number): Uint8Array =>
+        this.#device.tensorMap(buffer, { rows: tokens, columns: heads * headDim, boxRows: this.#plan.layout.pageTokens });
+      const maps = { queryMap: mapOf(tensors.q, queryHeads), keyMap: mapOf(tensors.k, kvHeads), valueMap: mapOf(tensors.v, kvHeads) };
+      ownValues = { ...maps, ...this.prefillRoom.parts(needs.parts, definition), ticket: this.#buffers.tickets.address };
+    }
+    const grid = gridOf(definition, needs.items, this.#device.multiprocessors);
     return () => {
-      expanded?.expand();
-      launch(state.prefill, grid, { ...inputs, ...values });
+      if (expanded !== undefined) this.#expand(state, cuSeqlens, expanded.pool);
+      launch(state.prefill, grid, { ...ownValues, ...values });
     };
   }
 
-  /** Where expanded pages lie, and the launch that makes them; undefined where prefill reads the session's own, or none. */
-  #expanded(state: LayerState, lists: BatchLists, room: PrefillRoom): { readonly pool: bigint; readonly pageTable: bigint; readonly expand: () => void } | undefined {
-    const list = lists.expanded(state.layout.tables);
-    if (list === undefined) return undefined;
-    const { sequences, pool } = this.#buffers;
-    // Enough for whatever length these sequences come to, in any layer. Elements have twice the bits.
-    const pages = lists.continued.reduce((sum, slot) => sum + sequences.mostPages(slot), 0);
-    const made = room.pages(pages, 2 * this.#plan.layout.pageBytes);
-    const values = { pool: pool.address, pageTable: this.#pageTableOf(state), rings: list.buffer.address, kvScales: this.#scalesOf(state), expanded: made.pool, ringCount: list.count };
-    return { ...made, expand: () => launch(state.expand!, list.pages, values) };
+  /** Makes pages of 16 bits of those of the sequences that go on; page n of the layer's table becomes page n. */
+  #expand(state: LayerState, cuSeqlens: bigint, expanded: bigint): void {
+    launch(state.expand!, 4 * this.#device.multiprocessors, {
+      pool: this.#buffers.pool.address,
+      pageTable: state.pageTable,
+      rings: state.rings,
+      lengths: state.lengths,
+      cuSeqlens,
+      kvScales: this.#scalesOf(state),
+      expanded,
+      slots: this.#slots,
+      sink: state.layout.layerClass.sink,
+    });
   }
 
   /**
-   * Appends so many tokens to each sequence and attends. `early`: the launch before wrote nothing of this layer. `counts`: on the device, how many rows of each sequence are
-   * tokens, where not all are.
+   * Appends so many tokens to each sequence and attends. `early`: the launch before wrote nothing that this one reads but new tokens. `counts`: on the device, how many rows of
+   * each sequence are tokens, where not all are.
    */
-  decode(state: LayerState, tensors: DecodeTensors, tokens: number, early: boolean, counts?: DeviceBuffer): void {
-    const { found, schedule, appends } = decodeOf(state, tokens, counts !== undefined);
-    const countsAddress = counts?.address ?? 0n;
+  decode(state: LayerState, tensors: DecodeTensors, name: DecodePlanName, tokens: number, early: boolean, counts = 0n): void {
+    const appends = name === 'one';
     // Otherwise rings have the slack for it: the tokens are appended first, and each row of queries masks by its own position.
-    if (!appends) this.append(state, tensors, this.#batch * tokens, this.#buffers.tokenEnds(tokens), countsAddress);
-    let ofState = this.#prepared.get(state);
-    if (ofState === undefined) this.#prepared.set(state, (ofState = []));
-    const prepared = (ofState[appends ? 0 : tokens] ??= new PreparedLaunch(found, schedule.blocks, { ...this.#decodeValues(state, tensors), segments: schedule.buffer.address, early: 0, tokens, counts: countsAddress }));
+    if (!appends) this.append(state, tensors, this.#slots * tokens, this.#buffers.tokenEnds(tokens), counts);
+    const prepared = this.#decodeOf(state, tensors, name, tokens);
     prepared.setPointer('q', tensors.q.address);
     prepared.setPointer('k', tensors.k.address);
     prepared.setPointer('v', tensors.v.address);
     prepared.setPointer('out', tensors.out.address);
     prepared.setPointer('lse', tensors.lse?.address ?? 0n);
+    prepared.setPointer('cuSeqlens', 0n);
     prepared.setInt32('early', appends && early ? 1 : 0);
-    if (!appends) prepared.setPointer('counts', countsAddress);
+    if (!appends) prepared.setPointer('counts', counts);
     prepared.launch();
+  }
+
+  /** Decode of those sequences of a packed batch that have one new token. */
+  decodePacked(state: LayerState, tensors: DecodeTensors, cuSeqlens: bigint): void {
+    const prepared = this.#decodeOf(state, tensors, 'one', 1);
+    prepared.setPointer('q', tensors.q.address);
+    prepared.setPointer('k', tensors.k.address);
+    prepared.setPointer('v', tensors.v.address);
+    prepared.setPointer('out', tensors.out.address);
+    prepared.setPointer('lse', tensors.lse?.address ?? 0n);
+    prepared.setPointer('cuSeqlens', cuSeqlens);
+    prepared.setInt32('early', 0);
+    prepared.launch();
+  }
+
+  #decodeOf(state: LayerState, tensors: DecodeTensors, name: DecodePlanName, tokens: number): PreparedLaunch {
+    let ofState = this.#prepared.get(state);
+    if (ofState === undefined) this.#prepared.set(state, (ofState = []));
+    const room = this.#buffers.decodePlans[name]!;
+    const found = (name === 'one' ? state.decode : state.decodeMany)!;
+    const segments = room.segments.address + BigInt(state.layout.layerClass.index * room.segmentStride * 64);
+    return (ofState[name === 'one' ? 0 : tokens] ??= new PreparedLaunch(found, room.blocks, { ...this.#decodeValues(state, tensors), segments, early: 0, tokens, counts: 0n }));
   }
 
   #decodeValues(state: LayerState, tensors: DecodeTensors): Readonly<Record<string, ParamValue>> {
@@ -123,21 +304,22 @@ export class Launches {
       v: tensors.v.address,
       out: tensors.out.address,
       lse: tensors.lse?.address ?? 0n,
+      cuSeqlens: 0n,
       pool: pool.address,
-      pageTable: this.#pageTableOf(state),
-      windows: state.windows.address,
-      lengths: this.#lengthsOf(state),
+      pageTable: state.pageTable,
+      windows: state.windows,
+      lengths: state.lengths,
       rope: state.rope,
       ropeShift,
       partials: partials.address,
       tickets: tickets.address,
       scale: this.#scale,
-      slots: this.#batch,
+      slots: this.#slots,
       kvScales: this.#scalesOf(state),
       groupSize: queryHeads / kvHeads,
       queryHeads,
       kvHeads,
-      sink: state.layout.tables.sink,
+      sink: state.layout.layerClass.sink,
       ...this.#sinksOf(state),
     };
   }
@@ -154,9 +336,9 @@ export class Launches {
       k: tensors.k.address,
       v: tensors.v.address,
       pool,
-      pageTable: this.#pageTableOf(state),
-      rings: state.rings.address,
-      lengths: this.#lengthsOf(state),
+      pageTable: state.pageTable,
+      rings: state.rings,
+      lengths: state.lengths,
       cuSeqlens,
       rope: state.rope,
       ropeShift,
@@ -164,16 +346,9 @@ export class Launches {
       ticket: tickets.address,
       counts,
       tokens,
-      slots: this.#batch,
+      slots: this.#slots,
+      fewest: 1,
     });
-  }
-
-  #pageTableOf(state: LayerState): bigint {
-    return this.#buffers.pageTable.address + BigInt(state.layout.firstEntry * 4);
-  }
-
-  #lengthsOf(state: LayerState): bigint {
-    return this.#buffers.lengths.address + BigInt(state.index * this.#buffers.lengthStride * 4);
   }
 
   #scalesOf(state: LayerState): bigint {
@@ -187,7 +362,10 @@ export class Launches {
   }
 }
 
-function launch({ kernel, definition, params, waitsItself }: FoundKernel, grid: number, values: Readonly<Record<string, ParamValue>>): void {
+const addressesOf = (buffers: Readonly<Record<string, DeviceBuffer>>): Readonly<Record<string, bigint>> =>
+  Object.fromEntries(Object.entries(buffers).map(([name, buffer]) => [name, buffer.address]));
+
+function launch({ kernel, definition, params, waitsItself }: FoundKernel<PlannerDefinition>, grid: number, values: Readonly<Record<string, ParamValue>>): void {
   const { threads, sharedBytes } = definition;
   kernel.launch({ grid, threads, sharedBytes, params: packParams(params, values), programmatic: waitsItself });
 }

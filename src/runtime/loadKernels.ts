@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { findArchitecture } from '../arch/registry.ts';
 import { architectureFor, capabilityText, choicesFor, packagedCodes, type Choice } from '../arch/serves.ts';
-import type { KernelDefinition, PlanDefinition } from '../ir/planDefinition.ts';
+import type { KernelDefinition, PlanDefinition, PlannerDefinition } from '../ir/planDefinition.ts';
 import type { Device } from './device.ts';
 import { buildEmulatorLibrary } from './emulatorLibrary.ts';
 import type { Kernel, Module } from './kernel.ts';
@@ -23,12 +23,13 @@ export async function loadMachineCode(device: Device, definition: PlanDefinition
   const choice = chooseCode(device, definition, wanted);
   const { architecture } = choice.code;
   const chosen = wanted.filter(({ architectures }) => architectures.includes(architecture));
-  for (const kernel of chosen) checkLimits(device, kernel, choice);
+  for (const kernel of [...chosen, ...Object.values(definition.planners)]) checkLimits(device, kernel, choice);
   const path = choice.as === 'cubin' ? definition.cubins[architecture]! : definition.ptx!.path;
   const module = device.loadCubin(await readImage(folder, path));
   try {
-    const kernels = new Map(chosen.map(({ name }) => [name, module.kernel(name)]));
-    for (const kernel of chosen) checkLimits(device, kernel, choice, (kernels.get(kernel.name) as Partial<Kernel>).attributes);
+    const planners = Object.values(definition.planners);
+    const kernels = new Map([...chosen, ...planners].map(({ name }) => [name, module.kernel(name)]));
+    for (const kernel of [...chosen, ...planners]) checkLimits(device, kernel, choice, (kernels.get(kernel.name) as Partial<Kernel>).attributes);
     return { modules: [module], kernels, waitThemselves: findArchitecture(architecture)?.dependentLaunch ?? false };
   } catch (error) {
     module.dispose();
@@ -49,7 +50,7 @@ function chooseCode(device: Device, { cubins, ptx }: PlanDefinition, wanted: rea
 const registersOfBlock = 65536;
 
 /** Throws MOA6207 where a block of the kernel does not fit the GPU. Its own attributes are known once it is loaded. */
-function checkLimits(device: Device, { name, sharedBytes, threads }: KernelDefinition, { code, as }: Choice, attributes?: KernelAttributes): void {
+function checkLimits(device: Device, { name, sharedBytes, threads }: PlannerDefinition, { code, as }: Choice, attributes?: KernelAttributes): void {
   const ofKernel = sharedBytes + (attributes?.staticSharedBytes ?? 0);
   const capability = capabilityText(device.computeCapability);
   const fail = (needs: string): never => {
@@ -64,15 +65,16 @@ function checkLimits(device: Device, { name, sharedBytes, threads }: KernelDefin
 }
 
 /** Builds the kernels of one architecture: the one that the device was opened for, else the package's first. The emulator has the shared memory of the largest. */
-export async function loadSources(device: Device, folder: URL, wanted: readonly KernelDefinition[]): Promise<LoadedKernels> {
+export async function loadSources(device: Device, definition: PlanDefinition, folder: URL, wanted: readonly KernelDefinition[]): Promise<LoadedKernels> {
   const names = [...new Set(wanted.flatMap(({ architectures }) => architectures))];
   const asked = device.emulatedArchitecture;
   if (asked !== undefined && !names.includes(asked)) {
     throw new RuntimeError('packageArchitecture', `the emulator was opened for the kernels of ${asked}, and the package has those of ${names.join(', ')}`, `compile the plan again with --arch ${asked}, or open the emulator for another architecture`);
   }
   const architecture = asked ?? wanted[0]?.architectures[0];
-  const chosen = wanted.filter(({ architectures }) => architecture !== undefined && architectures.includes(architecture));
-  const pathOf = ({ source }: KernelDefinition): string => fileURLToPath(new URL(source, folder));
+  const ofArchitecture = wanted.filter(({ architectures }) => architecture !== undefined && architectures.includes(architecture));
+  const chosen: readonly PlannerDefinition[] = [...ofArchitecture, ...Object.values(definition.planners)];
+  const pathOf = ({ source }: PlannerDefinition): string => fileURLToPath(new URL(source, folder));
   const missing = chosen.filter((kernel) => !existsSync(pathOf(kernel)));
   if (missing.length > 0 && missing.length === chosen.length) {
     throw new RuntimeError('packageSources', 'the package holds no sources, and the emulator runs those', 'compile the plan again with cuda in --emit (which is the default), or open a GPU');

@@ -1,7 +1,7 @@
 /** A compiled plan on a device: what a package's `load` returns. */
 import { layerNumberBound } from '../ir/layerNumbers.ts';
 import type { ElementType } from '../ir/nodes.ts';
-import type { KernelDefinition, PlanDefinition } from '../ir/planDefinition.ts';
+import type { KernelDefinition, PlanDefinition, PlannerDefinition } from '../ir/planDefinition.ts';
 import type { Device } from './device.ts';
 import type { Kernel, Module } from './kernel.ts';
 import { loadMachineCode, loadSources } from './loadKernels.ts';
@@ -9,7 +9,7 @@ import { kernelsToLoad, type LoadOptions } from './loadOptions.ts';
 import { checkFormat } from './readDefinition.ts';
 import { RuntimeError } from './runtimeError.ts';
 import { Session } from './session.ts';
-import type { KernelLookup } from './sessionBuffers.ts';
+import type { FoundKernel, KernelLookup } from './sessionBuffers.ts';
 import { sessionError } from './sessionChecks.ts';
 import { sessionMemory, type SessionMemory, type SessionShape } from './sessionLayout.ts';
 import { describeValue } from '../util/describeValue.ts';
@@ -42,7 +42,7 @@ export class Plan<Element extends ElementType = ElementType> implements Disposab
   static async load(device: Device, definition: PlanDefinition, folder: URL, options?: LoadOptions | readonly ElementType[]): Promise<Plan> {
     checkFormat(definition.format);
     const wanted = kernelsToLoad(definition, options);
-    const { modules, kernels, waitThemselves } = await (device.kind === 'cuda' ? loadMachineCode(device, definition, folder, wanted) : loadSources(device, folder, wanted));
+    const { modules, kernels, waitThemselves } = await (device.kind === 'cuda' ? loadMachineCode(device, definition, folder, wanted) : loadSources(device, definition, folder, wanted));
     return Plan.create(device, definition, modules, kernels, waitThemselves);
   }
 
@@ -82,12 +82,15 @@ export class Plan<Element extends ElementType = ElementType> implements Disposab
   }
 
   #lookup(): KernelLookup {
-    return (choose) => {
+    const found = <Definition extends PlannerDefinition>(definition: Definition, waitsItself: boolean): FoundKernel<Definition> =>
+      ({ definition, params: this.definition.params[definition.params]!, kernel: this.#kernels.get(definition.name)!, waitsItself });
+    const find: KernelLookup['find'] = (choose) => {
       const definition = this.#usable.find(choose);
       if (definition === undefined) {
         throw new RuntimeError('packageKernel', 'the package has no kernel for these options', 'a session with rope needs a package compiled with RoPE (the default), and an element type of the package');
       }
-      return { definition, params: this.definition.params[definition.params]!, kernel: this.#kernels.get(definition.name)!, waitsItself: this.#waitThemselves && definition.role === 'decode' };
+      return found(definition, this.#waitThemselves && definition.role === 'decode');
     };
+    return { find, planner: (role) => found(this.definition.planners[role], false) };
   }
 }

@@ -1,15 +1,16 @@
+import type { PlannerDefinition } from '../ir/planDefinition.ts';
 import type { FoundKernel } from './sessionBuffers.ts';
 import { packParams, type ParamValue } from './packParams.ts';
 
 /** A launch that comes again and again: its parameters are packed once, and a few of them change from time to time. */
 export class PreparedLaunch {
-  readonly #found: FoundKernel;
+  readonly #found: FoundKernel<PlannerDefinition>;
   readonly #grid: number;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #offsets: ReadonlyMap<string, number>;
 
-  constructor(found: FoundKernel, grid: number, values: Readonly<Record<string, ParamValue>>) {
+  constructor(found: FoundKernel<PlannerDefinition>, grid: number, values: Readonly<Record<string, ParamValue>>) {
     this.#found = found;
     this.#grid = grid;
     this.#bytes = packParams(found.params, values);

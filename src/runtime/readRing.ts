@@ -1,7 +1,7 @@
 import type { PlanDefinition } from '../ir/planDefinition.ts';
 import { invariant } from '../util/invariant.ts';
 import type { DeviceBuffer } from './buffer.ts';
-import type { LayerLayout } from './sessionLayout.ts';
+import { windowsOfRings, type LayerLayout } from './sessionLayout.ts';
 
 /** The content of one ring, in the order of positions. */
 export interface CachedTokens {
@@ -16,15 +16,18 @@ export function readRing(
   plan: PlanDefinition,
   layout: LayerLayout,
   buffers: { readonly pool: DeviceBuffer; readonly pageTable: DeviceBuffer },
-  slot: number,
+  { slot, bound }: { readonly slot: number; readonly bound: number },
   kvHead: number,
   { length, reached }: { readonly length: number; readonly reached: number },
 ): CachedTokens {
-  const { headDim, kvHeads } = plan.shape;
+  const { headDim } = plan.shape;
+  const { layerClass } = layout;
   const { pageTokens, pageBytes } = plan.layout;
-  const { sink } = layout.tables;
-  const [tableOffset, window] = layout.tables.rings.subarray((slot * kvHeads + kvHead) * 2);
-  invariant(tableOffset !== undefined && window !== undefined, 'the ring exists');
+  const { sink } = layerClass;
+  const tableOffset = slot * layerClass.slotPages + layerClass.tableOffsets[kvHead]!;
+  const ring = windowsOfRings(layerClass, bound).find(({ kvHeads }) => kvHeads.includes(kvHead));
+  invariant(ring !== undefined, 'the ring exists');
+  const { window } = ring;
 
   const positions: number[] = [];
   for (let j = 0; j < length; j += 1) {

@@ -30,6 +30,7 @@ export const runtimeErrorCodes = {
   tooManyTokens: 'MOA6111',
   badCall: 'MOA6112',
   badCounts: 'MOA6113',
+  inStep: 'MOA6114',
   packageFormat: 'MOA6201',
   packageKernel: 'MOA6202',
   packageArchitecture: 'MOA6203',
@@ -182,6 +183,7 @@ function helpFor(name: RuntimeErrorName): string {
     case 'tooManyTokens':
     case 'badCall':
     case 'badCounts':
+    case 'inStep':
     case 'packageFormat':
     case 'packageKernel':
     case 'packageArchitecture':

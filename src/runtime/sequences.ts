@@ -1,51 +1,83 @@
-import type { PlanDefinition } from '../ir/planDefinition.ts';
-import type { LayerTables } from './layerTables.ts';
-import type { PagePool } from './pagePool.ts';
+/**
+ * What the host knows of a session's sequences: who holds a slot, of what length bound, and how many tokens each layer has of it. It plans nothing, and walks no
+ * rings: pages and tables are the device's.
+ */
+import type { PageAccounts } from './pageAccounts.ts';
 import { sessionError } from './sessionChecks.ts';
-import { ringPagesInUse, type LayerLayout, type SessionLayout } from './sessionLayout.ts';
+import { windowsOfRings, type SessionLayout } from './sessionLayout.ts';
 
-/** Tokens of the sequences in the cache of a layer, by slot. */
-export interface LayerLengths {
-  /** -1 for a slot that holds no sequence, as on the device. */
-  readonly lengths: Int32Array;
-  /** The most that the sequence had since its ring went round: what the ring has lost follows from that, not from the length after a truncation. */
+/** New tokens of each slot: as many of every sequence, or a number for each slot. */
+export type AddedTokens = number | Int32Array;
+
+/**
+ * Lengths that some layers have. Layers that are in step have the same object, and go from it to the same next one: what is found for the first layer of a
+ * step holds for all.
+ */
+export class Lengths {
+  /** Tokens by slot, -1 for a slot without a sequence, as on the device. */
+  readonly tokens: Int32Array;
+  /** The most that each sequence had since its rings went round: what a ring has lost follows from that, not from the length after a truncation. */
   readonly reached: Int32Array;
+  /** A slot whose sequence would be longer than its bound; -1 where there is none. */
+  readonly tooLong: number;
+  /** Whether the pages of all tokens have been counted (`Sequences.reserve`). */
+  isReserved = false;
+  readonly #next = new Map<string, Lengths>();
+
+  constructor(tokens: Int32Array, reached: Int32Array, tooLong = -1) {
+    this.tokens = tokens;
+    this.reached = reached;
+    this.tooLong = tooLong;
+  }
+
+  /** A name for new tokens. */
+  static keyOf(added: AddedTokens): string {
+    return typeof added === 'number' ? String(added) : added.join();
+  }
+
+  /** With so many more tokens. Made once. */
+  after(key: string, make: () => Lengths): Lengths {
+    let next = this.#next.get(key);
+    if (next === undefined) this.#next.set(key, (next = make()));
+    return next;
+  }
 }
 
-/** A run of pages, in numbers of the pool. */
-export interface PageCopy {
-  readonly from: number;
-  readonly to: number;
-  readonly pages: number;
-}
-
-/** The slots of a session on the host: which hold a sequence, of what length bound, in which pages, and how many tokens each layer has of it. */
 export class Sequences {
   /** Length bound of each slot's sequence; 0 for a free slot. */
   readonly bounds: Int32Array;
-  /** The pool's page of each entry; -1 where there is none. */
-  readonly pageTable: Int32Array;
-  /** In the order of the session's layers. */
-  readonly layers: readonly LayerLengths[];
-  #changes = 0;
-  readonly #plan: PlanDefinition;
+  readonly accounts: PageAccounts;
+  /** By the layer's number among those of the session. */
+  readonly #lengths: Lengths[];
+  /** Tokens of each slot whose pages have been counted. */
+  readonly #reserved: Int32Array;
   readonly #layout: SessionLayout;
-  readonly #tables: readonly LayerTables[];
-  readonly #pool: PagePool;
+  #changes = 0;
 
-  constructor(plan: PlanDefinition, layout: SessionLayout, pool: PagePool, batch: number) {
-    this.#plan = plan;
+  constructor(layout: SessionLayout, accounts: PageAccounts, slots: number) {
     this.#layout = layout;
-    this.#tables = [...new Set(layout.layers.map(({ tables }) => tables))];
-    this.#pool = pool;
-    this.bounds = new Int32Array(batch);
-    this.pageTable = new Int32Array(layout.entries).fill(-1);
-    this.layers = layout.layers.map(() => ({ lengths: new Int32Array(batch).fill(-1), reached: new Int32Array(batch) }));
+    this.accounts = accounts;
+    this.bounds = new Int32Array(slots);
+    this.#reserved = new Int32Array(slots);
+    const none = new Lengths(new Int32Array(slots).fill(-1), new Int32Array(slots));
+    this.#lengths = layout.layers.map(() => none);
   }
 
-  /** Another number after every change of a length or a bound: what was computed from them holds as long as it stays. */
+  /** Another number after every change that is not a step's: what was found from lengths and bounds holds as long as it stays. */
   get changes(): number {
     return this.#changes;
+  }
+
+  get slots(): number {
+    return this.bounds.length;
+  }
+
+  lengthsOf(layer: number): Lengths {
+    return this.#lengths[layer]!;
+  }
+
+  isHeld(slot: number): boolean {
+    return this.bounds[slot]! > 0;
   }
 
   /** The first slot that holds no sequence. Throws MOA6108 when all do. */
@@ -55,148 +87,182 @@ export class Sequences {
     return slot;
   }
 
-  /** Begins an empty sequence of at most `bound` tokens in a free slot. Throws MOA6109, and changes nothing, when the pool has too few pages. */
-  join(slot: number, bound: number): void {
-    const numbers = this.#pool.take(this.#layout.layers.reduce((sum, { tables }) => sum + tables.pagesAt(bound), 0));
-    this.#tables.forEach((tables) => tables.setBound(slot, bound));
-    let next = 0;
-    for (const layer of this.#layout.layers) {
-      for (const { entry, pages } of this.#ringsOf(layer, slot)) {
-        this.pageTable.set(numbers.subarray(next, next + pages), entry);
-        next += pages;
-      }
-    }
+  /** Begins an empty sequence of at most `bound` tokens in a free slot. */
+  add(slot: number, bound: number): void {
+    this.accounts.add(slot, bound);
     this.bounds[slot] = bound;
-    this.#setLengths(slot, 0);
+    this.#set(slot, 0);
   }
 
-  /** Ends a slot's sequence: its pages are the pool's again. */
-  leave(slot: number): void {
-    for (const layer of this.#layout.layers) {
-      for (const { entry, pages } of this.#ringsOf(layer, slot)) {
-        this.#pool.giveBack(this.pageTable.slice(entry, entry + pages));
-        this.pageTable.fill(-1, entry, entry + pages);
-      }
-    }
+  /** Ends a slot's sequence. */
+  remove(slot: number): void {
+    this.accounts.remove(slot);
     this.bounds[slot] = 0;
-    this.#setLengths(slot, -1);
+    this.#set(slot, -1);
   }
 
-  /** Makes the empty sequence in slot `to` what the one in `from` is, and says which pages are to be copied: those with a token, in runs. */
-  copy(from: number, to: number): PageCopy[] {
-    const { pageTokens } = this.#plan.layout;
-    const copies: PageCopy[] = [];
-    this.#changes += 1;
-    this.#layout.layers.forEach((layer, index) => {
-      const { sink } = layer.tables;
-      const { lengths, reached } = this.layers[index]!;
-      lengths[to] = lengths[from]!;
+  /** Throws MOA6114 where some layers have tokens of a slot that others have not: their pages would be shared before they are written. */
+  checkBetweenSteps(slot: number): void {
+    const layer = this.#lengths.findIndex(({ tokens }) => tokens[slot] !== this.#reserved[slot]);
+    if (layer < 0) return;
+    const message = `sequence ${slot} has ${this.#lengths[layer]!.tokens[slot]} tokens in layer ${this.#layout.layers[layer]!.layer}, and pages for ${this.#reserved[slot]}: a step is under way`;
+    throw sessionError('inStep', message);
+  }
+
+  /** Makes the free slot `to` what `from` is. */
+  fork(from: number, to: number): void {
+    this.accounts.fork(from, to);
+    this.bounds[to] = this.bounds[from]!;
+    this.#reserved[to] = this.#reserved[from]!;
+    this.#change(({ tokens, reached }) => {
+      tokens[to] = tokens[from]!;
       reached[to] = reached[from]!;
-      const targets = this.#ringsOf(layer, to);
-      this.#ringsOf(layer, from).forEach(({ entry, window }, ring) => {
-        const pages = ringPagesInUse(lengths[from]!, window, sink, pageTokens);
-        for (let page = 0; page < pages; page += 1) {
-          const [source, target] = [this.pageTable[entry + page]!, this.pageTable[targets[ring]!.entry + page]!];
-          const last = copies.at(-1);
-          if (last !== undefined && last.from + last.pages === source && last.to + last.pages === target) copies[copies.length - 1] = { ...last, pages: last.pages + 1 };
-          else copies.push({ from: source, to: target, pages: 1 });
-        }
-      });
     });
-    return copies;
   }
 
   /** Takes back the tokens from `length` on. Throws MOA6110, and changes nothing, when a ring has lost tokens that the next one attends. */
   truncate(slot: number, length: number): void {
-    this.#layout.layers.forEach((layer, index) => {
-      const { sink } = layer.tables;
-      const { lengths, reached } = this.layers[index]!;
-      if (length > lengths[slot]!) throw sessionError('cannotTruncate', `sequence ${slot} has ${lengths[slot]} tokens in layer ${layer.layer}, fewer than ${length}`);
+    this.#layout.layers.forEach(({ layer, layerClass }, index) => {
+      const { tokens, reached } = this.#lengths[index]!;
+      if (length > tokens[slot]!) throw sessionError('cannotTruncate', `sequence ${slot} has ${tokens[slot]} tokens in layer ${layer}, fewer than ${length}`);
+      const { sink } = layerClass;
       if (length <= sink) return;
-      for (const { kvHead, window: slots } of this.#ringsOf(layer, slot)) {
-        const kept = reached[slot]! - slots;
-        const needed = Math.max(sink, length - layer.tables.longestWindow(slot, kvHead) + 1);
+      for (const { kvHeads, window, longest } of windowsOfRings(layerClass, this.bounds[slot]!)) {
+        const kept = reached[slot]! - window;
+        const needed = Math.max(sink, length - longest + 1);
         if (kept <= needed) continue;
-        throw sessionError(
-          'cannotTruncate',
-          `sequence ${slot} cannot go back from ${lengths[slot]} to ${length} tokens: ${sink === 0 ? '' : 'behind the sink, '}the ring of KV head ${kvHead} in layer ${layer.layer} begins with token ${kept}, and token ${length} attends from ${needed} on`,
-        );
+        const behind = sink === 0 ? '' : 'behind the sink, ';
+        const message = `sequence ${slot} cannot go back from ${tokens[slot]} to ${length} tokens: ${behind}the ring of KV head ${kvHeads[0]} in layer ${layer} begins with token ${kept}, and token ${length} attends from ${needed} on`;
+        throw sessionError('cannotTruncate', message);
       }
     });
-    this.#changes += 1;
-    for (const [index, { lengths, reached }] of this.layers.entries()) {
-      lengths[slot] = length;
-      // Of a sequence that no ring has gone round for, nothing is lost; what lies behind its end is written anew before it is read.
-      const layer = this.#layout.layers[index]!;
-      const { sink } = layer.tables;
-      const wrapped = this.#ringsOf(layer, slot).some(({ window }) => reached[slot]! > sink + window);
-      if (!wrapped || length <= sink) reached[slot] = length;
-    }
-  }
-
-  /** Pages of a slot's sequence in the layer where it has the most. */
-  mostPages(slot: number): number {
-    return Math.max(...this.#tables.map((tables) => tables.pagesAt(this.bounds[slot]!)));
-  }
-
-  /** A sequence of `layer`, the session's nth, has `tokens` more. */
-  advance(layer: number, slot: number, tokens: number): void {
-    const { lengths, reached } = this.layers[layer]!;
-    this.#changes += 1;
-    lengths[slot]! += tokens;
-    reached[slot] = Math.max(reached[slot]!, lengths[slot]!);
-  }
-
-  /** Every sequence of `layer` has `tokens` more, or as many as they say by slot. */
-  advanceAll(layer: number, tokens: number | Int32Array): void {
-    for (let slot = 0; slot < this.bounds.length; slot += 1) {
-      if (this.bounds[slot]! > 0) this.advance(layer, slot, typeof tokens === 'number' ? tokens : tokens[slot]!);
-    }
-  }
-
-  /** Throws MOA6101 where `tokens` more tokens of any sequence of `layer`, the session's nth, would not fit its length bound; or as many as they say by slot. */
-  checkRoom(layer: number, tokens: number | Int32Array): void {
-    for (let slot = 0; slot < this.bounds.length; slot += 1) {
-      if (this.bounds[slot]! > 0) this.checkSequence(layer, slot, typeof tokens === 'number' ? tokens : tokens[slot]!);
-    }
-  }
-
-  /** The same of one sequence. */
-  checkSequence(layer: number, slot: number, tokens: number): void {
-    const length = this.layers[layer]!.lengths[slot]!;
-    const bound = this.bounds[slot]!;
-    if (length + tokens <= bound) return;
-    throw sessionError('sequenceFull', `sequence ${slot} holds ${length} of at most ${bound} tokens in layer ${this.#layout.layers[layer]!.layer}; ${tokens} more do not fit`);
-  }
-
-  /** How many times `tokens` more tokens of every sequence of `layer` fit the length bounds. */
-  timesThatFit(layer: number, tokens: number): number {
-    const { lengths } = this.layers[layer]!;
-    let times = Infinity;
-    for (let slot = 0; slot < this.bounds.length; slot += 1) {
-      const bound = this.bounds[slot]!;
-      if (bound > 0) times = Math.min(times, Math.floor((bound - lengths[slot]!) / tokens));
-    }
-    return times;
-  }
-
-  /** Says that every sequence has `length` tokens. */
-  fillAll(length: number): void {
-    this.bounds.forEach((bound, slot) => {
-      if (bound > 0) this.#setLengths(slot, length);
+    // Of a sequence that no ring has gone round for, nothing is lost; what lies behind its end is written anew before it is read.
+    const wrapped = this.#layout.layers.map(({ layerClass }, index) => {
+      const reached = this.#lengths[index]!.reached[slot]!;
+      return length > layerClass.sink && windowsOfRings(layerClass, this.bounds[slot]!).some(({ window }) => reached > layerClass.sink + window);
+    });
+    this.accounts.setLength(slot, length);
+    this.#reserved[slot] = length;
+    this.#change(({ tokens, reached }, layer) => {
+      tokens[slot] = length;
+      if (!wrapped[layer]) reached[slot] = length;
     });
   }
 
-  #setLengths(slot: number, length: number): void {
-    this.#changes += 1;
-    this.layers.forEach(({ lengths, reached }) => {
-      lengths[slot] = length;
+  /** Says that every sequence has `length` tokens in all layers. */
+  fillAll(length: number): void {
+    for (let slot = 0; slot < this.slots; slot += 1) {
+      if (!this.isHeld(slot)) continue;
+      this.accounts.setLength(slot, 0);
+      if (length > 0) this.accounts.advance(slot, length);
+      this.#reserved[slot] = length;
+    }
+    this.#change(({ tokens, reached }) => {
+      for (let slot = 0; slot < this.slots; slot += 1) if (this.isHeld(slot)) tokens[slot] = reached[slot] = length;
+    });
+  }
+
+  /** The lengths that sequences have after so many more tokens behind `from`. Nothing changes, and nothing is checked: `commit` says that they came. */
+  after(from: Lengths, added: AddedTokens, key = Lengths.keyOf(added)): Lengths {
+    return from.after(key, () => {
+      const tokens = from.tokens.slice();
+      const reached = from.reached.slice();
+      let tooLong = -1;
+      for (let slot = 0; slot < this.slots; slot += 1) {
+        const bound = this.bounds[slot]!;
+        if (bound === 0) continue;
+        tokens[slot]! += typeof added === 'number' ? added : added[slot]!;
+        reached[slot] = Math.max(reached[slot]!, tokens[slot]!);
+        if (tooLong < 0 && tokens[slot]! > bound) tooLong = slot;
+      }
+      return new Lengths(tokens, reached, tooLong);
+    });
+  }
+
+  /** Throws MOA6101 where a sequence of `layer` would pass its length bound. */
+  checkRoom(layer: number, { tokens, tooLong }: Lengths): void {
+    if (tooLong < 0) return;
+    const held = this.#lengths[layer]!.tokens[tooLong]!;
+    const message = `sequence ${tooLong} holds ${held} of at most ${this.bounds[tooLong]} tokens in layer ${this.#layout.layers[layer]!.layer}; ${tokens[tooLong]! - held} more do not fit`;
+    throw sessionError('sequenceFull', message);
+  }
+
+  /** Throws MOA6109 where the pool may have too few pages for sequences of these lengths, each as long as the longest of them. Nothing changes. */
+  checkPages(all: readonly Lengths[]): void {
+    if (all.every(({ isReserved }) => isReserved)) return;
+    const needed = this.accounts.neededFor((slot) => this.#beyondReserved(all, slot));
+    if (needed > 0 && needed > this.accounts.free) {
+      throw sessionError('poolFull', `the new tokens need ${needed} pages, and ${this.accounts.free} of the pool are free`);
+    }
+  }
+
+  /** Counts the pages of sequences of these lengths as held: the launches that follow take them. */
+  reserve(all: readonly Lengths[]): void {
+    if (all.every(({ isReserved }) => isReserved)) return;
+    for (let slot = 0; slot < this.slots; slot += 1) {
+      const tokens = this.#beyondReserved(all, slot);
+      if (tokens === 0) continue;
+      this.accounts.advance(slot, tokens);
+      this.#reserved[slot]! += tokens;
+    }
+    for (const lengths of all) lengths.isReserved = true;
+  }
+
+  /** Whether two layers have equal lengths. */
+  areInStep(layer: number, other: number): boolean {
+    return this.#differingSlot(layer, other) < 0;
+  }
+
+  /** The first slot whose sequence is not as long in the one layer as in the other; -1 where there is none. */
+  #differingSlot(layer: number, other: number): number {
+    const [own, others] = [this.#lengths[layer]!, this.#lengths[other]!];
+    return own === others ? -1 : own.tokens.findIndex((tokens, slot) => tokens !== others.tokens[slot]);
+  }
+
+  /** Gives layers of equal lengths the same object. Throws where they differ. */
+  bringInStep(layer: number, other: number): void {
+    const [own, others] = [this.#lengths[layer]!, this.#lengths[other]!];
+    if (own === others) return;
+    const differs = this.#differingSlot(layer, other);
+    if (differs >= 0) {
+      const [a, b] = [this.#layout.layers[other]!.layer, this.#layout.layers[layer]!.layer];
+      throw sessionError('capture', `the graph decodes layers ${a} and ${b} in one step, and sequence ${differs} has ${others.tokens[differs]} tokens in the one and ${own.tokens[differs]} in the other`);
+    }
+    if (own.reached.every((tokens, slot) => tokens === others.reached[slot])) this.#lengths[layer] = others;
+  }
+
+  /** Sequences of `layer` have these lengths now. */
+  commit(layer: number, lengths: Lengths): void {
+    this.#lengths[layer] = lengths;
+  }
+
+  /** Tokens of a slot that have no pages yet. */
+  #beyondReserved(all: readonly Lengths[], slot: number): number {
+    let most = this.#reserved[slot]!;
+    for (const { tokens } of all) most = Math.max(most, tokens[slot]!);
+    return most - this.#reserved[slot]!;
+  }
+
+  #set(slot: number, length: number): void {
+    this.#reserved[slot] = Math.max(0, length);
+    this.#change(({ tokens, reached }) => {
+      tokens[slot] = length;
       reached[slot] = Math.max(0, length);
     });
   }
 
-  /** The rings of a slot in a layer: their first entries of the session's page table, their pages and window slots. */
-  #ringsOf({ tables, firstEntry }: LayerLayout, slot: number): readonly { readonly kvHead: number; readonly entry: number; readonly pages: number; readonly window: number }[] {
-    return tables.unitsOf(slot).map(({ kvHead, tableOffset, pages, window }) => ({ kvHead, entry: firstEntry + tableOffset, pages, window }));
+  /** Layers that were in step stay so. */
+  #change(edit: (lengths: Lengths, layer: number) => void): void {
+    this.#changes += 1;
+    const changed = new Map<Lengths, Lengths>();
+    this.#lengths.forEach((lengths, layer) => {
+      let next = changed.get(lengths);
+      if (next === undefined) {
+        next = new Lengths(lengths.tokens.slice(), lengths.reached.slice());
+        edit(next, layer);
+        changed.set(lengths, next);
+      }
+      this.#lengths[layer] = next;
+    });
   }
 }

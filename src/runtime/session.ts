@@ -7,18 +7,30 @@ import type { PlanDefinition } from '../ir/planDefinition.ts';
 import { ranges } from '../ir/print.ts';
 import { describeValue } from '../util/describeValue.ts';
 import { DeviceBuffer } from './buffer.ts';
+import { checkAddKeys, checkDecodeKeys, checkPrefillKeys } from './checkCall.ts';
 import { checkCounts, checkCountsBuffer, readCounts } from './decodeCounts.ts';
 import type { Device } from './device.ts';
-import { Launches } from './launches.ts';
-import { cutPrefill, PrefillLists, type SequenceLengths } from './prefillLists.ts';
+import { Launches, type DecodePlanName, type StepTokens } from './launches.ts';
+import { PageAccounts } from './pageAccounts.ts';
+import { PageCounts } from './pageCounts.ts';
+import { prefillNeeds, type PrefillNeeds } from './prefillRoom.ts';
 import { readRing, type CachedTokens } from './readRing.ts';
-import { decodeOf, SessionBuffers, type KernelLookup, type LayerState } from './sessionBuffers.ts';
-import { checkDecodeKeys, checkJoinKeys, checkPrefillKeys } from './checkCall.ts';
+import type { Recording } from './recording.ts';
+import { Sequences, type Lengths } from './sequences.ts';
+import { SessionBuffers, type KernelLookup, type LayerState } from './sessionBuffers.ts';
 import { checkCuSeqlens, checkTensor, sessionError } from './sessionChecks.ts';
-import type { Sequences } from './sequences.ts';
 import { SessionEffect, type RecordedCounts } from './sessionEffect.ts';
-import { ringPagesInUse, type SessionMemory } from './sessionLayout.ts';
-import type { CapturedStep, DecodeTensors, JoinOptions, PrefillTensors, SessionOptions } from './sessionTypes.ts';
+import { layersOf, layoutSession, ringPagesInUse, windowsOfHeads, windowsOfRings, type SessionMemory } from './sessionLayout.ts';
+import type { AddOptions, CapturedStep, DecodeTensors, PrefillTensors, SessionOptions, SessionUsage } from './sessionTypes.ts';
+
+/** A prefill whose lengths the host knows. */
+interface PrefillCall {
+  /** New ones of all sequences. */
+  readonly tokens: number;
+  /** Behind the call. */
+  readonly lengths: Lengths;
+  readonly needs: PrefillNeeds;
+}
 
 export class Session implements Disposable {
   readonly device: Device;
@@ -34,13 +46,17 @@ export class Session implements Disposable {
   readonly #decodeTokens: number;
   readonly #buffers: SessionBuffers;
   readonly #sequences: Sequences;
-  readonly #prefillLists: PrefillLists;
   readonly #launches: Launches;
+  readonly #pages: number;
   /**
-   * The layer whose state the session's last launch wrote, so that the next may not read it early; 'all' where that is not known.
+   * The layer whose state the session's last launch wrote, so that the next may not read it early; 'all' where that is not known, or a plan was made.
    */
   #lastWritten: number | 'all' = 'all';
+  /** The lengths that the plans on the device are for: those behind the step. */
+  readonly #planned = new Map<DecodePlanName | 'prefill', { readonly lengths: Lengths; readonly as: string }>();
   #disposed = false;
+  /** Where the last prefill was recorded. */
+  #recorded: Recording | undefined;
   /** What tensors were found good for. */
   readonly #found = new WeakMap<DeviceBuffer, string>();
 
@@ -51,24 +67,31 @@ export class Session implements Disposable {
     this.lengthBound = options.lengthBound;
     this.elementType = elementType;
     this.#plan = plan;
-    this.#buffers = new SessionBuffers(device, plan, kernels, options, elementType);
+    const layout = layoutSession(plan, options);
+    this.#buffers = new SessionBuffers(device, plan, layout, kernels, options, elementType);
     this.#decodeTokens = options.decodeTokens ?? 1;
-    this.#sequences = this.#buffers.sequences;
-    this.#prefillLists = new PrefillLists(device, plan);
-    this.#launches = new Launches(device, plan, this.#buffers, options);
+    this.#pages = options.pages ?? layout.entries;
+    const accounts = new PageAccounts(new PageCounts(plan, layersOf(plan, options)), this.#pages, this.batch);
+    this.#sequences = new Sequences(layout, accounts, this.batch);
+    this.#launches = new Launches(device, plan, this.#buffers, layout, kernels, options);
     this.memory = this.#buffers.memory;
+    try {
+      if (options.slots !== 'free') for (let slot = 0; slot < this.batch; slot += 1) this.add();
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
   }
 
   /** Tokens of each slot's sequence in the cache of `layer`; -1 for a free slot. */
   lengths(layer: number): Int32Array {
-    return this.#layer(layer).lengths.slice();
+    return this.#sequences.lengthsOf(this.#layer(layer).index).tokens.slice();
   }
 
-  /** The window in tokens of each query head of `layer`, for the sequence in `slot`; those of `lengthBound` for a slot that held none yet. */
+  /** The window in tokens of each query head of `layer`, for the sequence in `slot`; those of `lengthBound` for a free slot. */
   windows(layer: number, slot = 0): Int32Array {
-    const { queryHeads } = this.#plan.shape;
-    const { windows } = this.#layer(layer).layout.tables;
-    return windows.slice(slot * queryHeads, (slot + 1) * queryHeads);
+    const { layerClass } = this.#layer(layer).layout;
+    return windowsOfHeads(layerClass, this.#boundOf(slot));
   }
 
   /** Length bound of each slot's sequence; 0 for a free slot. */
@@ -79,48 +102,67 @@ export class Session implements Disposable {
 
   /** Pages of `layer` that hold a token now, over all sequences: what decode reads. */
   pagesInUse(layer: number): number {
-    const { layout, lengths } = this.#layer(layer);
+    const { layout, index } = this.#layer(layer);
     const { pageTokens } = this.#plan.layout;
-    const { sink } = layout.tables;
-    return lengths.reduce((sum, length, slot) => sum + layout.tables.unitsOf(slot).reduce((pages, { window }) => pages + ringPagesInUse(length, window, sink, pageTokens), 0), 0);
+    const { layerClass } = layout;
+    return this.#sequences.lengthsOf(index).tokens.reduce((sum, length, slot) => {
+      const rings = windowsOfRings(layerClass, this.#boundOf(slot));
+      return sum + rings.reduce((pages, { kvHeads, window }) => pages + kvHeads.length * ringPagesInUse(length, window, layerClass.sink, pageTokens), 0);
+    }, 0);
   }
 
   /**
-   * Begins an empty sequence in the first free slot, and returns the slot. Its rings take the pages that its own length bound needs. Captured steps stay good: they
-   * read who is there from device memory. Throws MOA6108 without a free slot and MOA6109 without enough free pages.
+   * Pages of the pool: those that sequences hold, those of them that several hold, and those that are free. The host follows lengths and forks and knows no page: where pages
+   * are shared, `held` and `shared` are at most what is so, and `free` at least.
    */
-  join(options: JoinOptions = {}): number {
-    this.#checkChangeable('join');
-    checkJoinKeys(options);
+  usage(): SessionUsage {
+    this.#checkAlive();
+    const { accounts } = this.#sequences;
+    const { held, shared } = accounts;
+    const { pageBytes } = this.#plan.layout;
+    return { pages: this.#pages, pageBytes, held, shared, free: this.#pages - held };
+  }
+
+  /**
+   * Begins an empty sequence in the first free slot, and returns the slot. It takes pages as tokens come. In the order of the stream, without waiting; captured steps stay
+   * good: they read who is there from device memory. Throws MOA6108 without a free slot.
+   */
+  add(options: AddOptions = {}): number {
+    this.#checkChangeable('add');
+    checkAddKeys(options);
     const { lengthBound = this.lengthBound } = options;
     if (!Number.isInteger(lengthBound) || lengthBound < 1 || lengthBound > this.lengthBound) {
       throw sessionError('badOptions', `lengthBound is ${describeValue(lengthBound)}; in this session it is an integer from 1 to ${this.lengthBound} tokens`);
     }
     const slot = this.#sequences.firstFree();
-    this.#sequences.join(slot, lengthBound);
-    this.#writeSlot(slot);
+    this.#launches.changeSequence('add', slot, { value: lengthBound });
+    this.#sequences.add(slot, lengthBound);
+    this.#wasWritten();
     return slot;
   }
 
-  /** Ends the sequence in `slot`: its pages are free, and its row of a decode is ignored until another joins. */
-  leave(slot: number): void {
-    this.#checkChangeable('leave');
+  /** Ends the sequence in `slot`: pages that it alone holds are free, and its row of a decode is ignored until another comes. In the order of the stream. */
+  remove(slot: number): void {
+    this.#checkChangeable('remove');
     this.#checkHeld(slot);
-    this.#sequences.leave(slot);
-    this.#buffers.updateSchedules(slot);
-    this.#writeLengths();
+    this.#launches.changeSequence('remove', slot);
+    this.#sequences.remove(slot);
+    this.#wasWritten();
   }
 
   /**
-   * Copies the sequence in `slot` into the first free slot, and returns that: for beam search, or several samples of one prompt. Both go on alone. Throws as `join` does.
+   * Begins a sequence in the first free slot that is what the one in `slot` is, and returns that: for beam search, several samples of one prompt, or requests that begin with a
+   * prefix that is kept. Both hold the same pages; a step that writes into one of them has it copied first. Throws MOA6108 without a free slot, and MOA6114 in the
+   * middle of a step, when some layers have its new tokens and others have not.
    */
   fork(slot: number): number {
     this.#checkChangeable('fork');
     this.#checkHeld(slot);
+    this.#sequences.checkBetweenSteps(slot);
     const to = this.#sequences.firstFree();
-    this.#sequences.join(to, this.#sequences.bounds[slot]!);
-    this.#buffers.copyPages(this.#sequences.copy(slot, to));
-    this.#writeSlot(to);
+    this.#launches.changeSequence('fork', slot, { other: to });
+    this.#sequences.fork(slot, to);
+    this.#wasWritten();
     return to;
   }
 
@@ -134,7 +176,18 @@ export class Session implements Disposable {
     this.#checkHeld(slot);
     if (!Number.isInteger(length) || length < 0) throw sessionError('cannotTruncate', `a sequence cannot have ${describeValue(length)} tokens`);
     this.#sequences.truncate(slot, length);
-    this.#writeLengths();
+    this.#launches.changeSequence('truncate', slot, { value: length });
+    this.#wasWritten();
+  }
+
+  /** @deprecated `add` */
+  join(options: AddOptions = {}): number {
+    return this.add(options);
+  }
+
+  /** @deprecated `remove` */
+  leave(slot: number): void {
+    this.remove(slot);
   }
 
   /**
@@ -143,42 +196,74 @@ export class Session implements Disposable {
    * when a sequence would not fit the length bound.
    */
   prefill(layer: number, tensors: PrefillTensors): void {
-    const { state, lengths } = this.#newTokens(layer, tensors);
-    if (this.device.recording !== undefined) throw sessionError('capture', 'prefill builds its work list on the host and cannot be captured');
-    const { cuSeqlens } = lengths;
-    const tokens = cuSeqlens[this.batch]!;
-    if (tokens === 0) return;
-    this.#launchPrefill(state, tensors, lengths);
-    for (let slot = 0; slot < this.batch; slot += 1) {
-      const added = cuSeqlens[slot + 1]! - cuSeqlens[slot]!;
-      if (added > 0) this.#sequences.advance(state.index, slot, added);
+    const { state, call } = this.#newTokens(layer, tensors);
+    if (this.device.recording !== undefined) throw sessionError('capture', 'prefill of lengths that the host knows cannot be captured');
+    if (call.tokens === 0) return;
+    this.#sequences.checkPages([call.lengths]);
+    this.#planPrefill(state, tensors, call);
+    this.#launchPrefill(state, tensors, call);
+    this.#sequences.commit(state.index, call.lengths);
+  }
+
+  /**
+   * The launches of a prefill, in a capture, for a plan that was made before by `prefill` of the same lengths. They are right for the lengths of then, and nothing counts them: a `reset`
+   * goes before each launch. For benchmarks.
+   * @internal
+   */
+  recordPrefill(layer: number, tensors: PrefillTensors): void {
+    const { state, call } = this.#newTokens(layer, tensors);
+    if (this.#recorded !== this.device.recording) {
+      // Pages of a sequence that was reset are taken anew.
+      this.#recorded = this.device.recording;
+      this.#launches.step(state, { each: 0, cuSeqlens: this.#buffers.cuSeqlens.address, counts: 0n });
+    }
+    this.#launchPrefill(state, tensors, call);
+  }
+
+  /** What comes before the first layer of a prefill: its numbers on the device, pages for the tokens, and the work items of all layers. */
+  #planPrefill(state: LayerState, { cuSeqlens }: PrefillTensors, { lengths, needs }: PrefillCall): void {
+    const room = this.#launches.prefillRoom;
+    const as = `${needs.items} ${state.prefill.definition.name}`;
+    const planned = this.#planned.get('prefill');
+    if (planned?.lengths === lengths && planned.as === as) return;
+    room.forItems(needs); // it may fail before anything has changed
+    this.#sequences.reserve([lengths]);
+    const { cuSeqlens: buffer } = this.#buffers;
+    buffer.write(Int32Array.from(cuSeqlens));
+    const tokens = { each: 0, cuSeqlens: buffer.address, counts: 0n };
+    this.#launches.step(state, tokens);
+    this.#launches.planPrefill(state, { cuSeqlens: buffer.address, needs });
+    this.#planned.set('prefill', { lengths, as });
+  }
+
+  #launchPrefill(state: LayerState, tensors: PrefillTensors, { tokens, needs }: PrefillCall): void {
+    const cuSeqlens = this.#buffers.cuSeqlens.address;
+    const attend = this.#launches.prefill(state, tensors, tokens, cuSeqlens, needs);
+    this.#lastWritten = state.layout.layer;
+    if (needs.goesOn) {
+      // New tokens may take the place of those that they attend, so they are written last; RoPE turns them first.
+      this.#launches.rotate(state, tensors, tokens, cuSeqlens);
+      attend();
+      this.#launches.appendRotated(state, tensors, tokens, cuSeqlens);
+    } else {
+      this.#launches.append(state, tensors, tokens, cuSeqlens);
+      attend();
     }
   }
 
   /**
-   * The launches of a prefill, in a capture whose lists of work were made before. They are right for the lengths of now, and nothing counts them: a `reset` goes before each
-   * launch. For benchmarks.
+   * What comes before the next call of `prefill` or `decode` with these tensors, and it alone: the call itself then plans nothing. For tests that count what its kernels do.
    * @internal
    */
-  recordPrefill(layer: number, tensors: PrefillTensors): void {
-    const { state, lengths } = this.#newTokens(layer, tensors);
-    this.#launchPrefill(state, tensors, lengths);
-  }
-
-  #launchPrefill(state: LayerState, tensors: PrefillTensors, lengths: SequenceLengths): void {
-    const tokens = lengths.cuSeqlens[this.batch]!;
-    const lists = this.#prefillLists.of(lengths);
-    const attend = this.#launches.prefill(state, tensors, tokens, lists, this.#prefillLists.room);
-    this.#lastWritten = state.layout.layer;
-    if (lists.continued.length > 0) {
-      // New tokens may take the place of those that they attend, so they are written last; RoPE turns them first.
-      this.#launches.rotate(state, tensors, tokens, lists.cuSeqlens.address);
-      attend();
-      this.#launches.appendRotated(state, tensors, tokens, lists.cuSeqlens.address);
-    } else {
-      this.#launches.append(state, tensors, tokens, lists.cuSeqlens.address);
-      attend();
+  planAhead(layer: number, tensors: PrefillTensors | DecodeTensors): void {
+    if ('cuSeqlens' in tensors) {
+      const { state, call } = this.#newTokens(layer, tensors);
+      if (call.tokens > 0) this.#planPrefill(state, tensors, call);
+      return;
     }
+    const state = this.#layer(layer);
+    const lengths = this.#sequences.after(this.#sequences.lengthsOf(state.index), 1);
+    this.#planDecode(state, lengths, state.decode === undefined ? 'many' : 'one', { each: 1, cuSeqlens: 0n, counts: 0n }, 1);
   }
 
   /**
@@ -186,34 +271,38 @@ export class Session implements Disposable {
    * @internal
    */
   attend(layer: number, tensors: PrefillTensors): void {
-    const { state, lengths } = this.#newTokens(layer, tensors);
-    const tokens = lengths.cuSeqlens[this.batch]!;
-    if (tokens > 0) this.#launches.prefill(state, tensors, tokens, this.#prefillLists.of(lengths), this.#prefillLists.room)();
+    const { state, call } = this.#newTokens(layer, tensors);
+    if (call.tokens === 0) return;
+    this.#sequences.checkPages([call.lengths]);
+    this.#planPrefill(state, tensors, call);
+    this.#launches.prefill(state, tensors, call.tokens, this.#buffers.cuSeqlens.address, call.needs)();
   }
 
   /**
-   * Pairs of query and key that `attend` computes: whole pages, for whole blocks of rows. For benchmarks.
+   * Pairs of query and key that `attend` computes: whole pages, for whole blocks of rows. Reads the plan that was made last, of the same lengths. For benchmarks.
    * @internal
    */
-  computedPairs(layer: number, cuSeqlens: ArrayLike<number>): number {
-    const { layout, lengths, prefill } = this.#layer(layer);
-    const { pages } = cutPrefill(this.#plan, { cuSeqlens, cached: lengths }, layout.tables, prefill.definition, this.device);
-    return pages * this.#plan.layout.pageTokens * prefill.definition.rows;
+  computedPairs(layer: number, tensors: PrefillTensors): number {
+    const { state, call } = this.#newTokens(layer, tensors);
+    this.#planPrefill(state, tensors, call);
+    return this.#launches.prefillRoom.pagesOf(state.layout.layerClass) * this.#plan.layout.pageTokens * state.prefill.definition.rows;
   }
 
   /** The layer and the lengths of a prefill, when the call is legal. */
-  #newTokens(layer: number, tensors: PrefillTensors): { readonly state: LayerState; readonly lengths: SequenceLengths & { readonly cuSeqlens: Int32Array } } {
+  #newTokens(layer: number, tensors: PrefillTensors): { readonly state: LayerState; readonly call: PrefillCall } {
     const state = this.#layer(layer);
     checkPrefillKeys(tensors);
     const cuSeqlens = checkCuSeqlens(tensors.cuSeqlens, this.batch, this.lengthBound);
-    this.#checkTensors(tensors, cuSeqlens[this.batch]!);
-    for (let slot = 0; slot < this.batch; slot += 1) {
-      const added = cuSeqlens[slot + 1]! - cuSeqlens[slot]!;
-      if (added === 0) continue;
-      this.#checkHeld(slot);
-      this.#sequences.checkSequence(state.index, slot, added);
-    }
-    return { state, lengths: { cuSeqlens, cached: state.lengths.slice() } };
+    const tokens = cuSeqlens[this.batch]!;
+    this.#checkTensors(tensors, tokens);
+    const added = Int32Array.from({ length: this.batch }, (_, slot) => cuSeqlens[slot + 1]! - cuSeqlens[slot]!);
+    added.forEach((count, slot) => count > 0 && this.#checkHeld(slot));
+    const from = this.#sequences.lengthsOf(state.index);
+    const sequences = Array.from(added, (count, slot) => ({ added: count, cached: from.tokens[slot]! }));
+    const needs = prefillNeeds(this.#plan, state.prefill.definition, this.device.multiprocessors, sequences);
+    const lengths = this.#sequences.after(from, added);
+    this.#sequences.checkRoom(state.index, lengths);
+    return { state, call: { tokens, lengths, needs } };
   }
 
   /**
@@ -231,23 +320,36 @@ export class Session implements Disposable {
     if (this.batch === 0) return;
     const effect = this.#effect();
     const counts = given === undefined ? undefined : this.#countsOf(state, given, tokens, effect !== undefined);
-    const { schedule } = decodeOf(state, tokens, counts !== undefined);
-    const added = counts?.fixed ?? tokens;
+    const name: DecodePlanName = tokens === 1 && state.decode !== undefined && counts === undefined ? 'one' : 'many';
+    const step = { each: tokens, cuSeqlens: 0n, counts: counts?.buffer.address ?? 0n };
     if (effect === undefined) {
-      this.#sequences.checkRoom(state.index, added);
-      this.#buffers.refreshSchedule(schedule);
+      const lengths = this.#sequences.after(this.#sequences.lengthsOf(state.index), counts?.fixed ?? tokens);
+      this.#sequences.checkRoom(state.index, lengths);
+      this.#sequences.checkPages([lengths]);
       counts?.write?.();
-    }
-    const written = effect === undefined ? this.#lastWritten : effect.lastWritten;
-    this.#launches.decode(state, tensors, tokens, written !== layer && written !== 'all', counts?.buffer);
-    if (effect === undefined) {
+      this.#planDecode(state, lengths, name, step, tokens);
+      this.#launches.decode(state, tensors, name, tokens, this.#lastWritten !== layer && this.#lastWritten !== 'all', step.counts);
       this.#lastWritten = layer;
-      this.#sequences.advanceAll(state.index, added);
-    } else {
-      const { q, k, v, out, lse } = tensors;
-      const all = [q, k, v, out, ...(lse === undefined ? [] : [lse]), ...(counts === undefined ? [] : [counts.buffer])];
-      effect.addDecode(state, tokens, schedule, all, counts);
+      this.#sequences.commit(state.index, lengths);
+      return;
     }
+    const { q, k, v, out, lse } = tensors;
+    const all = [q, k, v, out, ...(lse === undefined ? [] : [lse]), ...(counts === undefined ? [] : [counts.buffer])];
+    const before = effect.lastWritten;
+    const plans = effect.addDecode(state, name, tokens, all, counts);
+    if (plans) this.#launches.step(state, step, name, tokens);
+    this.#launches.decode(state, tensors, name, tokens, !plans && before !== layer, step.counts);
+  }
+
+  /** What comes before the first layer of a decode: pages for the tokens, and which block reads which. */
+  #planDecode(state: LayerState, lengths: Lengths, name: DecodePlanName, step: StepTokens, tokens: number): void {
+    const as = `${tokens} ${step.counts === 0n ? 'all' : 'counted'}`;
+    const planned = this.#planned.get(name);
+    if (planned?.lengths === lengths && planned.as === as) return;
+    this.#sequences.reserve([lengths]);
+    this.#launches.step(state, step, name, tokens);
+    this.#planned.set(name, { lengths, as });
+    this.#lastWritten = 'all';
   }
 
   /** Where the launches of a decode find its counts. What an eager one adds, and one recorded from an array, is known now; of a buffer that a graph reads, at each launch. */
@@ -278,20 +380,17 @@ export class Session implements Disposable {
   /** What the graph that is being captured does to this session; undefined where none is. */
   #effect(): SessionEffect | undefined {
     return this.device.recording?.effectOf(this, () => {
-      this.#lastWritten = 'all';
+      this.#wasWritten();
       return new SessionEffect({
         device: this.device,
         sequences: this.#sequences,
         checkAlive: () => this.#checkAlive(),
-        refreshSchedule: (schedule) => this.#buffers.refreshSchedule(schedule),
-        wasWritten: () => {
-          this.#lastWritten = 'all';
-        },
+        wasWritten: () => this.#wasWritten(),
       });
     });
   }
 
-  /** Forgets all tokens; sequences stay, empty. */
+  /** Forgets all tokens; sequences stay, empty. In the order of the stream. */
   reset(): void {
     this.#checkChangeable('reset');
     this.#setLengths(0);
@@ -303,31 +402,32 @@ export class Session implements Disposable {
    */
   assumeFilled(length: number, byte: number): void {
     this.#checkChangeable('assumeFilled');
-    this.#setLengths(length);
+    this.#setLengths(0);
+    if (length > 0) this.#launches.assumeLengths([...this.#buffers.layers.values()][0]!, this.#sequences.bounds, length);
+    this.#sequences.fillAll(length);
     this.#buffers.pool.fill(byte);
   }
 
   #setLengths(length: number): void {
+    this.#sequences.bounds.forEach((bound, slot) => {
+      if (bound > 0) this.#launches.changeSequence('truncate', slot, { value: length });
+    });
     this.#sequences.fillAll(length);
-    this.#writeLengths();
+    this.#wasWritten();
   }
 
-  #writeSlot(slot: number): void {
-    this.#buffers.writeSlot(slot);
-    this.#writeLengths();
-  }
-
-  /** Brings the lengths of all sequences to the device, where they are no longer what the last launch left. */
-  #writeLengths(): void {
+  /** The device's state, and its plans, are no longer what the session's last eager launch left. */
+  #wasWritten(): void {
     this.#lastWritten = 'all';
-    this.#buffers.writeLengths();
+    this.#planned.clear();
   }
 
   /** The tokens that a ring holds, unswizzled, in the order of their positions. Copies a ring to the host: for tests and debugging. */
   cachedTokens(layer: number, slot: number, kvHead: number): CachedTokens {
-    const state = this.#layer(layer);
-    const length = Math.max(0, state.lengths[slot]!);
-    return readRing(this.#plan, state.layout, this.#buffers, slot, kvHead, { length, reached: Math.max(length, state.reached[slot]!) });
+    const { layout, index } = this.#layer(layer);
+    const { tokens, reached } = this.#sequences.lengthsOf(index);
+    const length = Math.max(0, tokens[slot]!);
+    return readRing(this.#plan, layout, this.#buffers, { slot, bound: this.#boundOf(slot) }, kvHead, { length, reached: Math.max(length, reached[slot]!) });
   }
 
   /** Frees the cache. Idempotent; every other call throws afterwards, and so does a launch of a graph that this session is part of. */
@@ -335,12 +435,17 @@ export class Session implements Disposable {
     if (this.#disposed) return;
     if (this.device.recording !== undefined && !this.device.isDisposed) throw sessionError('capture', 'dispose frees memory, which a capture does not allow');
     this.#disposed = true;
-    this.#prefillLists.dispose();
+    this.#launches.prefillRoom.dispose();
     this.#buffers.dispose();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** The length bound of a slot's sequence; of a free slot the session's. */
+  #boundOf(slot: number): number {
+    return this.#sequences.bounds[slot] || this.lengthBound;
   }
 
   #checkHeld(slot: number): void {

@@ -1,38 +1,46 @@
-/** A session's memory on the device, filled with all that follows from the plan and the length bound. */
+/** A session's memory on the device: the pool, tables that the device keeps, and room for its plans. */
 import type { ElementType, KernelRole } from '../ir/nodes.ts';
-import type { KernelDefinition, ParamsDefinition, PlanDefinition } from '../ir/planDefinition.ts';
+import type { KernelDefinition, ParamsDefinition, PlanDefinition, PlannerDefinition } from '../ir/planDefinition.ts';
 import { decodeAppends } from '../kernels/decodeRows.ts';
+import type { PlannerRole } from '../ir/plannerRoles.ts';
 import { invariant } from '../util/invariant.ts';
 import type { DeviceBuffer } from './buffer.ts';
 import type { Device } from './device.ts';
 import type { Kernel } from './kernel.ts';
-import { DecodeSchedules, type PlacedSegments } from './decodeSchedules.ts';
-import { PagePool } from './pagePool.ts';
+import { planDecodeRoom, type DecodeRoom } from './decodeRoom.ts';
 import { readRopeOption } from './rope.ts';
-import { Sequences, type LayerLengths, type PageCopy } from './sequences.ts';
 import { sessionError } from './sessionChecks.ts';
-import { layoutSession, sessionMemory, type LayerLayout, type SessionMemory } from './sessionLayout.ts';
+import { sessionMemory, type LayerLayout, type SessionLayout, type SessionMemory } from './sessionLayout.ts';
 import type { SessionOptions } from './sessionTypes.ts';
 import { sinkTable } from './sinkLogits.ts';
 
 /** A loaded kernel and what the package says of it. */
-export interface FoundKernel {
+export interface FoundKernel<Definition extends PlannerDefinition = KernelDefinition> {
   readonly kernel: Kernel;
-  readonly definition: KernelDefinition;
+  readonly definition: Definition;
   readonly params: ParamsDefinition;
   /** Whether it may be launched before the launch before it has ended. */
   readonly waitsItself: boolean;
 }
 
-/** The first kernel that is chosen; throws MOA6202 when the package has none. */
-export type KernelLookup = (choose: (kernel: KernelDefinition) => boolean) => FoundKernel;
+/** The kernels of a package. */
+export interface KernelLookup {
+  /** The first one that is chosen; throws MOA6202 when the package has none. */
+  find(choose: (kernel: KernelDefinition) => boolean): FoundKernel;
+  planner(role: PlannerRole): FoundKernel<PlannerDefinition>;
+}
 
-export interface LayerState extends LayerLengths {
+/** A layer's kernels, and where its tables lie on the device. */
+export interface LayerState {
   readonly layout: LayerLayout;
   /** Its number among the session's layers. */
   readonly index: number;
-  readonly windows: DeviceBuffer;
-  readonly rings: DeviceBuffer;
+  /** `[slots][queryHeads]` */
+  readonly windows: bigint;
+  /** `[slots][kvHeads]` */
+  readonly rings: bigint;
+  readonly pageTable: bigint;
+  readonly lengths: bigint;
   /** The table of its rotation; 0n where it has none. */
   readonly rope: bigint;
   /** Appends, and rotates where the layer has RoPE. */
@@ -40,28 +48,15 @@ export interface LayerState extends LayerLengths {
   /** Appends what was rotated before. */
   readonly appendRotated: FoundKernel;
   /** Decode that appends its one token, where there is one. */
-  readonly decode: { readonly found: FoundKernel; readonly schedule: PlacedSegments } | undefined;
-  /** Decode of tokens in the rings, where the session has it, and its schedules: of one token, of two, and so on. */
-  readonly decodeMany: { readonly found: FoundKernel; readonly schedules: readonly PlacedSegments[] } | undefined;
+  readonly decode: FoundKernel | undefined;
+  /** Decode of tokens in the rings, where the session has it. */
+  readonly decodeMany: FoundKernel | undefined;
   readonly prefill: FoundKernel;
   /** Makes the pages that prefill reads, where the cache has 8 bits. */
   readonly expand: FoundKernel | undefined;
 }
 
-/** What a decode of so many tokens is launched with, and whether that appends the token; `counted`: with a count for each sequence. */
-export function decodeOf({ decode, decodeMany }: LayerState, tokens: number, counted = false): { readonly found: FoundKernel; readonly schedule: PlacedSegments; readonly appends: boolean } {
-  if (tokens === 1 && decode !== undefined && !counted) return { ...decode, appends: true };
-  return { found: decodeMany!.found, schedule: decodeMany!.schedules[tokens - 1]!, appends: false };
-}
-
-/** Counts of a decode on the device. */
-export interface PlacedCounts {
-  readonly buffer: DeviceBuffer;
-  readonly write: () => void;
-}
-
 export class SessionBuffers {
-  readonly sequences: Sequences;
   readonly layers: ReadonlyMap<number, LayerState>;
   readonly memory: SessionMemory;
   readonly pool: DeviceBuffer;
@@ -71,7 +66,7 @@ export class SessionBuffers {
   /** Words between layers' lengths: whole sectors of 32 bytes, so that no layer's launch writes where the next one's reads. */
   readonly lengthStride: number;
   readonly partials: DeviceBuffer;
-  /** Counter 0 belongs to whoever runs: append, prefill, decode's lengths; the others to decode's splits. */
+  /** Counter 0 belongs to whoever runs: append, prefill, planners, decode's lengths; the others to decode's rings. */
   readonly tickets: DeviceBuffer;
   /** `[layer][2][kvHeads]` scales of keys and of values, where the cache has 8 bits. */
   readonly kvScales: DeviceBuffer | undefined;
@@ -79,78 +74,108 @@ export class SessionBuffers {
   readonly sinkLogits: DeviceBuffer | undefined;
   /** log2 of the positions of a block of the RoPE tables. */
   readonly ropeShift: number;
+  /** `[slots + 1]` where the new tokens of each slot begin, of the prefill that comes next. */
+  readonly cuSeqlens: DeviceBuffer;
+  /** The sequences' own tables, by the names of planners' parameters. */
+  readonly tables: Readonly<Record<'reserved' | 'sharing' | 'bounds' | 'windows' | 'rings' | 'refs' | 'freePages' | 'freeCount' | 'error', DeviceBuffer>>;
+  /** What follows from the plan, by the names of planners' parameters. */
+  readonly planTables: Readonly<Record<'pagedLayers' | 'planClasses' | 'spanRules' | 'spanSteps' | 'spanBegins' | 'headSpans' | 'ringSpans' | 'spanSinks' | 'classSinks' | 'sinks', DeviceBuffer>>;
+  readonly sinkCount: number;
+  /** Plans of decode that appends its token, and of decode of tokens in the rings. */
+  readonly decodePlans: Readonly<Record<'one' | 'many', DecodeRoom | undefined>>;
   readonly #device: Device;
-  readonly #plan: PlanDefinition;
   readonly #owned: DeviceBuffer[] = [];
-  readonly #placed = new Map<Int32Array, DeviceBuffer>();
   /** `[tokens][batch + 1]`: `cuSeqlens` of a decode of 1, 2 and more tokens of each sequence, where the session has it. */
   readonly #tokenEnds: DeviceBuffer | undefined;
-  readonly #schedules: DecodeSchedules;
+  readonly #slots: number;
   /** Of eager decodes; those of graphs have memory of their own. */
   #counts: DeviceBuffer | undefined;
   #lastCounts: string | undefined;
   readonly #fixedCounts = new Map<string, DeviceBuffer>();
 
   /** Allocates everything, or nothing when it throws. */
-  constructor(device: Device, plan: PlanDefinition, kernels: KernelLookup, options: SessionOptions, elementType: ElementType) {
+  constructor(device: Device, plan: PlanDefinition, layout: SessionLayout, kernels: KernelLookup, options: SessionOptions, elementType: ElementType) {
     this.#device = device;
-    this.#plan = plan;
     const { batch, lengthBound, decodeTokens = 1 } = options;
-    const layout = layoutSession(plan, options);
+    this.#slots = batch;
+    const { classes } = layout;
     const rope = readRopeOption(options.rope, plan, layout.layers.map(({ layer }) => layer), lengthBound);
     this.ropeShift = rope.tables[0]?.shift ?? 0;
     const pages = options.pages ?? layout.entries;
-    this.sequences = new Sequences(plan, layout, new PagePool(pageOrder(pages, options)), batch);
-    if (options.slots !== 'free') for (let slot = 0; slot < batch; slot += 1) this.sequences.join(slot, lengthBound);
-    this.#schedules = new DecodeSchedules(plan, options, this.sequences.bounds, (words) => this.#upload(words));
+    const order = pageOrder(pages, options);
     const appends = decodeAppends(plan.shape);
     const hasMany = decodeTokens > 1 || !appends;
-    let partials = 0;
-    let tickets = 0;
+    const { queryHeads, kvHeads } = plan.shape;
     try {
-      const tables = rope.tables.map(({ values }) => this.#upload(values));
+      const ropes = rope.tables.map(({ values }) => this.#upload(values));
+      const planLayers = layout.layers.map(({ planLayer }) => planLayer);
+      this.lengthStride = Math.ceil(batch / 8) * 8;
+      this.lengths = this.#filled(this.lengthStride * layout.layers.length * 4, 0xff);
+      this.pageTable = this.#filled(layout.entries * 4, 0xff);
+      this.tables = {
+        reserved: this.#filled(batch * 4, 0),
+        sharing: this.#filled(batch * 4, 0),
+        bounds: this.#filled(batch * 4, 0),
+        windows: this.#filled(classes.length * batch * queryHeads * 4, 0),
+        rings: this.#upload(ringPlaces(layout, batch, kvHeads)),
+        refs: this.#filled(pages * 4, 0),
+        freePages: this.#upload(order),
+        freeCount: this.#upload(Int32Array.of(pages)),
+        error: this.#filled(4, 0),
+      };
+      const sinks = [...new Set(classes.map(({ sink }) => sink))];
+      this.sinkCount = sinks.length;
+      const { tables } = plan;
+      this.planTables = {
+        pagedLayers: this.#upload(pagedLayers(layout)),
+        planClasses: this.#integers(classes.map(({ planClass }) => planClass)),
+        spanRules: this.#integers(tables.rules.flat()),
+        spanSteps: this.#integers(tables.steps.flat()),
+        spanBegins: this.#integers(tables.begins),
+        headSpans: this.#integers(tables.headSpans.flat()),
+        ringSpans: this.#integers(tables.ringSpans.flat()),
+        spanSinks: this.#integers(tables.sinks),
+        classSinks: this.#integers(classes.map(({ sink }) => sink)),
+        sinks: this.#integers(sinks),
+      };
       const layers = layout.layers.map((layer, index): LayerState => {
         const rotation = rope.layers.get(layer.layer)!;
         const find = (role: KernelRole, rotates: boolean, many = false): FoundKernel =>
-          kernels((kernel) => kernel.role === role && kernel.elementType === elementType && kernel.rope === rotates && kernel.layers.includes(layer.planLayer) && (kernel.tokens !== undefined) === many);
-        const schedule = ({ definition: { blocksPerSm, partialFloats } }: FoundKernel, tokens: number): PlacedSegments => {
-          const segments = this.#schedules.of(layer.tables, device.multiprocessors * blocksPerSm, tokens);
-          partials = Math.max(partials, segments.partials * partialFloats);
-          tickets = Math.max(tickets, segments.tickets);
-          return segments;
-        };
-        const decode = appends ? find('decode', rotation !== null) : undefined;
-        const many = hasMany ? find('decode', false, true) : undefined;
+          kernels.find((kernel) => kernel.role === role && kernel.elementType === elementType && kernel.rope === rotates && kernel.layers.includes(layer.planLayer) && (kernel.tokens !== undefined) === many);
+        const ofClass = (table: DeviceBuffer, bytes: number): bigint => table.address + BigInt(layer.layerClass.index * batch * bytes);
         return {
-          ...this.sequences.layers[index]!,
           layout: layer,
           index,
-          windows: this.#place(layer.tables.windows),
-          rings: this.#place(layer.tables.rings),
-          rope: rotation === null ? 0n : tables[rotation]!.address,
+          windows: ofClass(this.tables.windows, queryHeads * 4),
+          rings: ofClass(this.tables.rings, kvHeads * 8),
+          pageTable: this.pageTable.address + BigInt(layer.firstEntry * 4),
+          lengths: this.lengths.address + BigInt(index * this.lengthStride * 4),
+          rope: rotation === null ? 0n : ropes[rotation]!.address,
           append: find('append', rotation !== null),
           appendRotated: find('append', false),
-          decode: decode && { found: decode, schedule: schedule(decode, 1) },
-          decodeMany: many && { found: many, schedules: Array.from({ length: decodeTokens }, (_, n) => schedule(many, n + 1)) },
+          decode: appends ? find('decode', rotation !== null) : undefined,
+          decodeMany: hasMany ? find('decode', false, true) : undefined,
           prefill: find('prefill', false),
           expand: plan.layout.cacheType === 'e4m3' ? find('expand', false) : undefined,
         };
       });
       this.layers = new Map(layers.map((state) => [state.layout.layer, state]));
-      this.pageTable = this.#upload(this.sequences.pageTable);
-      this.lengthStride = Math.ceil(batch / 8) * 8;
-      this.lengths = this.#own(device.alloc(this.lengthStride * layers.length * 4));
-      this.writeLengths();
-      this.tickets = this.#upload(new Uint32Array(1 + tickets));
+      const room = (kernelsOf: readonly (FoundKernel | undefined)[], tokens: number): DecodeRoom | undefined =>
+        planDecodeRoom(plan, { classes: classes.length, slots: batch, tokens, multiprocessors: device.multiprocessors }, kernelsOf.flatMap((found) => found?.definition ?? []), (bytes) => this.#own(device.alloc(bytes)), (bytes) => this.#filled(bytes, 0xff));
+      this.decodePlans = { one: room(layers.map(({ decode }) => decode), 1), many: room(layers.map(({ decodeMany }) => decodeMany), decodeTokens) };
+      const { one, many } = this.decodePlans;
+      this.tickets = this.#filled(4 * (1 + Math.max(one?.rings ?? 0, many?.rings ?? 0)), 0);
+      this.cuSeqlens = this.#own(device.alloc((batch + 1) * 4));
       this.#tokenEnds = hasMany ? this.#upload(Int32Array.from({ length: decodeTokens * (batch + 1) }, (_, n) => (Math.floor(n / (batch + 1)) + 1) * (n % (batch + 1)))) : undefined;
-      this.kvScales = plan.layout.cacheType === 'e4m3' ? this.#upload(scaleTable(plan, layers.map(({ layout: { planLayer } }) => planLayer), options)) : undefined;
+      this.kvScales = plan.layout.cacheType === 'e4m3' ? this.#upload(scaleTable(plan, planLayers, options)) : undefined;
       const { sinkLogits } = options;
-      this.sinkLogits = sinkLogits === undefined ? undefined : this.#upload(sinkTable(layers.map(({ layout: { planLayer } }) => planLayer), sinkLogits));
+      this.sinkLogits = sinkLogits === undefined ? undefined : this.#upload(sinkTable(planLayers, sinkLogits));
       const tableBytes = this.#owned.reduce((sum, buffer) => sum + buffer.bytes, 0);
-      this.memory = sessionMemory(plan, options, tableBytes, partials * 4);
-      this.partials = this.#own(device.alloc(partials * 4));
+      const partialBytes = Math.max(one?.partialBytes ?? 0, many?.partialBytes ?? 0);
+      this.memory = sessionMemory(plan, options, tableBytes, partialBytes);
+      this.partials = this.#own(device.alloc(partialBytes));
       // Launches copy whole pages, and mask the rows that hold no token: nothing that they read has never been written.
-      this.pool = this.#own(device.alloc(pages * plan.layout.pageBytes)).fill(options.poolByte ?? 0);
+      this.pool = this.#filled(pages * plan.layout.pageBytes, options.poolByte ?? 0);
     } catch (error) {
       this.dispose();
       throw error;
@@ -158,41 +183,10 @@ export class SessionBuffers {
     invariant(this.pool.bytes === this.memory.cache, 'the pool has the bytes that were reported');
   }
 
-  /** Brings what follows from a slot's length bound and pages to the device. */
-  writeSlot(slot: number): void {
-    const { queryHeads, kvHeads } = this.#plan.shape;
-    for (const tables of new Set(Array.from(this.layers.values(), ({ layout }) => layout.tables))) {
-      this.#writeRow(tables.windows, slot * queryHeads, queryHeads);
-      this.#writeRow(tables.rings, slot * kvHeads * 2, kvHeads * 2);
-    }
-    this.updateSchedules(slot);
-    for (const { layout } of this.layers.values()) {
-      const first = layout.firstEntry + slot * layout.tables.slotPages;
-      this.pageTable.write(this.sequences.pageTable.subarray(first, first + layout.tables.slotPages), first * 4);
-    }
-  }
-
-  /** Who is in a slot has changed, as far as decode schedules say it. */
-  updateSchedules(slot: number): void {
-    this.#schedules.update(slot);
-  }
-
-  /** Brings the schedule to the device, if it is not there as it should be. */
-  refreshSchedule(placed: PlacedSegments): void {
-    this.#schedules.refresh(placed);
-  }
-
-  /** Brings the lengths of all sequences to the device, behind what was launched. */
-  writeLengths(): void {
-    const all = new Int32Array(this.lengths.bytes / 4).fill(-1);
-    this.sequences.layers.forEach(({ lengths }, index) => all.set(lengths, index * this.lengthStride));
-    this.lengths.write(all);
-  }
-
   /** The address of `cuSeqlens` for so many tokens of each sequence. */
   tokenEnds(tokens: number): bigint {
     invariant(this.#tokenEnds !== undefined, 'the session decodes several tokens');
-    return this.#tokenEnds.address + BigInt((tokens - 1) * (this.sequences.bounds.length + 1) * 4);
+    return this.#tokenEnds.address + BigInt((tokens - 1) * (this.#slots + 1) * 4);
   }
 
   /** A count for each sequence, on the device from `write` until the next one. Layers of a step mostly have the same ones, which are written once. */
@@ -220,29 +214,20 @@ export class SessionBuffers {
     return { buffer: placed, write };
   }
 
-  /** Copies pages of the pool, behind what was launched. */
-  copyPages(copies: readonly PageCopy[]): void {
-    const { pageBytes } = this.#plan.layout;
-    for (const { from, to, pages } of copies) this.pool.copyFrom(this.pool.slice(from * pageBytes, pages * pageBytes), to * pageBytes);
-  }
-
   dispose(): void {
     for (const buffer of this.#owned) buffer.dispose();
   }
 
-  /** Layers that share tables share them on the device too. */
-  #place(data: Int32Array): DeviceBuffer {
-    let buffer = this.#placed.get(data);
-    if (buffer === undefined) this.#placed.set(data, (buffer = this.#upload(data)));
-    return buffer;
-  }
-
-  #writeRow(data: Int32Array, from: number, count: number): void {
-    this.#placed.get(data)!.write(data.subarray(from, from + count), from * 4);
+  #integers(values: readonly number[]): DeviceBuffer {
+    return this.#upload(Int32Array.from(values));
   }
 
   #upload(data: Int32Array | Uint32Array | Float32Array): DeviceBuffer {
     return this.#own(this.#device.upload(data));
+  }
+
+  #filled(bytes: number, byte: number): DeviceBuffer {
+    return this.#own(this.#device.alloc(bytes)).fill(byte);
   }
 
   #own(buffer: DeviceBuffer): DeviceBuffer {
@@ -251,15 +236,43 @@ export class SessionBuffers {
   }
 }
 
-/** The order in which pages are taken. */
+/** Counts of a decode on the device. */
+export interface PlacedCounts {
+  readonly buffer: DeviceBuffer;
+  readonly write: () => void;
+}
+
+/** The stack of free pages: those that are taken first lie last. */
 function pageOrder(pages: number, options: SessionOptions): Int32Array {
-  if (options.pageOrder === undefined) return Int32Array.from({ length: pages }, (_, page) => page);
+  if (options.pageOrder === undefined) return Int32Array.from({ length: pages }, (_, page) => pages - 1 - page);
   const order = options.pageOrder(pages);
   const seen = new Set(order);
   if (order.length !== pages || seen.size !== pages || order.some((page) => page < 0 || page >= pages)) {
     throw sessionError('badOptions', `pageOrder gave no permutation of 0 to ${pages - 1}`);
   }
-  return order;
+  return order.toReversed();
+}
+
+/** `[classes][slots][kvHeads]` rings: their places in the page table. Windows come with sequences. */
+function ringPlaces({ classes }: SessionLayout, slots: number, kvHeads: number): Int32Array {
+  const words = new Int32Array(classes.length * slots * kvHeads * 2);
+  let at = 0;
+  for (const { slotPages, tableOffsets } of classes) {
+    for (let slot = 0; slot < slots; slot += 1) {
+      for (const offset of tableOffsets) {
+        words[at] = slot * slotPages + offset;
+        at += 2;
+      }
+    }
+  }
+  return words;
+}
+
+/** `[layers]` of `moa::PagedLayer`: a 64-bit place in the page table, class and sink. */
+function pagedLayers({ layers }: SessionLayout): Int32Array {
+  const words = new Int32Array(layers.length * 4);
+  layers.forEach(({ firstEntry, layerClass }, index) => words.set([firstEntry % 2 ** 32, Math.floor(firstEntry / 2 ** 32), layerClass.index, layerClass.sink], index * 4));
+  return words;
 }
 
 /** `[layer][2][kvHeads]`. */

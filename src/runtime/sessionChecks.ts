@@ -18,6 +18,7 @@ const helpOf = {
   noFreeSlot: 'let a sequence leave, or create the session with a larger batch',
   poolFull: 'let a sequence leave, ask for a smaller lengthBound, or create the session with more pages',
   tooManyTokens: 'compile the plan with --decode-tokens, and create the session with decodeTokens',
+  inStep: 'fork when all layers have the tokens of a step',
   cannotTruncate: 'compile the plan with --slack: rings then keep so many tokens more; or prefill the sequence anew',
 } as const satisfies Partial<Record<RuntimeErrorName, string>>;
 

@@ -1,10 +1,10 @@
 import type { DeviceBuffer } from './buffer.ts';
 import { checkCounts, readCounts } from './decodeCounts.ts';
-import type { PlacedSegments } from './decodeSchedules.ts';
 import type { Device } from './device.ts';
+import type { DecodePlanName } from './launches.ts';
 import type { GraphEffect } from './recording.ts';
 import { usedAfterDispose } from './runtimeError.ts';
-import type { Sequences } from './sequences.ts';
+import type { AddedTokens, Lengths, Sequences } from './sequences.ts';
 import type { LayerState } from './sessionBuffers.ts';
 
 /** What an effect needs of its session. */
@@ -13,9 +13,7 @@ export interface SessionMirrors {
   readonly sequences: Sequences;
   /** Throws MOA6005 after the session's dispose. */
   checkAlive(): void;
-  /** Brings a decode schedule to the device, if it is not there as it should be. */
-  refreshSchedule(schedule: PlacedSegments): void;
-  /** Something other than an eager call of the session has written its state. */
+  /** Something other than an eager call of the session has written its state, and its plans. */
   wasWritten(): void;
 }
 
@@ -29,31 +27,33 @@ export interface RecordedCounts {
   readonly write?: () => void;
 }
 
-interface CountedDecode {
-  readonly index: number;
+/** New tokens of a recorded call: of every sequence, or by counts. */
+interface RecordedTokens {
   readonly tokens: number;
-  readonly counts: RecordedCounts;
+  readonly counts: RecordedCounts | undefined;
+  /** Equal ones have equal names. */
+  readonly key: string;
 }
 
 /**
- * A session in a graph: the tokens that each launch adds to its layers. They are checked against length bounds before a launch and counted after it, for all sessions
- * of the graph alike, also those that did not capture it.
+ * A session in a graph: the tokens that each launch adds to its layers. They are checked against length bounds and the pool before a launch and counted after it, for all
+ * sessions of the graph alike, also those that did not capture it.
  */
 export class SessionEffect implements GraphEffect {
   /** The layer that the graph's last launch of this session wrote; none before the first: a graph begins when all before it has ended. */
-  lastWritten: number | 'none' = 'none';
+  lastWritten: number | 'none' | 'plan' = 'none';
   readonly #mirrors: SessionMirrors;
-  /** Tokens of every sequence, by the layer's number among those of the session. */
-  readonly #added = new Map<number, number>();
-  /** Decodes with a count for each sequence: as recorded, or as they lie in a device buffer when the graph is launched. */
-  readonly #counted: CountedDecode[] = [];
-  /** What the launch that was checked last adds to layers with counts, by slot. */
-  #checked = new Map<number, Int32Array>();
-  readonly #schedules = new Set<PlacedSegments>();
+  /** By the layer's number among those of the session: what it gets, call by call. */
+  readonly #added = new Map<number, RecordedTokens[]>();
+  /** For which tokens the graph has planned last: what a layer had got so far, and gets. */
+  readonly #planned = new Map<DecodePlanName, string>();
+  /** The first layer with each such plan: layers that use it are to have its lengths when the graph is launched. */
+  readonly #planners = new Map<string, number>();
+  readonly #inStep: { readonly layer: number; readonly as: number }[] = [];
   readonly #tensors = new Set<DeviceBuffer>();
-  /** Launches that fit, and the change of the sequences since which that holds: steps of a loop need not look at every length before each launch. */
-  #fitting = 0;
-  #fittingSince = -1;
+  readonly #numbers = new Map<DeviceBuffer, number>();
+  /** What the launch that was checked last leads to. */
+  #checked: readonly { readonly layer: number; readonly lengths: Lengths }[] = [];
   /** Buffers that the device had freed when all tensors were found alive. */
   #aliveSince = -1;
 
@@ -61,13 +61,24 @@ export class SessionEffect implements GraphEffect {
     this.#mirrors = mirrors;
   }
 
-  /** A decode of so many tokens was recorded. */
-  addDecode({ index, layout }: LayerState, tokens: number, schedule: PlacedSegments, tensors: readonly DeviceBuffer[], counts?: RecordedCounts): void {
-    if (counts === undefined) this.#added.set(index, (this.#added.get(index) ?? 0) + tokens);
-    else this.#counted.push({ index, tokens, counts });
-    this.#schedules.add(schedule);
+  /** A decode of so many tokens is recorded. Returns whether it has to be planned first: no layer before it got the same. */
+  addDecode({ index, layout }: LayerState, name: DecodePlanName, tokens: number, tensors: readonly DeviceBuffer[], counts?: RecordedCounts): boolean {
+    const key = `${tokens} ${counts === undefined ? '' : (counts.fixed?.join() ?? `buffer ${this.#numberOf(counts.buffer)}`)}`;
+    let calls = this.#added.get(index);
+    if (calls === undefined) this.#added.set(index, (calls = []));
+    calls.push({ tokens, counts, key });
     tensors.forEach((tensor) => this.#tensors.add(tensor));
+    const step = `${name}: ${calls.map((call) => call.key).join('; ')}`;
+    const planner = this.#planned.get(name) === step ? this.#planners.get(step)! : index;
+    const plans = planner === index || !this.#mirrors.sequences.areInStep(planner, index);
+    if (plans) {
+      this.#planned.set(name, step);
+      this.#planners.set(step, index);
+    } else {
+      this.#inStep.push({ layer: index, as: planner });
+    }
     this.lastWritten = layout.layer;
+    return plans;
   }
 
   checkAlive(): void {
@@ -80,47 +91,41 @@ export class SessionEffect implements GraphEffect {
 
   check(): void {
     const { sequences } = this.#mirrors;
-    if (this.#fitting > 0 && this.#fittingSince === sequences.changes) return;
-    this.#checked = this.#withCounts();
-    this.#added.forEach((tokens, index) => {
-      if (!this.#checked.has(index)) sequences.checkRoom(index, tokens);
+    for (const { layer, as } of this.#inStep) sequences.bringInStep(layer, as);
+    const read = new Map<DeviceBuffer, Int32Array>();
+    const checked: { readonly layer: number; readonly lengths: Lengths }[] = [];
+    this.#added.forEach((calls, layer) => {
+      let lengths = sequences.lengthsOf(layer);
+      for (const { tokens, counts } of calls) lengths = sequences.after(lengths, this.#tokensOf(tokens, counts, read));
+      sequences.checkRoom(layer, lengths);
+      checked.push({ layer, lengths });
     });
-    this.#checked.forEach((tokens, index) => sequences.checkRoom(index, tokens));
-    if (this.#counted.length > 0) return; // what they add is not known before each launch
-    this.#fitting = Infinity;
-    this.#added.forEach((tokens, index) => (this.#fitting = Math.min(this.#fitting, sequences.timesThatFit(index, tokens))));
-    this.#fittingSince = sequences.changes;
+    sequences.checkPages(checked.map(({ lengths }) => lengths));
+    this.#checked = checked;
   }
 
-  /** All tokens of the layers that have a decode with counts. A device buffer is read once. */
-  #withCounts(): Map<number, Int32Array> {
-    const { sequences } = this.#mirrors;
-    const read = new Map<DeviceBuffer, Int32Array>();
-    const all = new Map<number, Int32Array>();
-    for (const { index, tokens, counts } of this.#counted) {
-      let sum = all.get(index);
-      if (sum === undefined) all.set(index, (sum = new Int32Array(sequences.bounds.length).fill(this.#added.get(index) ?? 0)));
-      const { buffer, fixed } = counts;
-      const values = fixed ?? checkCounts(read.get(buffer) ?? readCounts(buffer, sum.length, tokens), sum.length, tokens);
-      if (fixed === undefined) read.set(buffer, values);
-      values.forEach((count, slot) => (sum[slot]! += count));
-    }
-    return all;
+  #tokensOf(tokens: number, counts: RecordedCounts | undefined, read: Map<DeviceBuffer, Int32Array>): AddedTokens {
+    if (counts === undefined) return tokens;
+    if (counts.fixed !== undefined) return counts.fixed;
+    const { slots } = this.#mirrors.sequences;
+    const values = checkCounts(read.get(counts.buffer) ?? readCounts(counts.buffer, slots, tokens), slots, tokens);
+    read.set(counts.buffer, values);
+    return values;
   }
 
   prepare(): void {
-    this.#counted.forEach(({ counts }) => counts.write?.());
-    this.#schedules.forEach((schedule) => this.#mirrors.refreshSchedule(schedule));
+    this.#mirrors.sequences.reserve(this.#checked.map(({ lengths }) => lengths));
+    for (const calls of this.#added.values()) for (const { counts } of calls) counts?.write?.();
   }
 
   count(): void {
     this.#mirrors.wasWritten();
-    const { sequences } = this.#mirrors;
-    this.#added.forEach((tokens, index) => {
-      if (!this.#checked.has(index)) sequences.advanceAll(index, tokens);
-    });
-    this.#checked.forEach((tokens, index) => sequences.advanceAll(index, tokens));
-    this.#fitting -= 1;
-    this.#fittingSince = sequences.changes;
+    for (const { layer, lengths } of this.#checked) this.#mirrors.sequences.commit(layer, lengths);
+  }
+
+  #numberOf(buffer: DeviceBuffer): number {
+    let number = this.#numbers.get(buffer);
+    if (number === undefined) this.#numbers.set(buffer, (number = this.#numbers.size));
+    return number;
   }
 }

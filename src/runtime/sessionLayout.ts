@@ -1,23 +1,35 @@
 /** Where everything of a session lies: windows, rings, page tables and bytes, computed from the plan before anything is allocated. */
-import { evaluate, printRule } from '../ir/affine.ts';
+import { evaluate, printRule, windowOf } from '../ir/affine.ts';
+import { layerClasses } from '../ir/layerClasses.ts';
 import { layerNumbers } from '../ir/layerNumbers.ts';
+import type { LayerDefinition, PlanDefinition, RingGroupDefinition } from '../ir/planDefinition.ts';
 import { ranges } from '../ir/print.ts';
-import { LayerTables, PlanAtBounds } from './layerTables.ts';
-import type { PlanDefinition, RingGroupDefinition } from '../ir/planDefinition.ts';
 import { RuntimeError } from './runtimeError.ts';
-
-/** Whom decode shares its blocks out among: all slots, or the sequences that are there. */
-export type Balance = 'slots' | 'sequences';
 
 export interface SessionShape {
   /** Slots, each for a sequence; 0 is legal. */
   readonly batch: number;
   /** The most tokens a sequence will hold: prompt and new tokens. */
   readonly lengthBound: number;
-  /** Of the pool, which all sequences share; what `batch` sequences of `lengthBound` tokens need by default. */
+  /** Of the pool, which all sequences share; what `batch` sequences of `lengthBound` tokens need by default. With fewer, a step that would not fit is refused (MOA6109). */
   readonly pages?: number;
   /** The layers that the session serves, rising: those on this device when a model is spread over several. All by default. */
   readonly layers?: readonly number[];
+}
+
+/** Layers of a session with equal rules: they have tables in common. */
+export interface LayerClass {
+  /** Its number in the session, and in the plan. */
+  readonly index: number;
+  readonly planClass: number;
+  readonly definition: LayerDefinition;
+  readonly plan: PlanDefinition;
+  /** The first tokens of a sequence, always attended. */
+  readonly sink: number;
+  /** Entries of the page table for one slot: pages at the session's length bound. */
+  readonly slotPages: number;
+  /** Where the ring of each KV head begins among them. */
+  readonly tableOffsets: readonly number[];
 }
 
 export interface LayerLayout {
@@ -25,7 +37,7 @@ export interface LayerLayout {
   readonly layer: number;
   /** Its number in the plan. */
   readonly planLayer: number;
-  readonly tables: LayerTables;
+  readonly layerClass: LayerClass;
   /** Where the layer's page table begins in the session's. */
   readonly firstEntry: number;
 }
@@ -51,11 +63,11 @@ export interface SessionMemory {
   readonly total: number;
   /** The pool: pages of keys and values. */
   readonly cache: number;
-  /** Page tables, rings, windows, schedules, lengths. */
+  /** Page tables, rings, windows, plans, lengths. */
   readonly tables: number;
-  /** Partial results of split rings. */
+  /** Partial results of rings that are cut in pieces. */
   readonly workspace: number;
-  /** Not in `total`: of a cache in E4M3, what the first chunk of a prompt allocates besides, at most: pages of 16 bits, and their table. Otherwise 0. */
+  /** Not in `total`: of a cache in E4M3, what the first chunk of a prompt allocates besides: pages of 16 bits, and their table. Otherwise 0. */
   readonly expanded: number;
   /** What a dense cache of the same model would take, at N tokens in every head. */
   readonly dense: number;
@@ -65,6 +77,7 @@ export interface SessionMemory {
 
 export interface SessionLayout {
   readonly layers: readonly LayerLayout[];
+  readonly classes: readonly LayerClass[];
   /** Entries of the page table: pages of `batch` sequences of `lengthBound` tokens. */
   readonly entries: number;
 }
@@ -83,22 +96,55 @@ export function layersOf({ shape }: PlanDefinition, { layers }: SessionShape): r
   });
 }
 
-/** Windows, rings and page tables of all layers. */
+/** Classes, and where page tables lie. */
 export function layoutSession(plan: PlanDefinition, shape: SessionShape): SessionLayout {
-  const bounds = new PlanAtBounds(plan);
-  const shared = new Map<string, LayerTables>();
-  let entries = 0;
+  const { ofLayer } = layerClasses(plan);
+  const classes = new Map<number, LayerClass>();
   const numbers = layerNumbers(plan.shape);
+  let entries = 0;
   const layers = layersOf(plan, shape).map((planLayer): LayerLayout => {
-    const definition = plan.layers[planLayer]!;
-    const key = JSON.stringify(definition);
-    let tables = shared.get(key);
-    if (tables === undefined) shared.set(key, (tables = new LayerTables(bounds, definition, shape.batch, shape.lengthBound)));
-    const placed = { layer: numbers[planLayer]!, planLayer, tables, firstEntry: entries };
-    entries += shape.batch * tables.slotPages;
+    const planClass = ofLayer[planLayer]!;
+    let layerClass = classes.get(planClass);
+    if (layerClass === undefined) classes.set(planClass, (layerClass = layoutClass(plan, planClass, plan.layers[planLayer]!, classes.size, shape)));
+    const placed = { layer: numbers[planLayer]!, planLayer, layerClass, firstEntry: entries };
+    entries += shape.batch * layerClass.slotPages;
     return placed;
   });
-  return { layers, entries };
+  return { layers, classes: [...classes.values()], entries };
+}
+
+function layoutClass(plan: PlanDefinition, planClass: number, definition: LayerDefinition, index: number, { lengthBound }: SessionShape): LayerClass {
+  const tableOffsets = new Array<number>(plan.shape.kvHeads);
+  let slotPages = 0;
+  for (const { kvHeads, pages } of definition.rings) {
+    const count = evaluate(plan.expressions[pages]!, { N: lengthBound });
+    for (const kvHead of kvHeads) {
+      tableOffsets[kvHead] = slotPages;
+      slotPages += count;
+    }
+  }
+  return { index, planClass, definition, plan, sink: definition.sink, slotPages, tableOffsets };
+}
+
+/** Equal rings of a class at a length bound: the slots of each behind the sink, and the longest window of a query head that reads it. */
+export interface RingWindows {
+  readonly kvHeads: readonly number[];
+  readonly window: number;
+  readonly longest: number;
+}
+
+export function windowsOfRings({ plan, definition, sink }: LayerClass, bound: number): readonly RingWindows[] {
+  return definition.rings.map(({ kvHeads, span, rules }) => ({
+    kvHeads,
+    window: evaluate(plan.expressions[span]!, { N: bound }) - sink,
+    longest: Math.max(...rules.map((rule) => windowOf(plan.rules[rule]!, plan.limits, bound, definition.modelWindow))),
+  }));
+}
+
+/** The window in tokens of each query head of a class at a length bound. */
+export function windowsOfHeads({ plan, definition }: LayerClass, bound: number): Int32Array {
+  const windows = new Map(definition.heads.map((rule) => [rule, windowOf(plan.rules[rule]!, plan.limits, bound, definition.modelWindow)]));
+  return Int32Array.from(definition.heads, (rule) => windows.get(rule)!);
 }
 
 /** Pages of one ring that hold a token when its sequence has `length` tokens; none of a slot without a sequence, whose length is -1. */
@@ -107,7 +153,7 @@ export function ringPagesInUse(length: number, window: number, sink: number, pag
   return Math.ceil(sink / pageTokens) + Math.ceil(Math.min(length - sink, window) / pageTokens);
 }
 
-/** Bytes by layer and ring group, known without a device but for the schedules, which `tables` and `workspace` add up. */
+/** Bytes by layer and ring group, known without a device but for the tables and the workspace. */
 export function sessionMemory(plan: PlanDefinition, shape: SessionShape, tables: number, workspace: number): SessionMemory {
   const variables = { N: shape.lengthBound };
   const { pageBytes } = plan.layout;

@@ -21,7 +21,6 @@ const known: Readonly<Record<keyof SessionOptions, true>> = Object.freeze({
   rope: true,
   cacheScales: true,
   slots: true,
-  balance: true,
   sinkLogits: true,
   decodeTokens: true,
   poolByte: true,
@@ -67,18 +66,14 @@ export function checkSessionShape(planLayers: number, shape: SessionShape): void
 /** All options of a session, but for RoPE. `usable`: the kernels that were loaded. */
 export function checkSessionOptions(plan: PlanDefinition, usable: readonly KernelDefinition[], options: SessionOptions): void {
   checkSessionShape(layerNumberBound(plan.shape), options);
-  const { scale, balance, slots, decodeTokens = 1, poolByte, pageOrder, cacheScales } = options;
+  const { scale, slots, decodeTokens = 1, poolByte, pageOrder, cacheScales } = options;
   const problem = scale === undefined ? undefined : positiveFloatProblem(scale, [Math.LOG2E]);
   if (problem !== undefined) throw bad(`scale ${problem}`);
-  checkOneOf('balance', balance, ['slots', 'sequences']);
   checkOneOf('slots', slots, ['held', 'free']);
   if (poolByte !== undefined) checkInteger('poolByte', poolByte, 0, 255);
   if (pageOrder !== undefined && typeof pageOrder !== 'function') throw bad(`pageOrder is ${describeValue(pageOrder)}; it must be a function`);
   checkCacheScales(plan, cacheScales);
   checkSinkLogits(plan, options.sinkLogits);
-  if (balance === 'sequences' && !plan.decode.balanced) {
-    throw bad('balance is sequences, and the package was compiled without balanced schedules (--ablate unspecialised)');
-  }
   const most = Math.max(1, ...usable.map(({ tokens = 1 }) => tokens));
   if (!Number.isInteger(decodeTokens) || decodeTokens < 1 || decodeTokens > most) {
     throw bad(`decodeTokens is ${describeValue(decodeTokens)}; the package decodes ${most === 1 ? 'one token at a time' : `1 to ${most} tokens at once`}`);

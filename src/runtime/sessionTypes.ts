@@ -3,7 +3,7 @@ import type { ElementType } from '../ir/nodes.ts';
 import type { DeviceBuffer } from './buffer.ts';
 import type { CacheScales } from './cacheScales.ts';
 import type { RopeOptions } from './rope.ts';
-import type { Balance, SessionShape } from './sessionLayout.ts';
+import type { SessionShape } from './sessionLayout.ts';
 import type { SinkLogits } from './sinkLogits.ts';
 
 export interface SessionOptions extends SessionShape {
@@ -19,15 +19,9 @@ export interface SessionOptions extends SessionShape {
   /** Of a cache in e4m3: what keys and values are divided by before they are stored; 1 by default. Not allowed with any other cache. */
   readonly cacheScales?: CacheScales;
   /**
-   * `held`: every slot begins with an empty sequence of `lengthBound` tokens. `free`: sequences come with `Session.join`. `held` by default.
+   * `held`: every slot begins with an empty sequence of `lengthBound` tokens. `free`: sequences come with `Session.add`. `held` by default.
    */
   readonly slots?: 'held' | 'free';
-  /**
-   * Whom decode shares its blocks out among. `slots`: all slots, once, as if each held a sequence of `lengthBound` tokens: what a sequence gets does not depend on its
-   * neighbours, bit for bit. `sequences`: those that are there, anew when one came or went: few sequences in many slots are decoded as fast as in few
-   * slots; rows of free slots of `out` and `lse` stay as they are. `slots` by default.
-   */
-  readonly balance?: Balance;
   /** Of a model with learned sinks: their logits, `[layer of the plan][queryHead]`. Required there, and not allowed elsewhere. */
   readonly sinkLogits?: SinkLogits;
   /** The most new tokens of a sequence in one decode, at most the `--decode-tokens` of the package; 1 by default. */
@@ -40,7 +34,7 @@ export interface SessionOptions extends SessionShape {
 
 /** Tensors are contiguous buffers of the session's element type. */
 export interface DecodeTensors {
-  /** `[batch, tokens, queryHeads, headDim]`. Rows of free slots are ignored; theirs of `out` become 0, of `lse` -inf (unless `balance` is `sequences`). */
+  /** `[batch, tokens, queryHeads, headDim]`. Rows of free slots are ignored; theirs of `out` become 0, of `lse` -inf. */
   readonly q: DeviceBuffer;
   /** `[batch, tokens, kvHeads, headDim]`. */
   readonly k: DeviceBuffer;
@@ -65,8 +59,8 @@ export interface PrefillTensors extends Omit<DecodeTensors, 'tokens' | 'counts'>
   readonly cuSeqlens: ArrayLike<number>;
 }
 
-/** What a sequence joins with. */
-export interface JoinOptions {
+/** What a sequence begins with. */
+export interface AddOptions {
   /** The most tokens that it will hold, its windows follow from that; the session's by default, which is also the most. */
   readonly lengthBound?: number;
 }
@@ -75,4 +69,17 @@ export interface JoinOptions {
 export interface CapturedStep extends Disposable {
   launch(): void;
   dispose(): void;
+}
+
+/** Pages of a session's pool. */
+export interface SessionUsage {
+  /** Of the pool. */
+  readonly pages: number;
+  /** Bytes of each. */
+  readonly pageBytes: number;
+  /** That sequences hold. */
+  readonly held: number;
+  /** Of them, those that more than one sequence holds. */
+  readonly shared: number;
+  readonly free: number;
 }

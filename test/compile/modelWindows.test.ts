@@ -7,7 +7,7 @@ import type { PlanDefinition } from '../../src/ir/planDefinition.ts';
 import { assignRanks } from '../../src/passes/assignRanks.ts';
 import { selectRank } from '../../src/passes/selectRank.ts';
 import { readPlan } from '../../src/plan/readPlan.ts';
-import { layoutSession } from '../../src/runtime/sessionLayout.ts';
+import { layoutSession, windowsOfHeads } from '../../src/runtime/sessionLayout.ts';
 import { DiagnosticList } from '../../src/util/diagnostics.ts';
 
 const shape = { num_hidden_layers: 2, num_attention_heads: 2, num_key_value_heads: 2, head_dim: 64, torch_dtype: 'bfloat16' };
@@ -36,7 +36,7 @@ const ringsOf = ({ layers, expressions }: PlanDefinition, N: number): unknown =>
 
 /** `[layer][head]` windows of a session's sequences, as kernels get them. */
 const windowsOf = (definition: PlanDefinition, lengthBound: number): number[][] =>
-  layoutSession(definition, { batch: 1, lengthBound }).layers.map(({ tables }) => [...tables.windows]);
+  layoutSession(definition, { batch: 1, lengthBound }).layers.map(({ layerClass }) => [...windowsOfHeads(layerClass, lengthBound)]);
 
 test('Mistral with a window of 128, spans of 384 and 320: every layer has 128 tokens and no sink', () => {
   const { definition } = compiled(spans, { model_type: 'mistral', sliding_window: 128 });

@@ -82,6 +82,17 @@ function build(source: string, inputs: readonly string[], flags: readonly string
   return output;
 }
 
+/** The project's own headers that a source includes, and those that they include. */
+function includedHeaders(source: string, found = new Set<string>()): Set<string> {
+  for (const [, name] of readFileSync(source, 'utf8').matchAll(/^#include <(moa\/[^>]+)>/gm)) {
+    const header = join(root, 'templates/include', name!);
+    if (found.has(header) || !existsSync(header)) continue;
+    found.add(header);
+    includedHeaders(header, found);
+  }
+  return found;
+}
+
 export class Kernel {
   readonly library: string;
   readonly #name: string;
@@ -94,7 +105,8 @@ export class Kernel {
     const flags = [...kernelFlags, ...extraFlags, '-I', join(root, 'templates/include'), '-I', include];
     const inputs = [...headerFiles(include), abi];
     const engine = build(join(root, 'native/emulator/engine.cpp'), inputs, [...flags, '-O2', '-c'], '.o');
-    this.library = build(join(fixtures, `${name}.cu`), inputs, [...flags, '-O1', '-shared'], '.so', [engine]);
+    const source = join(fixtures, `${name}.cu`);
+    this.library = build(source, [...inputs, ...includedHeaders(source)], [...flags, '-O1', '-shared'], '.so', [engine]);
     this.#driver = build(join(fixtures, 'driver.cpp'), [abi], ['-std=c++20', '-O1', '-pthread'], '.out');
     this.#name = name;
   }

@@ -4,8 +4,9 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { kernelContext } from '../../src/emit/kernelContext.ts';
-import { renderKernel } from '../../src/emit/templateEngine.ts';
+import { kernelContext, plannerContext } from '../../src/emit/kernelContext.ts';
+import { renderKernel, renderPlanner } from '../../src/emit/templateEngine.ts';
+import { plannerEntries } from '../../src/kernels/planners.ts';
 import { stableJson } from '../../src/util/stableJson.ts';
 import { cubinName } from '../properties/harness.ts';
 import { compileSpec, type PlanSpec, type RuleSpec } from '../properties/plans.ts';
@@ -51,9 +52,10 @@ export function writeSources(folder: string): void {
     for (const family of variant.architecture === undefined ? (['portable', 'hopper'] as const) : (['portable'] as const)) {
       const spec: PlanSpec = { shape, rules: [...layers, ...layers], rope: true, family, ...variant };
       // With slack too: decode masks by age then, in groups of one head as well.
-      const { kernels: usual, mask } = compileSpec(spec);
-      const kernels = new Map([...usual, ...compileSpec({ ...spec, slack: 64 }).kernels].map((kernel) => [kernel.name, kernel]));
-      writeFileSync(join(folder, `${cubinName(spec)}.cu`), [...kernels.values()].map((kernel) => renderKernel(kernel, kernelContext(kernel, mask))).join('\n'));
+      const { module, mask } = compileSpec(spec);
+      const kernels = new Map([...module.kernels, ...compileSpec({ ...spec, slack: 64 }).module.kernels].map((kernel) => [kernel.name, kernel]));
+      const planners = plannerEntries.map(([role, planner]) => renderPlanner(role, plannerContext(planner, module, mask)));
+      writeFileSync(join(folder, `${cubinName(spec)}.cu`), [...[...kernels.values()].map((kernel) => renderKernel(kernel, kernelContext(kernel, mask))), ...planners].join('\n'));
     }
   }
 }

@@ -63,6 +63,8 @@ interface ModelGraph {
   readonly step: CapturedStep;
   readonly by: number;
   readonly calls: readonly Call[];
+  /** Layers of a session that had equal lengths when they were captured in one step, and are to have them at every launch. */
+  readonly inStep: readonly { readonly session: number; readonly layers: readonly [number, number] }[];
 }
 
 /** What a history has met, by name. */
@@ -87,7 +89,7 @@ class History {
     this.#met = met;
     this.#computes = computes;
     this.#sessions = Array.from({ length: sessions }, (_, n) =>
-      plan.createSession({ batch, lengthBound: bound, decodeTokens: mostTokens, balance: n === 1 ? 'sequences' : 'slots', slots: n === 0 ? 'held' : 'free' }),
+      plan.createSession({ batch, lengthBound: bound, decodeTokens: mostTokens, slots: n === 0 ? 'held' : 'free' }),
     );
     this.#models = this.#sessions.map((_, n) => ({
       lengths: Array.from({ length: layers }, () => Array<number>(batch).fill(n === 0 ? 0 : -1)),
@@ -184,14 +186,17 @@ class History {
       } catch (error) {
         if (error !== reason) throw error;
       }
-    } else this.#graphs.push({ step: capture(), by, calls: usable });
+    } else this.#graphs.push({ step: capture(), by, calls: usable, inStep: pairsInStep(this.#models, usable) });
     this.#check();
   }
 
   #launch(graph: number): void {
     if (this.#graphs.length === 0) return;
-    const { step, by, calls } = this.#graphs[graph % this.#graphs.length]!;
+    const { step, by, calls, inStep } = this.#graphs[graph % this.#graphs.length]!;
     if (calls.some(({ session }) => this.#models[session]!.disposed) || (by >= 0 && this.#models[by]!.disposed)) return this.#refused('MOA6005', () => step.launch());
+    if (inStep.some(({ session, layers: [a, b] }) => this.#models[session]!.lengths[a]!.join() !== this.#models[session]!.lengths[b]!.join())) {
+      return this.#refused(['MOA6011', ...(legal(this.#models, calls) ? [] : ['MOA6113']), ...(fits(this.#models, calls) ? [] : ['MOA6101'])], () => step.launch());
+    }
     if (!legal(this.#models, calls)) return this.#refused(fits(this.#models, calls) ? ['MOA6113'] : ['MOA6113', 'MOA6101'], () => step.launch());
     if (!fits(this.#models, calls)) return this.#refused('MOA6101', () => step.launch());
     if (calls.some(({ counts }) => counts === 'device')) this.#note('counts of a buffer');
@@ -281,6 +286,23 @@ class History {
       }
     });
   }
+}
+
+/** Layers that share a plan: those with the same calls as the one that planned last, and equal lengths. */
+function pairsInStep(models: readonly ModelSession[], calls: readonly Call[]): ModelGraph['inStep'] {
+  const pairs: { session: number; layers: [number, number] }[] = [];
+  const before = new Map<string, string>();
+  const planned = new Map<string, { readonly step: string; readonly layer: number }>();
+  for (const { session, layer, tokens, counts } of calls) {
+    const step = `${before.get(`${session} ${layer}`) ?? ''}; ${tokens} ${counts?.toString() ?? ''}`;
+    before.set(`${session} ${layer}`, step);
+    const plan = `${session} ${tokens === 1 && counts === undefined ? 'one' : 'many'}`;
+    const last = planned.get(plan);
+    const lengths = (of: number): string => models[session]!.lengths[of]!.join();
+    if (last !== undefined && last.step === step && last.layer !== layer && lengths(last.layer) === lengths(layer)) pairs.push({ session, layers: [last.layer, layer] });
+    else planned.set(plan, { step, layer });
+  }
+  return pairs;
 }
 
 /** Whether every session has room for what all calls add. */

@@ -8,9 +8,10 @@ import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { kernelContext } from '../../src/emit/kernelContext.ts';
+import { kernelContext, plannerContext } from '../../src/emit/kernelContext.ts';
 import { kernelSourcePath } from '../../src/emit/planDefinition.ts';
-import { renderKernel } from '../../src/emit/templateEngine.ts';
+import { renderKernel, renderPlanner } from '../../src/emit/templateEngine.ts';
+import { plannerEntries } from '../../src/kernels/planners.ts';
 import { Device, type DeviceOptions } from '../../src/runtime/device.ts';
 import type { Module } from '../../src/runtime/kernel.ts';
 import { Plan } from '../../src/runtime/plan.ts';
@@ -26,11 +27,15 @@ export interface Target {
 const written = new Map<string, string>();
 
 /** The kernels of a spec as sources on disk, under a folder that their text names. */
-function writeSources({ kernels, mask }: CompiledSpec): URL {
-  const names = kernels.map((kernel) => kernel.name).join();
+function writeSources({ module, mask }: CompiledSpec): URL {
+  const { kernels, layers } = module;
+  const names = `${kernels.map((kernel) => kernel.name).join()} ${layers.map(({ modelWindow }) => modelWindow === null).join()}`;
   let folder = written.get(names);
   if (folder === undefined) {
-    const texts = kernels.map((kernel) => [kernelSourcePath(kernel.name), renderKernel(kernel, kernelContext(kernel, mask))] as const);
+    const texts = [
+      ...kernels.map((kernel) => [kernelSourcePath(kernel.name), renderKernel(kernel, kernelContext(kernel, mask))] as const),
+      ...plannerEntries.map(([role, planner]) => [kernelSourcePath(planner.name), renderPlanner(role, plannerContext(planner, module, mask))] as const),
+    ];
     const hash = createHash('sha256').update(JSON.stringify(texts)).digest('hex').slice(0, 24);
     folder = join(tmpdir(), `moa-property-tests-${process.getuid?.() ?? 0}`, hash);
     for (const [path, text] of texts) {
@@ -84,7 +89,7 @@ export function cudaTarget(spec: 'cuda:0', folder: URL): Target {
       if (loading === undefined) modules.set(unit, (loading = readFile(new URL(`${unit}.cubin`, folder)).then((image) => device.loadCubin(image))));
       const module = await loading;
       // The modules stay loaded for later plans, so they are not the plan's to dispose.
-      return Plan.create(device, definition, [], new Map(definition.kernels.map(({ name }) => [name, module.kernel(name)])));
+      return Plan.create(device, definition, [], new Map([...definition.kernels, ...Object.values(definition.planners)].map(({ name }) => [name, module.kernel(name)])));
     },
   };
 }

@@ -3,7 +3,7 @@ import type { KernelFamily } from '../../src/arch/arch.ts';
 import { findArchitecture } from '../../src/arch/registry.ts';
 import { planDefinition } from '../../src/emit/planDefinition.ts';
 import { usualAttention } from '../../src/ir/attention.ts';
-import type { CacheType, HeadModule, KernelNode, ScheduledModule } from '../../src/ir/nodes.ts';
+import type { CacheType, HeadModule, ScheduledModule } from '../../src/ir/nodes.ts';
 import type { PlanDefinition } from '../../src/ir/planDefinition.ts';
 import type { ModelRope } from '../../src/ir/rope.ts';
 import { maskShapes } from '../../src/mask/registry.ts';
@@ -46,7 +46,7 @@ export interface PlanSpec {
 
 export interface CompiledSpec {
   readonly definition: PlanDefinition;
-  readonly kernels: readonly KernelNode[];
+  readonly module: ScheduledModule;
   readonly mask: MaskFamily;
 }
 
@@ -81,8 +81,8 @@ export function compileSpec(spec: PlanSpec): CompiledSpec {
   const context = { architectures: [architecture], elementTypes: [elementType], rope: spec.rope, cacheType: spec.cacheType ?? 'element', slack: spec.slack ?? 0, decodeTokens: spec.decodeTokens ?? 1, ablations: spec.ablations ?? [], mask } as const;
   const scheduled = runPasses(moduleOf(spec), pipeline, context) as ScheduledModule;
   const definition = planDefinition(scheduled, mask, {});
-  const prefill = spec.splitPages === undefined ? definition.prefill : { ...definition.prefill, splitPages: spec.splitPages, splitShare: 0 };
-  return { definition: { ...definition, prefill }, kernels: scheduled.kernels, mask };
+  const prefill = spec.splitPages === undefined ? definition.prefill : { ...definition.prefill, splitPages: spec.splitPages, splitShare: [0, 1] as const };
+  return { definition: { ...definition, prefill }, module: scheduled, mask };
 }
 
 function lowestTerms(spec: RuleSpec): OracleRule {

@@ -15,12 +15,12 @@ const batch = 4;
 const sets = 16;
 
 /** @param every steps somebody leaves and another comes */
-export async function replayIsEager(target: Target, spec: PlanSpec, { steps, tokens = 1, every = 509, balance = 'slots' }: { readonly steps: number; readonly tokens?: number; readonly every?: number; readonly balance?: 'slots' | 'sequences' }): Promise<void> {
+export async function replayIsEager(target: Target, spec: PlanSpec, { steps, tokens = 1, every = 509 }: { readonly steps: number; readonly tokens?: number; readonly every?: number  }): Promise<void> {
   const shape = shapeOf(spec.shape);
   const device = await target.device();
   using plan = await target.load(device, spec);
   const lengthBound = steps * tokens + 64;
-  const options = { batch, lengthBound, slots: 'free', poolByte: 0xff, decodeTokens: tokens, balance } as const;
+  const options = { batch, lengthBound, slots: 'free', poolByte: 0xff, decodeTokens: tokens } as const;
   using eager = plan.createSession(options);
   using replayed = plan.createSession(options);
   const both = (act: (session: Session) => number | void): void => {

@@ -89,6 +89,7 @@ function prefillAndCheck(run: Run, layer: number): void {
   const counted = target.kind === 'emulator' && isClean(run, layer);
   for (const chunk of chunksOf(testCase)) {
     using tensors = new TensorSet(device, shapeOf(testCase.shape), chunk.map(([begin, end], n) => ({ inputs: run.tokens[layer]![n]!.given, begin, end })));
+    if (counted) session.planAhead(layer, tensors);
     if (counted) device.resetCounters();
     session.prefill(layer, tensors);
     if (counted) checkPrefillCounts(device, testCase, layer, chunk);
@@ -120,6 +121,8 @@ function decodeAndCheck(run: Run, layer: number, step: number): void {
   const counted = target.kind === 'emulator' && isClean(run, layer);
   const pieces = testCase.prefill.map((count, n) => ({ inputs: run.tokens[layer]![n]!.given, begin: count + step, end: count + step + 1 }));
   using tensors = new TensorSet(device, shapeOf(testCase.shape), pieces);
+  const { q, k, v, out: into } = tensors;
+  if (counted) session.planAhead(layer, { q, k, v, out: into });
   if (counted) device.resetCounters();
   session.decode(layer, tensors);
   if (counted) checkDecodeCounts(device, testCase, layer, pieces.map(({ end }) => end));

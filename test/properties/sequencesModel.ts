@@ -36,7 +36,6 @@ export interface Life {
   readonly cacheType: CacheType;
   readonly batch: number;
   readonly lengthBound: number;
-  readonly balance: 'slots' | 'sequences';
   /** Of the pages that `batch` sequences of the bound need, in percent. */
   readonly poolPercent: number;
   readonly seed: number;
@@ -98,7 +97,7 @@ export async function beginLife(target: Target, life: Life, happened: Map<string
   const whole = plan.memory({ batch: life.batch, lengthBound: life.lengthBound }).cache / plan.definition.layout.pageBytes;
   const pages = Math.max(1, Math.floor((whole * life.poolPercent) / 100));
   const cacheScales = scalesOf(life);
-  const session = plan.createSession({ batch: life.batch, lengthBound: life.lengthBound, slots: 'free', pages, poolByte: 0xff, decodeTokens: life.decodeTokens, balance: life.balance, ...(cacheScales === undefined ? {} : { cacheScales }) });
+  const session = plan.createSession({ batch: life.batch, lengthBound: life.lengthBound, slots: 'free', pages, poolByte: 0xff, decodeTokens: life.decodeTokens, ...(cacheScales === undefined ? {} : { cacheScales }) });
   const model: Model = { life, shape: shapeOf(life.shape), sequences: Array.from({ length: life.batch }, () => undefined) };
   const real: Real = { device, session, random: new Random(life.seed), tally: newTally(), happened, steps: new Map() };
   const end = (): void => {
@@ -447,9 +446,9 @@ export class Decode implements Command {
 
 const fields = ({ q, k, v, out, lse }: TensorSet) => ({ q, k, v, out, lse });
 
-/** The rows of a slot without a sequence: zeros, and -inf; or, balanced over sequences, the NaN that was there. */
+/** The rows of a slot without a sequence: zeros, and -inf. */
 function checkEmpty(model: Model, found: { out: Float32Array; lse: Float32Array }, firstRow: number, rows: number): void {
-  checkZeros(model, found, firstRow, rows, model.life.balance === 'slots' ? [0, -Infinity] : [NaN, NaN]);
+  checkZeros(model, found, firstRow, rows, [0, -Infinity]);
 }
 
 /** Rows that are no token: what is wanted of out, and of lse. */
@@ -523,7 +522,6 @@ export function lifeArbitrary(shapes: readonly string[], cacheType: CacheType = 
       family: fc.constantFrom<KernelFamily>('portable', 'hopper'),
       batch: fc.integer({ min: 1, max: 4 }),
       lengthBound: fc.integer({ min: 200, max: 640 }),
-      balance: fc.constantFrom('slots', 'sequences'),
       poolPercent: fc.constantFrom(60, 100, 100, 100),
       seed: fc.nat(2 ** 30),
       multiprocessors: fc.integer({ min: 1, max: 12 }),

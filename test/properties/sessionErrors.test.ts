@@ -38,10 +38,6 @@ describe('a session', () => {
     expect(() => session.prefill(0, { ...fields(start), cuSeqlens: [0, 131, 131] })).toThrow(code('MOA6101'));
   });
 
-  test('refuses a balance that is none', () => {
-    expect(() => plan.createSession({ batch: 1, lengthBound: 10, balance: 'rings' as 'slots' })).toThrow(code('MOA6106'));
-  });
-
   test('refuses layers that do not exist', () => {
     using session = plan.createSession({ batch: 1, lengthBound: 10 });
     using tensors = prefillTensors([1]);

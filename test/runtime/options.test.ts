@@ -45,7 +45,7 @@ describe('sessions', () => {
     create({ scale: undefined, layers: [0], slots: 'free', poolByte: 255, pageOrder: (pages: number) => Int32Array.from({ length: pages }, (_, page) => page) })();
   });
 
-  test.each(['batch', 'lengthBound', 'pages', 'decodeTokens', 'poolByte', 'scale', 'layers', 'slots', 'balance', 'elementType', 'pageOrder', 'cacheScales', 'sinkLogits'])('refuse a %s of another type', (name) => {
+  test.each(['batch', 'lengthBound', 'pages', 'decodeTokens', 'poolByte', 'scale', 'layers', 'slots', 'elementType', 'pageOrder', 'cacheScales', 'sinkLogits'])('refuse a %s of another type', (name) => {
     const possible: Readonly<Record<string, (value: unknown) => boolean>> = { pageOrder: (value) => typeof value === 'function' };
     for (const value of noNumbers) {
       if (possible[name]?.(value) === true) continue;

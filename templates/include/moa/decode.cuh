@@ -1,6 +1,6 @@
 // Decode attention: one query token a sequence, appended to its rings and attended in one launch. Bound by reading pages.
 //
-//   block   = a run of segments from the static schedule; a segment is a run of pages of one (sequence, KV head)
+//   block   = a run of segments from the plan; a segment is a run of pages of one (sequence, KV head), in pieces with results of their own
 //   group   = 4 warps, each takes 16 rows of a page; the groups of a block take the pages of a segment in turn
 //   pages   : by a producer warp and bulk copies (sm_90), or by each computing warp for itself with cp.async (sm_80), whole or half by half
 //   append  : the warp that computes the new token's row writes it into the ring, and over the stale row in shared memory
@@ -10,7 +10,7 @@
 // With several new tokens (Config::kManyTokens) they are in the rings already, which have the slack for it, and lengths count them: nothing is appended, and
 // rows of queries are (token, query head) pairs (queryRows.cuh), each masked by its own position.
 //
-// A slot without a sequence has length -1: no page of its rings is in use, its output is 0, and nothing of it changes.
+// A slot without a sequence has length -1: the plan has none of its rings, its output is 0, and nothing of it changes.
 //
 // Launched so that it may start before the launch before it has ended (PTX griddepcontrol): with p.early it reads the old pages at once, and
 // waits before it touches anything that the launch before may have written, the new token and its queries among it. It lets its successor begin
@@ -49,14 +49,17 @@ public:
                     launchDependents();
                 });
                 if constexpr (!kHasManyTokens<Config>) advanceLengths(p, 1);
+                clearIdle(p, laneIndex(), 32, isIdle(p, blockIndex()));
             } else {
                 Pages pages;
                 compute(p, pages);
             }
         } else {
             Pages pages(p);
+            const bool idle = isIdle(p, blockIndex());
             compute(p, pages);
             pages.finish();
+            clearIdle(p, threadIndex(), kThreads, idle);
         }
     }
 
@@ -64,7 +67,6 @@ private:
     template <class Params>
     static MOA_DEVICE void compute(const Params& p, Pages& pages) {
         const int row = (warpIndex() & 3) * Attend::kRows;
-        const int group = warpIndex() / 4;
         const SharedAddress area = sharedBase() + Pages::kSharedBytes;
         DecodeSegment segment;
         Attend attend;
@@ -74,16 +76,20 @@ private:
         for (bool final = false; !final;) {
             const PageItem item = pages.acquire(p);
             if (item.is(PageItem::kFirst)) {
-                segment = pages.segment();
-                if constexpr (!kHasManyTokens<Config>) token.place(p, segment, item.length, row, group, Config::kGroups);
-                attend.place(p, segment, item.length);
-                if (!waited) {
-                    waited = true;
-                    waitForPrerequisites();
-                    if constexpr (!Config::kProducer) launchDependents();
+                if (item.is(PageItem::kOpens)) {
+                    segment = pages.segment();
+                    if constexpr (!kHasManyTokens<Config>) token.place(p, segment, item.length, row);
+                    attend.place(p, segment, item.length);
+                    if (!waited) {
+                        waited = true;
+                        waitForPrerequisites();
+                        if constexpr (!Config::kProducer) launchDependents();
+                    }
+                    attend.open(p, segment, item.length);
+                    if constexpr (!kHasManyTokens<Config>) token.load(p, segment, item.length - 1);
+                } else {
+                    attend.restart();
                 }
-                attend.open(p, segment, item.length);
-                if constexpr (!kHasManyTokens<Config>) token.load(p, segment, item.length - 1);
             }
             if constexpr (!Config::kProducer && !kHasManyTokens<Config>) {
                 if (!exhausted && pages.exhausted()) {
@@ -114,7 +120,13 @@ private:
             pages.release(p, written);
             if (item.is(PageItem::kLast) && segment.splits > 0) {
                 attend.store(p, segment, area + warpIndex() * Config::kMaxGroup * Merging::kRowBytes, Merging::kRowBytes);
-                Merging::run(p, segment, area);
+                if (item.is(PageItem::kCloses)) {
+                    Merging::run(p, segment, area);
+                    attend.forget();
+                } else {
+                    Merging::leave(p, segment, area);
+                    ++segment.split;
+                }
             }
             final = item.is(PageItem::kFinal);
         }
@@ -128,8 +140,45 @@ private:
         if (shuffle(finished, 0) != static_cast<uint32_t>(gridSize() * readers - 1)) return;
         for (int slot = laneIndex(); slot < p.slots; slot += 32) {
             const int length = loadGlobal(p.lengths + slot);
-            if (length >= 0) storeGlobal(p.lengths + slot, length + 1);
+            if (length >= 0 && isOne(p, slot)) storeGlobal(p.lengths + slot, length + 1);
         }
+    }
+
+    /// Whether a slot has one new token: without p.cuSeqlens each sequence has.
+    template <class Params>
+    static MOA_DEVICE bool isOne(const Params& p, int slot) {
+        return p.cuSeqlens == nullptr || loadGlobal(p.cuSeqlens + slot + 1) - loadGlobal(p.cuSeqlens + slot) == 1;
+    }
+
+    /// Whether a slot has rows in q and out, but no new token.
+    template <class Params>
+    static MOA_DEVICE bool isIdle(const Params& p, int slot) {
+        if (p.cuSeqlens != nullptr || slot >= p.slots) return false;
+        if constexpr (kHasManyTokens<Config>) {
+            if (p.counts != nullptr && loadGlobal(p.counts + slot) == 0) return true;
+        }
+        return loadGlobal(p.lengths + slot) < 0;
+    }
+
+    /// Rows of slots that have no new token become 0: blocks share the slots out, and thread `thread` of `threads` writes. `idle`: of the slot of the block's number, read
+    /// before, so that nobody waits for it.
+    template <class Params>
+    static MOA_DEVICE void clearIdle(const Params& p, int thread, int threads, bool idle) {
+        for (int slot = blockIndex(); slot < p.slots; slot += gridSize()) {
+            if (slot == blockIndex() ? idle : isIdle(p, slot)) clearRows(p, slot, thread, threads);
+        }
+    }
+
+    template <class Params>
+    static MOA_DEVICE void clearRows(const Params& p, int slot, int thread, int threads) {
+        int rows = Config::queryHeads(p);
+        if constexpr (kHasManyTokens<Config>) rows *= p.tokens;
+        const int64_t first = static_cast<int64_t>(slot) * rows;
+        Vec16* out = reinterpret_cast<Vec16*>(p.out + first * Config::kHeadDim);
+        for (int i = thread; i < rows * (Config::kHeadDim / kChunkElements); i += threads) storeGlobal(out + i, Vec16{});
+        if (p.lse == nullptr) return;
+        const float never = kNegativeInfinity;
+        for (int i = thread; i < rows; i += threads) storeGlobal(p.lse + first + i, never);
     }
 };
 

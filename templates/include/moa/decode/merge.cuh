@@ -51,6 +51,15 @@ public:
         meet();  // the area is free for the next segment
     }
 
+    /// The same of a piece behind which the block goes on with the ring.
+    template <class Params>
+    static MOA_DEVICE void leave(const Params& p, const DecodeSegment& segment, SharedAddress area) {
+        meet();
+        float* partial = p.partials + static_cast<int64_t>(segment.firstPartial + segment.split) * kPartialFloats;
+        combine(p, segment, area, [&](const Sum& sum, int member, int column) { writePartial(sum, partial + member * kStateFloats, column); });
+        meet();
+    }
+
 private:
     /// Two columns of one row, gathered from parts with their own maxima.
     struct Sum {
@@ -99,16 +108,16 @@ private:
     }
 
     static MOA_DEVICE void writePartial(const Sum& sum, float* row, int column) {
-        storeGlobal(reinterpret_cast<Vec8*>(row + column), Vec8{{floatBits(sum.first), floatBits(sum.second)}});
-        if (column == 0) storeGlobal(reinterpret_cast<Vec8*>(row + kHeadDim), Vec8{{floatBits(sum.largest), floatBits(sum.total)}});
+        storeGlobalKept(row + column, Vec8{{floatBits(sum.first), floatBits(sum.second)}});
+        if (column == 0) storeGlobalKept(row + kHeadDim, Vec8{{floatBits(sum.largest), floatBits(sum.total)}});
     }
 
     /// Counts the segment as finished; true for the last of its ring, which sees the partial results of all.
     template <class Params>
     static MOA_DEVICE bool finishesRing(const Params& p, const DecodeSegment& segment, SharedAddress area) {
-        const uint32_t last = static_cast<uint32_t>(segment.splits - 1);
+        const uint32_t last = static_cast<uint32_t>(segment.runs - 1);
         meet();
-        if (threadIndex() == 0) storeShared(area, atomicIncrementWrap(p.tickets + 1 + segment.ticket, last));
+        if (threadIndex() == 0) storeShared(area, atomicIncrementWrap(p.tickets + 1 + QueryRows<Config>::ring(p, segment), last));
         meet();
         const bool finished = loadShared<uint32_t>(area) == last;
         if (finished) meet();  // `area` has been read

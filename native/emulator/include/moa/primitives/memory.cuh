@@ -71,6 +71,11 @@ MOA_PRIMITIVE void storeGlobal(T* address, const T& value, emulator::Site site =
         std::memcpy(static_cast<void*>(address), static_cast<const void*>(&value), sizeof(T));
 }
 
+/// The same of 8 bytes that others read soon.
+MOA_PRIMITIVE void storeGlobalKept(float* address, const Vec8& value, emulator::Site site = emulator::Site::current()) {
+    storeGlobal(reinterpret_cast<Vec8*>(address), value, site);
+}
+
 /// Returns the old value and stores old >= limit ? 0 : old + 1 (PTX atom.inc): a counter that resets itself. All ones after a finding.
 MOA_PRIMITIVE uint32_t atomicIncrementWrap(uint32_t* counter, uint32_t limit, emulator::Site site = emulator::Site::current()) {
     return emulator::incrementGlobal(counter, limit, site);

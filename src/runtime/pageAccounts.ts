@@ -1,0 +1,293 @@
+/**
+ * How many pages of the pool the sequences of a session hold, for a host that knows their lengths and forks but not their page tables:
+ * pages are taken, shared, copied and given up on the device.
+ *
+ * A fork ends a stretch of a sequence's history and begins two. Stretches form trees, whose leaves are the sequences:
+ *
+ *     1000 tokens, fork, 50 tokens in one sequence, 300 in the other       [0, 1000) -+- [1000, 1050)
+ *                                                                                     +- [1000, 1300)
+ *
+ * A page belongs to the stretch in which it was last written. A sequence that has written a page is its only holder, so a stretch has at
+ * most one page for each page of a ring that its tokens lie in. A page of a stretch that has ended is held as long as one of the
+ * sequences after it has neither written it again nor given it up. When a sequence ends, so does its leaf, and the fork with it: the
+ * stretch before the fork and the one that is left after it become one.
+ */
+import { invariant } from '../util/invariant.ts';
+import type { PageCounts } from './pageCounts.ts';
+
+/** What a sequence did between two forks, in tokens. */
+interface Stretch {
+  /** The first token that was written; Infinity where none was. */
+  readonly from: number;
+  /** Where the tokens that were written end, with those taken back since; 0 where none was. */
+  readonly reached: number;
+  /** Of the sequence: now, or at the fork that ended the stretch. */
+  readonly length: number;
+  /** The shortest that the sequence was in the stretch: it gave up the pages behind. */
+  readonly low: number;
+}
+
+/** A stretch and all after it, as the stretches before it see them. */
+interface Branch {
+  /** Every sequence in it has written the tokens up to here; all but one up to `nextReached`, Infinity where there is but one. */
+  readonly reached: number;
+  readonly nextReached: number;
+  /** Every sequence in it was this short or shorter; all but one `nextLow`, -1 where there is but one. */
+  readonly low: number;
+  readonly nextLow: number;
+  /** Pages that belong to its stretches. At most. */
+  readonly own: number;
+  /** Pages that its sequences hold, also of stretches before it. At most. */
+  readonly held: number;
+}
+
+interface Node {
+  readonly family: Family;
+  /** Of the sequence; -1 of a stretch that has ended. */
+  slot: number;
+  stretch: Stretch;
+  parent: Node | undefined;
+  /** Of a stretch that has ended. */
+  children: readonly [Node, Node] | undefined;
+  /** As of the last count of the family. */
+  branch: Branch;
+}
+
+/** Sequences that may share pages: one tree. */
+interface Family {
+  readonly bound: number;
+  /** Parents before their children. */
+  nodes: Node[];
+  /** Pages of the family in the total of all. */
+  pages: number;
+}
+
+const noTokens = (): number => 0;
+
+/**
+ * Pages held, shared and free, as upper bounds that follow from lengths and forks alone. They are exact
+ * - while no sequence goes back behind the fork where its last stretch began;
+ * - of sequences that share no page, whatever they shared before.
+ *
+ * Otherwise they may count pages that some sequences of a family have written again and all others have given up. A family never counts
+ * more than its sequences would hold if they shared nothing.
+ */
+export class PageAccounts {
+  readonly #counts: PageCounts;
+  readonly #pages: number;
+  readonly #leaves: (Node | undefined)[];
+  /** Families to be counted again. */
+  readonly #changed = new Set<Family>();
+  #held = 0;
+
+  /** @param pages of the pool */
+  constructor(counts: PageCounts, pages: number, slots: number) {
+    this.#counts = counts;
+    this.#pages = pages;
+    this.#leaves = Array.from({ length: slots }, () => undefined);
+  }
+
+  /** Pages that are held. At most. */
+  get held(): number {
+    for (const family of this.#changed) {
+      const pages = this.#count(family, noTokens);
+      this.#held += pages - family.pages;
+      family.pages = pages;
+    }
+    this.#changed.clear();
+    return this.#held;
+  }
+
+  /** Pages of the pool that are free. At least. */
+  get free(): number {
+    return this.#pages - this.held;
+  }
+
+  /** Pages that more than one sequence holds. At most; exact where `held` is. Takes time that grows with the slots. */
+  get shared(): number {
+    const families = new Set(this.#leaves.flatMap((leaf) => leaf?.family ?? []));
+    return [...families].reduce((sum, family) => sum + this.#sharedIn(family), 0);
+  }
+
+  /** Begins an empty sequence of at most `bound` tokens in a free slot. */
+  add(slot: number, bound: number): void {
+    invariant(this.#leaves[slot] === undefined, 'the slot is free');
+    this.#addLeaf({ bound, nodes: [], pages: 0 }, slot, { from: Infinity, reached: 0, length: 0, low: 0 }, undefined);
+  }
+
+  /** Ends a slot's sequence. */
+  remove(slot: number): void {
+    const leaf = this.#leafOf(slot);
+    const { family, parent } = leaf;
+    this.#leaves[slot] = undefined;
+    if (parent === undefined) {
+      this.#changed.delete(family);
+      this.#held -= family.pages;
+      return;
+    }
+    const [left, right] = parent.children!;
+    const other = left === leaf ? right : left;
+    parent.stretch = joined(parent.stretch, other.stretch);
+    parent.slot = other.slot;
+    parent.children = other.children;
+    for (const child of other.children ?? []) child.parent = parent;
+    if (other.slot >= 0) this.#leaves[other.slot] = parent;
+    family.nodes = family.nodes.filter((node) => node !== leaf && node !== other);
+    this.#changed.add(family);
+  }
+
+  /** Begins a sequence in the free slot `to` that holds the pages of the one in `from`. `held` stays. */
+  fork(from: number, to: number): void {
+    invariant(this.#leaves[to] === undefined, 'the slot is free');
+    const parent = this.#leafOf(from);
+    const { family, stretch: { length } } = parent;
+    const begin = (slot: number): Node => this.#addLeaf(family, slot, { from: Infinity, reached: 0, length, low: length }, parent);
+    parent.slot = -1;
+    parent.children = [begin(from), begin(to)];
+  }
+
+  /** A slot's sequence goes back to `length` tokens. */
+  setLength(slot: number, length: number): void {
+    const leaf = this.#leafOf(slot);
+    const { family, stretch } = leaf;
+    invariant(length >= 0 && length <= stretch.length, 'a sequence goes back to a length that it had');
+    if (length === 0) {
+      // It holds no page, so it shares none.
+      this.remove(slot);
+      this.add(slot, family.bound);
+      return;
+    }
+    leaf.stretch = { ...stretch, length, low: Math.min(stretch.low, length) };
+    this.#changed.add(family);
+  }
+
+  /** A slot's sequence has `tokens` more. */
+  advance(slot: number, tokens: number): void {
+    const leaf = this.#leafOf(slot);
+    leaf.stretch = written(leaf.stretch, tokens);
+    invariant(leaf.stretch.length <= leaf.family.bound, 'a sequence stays within its bound');
+    this.#changed.add(leaf.family);
+  }
+
+  /**
+   * By how much `held` would rise if each slot had so many more tokens; 0 for slots without a sequence. Nothing changes. Takes time that
+   * grows with the sequences of the families that have tokens, and with the number of different rings.
+   */
+  neededFor(tokens: (slot: number) => number): number {
+    const before = this.held;
+    let after = before;
+    const families = new Set<Family>();
+    this.#leaves.forEach((leaf, slot) => {
+      if (leaf !== undefined && tokens(slot) > 0) families.add(leaf.family);
+    });
+    for (const family of families) after += this.#count(family, tokens) - family.pages;
+    return after - before;
+  }
+
+  /** Pages of a family if its sequences had so many more tokens. At most. */
+  #count({ bound, nodes }: Family, tokens: (slot: number) => number): number {
+    const counts = this.#counts;
+    if (nodes.length === 1) {
+      const { slot, stretch } = nodes[0]!;
+      return counts.inUse(bound, stretch.length + tokens(slot));
+    }
+    for (let n = nodes.length - 1; n >= 0; n -= 1) {
+      const node = nodes[n]!;
+      if (node.children === undefined) {
+        const { from, reached, length, low } = written(node.stretch, tokens(node.slot));
+        const own = counts.touched(bound, from, reached, length);
+        node.branch = { reached, nextReached: Infinity, low, nextLow: -1, own, held: counts.inUse(bound, length) };
+      } else {
+        const { stretch } = node;
+        const after = both(node.children);
+        // Pages that the sequences hold were theirs at the fork, or belong to stretches after it.
+        const atFork: Stretch = { ...stretch, from: 0, reached: stretch.length };
+        const held = Math.min(after.held, after.own + this.#left(bound, atFork, after.reached, after.low));
+        const own = Math.min(held, after.own + this.#left(bound, stretch, after.reached, after.low));
+        node.branch = {
+          reached: Math.max(stretch.reached, after.reached),
+          nextReached: Math.max(stretch.reached, after.nextReached),
+          low: Math.min(stretch.low, after.low),
+          nextLow: Math.min(stretch.low, after.nextLow),
+          own,
+          held,
+        };
+      }
+    }
+    return nodes[0]!.branch.own;
+  }
+
+  /** Pages of a family that more than one of its sequences holds. At most. */
+  #sharedIn(family: Family): number {
+    if (family.nodes.length === 1) return 0;
+    this.#count(family, noTokens);
+    let pages = 0;
+    let held = 0;
+    for (const { stretch, children, branch } of family.nodes) {
+      if (children === undefined) {
+        held += branch.held;
+      } else {
+        const { nextReached, nextLow } = both(children);
+        pages += this.#left(family.bound, stretch, nextReached, nextLow);
+      }
+    }
+    return Math.min(pages, Math.floor(held / 2));
+  }
+
+  /**
+   * Pages of a stretch that has ended, without those that hold a token of `length .. reached - 1`, which were written again, and those
+   * that are not in use at length `low`, which were given up.
+   */
+  #left(bound: number, stretch: Stretch, reached: number, low: number): number {
+    const { from, length } = stretch;
+    if (from === Infinity) return 0;
+    const kept = Math.min(length, low);
+    if (reached <= length) return this.#counts.touched(bound, from, stretch.reached, kept);
+    // What was written in the stretch and after it is one range of tokens.
+    const all = this.#counts.touched(bound, Math.min(from, length), Math.max(stretch.reached, reached), kept);
+    return all - this.#counts.touched(bound, length, reached, kept);
+  }
+
+  #addLeaf(family: Family, slot: number, stretch: Stretch, parent: Node | undefined): Node {
+    const branch: Branch = { reached: 0, nextReached: 0, low: 0, nextLow: 0, own: 0, held: 0 };
+    const leaf: Node = { family, slot, stretch, parent, children: undefined, branch };
+    family.nodes.push(leaf);
+    this.#leaves[slot] = leaf;
+    this.#changed.add(family);
+    return leaf;
+  }
+
+  #leafOf(slot: number): Node {
+    const leaf = this.#leaves[slot];
+    invariant(leaf !== undefined, 'the slot holds a sequence');
+    return leaf;
+  }
+}
+
+/** A stretch with `tokens` more. */
+function written(stretch: Stretch, tokens: number): Stretch {
+  if (tokens === 0) return stretch;
+  const { from, reached, length, low } = stretch;
+  return { from: Math.min(from, length), reached: Math.max(reached, length + tokens), length: length + tokens, low };
+}
+
+/**
+ * Two stretches, one after the other, as one: for each page of a ring, the sequences after both hold at most one page of theirs. Where the
+ * second went back behind the first and stayed there, tokens between count that neither wrote: only with slack do rings allow it.
+ */
+const joined = (first: Stretch, second: Stretch): Stretch => ({
+  from: Math.min(first.from, second.from),
+  reached: Math.max(first.reached, second.reached),
+  length: second.length,
+  low: Math.min(first.low, second.low),
+});
+
+/** The branches that begin at a fork, as one. */
+const both = ([{ branch: a }, { branch: b }]: readonly [Node, Node]): Branch => ({
+  reached: Math.min(a.reached, b.reached),
+  nextReached: Math.min(Math.max(a.reached, b.reached), a.nextReached, b.nextReached),
+  low: Math.max(a.low, b.low),
+  nextLow: Math.max(Math.min(a.low, b.low), a.nextLow, b.nextLow),
+  own: a.own + b.own,
+  held: a.held + b.held,
+});
