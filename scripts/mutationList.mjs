@@ -33,9 +33,7 @@ const recording = 'src/runtime/recording.ts';
 const device = 'src/runtime/device.ts';
 const buffer = 'src/runtime/buffer.ts';
 const sequences = 'src/runtime/sequences.ts';
-const layerTables = 'src/runtime/layerTables.ts';
 const schedules = 'src/runtime/decodeSchedules.ts';
-const pagePool = 'src/runtime/pagePool.ts';
 const queryRows = 'templates/include/moa/decode/queryRows.cuh';
 const launches = 'src/runtime/launches.ts';
 const append = 'templates/include/moa/append.cuh';
@@ -46,6 +44,11 @@ const rotate = 'templates/include/moa/rotate.cuh';
 const page = 'templates/include/moa/page.cuh';
 const tiles = 'templates/include/moa/tiles.cuh';
 const affine = 'src/ir/affine.ts';
+const takePages = 'templates/include/moa/plan/takePages.cuh';
+const freePages = 'templates/include/moa/plan/freePages.cuh';
+const changeSequence = 'templates/include/moa/plan/changeSequence.cuh';
+const windows = 'templates/include/moa/plan/windows.cuh';
+const planTables = 'src/ir/planTables.ts';
 
 const fmaAttend = 'templates/include/moa/decode/fmaAttend.cuh';
 const rope = 'src/runtime/rope.ts';
@@ -67,6 +70,8 @@ const excludedOnCores = { files: ['test/properties/excluded.test.ts'], only: 'CU
 const spoiledRows = { files: ['test/properties/excluded.test.ts'], only: 'rows that attend' };
 const spoiledRows8 = { files: ['test/properties/excluded.test.ts'], only: 'infinite values of E4M3' };
 const graphTensors = { files: ['test/properties/graphs.test.ts'], only: 'a tensor that ends' };
+const pageTables = { files: ['test/emulator/pages.test.ts'] };
+const spanTables = { files: ['test/ir/planTables.test.ts'] };
 const ropeOptions = { files: ['test/runtime/rope.test.ts'] };
 
 const mutation = (name, file, find, replace, test = quick) => ({ name, file, find, replace, test });
@@ -92,9 +97,6 @@ export const mutations = [
   mutation('model window: forgotten when heads are grouped', 'src/passes/groupHeads.ts', 'modelWindow: layer.modelWindow, headGroups', 'modelWindow: null, headGroups'),
   mutation('model window: forgotten with rings', 'src/passes/resolveGqa.ts', "kind: 'ringLayer' as const, modelWindow, heads", "kind: 'ringLayer' as const, modelWindow: null, heads"),
   mutation('model window: the first layer\'s in all', 'src/emit/planDefinition.ts', '...layerDefinition(layer, module,', '...layerDefinition({ ...layer, modelWindow: module.layers[0]!.modelWindow }, module,'),
-  mutation('model window: not in tables', layerTables, 'this.#bounds.windowsAt(bound, this.#layer.modelWindow)', 'this.#bounds.windowsAt(bound, null)'),
-  mutation('model window: tables with the sink of the plan', layerTables, 'this.sink = layer.sink;', 'this.sink = bounds.plan.limits.sink;'),
-  mutation('model window: windows of another layer', layerTables, 'const key = `${bound} ${modelWindow}`;', 'const key = `${bound}`;'),
   mutation('model window: kernels with the sink of the plan', 'src/passes/selectTiles.ts', 'sink: sinkOf(module.limits, module.layers[layer]!.modelWindow),', 'sink: module.limits.sink,'),
   mutation('model window: the work list of a layer with a sink', lists, '`${kernel.rows};${sink};${windows.join()};', '`${kernel.rows};${windows.join()};'),
   mutation('model window: work items with the sink of the plan', lists, 'maskShapes[plan.mask]!(sink)', 'maskShapes[plan.mask]!(plan.limits.sink)'),
@@ -612,19 +614,31 @@ export const mutations = [
   mutation('rows: the tokens come after they are attended', launches, 'this.append(state, tensors, this.#batch * tokens, this.#buffers.tokenEnds(tokens), countsAddress);', ';'),
 
   // Sequences that come and go
-  mutation('sequences: windows of the bound before', sequences, 'this.#tables.forEach((tables) => tables.setBound(slot, bound));', ''),
-  mutation('sequences: rings of the longest bound', layerTables, 'values[group.span]! - this.sink;', 'this.rings[ring * 2 + 1] || values[group.span]! - this.sink;'),
   mutation('sequences: windows in schedules of the bound before', schedules, 'words[at + 3] = window;', ''),
-  mutation('sequences: pages of those who left are lost', sequences, 'this.#pool.giveBack(this.pageTable.slice(entry, entry + pages));', ''),
-  mutation('sequences: pages given to two', pagePool, 'this.#first = (this.#first + count) % Math.max(1, this.pages);', ''),
-  mutation('sequences: a copy without its last page', sequences, 'for (let page = 0; page < pages; page += 1) {', 'for (let page = 0; page < pages - 1; page += 1) {'),
   mutation('sequences: a copy forgets what its rings have lost', sequences, 'reached[to] = reached[from]!;', ''),
   mutation('sequences: a token too many is taken back', sequences, 'if (kept <= needed) continue;', 'if (kept <= needed + 1) continue;'),
   mutation('sequences: a token too few is taken back', sequences, 'if (kept <= needed) continue;', 'if (kept < needed) continue;'),
   mutation('sequences: a truncation forgets what rings have lost', sequences, 'if (!wrapped || length <= sink) reached[slot] = length;', 'reached[slot] = length;'),
-  mutation('sequences: those who left are decoded', sequences, 'this.bounds[slot] = 0;\n    this.#setLengths(slot, -1);', 'this.bounds[slot] = 0;\n    this.#setLengths(slot, 0);'),
   mutation('schedules: of whoever was there before', schedules, 'if (entry.tokens === tokens) this.#rewrite(entry);', ''),
   mutation('schedules: a graph with those of its capture', sessionEffect, 'this.#schedules.forEach((schedule) => this.#mirrors.refreshSchedule(schedule));', ''),
+
+  // Page tables on the device, and windows from the tables of a plan
+  mutation('pages: a shared page is not copied before it is written', takePages, 'if (item < count && !isNew) old = loadGlobal(entry);', '', pageTables),
+  mutation('pages: a slot that has a copy still holds the old page', takePages, 'if (atomicAddGlobal(p.refs + page, -1) > 1) return true;\n        atomicAddGlobal(p.refs + page, 1);', 'if (loadGlobal(p.refs + page) > 1) return true;', pageTables),
+  mutation('pages: the last holder of a page does not count itself again', takePages, 'atomicAddGlobal(p.refs + page, 1);\n        return false;', 'return false;', pageTables),
+  mutation('pages: a slot that gets no copy no longer holds the old page', takePages, 'atomicAddGlobal(p.refs + old, 1);  // there', '// there', pageTables),
+  mutation('pages: past the last page of the window, not its first again', takePages, 'if (page >= end) page -= windowPages;', '', pageTables),
+  mutation('pages: the first page twice where new tokens fill the window', takePages, 'minimum(pages.windowPages, pages.windowPages + toLast);', 'pages.windowPages + toLast;', pageTables),
+  mutation('pages: a page is looked for at the sink of the first class alone', takePages, 'i < p.sinkCount; ++i', 'i < 1; ++i', pageTables),
+  mutation('pages: taken from one above the top of the free stack', freePages, 'p.freePages + free - 1 - rank', 'p.freePages + free - rank', pageTables),
+  mutation('pages: the count of free pages is restored too high', freePages, 'count - maximum(free, 0)', 'count', pageTables),
+  mutation('pages: freed pages overwrite those of the 32 before', freePages, '        next += countBits(masks[i]);\n', '', pageTables),
+  mutation('sequences: the one that is forked is not marked as sharing', changeSequence, 'storeGlobal(p.sharing + p.slot, 1);', '', pageTables),
+  mutation('sequences: a truncation gives up a page too many', changeSequence, 'const int begin = geometry.pagesInUse(length, ring.window);', 'const int begin = geometry.pagesInUse(maximum(0, length - 1), ring.window);', pageTables),
+  mutation('sequences: classes of a session taken for those of the plan', changeSequence, 'const int planClass = loadGlobal(p.planClasses + classIndex);', 'const int planClass = classIndex;', pageTables),
+  mutation('spans: rounded up, not truncated', windows, 'const int64_t tokens = sum / rule.denominator;', 'const int64_t tokens = (sum + rule.denominator - 1) / rule.denominator;', spanTables),
+  mutation('spans: a stack without room for the oldest value', windows, 'kSpanDepth = 6;', 'kSpanDepth = 5;', spanTables),
+  mutation('spans: windows of heads longer than the model\'s', planTables, 'effectiveSpan(plan.rules[rule]!, plan.limits, modelWindow)', 'effectiveSpan(plan.rules[rule]!, plan.limits, null)', spanTables),
 
   // Graphs
   mutation('graphs: count at recording', session, 'effect.addDecode(state,', 'this.#sequences.advanceAll(state.index, tokens);\n      effect.addDecode(state,'),

@@ -7,6 +7,7 @@ import { isUsual } from './ir/attention.ts';
 import { definitionPath, packageFiles, sealPackage, sha256, type PackageFiles } from './emit/package.ts';
 import { rankFolder, tensorParallelFile, tensorParallelPath } from './emit/tensorParallelFile.ts';
 import type { ModelShape } from './ir/nodes.ts';
+import { plannerEntries } from './kernels/planners.ts';
 import type { RankAssignment } from './passes/assignRanks.ts';
 import type { Target } from './toolchain/architectures.ts';
 import { buildKernels, type BuildOptions, type BuiltKernel, type KernelJob } from './toolchain/buildKernels.ts';
@@ -141,7 +142,10 @@ async function assemble(compiled: CompiledPlan, build: Build, options: PackageOp
     ...commonFields(compiled, options),
     serves: runtime.definition.serves,
     plan: planFields(options, compiled.module.shape, compiled),
-    kernels: compiled.module.kernels.map(({ name, role, architectures, threads, sharedBytes, layers }) => ({ name, role, architectures, threads, sharedBytes, layers: layers.length })),
+    kernels: [
+      ...compiled.module.kernels.map(({ name, role, architectures, threads, sharedBytes, layers }) => ({ name, role, architectures, threads, sharedBytes, layers: layers.length })),
+      ...plannerEntries.map(([role, { name, threads, sharedBytes }]) => ({ name, role, architectures: options.targets.map((target) => target.name), threads, sharedBytes, layers: compiled.module.layers.length })),
+    ],
     ...(compiled.rank === undefined ? {} : { tensorParallel: { rank: compiled.rank.rank, ranks: compiled.rank.ranks } }),
   };
   return { files: sealPackage(packageFiles(files), manifest), kernels, serves: runtime.definition.serves };
@@ -174,11 +178,17 @@ function compareUses(a: KernelUse, b: KernelUse): number {
   return a.architecture < b.architecture ? -1 : a.architecture > b.architecture ? 1 : 0;
 }
 
+/** What the code of an architecture holds: its kernels, and those that plan. */
+function kernelsFor({ kernels }: CompiledPlan['module'], architecture: string): readonly Pick<KernelUse, 'name' | 'role' | 'threads' | 'sharedBytes'>[] {
+  const planning = plannerEntries.map(([role, { name, threads, sharedBytes }]) => ({ name, role, threads, sharedBytes }));
+  return [...kernels.filter(({ architectures }) => architectures.includes(architecture)), ...planning];
+}
+
 /** One translation unit for each architecture. */
 function kernelJobs(compiled: CompiledPlan, targets: readonly Target[]): KernelJob[] {
   const { sources, module } = compiled;
   return targets.map((target) => {
-    const kernels = module.kernels.filter((kernel) => kernel.architectures.includes(target.name)).map((kernel) => kernel.name);
+    const kernels = kernelsFor(module, target.name).map(({ name }) => name);
     const path = unitPath(target.name);
     const own = new Set([path, ...kernels.map(kernelSourcePath)]);
     const files = new Map([...sources].filter(([file]) => own.has(file) || file.startsWith('include/')));
@@ -188,8 +198,7 @@ function kernelJobs(compiled: CompiledPlan, targets: readonly Target[]): KernelJ
 }
 
 function kernelUses(compiled: CompiledPlan, { job, report }: BuiltKernel): KernelUse[] {
-  return compiled.module.kernels
-    .filter((kernel) => kernel.architectures.includes(job.target.name))
+  return kernelsFor(compiled.module, job.target.name)
     .map((kernel) => {
       const used = report.functions.find((entry) => entry.name === kernel.name);
       invariant(used?.registers !== undefined, `ptxas reported on ${kernel.name}`);

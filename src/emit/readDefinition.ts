@@ -4,10 +4,8 @@ import { isRecord } from '../util/isRecord.ts';
 
 /** What is needed of a definition to compare it with the files beside it. */
 export type FoundDefinition = Pick<PlanDefinition, 'format' | 'cubins' | 'tensorParallel'> & {
-  readonly kernels: readonly Pick<
-    PlanDefinition['kernels'][number],
-    'name' | 'architectures' | 'source'
-  >[];
+  /** All of them, those that plan among them. */
+  readonly kernels: readonly Pick<PlanDefinition['kernels'][number], 'name' | 'source'>[];
 };
 
 /** The definition in the text of `definition.json`; or why it cannot be read. */
@@ -17,15 +15,17 @@ export function readDefinition(text: string): FoundDefinition | string {
   if (!isRecord(value)) return 'its definition is no object';
   if (value['format'] !== definitionFormat)
     return `its definition has format ${JSON.stringify(value['format'])}; this version of moa-compile reads format ${definitionFormat}`;
-  const { shape, layers, kernels, cubins } = value;
+  const { shape, layers, kernels, planners, cubins } = value;
   if (!isRecord(shape) || !Array.isArray(layers) || layers.length === 0) {
     return 'its definition has no shape or no layers';
   }
   if (!Array.isArray(kernels) || !kernels.every(isKernel))
     return 'its definition has damaged kernels';
+  if (!isRecord(planners) || !Object.values(planners).every(isPlanner))
+    return 'its definition has damaged planners';
   if (!isRecord(cubins) || !Object.values(cubins).every((path) => typeof path === 'string'))
     return 'its definition names no cubins';
-  return value as unknown as FoundDefinition;
+  return { ...value, kernels: [...kernels, ...Object.values(planners)] } as unknown as FoundDefinition;
 }
 
 function parseJson(text: string): unknown {
@@ -36,12 +36,15 @@ function parseJson(text: string): unknown {
   }
 }
 
+function isPlanner(value: unknown): boolean {
+  return isRecord(value) && typeof value['name'] === 'string' && typeof value['source'] === 'string';
+}
+
 function isKernel(value: unknown): boolean {
   if (!isRecord(value)) return false;
-  const { name, source, architectures } = value;
+  const { architectures } = value;
   return (
-    typeof name === 'string' &&
-    typeof source === 'string' &&
+    isPlanner(value) &&
     Array.isArray(architectures) &&
     architectures.every((entry) => typeof entry === 'string')
   );

@@ -1,6 +1,6 @@
 /**
  * What follows from a plan, as tables of integers that planning kernels read: rules and expressions, from which they compute windows at any length bound
- * (templates/include/moa/plan/spans.cuh).
+ * (templates/include/moa/plan/windows.cuh).
  */
 import { assertNever, invariant } from '../util/invariant.ts';
 import { effectiveSpan, type Expression } from './affine.ts';

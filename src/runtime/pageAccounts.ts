@@ -9,8 +9,8 @@
  *
  * A page belongs to the stretch in which it was last written. A sequence that has written a page is its only holder, so a stretch has at
  * most one page for each page of a ring that its tokens lie in. A page of a stretch that has ended is held as long as one of the
- * sequences after it has neither written it again nor given it up. When a sequence ends, so does its leaf, and the fork with it: the
- * stretch before the fork and the one that is left after it become one.
+ * sequences after it has neither written it again nor given it up. When a sequence ends, the stretch before its last fork and the one
+ * that is left after it become one, so that trees do not grow with the forks that there were.
  */
 import { invariant } from '../util/invariant.ts';
 import type { PageCounts } from './pageCounts.ts';
@@ -47,8 +47,8 @@ interface Node {
   slot: number;
   stretch: Stretch;
   parent: Node | undefined;
-  /** Of a stretch that has ended. */
-  children: readonly [Node, Node] | undefined;
+  /** Of a stretch that has ended: two, or one that could not be joined with it. */
+  children: readonly Node[];
   /** As of the last count of the family. */
   branch: Branch;
 }
@@ -67,7 +67,7 @@ const noTokens = (): number => 0;
 /**
  * Pages held, shared and free, as upper bounds that follow from lengths and forks alone. They are exact
  * - while no sequence goes back behind the fork where its last stretch began;
- * - of sequences that share no page, whatever they shared before.
+ * - of a family whose sequences share no page, such as a sequence whose partners have ended, whatever they shared before.
  *
  * Otherwise they may count pages that some sequences of a family have written again and all others have given up. A family never counts
  * more than its sequences would hold if they shared nothing.
@@ -87,7 +87,7 @@ export class PageAccounts {
     this.#leaves = Array.from({ length: slots }, () => undefined);
   }
 
-  /** Pages that are held. At most. */
+  /** Pages that are held. At most. Only `advance` lets it rise. */
   get held(): number {
     for (const family of this.#changed) {
       const pages = this.#count(family, noTokens);
@@ -117,22 +117,32 @@ export class PageAccounts {
 
   /** Ends a slot's sequence. */
   remove(slot: number): void {
-    const leaf = this.#leafOf(slot);
-    const { family, parent } = leaf;
+    const { family } = this.#leafOf(slot);
+    // With the leaf go the stretches that have nothing else after them.
+    const gone = new Set<Node>();
+    let parent: Node | undefined = this.#leafOf(slot);
+    do {
+      gone.add(parent);
+      parent = parent.parent;
+    } while (parent?.children.length === 1);
     this.#leaves[slot] = undefined;
     if (parent === undefined) {
       this.#changed.delete(family);
       this.#held -= family.pages;
       return;
     }
-    const [left, right] = parent.children!;
-    const other = left === leaf ? right : left;
-    parent.stretch = joined(parent.stretch, other.stretch);
-    parent.slot = other.slot;
-    parent.children = other.children;
-    for (const child of other.children ?? []) child.parent = parent;
-    if (other.slot >= 0) this.#leaves[other.slot] = parent;
-    family.nodes = family.nodes.filter((node) => node !== leaf && node !== other);
+    const other = parent.children.find((child) => !gone.has(child))!;
+    if (mayJoin(parent.stretch, other.stretch)) {
+      parent.stretch = joined(parent.stretch, other.stretch);
+      parent.slot = other.slot;
+      parent.children = other.children;
+      for (const child of other.children) child.parent = parent;
+      if (other.slot >= 0) this.#leaves[other.slot] = parent;
+      gone.add(other);
+    } else {
+      parent.children = [other];
+    }
+    family.nodes = family.nodes.filter((node) => !gone.has(node));
     this.#changed.add(family);
   }
 
@@ -193,13 +203,13 @@ export class PageAccounts {
     }
     for (let n = nodes.length - 1; n >= 0; n -= 1) {
       const node = nodes[n]!;
-      if (node.children === undefined) {
+      if (node.children.length === 0) {
         const { from, reached, length, low } = written(node.stretch, tokens(node.slot));
         const own = counts.touched(bound, from, reached, length);
         node.branch = { reached, nextReached: Infinity, low, nextLow: -1, own, held: counts.inUse(bound, length) };
       } else {
         const { stretch } = node;
-        const after = both(node.children);
+        const after = branchAfter(node.children);
         // Pages that the sequences hold were theirs at the fork, or belong to stretches after it.
         const atFork: Stretch = { ...stretch, from: 0, reached: stretch.length };
         const held = Math.min(after.held, after.own + this.#left(bound, atFork, after.reached, after.low));
@@ -224,10 +234,10 @@ export class PageAccounts {
     let pages = 0;
     let held = 0;
     for (const { stretch, children, branch } of family.nodes) {
-      if (children === undefined) {
+      if (children.length === 0) {
         held += branch.held;
       } else {
-        const { nextReached, nextLow } = both(children);
+        const { nextReached, nextLow } = branchAfter(children);
         pages += this.#left(family.bound, stretch, nextReached, nextLow);
       }
     }
@@ -240,9 +250,8 @@ export class PageAccounts {
    */
   #left(bound: number, stretch: Stretch, reached: number, low: number): number {
     const { from, length } = stretch;
-    if (from === Infinity) return 0;
     const kept = Math.min(length, low);
-    if (reached <= length) return this.#counts.touched(bound, from, stretch.reached, kept);
+    if (reached <= Math.max(from, length)) return this.#counts.touched(bound, from, stretch.reached, kept);
     // What was written in the stretch and after it is one range of tokens.
     const all = this.#counts.touched(bound, Math.min(from, length), Math.max(stretch.reached, reached), kept);
     return all - this.#counts.touched(bound, length, reached, kept);
@@ -250,7 +259,7 @@ export class PageAccounts {
 
   #addLeaf(family: Family, slot: number, stretch: Stretch, parent: Node | undefined): Node {
     const branch: Branch = { reached: 0, nextReached: 0, low: 0, nextLow: 0, own: 0, held: 0 };
-    const leaf: Node = { family, slot, stretch, parent, children: undefined, branch };
+    const leaf: Node = { family, slot, stretch, parent, children: [], branch };
     family.nodes.push(leaf);
     this.#leaves[slot] = leaf;
     this.#changed.add(family);
@@ -271,10 +280,12 @@ function written(stretch: Stretch, tokens: number): Stretch {
   return { from: Math.min(from, length), reached: Math.max(reached, length + tokens), length: length + tokens, low };
 }
 
-/**
- * Two stretches, one after the other, as one: for each page of a ring, the sequences after both hold at most one page of theirs. Where the
- * second went back behind the first and stayed there, tokens between count that neither wrote: only with slack do rings allow it.
- */
+/** Whether the tokens of two stretches are one range: the second may go back behind the first, and stay there. */
+function mayJoin(first: Stretch, second: Stretch): boolean {
+  return first.from === Infinity || second.from === Infinity || second.reached >= first.from;
+}
+
+/** Two stretches, one after the other, as one. For a page of a ring, the sequences after both hold at most one page of the two. */
 const joined = (first: Stretch, second: Stretch): Stretch => ({
   from: Math.min(first.from, second.from),
   reached: Math.max(first.reached, second.reached),
@@ -282,12 +293,17 @@ const joined = (first: Stretch, second: Stretch): Stretch => ({
   low: Math.min(first.low, second.low),
 });
 
-/** The branches that begin at a fork, as one. */
-const both = ([{ branch: a }, { branch: b }]: readonly [Node, Node]): Branch => ({
-  reached: Math.min(a.reached, b.reached),
-  nextReached: Math.min(Math.max(a.reached, b.reached), a.nextReached, b.nextReached),
-  low: Math.max(a.low, b.low),
-  nextLow: Math.max(Math.min(a.low, b.low), a.nextLow, b.nextLow),
-  own: a.own + b.own,
-  held: a.held + b.held,
-});
+/** The branches after a stretch, as one. */
+function branchAfter([first, second]: readonly Node[]): Branch {
+  const a = first!.branch;
+  if (second === undefined) return a;
+  const b = second.branch;
+  return {
+    reached: Math.min(a.reached, b.reached),
+    nextReached: Math.min(Math.max(a.reached, b.reached), a.nextReached, b.nextReached),
+    low: Math.max(a.low, b.low),
+    nextLow: Math.max(Math.min(a.low, b.low), a.nextLow, b.nextLow),
+    own: a.own + b.own,
+    held: a.held + b.held,
+  };
+}

@@ -27,7 +27,7 @@ export function misfit(
     (name) => Object.keys(cubins).length > 0 && !Object.hasOwn(cubins, name),
   );
   if (unnamed !== undefined) return `it names no cubin for ${unnamed}`;
-  const names = (of: readonly ListedKernel[]): string =>
+  const names = (of: readonly Pick<ListedKernel, 'name'>[]): string =>
     of
       .map(({ name }) => name)
       .sort()

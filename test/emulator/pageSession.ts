@@ -162,9 +162,20 @@ export class PageSession {
     this.#buffers = Object.fromEntries(Object.entries(data).map(([name, bytes]) => [name, device.upload(bytes)]));
     this.#values = {
       ...Object.fromEntries(Object.entries(this.#buffers).map(([name, { address }]) => [name, address])),
-      ...{ layers: layers.length, classes, slots, queryHeads, kvHeads, lengthStride: this.lengthStride },
-      ...{ minSpan: plan.limits.minSpan, sinkCount: sinks.length, pageBytes: plan.layout.pageBytes },
-      ...{ ...decodeCut, segmentStride: this.segmentStride, scratchStride, tiles: 1, tileRows: 16 },
+      ...decodeCut,
+      layers: layers.length,
+      classes,
+      slots,
+      queryHeads,
+      kvHeads,
+      lengthStride: this.lengthStride,
+      minSpan: plan.limits.minSpan,
+      sinkCount: sinks.length,
+      pageBytes: plan.layout.pageBytes,
+      segmentStride: this.segmentStride,
+      scratchStride,
+      tiles: 1,
+      tileRows: 16,
     };
   }
 

@@ -81,12 +81,15 @@ type PlanName = keyof typeof plans;
 
 const grids = [1, 3, 64] as const;
 
+/** Kernels are built first, if they are not in the cache. */
+const buildMs = 60_000;
+
 let device: Device;
 let kernels: PageKernels;
 beforeAll(async () => {
   device = await Device.open('emulator', { seed: 11, multiprocessors: 4 });
   kernels = await loadPageKernels(device);
-});
+}, buildMs);
 afterAll(() => device.dispose());
 
 interface PairOptions {

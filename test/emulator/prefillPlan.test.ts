@@ -177,7 +177,7 @@ describe('the list of the specification', () => {
     for (let seed = 100; seed < 115; seed += 1) expectSame(randomCase(seed), 96);
   });
 
-  const some = { kvHeads: 2, group: 2 };
+  const [one, some] = [{ kvHeads: 1, group: 1 }, { kvHeads: 2, group: 2 }];
   const [short, manyHeads] = [{ length: 70, cached: 3 }, { kvHeads: 8, group: 1 }];
   test.each<[string, Case]>([
     ['many sequences', alike(64, { length: 300, cached: 0 }, { kvHeads: 8, group: 2 }, [128, 256, 4096])],
@@ -186,19 +186,28 @@ describe('the list of the specification', () => {
     ['costs of 10 bits', alike(2, { length: 40_000, cached: 0 }, { ...some, group: 1 }, [40_000], { sectionBytes: 1 })],
     [
       'more units and slots than shared memory holds',
-      alike(300, short, manyHeads, [64, 128], { blocks: 20, sectionBytes: 300_000 }),
+      alike(300, short, manyHeads, [64, 128], { blocks: 20, sectionBytes: Infinity }),
     ],
+    ['more slots than shared memory holds', alike(300, short, some, [64, 128], { blocks: 20, sectionBytes: 300_000 })],
     [
       'units that are longer than a section, and sections of more numbers than a digit has',
-      alike(300, { length: 70, cached: 2_000_000 }, manyHeads, [2_000_000], { sectionBytes: Infinity }),
+      alike(300, { length: 70, cached: 5_000_000 }, manyHeads, [5_000_000], { sectionBytes: Infinity }),
+    ],
+    [
+      'a tail of as many items as there are threads',
+      alike(50, { length: 64, cached: 0 }, { kvHeads: 8, group: 5 }, [64], { blocks: 1024, sectionBytes: 1 << 20 }),
+    ],
+    [
+      'items that are just as large a part of their sequence as is not split',
+      alike(1, { length: 256, cached: 1024 }, one, [128], { rows: 64, sink: 0, blocks: 2, splitPages: 1 }),
     ],
     ['long sequences', alike(1, { length: 300, cached: 16_000_000 }, some, [15_000_000, 13_000_000, 64, 7_000_000])],
     [
       'more blocks of rows than a digit has',
       alike(1, { length: 5000, cached: 9 }, some, [64, 128], { rows: 16, byCost: false }),
     ],
-  ])('%s', (_, one) => {
-    expectSame(one);
+  ])('%s', (_, given) => {
+    expectSame(given);
   });
 
   test('no slots, and slots without new tokens, give no items', () => {
@@ -209,13 +218,13 @@ describe('the list of the specification', () => {
 
   test('a list that has no space is told, and nothing is written', () => {
     for (const splitPages of [2, Infinity]) {
-      const one = alike(2, { length: 2048, cached: 900 }, some, [1024], { splitPages });
-      const list = specOf(one);
+      const given = alike(2, { length: 2048, cached: 900 }, some, [1024], { splitPages });
+      const list = specOf(given);
       expect(list.parts > 0).toBe(splitPages === 2);
       for (const capacity of [list.count - 1, list.count / 2, 0]) {
-        expect(planned(one, capacity)).toEqual([{ list: empty, overflow: 1 }]);
+        expect(planned(given, capacity)).toEqual([{ list: empty, overflow: 1 }]);
       }
-      expect(planned(one, list.count)).toEqual([{ list, overflow: 0 }]);
+      expect(planned(given, list.count)).toEqual([{ list, overflow: 0 }]);
     }
   });
 });

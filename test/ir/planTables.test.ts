@@ -20,12 +20,15 @@ import { EmulatedPlanner } from '../emulator/planners.ts';
 import { listPublishedPlans, publishedFor, readRepositoryFile } from '../plan/support.ts';
 import { randomOf } from '../random.ts';
 
+/** The kernel is built first, if it is not in the cache. */
+const buildMs = 60_000;
+
 let device: Device;
 let changeSequence: EmulatedPlanner;
 beforeAll(async () => {
   device = await Device.open('emulator', { seed: 3, multiprocessors: 4 });
   changeSequence = await EmulatedPlanner.load(device, 'changeSequence');
-});
+}, buildMs);
 afterAll(() => device.dispose());
 
 const random = randomOf(2024);
@@ -61,9 +64,22 @@ function windowsOnDevice(plan: TabledPlan, grid: number): { readonly heads: Int3
   const buffers = Object.entries(data).map(([name, values]) => [name, device.upload(values.length > 0 ? values : Int32Array.of(0))] as const);
   const shared = {
     ...Object.fromEntries(buffers.map(([name, { address }]) => [name, address])),
-    ...{ pageTable: 0n, refs: 0n, freePages: 0n, freeCount: 0n, pagedLayers: 0n, ticket: 0n, lengths: 0n },
-    ...{ layers: 0, lengthStride: 0, classes, slots, queryHeads, kvHeads, minSpan: plan.limits.minSpan },
-    ...{ operation: 0, other: -1 },
+    pageTable: 0n,
+    refs: 0n,
+    freePages: 0n,
+    freeCount: 0n,
+    pagedLayers: 0n,
+    ticket: 0n,
+    lengths: 0n,
+    lengthStride: 0,
+    layers: 0,
+    classes,
+    slots,
+    queryHeads,
+    kvHeads,
+    minSpan: plan.limits.minSpan,
+    operation: 0,
+    other: -1,
   };
   bounds.forEach((bound, slot) => changeSequence.launch(grid, { ...shared, slot, value: bound }));
   const read = (wanted: keyof typeof data): Int32Array =>

@@ -178,9 +178,10 @@ function splitLargest({ splitPages, splitShare, blocks }: PrefillCut, { units, i
 
 /**
  * The section of each unit. Sections are runs of the units, the most expensive first: as many as keep every block busy,
- * and no more than fit.
+ * and no more than fit. No more items than blocks are one section: they all run at once.
  */
 function sectionsOf(cut: PrefillCut, { units, items }: Work): number[] {
+  if (items.length <= cut.blocks) return units.map(() => 0);
   const limit = sectionTokens(cut);
   const costs = units.map(() => 0);
   const counts = units.map(() => 0);

@@ -149,11 +149,12 @@ template <int kThreads>
 class BlockSort {
 public:
     static constexpr int kWarps = kThreads / 32;
-    static constexpr int kMostDigitBits = 8;
-    static constexpr int kMostCells = kWarps << kMostDigitBits;
+    static constexpr int kDigitBits = 8;
+    static constexpr int kDigits = 1 << kDigitBits;
+    static constexpr int kMostCells = kWarps * kDigits;
     static constexpr int kSharedBytes = (kMostCells + kMostCells / 32) * 4;
     /// So that the place of a number in its warp's run and its digit are one word.
-    static constexpr int kMostNumbers = kWarps << (31 - kMostDigitBits);
+    static constexpr int kMostNumbers = kWarps << (31 - kDigitBits);
 
     /// `shared` is free between two calls; `ranks` has a word for each number, in global memory.
     MOA_DEVICE BlockSort(BlockScan<kThreads>& scan, SharedAddress shared, int* ranks)
@@ -164,21 +165,19 @@ public:
     /// digit, and then by turns in `second`, which may be `numbers`, and in `first`.
     template <class KeyOf>
     MOA_DEVICE int* sort(const int* numbers, int count, int bits, int* first, int* second, const KeyOf& keyOf) {
-        const int passes = maximum(1, ceilDivide(bits, kMostDigitBits));
-        const int digitBits = ceilDivide(bits, passes);
         int *to = first, *other = second;
+        int shift = 0;
 #pragma unroll 1
-        for (int pass = 0; pass < passes; ++pass) {
+        do {
             const auto numberAt = [&](int index) { return numbers == nullptr ? index : loadGlobal(numbers + index); };
-            const auto digitAt = [&](int index) {
-                return keyOf(numberAt(index)) >> pass * digitBits & ((1 << digitBits) - 1);
-            };
+            const auto digitAt = [&](int index) { return keyOf(numberAt(index)) >> shift & (kDigits - 1); };
             const auto move = [&](int index, int place) { storeGlobal(to + place, numberAt(index)); };
-            place(count, digitBits, digitAt, move);
+            place(count, minimum(bits - shift, kDigitBits), digitAt, move);
             numbers = to;
             to = other;
             other = const_cast<int*>(numbers);
-        }
+            shift += kDigitBits;
+        } while (shift < bits);
         return other;
     }
 
@@ -221,7 +220,7 @@ private:
             warpBarrier();
             if (valid) {
                 if (before == 0) storeShared(cell, counted + countBits(same));
-                storeGlobal(ranks_ + index, (counted + before) << kMostDigitBits | digit);
+                storeGlobal(ranks_ + index, (counted + before) << kDigitBits | digit);
             }
             warpBarrier();
         }
@@ -242,8 +241,8 @@ private:
 #pragma unroll 1
         for (int index = begin + laneIndex(); index < end; index += 32) {
             const int rank = loadGlobal(ranks_ + index);
-            const int digit = rank & ((1 << kMostDigitBits) - 1);
-            move(index, loadShared<int>(cellAt(digit * warps + warp)) + (rank >> kMostDigitBits));
+            const int digit = rank & (kDigits - 1);
+            move(index, loadShared<int>(cellAt(digit * warps + warp)) + (rank >> kDigitBits));
         }
         blockBarrier();
     }

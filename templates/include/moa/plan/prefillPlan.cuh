@@ -7,7 +7,7 @@
 //
 //   sections   runs of the units, the most expensive units first. A section ends where every block of the device has an
 //              item, or where the keys and values of another unit would not fit in the L2 cache. In a section the most
-//              expensive item comes first.
+//              expensive item comes first. No more items than blocks are one section: they all run at once.
 //   the tail   the cheapest items of all, so many that they keep every block busy as long as one works on the most
 //              expensive item. They come last, again the most expensive first, so that all blocks end at about the same
 //              time.
@@ -188,7 +188,7 @@ class PrefillPlan {
     /// out once for them.
     static constexpr int kStrip = 4;
     /// Bits of costs that are compared: as many as one digit of the sort has.
-    static constexpr int kKeyBits = Sort::kMostDigitBits;
+    static constexpr int kKeyBits = Sort::kDigitBits;
 
     /// One place for the counts of a sort, and between sorts for lists of units.
     static constexpr int kListBytes = (kUnits + 1) * 4;
@@ -224,16 +224,18 @@ private:
         if (items_ == 0) return writeSize(0);
         countPages();
         if (in_.byCost != 0 && !splitItems()) return writeSize(1);
-        Order order = in_.byCost == 0 ? Order::row : hasSections() ? Order::unitCost : Order::itemCost;
+        Order order = in_.byCost == 0 ? Order::row : items_ > in_.blocks ? Order::unitCost : Order::itemCost;
+        int most = order == Order::row ? mostBlocks_ - 1 : order == Order::unitCost ? costUnits() : mostPages_;
         const int* numbers = nullptr;
-        int front = count_;
+        int front = count();
         // One sort in a loop: by what is known when it runs, so that its instructions are there once.
 #pragma unroll 1
         for (;;) {
+            findLists();
             const Keys keys = keysOf(order);
-            const int shift = keys.areCosts ? maximum(0, bitsOf(keys.most) - kKeyBits) : 0;
-            const int top = keys.most >> shift;
-            const int count = order == Order::unitCost ? units_ : front;
+            const int shift = keys.areCosts ? maximum(0, bitsOf(most) - kKeyBits) : 0;
+            const int top = most >> shift;
+            const int sortedCount = order == Order::unitCost ? units_ : front;
             int* const first = scratch_.numbers(order == Order::section ? 1 : 0);
             int* const second = scratch_.numbers(order == Order::section ? 0 : 1);
             const auto keyOf = [&](int number) {
@@ -242,36 +244,43 @@ private:
                 return order == Order::section ? key : top - key;
             };
             Sort sort(scan_, shared_, scratch_.ranks());
-            const int* const sorted = sort.sort(numbers, count, bitsOf(top), first, second, keyOf);
+            const int* const sorted = sort.sort(numbers, sortedCount, bitsOf(top), first, second, keyOf);
+            findLists();
             if (order == Order::unitCost) {
                 findSections(sorted);
                 order = Order::itemCost;
+                most = mostPages_;
             } else if (order == Order::itemCost && sections_ > 1) {
-                front = count_ - tailOf(sorted);
+                front = count() - tailOf(sorted);
                 numbers = sorted;
                 order = Order::section;
+                most = sections_ - 1;
             } else {
                 return writeItems(sorted, scratch_.numbers(0), front);
             }
         }
     }
 
-    /// What numbers are sorted by: `values` of themselves, or of `indices` of themselves; none is larger than `most`.
-    /// Those of sections rise, others fall.
+    /// Works out again where lists lie, so that it doesn't take registers all the time.
+    MOA_DEVICE void findLists() {
+        scratch_ = PrefillPlanScratch(out_.scratch, opaque(in_.slots), in_.kvHeads, out_.capacity);
+    }
+
+    /// What numbers are sorted by: `values` of themselves, or of `indices` of themselves. Those of sections rise, others
+    /// fall.
     struct Keys {
         AnyArray<int> values;
         const int* indices;
-        int most;
         bool areCosts;
     };
 
     /// Costs have one digit, so that the second list of numbers is free: the costs of units lie there.
     MOA_DEVICE Keys keysOf(Order order) const {
         const auto global = [](int* values) { return AnyArray<int>::ofGlobal(values); };
-        if (order == Order::section) return Keys{sectionOf(), scratch_.unitOf(), sections_ - 1, false};
-        if (order == Order::row) return Keys{global(scratch_.parts()), nullptr, mostBlocks_ - 1, false};
-        if (order == Order::unitCost) return Keys{global(scratch_.numbers(1)), nullptr, mostUnitPages_, true};
-        return Keys{global(scratch_.costs()), nullptr, mostPages_, true};
+        if (order == Order::section) return Keys{sectionOf(), scratch_.unitOf(), false};
+        if (order == Order::row) return Keys{global(scratch_.parts()), nullptr, false};
+        if (order == Order::unitCost) return Keys{global(scratch_.numbers(1)), nullptr, true};
+        return Keys{global(scratch_.costs()), nullptr, true};
     }
 
     template <class T>
@@ -292,6 +301,8 @@ private:
         return arrayOf(units_ <= kUnits, list * kListBytes, reinterpret_cast<T*>(scratch_.unitList(list)));
     }
     MOA_DEVICE int costOf(int item) const { return loadGlobal(scratch_.costs() + item); }
+    /// Items of the list.
+    MOA_DEVICE int count() const { return items_ + pairs_; }
     MOA_DEVICE int mostItems() const { return minimum(out_.capacity, Sort::kMostNumbers); }
 
     /// Two sums at once are one of numbers of 64 bits: the lower one has less than 32 and does not carry over.
@@ -331,13 +342,13 @@ private:
         units_ = sequenceCount_ * in_.kvHeads;
         items_ = blocks * in_.queryHeads;
         strips_ = strips * in_.queryHeads;
-        count_ = items_;
         return int64_t{blocks} * in_.queryHeads <= mostItems();
     }
 
     /// The pages of each item and its unit; of units the sums of pages up to the end of each.
     MOA_DEVICE void countPages() {
         const int group = in_.queryHeads / in_.kvHeads;
+        int64_t pagesBefore = 0;
 #pragma unroll 1
         for (int firstStrip = 0; firstStrip < strips_; firstStrip += kThreads) {
             const int strip = firstStrip + threadIndex();
@@ -366,10 +377,11 @@ private:
                 }
             }
             const Prefix<int> sum = scan_.prefix(pages);
-            unit.end = pages_ + sum.before + pages;
+            unit.end = pagesBefore + sum.before + pages;
             if (endsUnit >= 0) storeGlobal(scratch_.units() + endsUnit, unit);
-            pages_ += sum.total;
+            pagesBefore += sum.total;
         }
+        if (threadIndex() == 0) storeGlobal(&out_.size->pages, pagesBefore);
         mostPages_ = scan_.largest(mostPages_);
         if (in_.byCost == 0) mostBlocks_ = scan_.largest(mostBlocks_);
     }
@@ -457,23 +469,20 @@ private:
             pairs_ += pair.total;
         }
         blockBarrier();
-        count_ = items_ + pairs_;
         return pairs_ <= mostItems() - items_;
     }
 
-    /// Whether there may be several sections; and what units cost, as far as they are told apart.
-    MOA_DEVICE bool hasSections() {
-        int64_t tokens = 0;
+    /// What units cost, as far as they are told apart; returns the largest.
+    MOA_DEVICE int costUnits() {
+        int most = 0;
 #pragma unroll 1
         for (int unit = threadIndex(); unit < units_; unit += kThreads) {
             const int64_t pages = pagesBefore(unit + 1) - pagesBefore(unit);
             const int known = pages < INT_MAX ? static_cast<int>(pages) : INT_MAX;
             storeGlobal(scratch_.numbers(1) + unit, known);
-            mostUnitPages_ = maximum(mostUnitPages_, known);
-            tokens += loadGlobal(&scratch_.units()[unit].tokens);
+            most = maximum(most, known);
         }
-        mostUnitPages_ = scan_.largest(mostUnitPages_);
-        return items_ > in_.blocks || scan_.sum(tokens) > in_.sectionTokens;
+        return scan_.largest(most);
     }
 
     /// Lists of units in the order of sections, with one place more. What is not needed any more makes space for
@@ -561,17 +570,17 @@ private:
     MOA_DEVICE int tailOf(const int* byCost) {
         int64_t missing = int64_t{in_.blocks} * costOf(loadGlobal(byCost));
 #pragma unroll 1
-        for (int end = count_; end > 0; end -= kThreads) {
+        for (int end = count(); end > 0; end -= kThreads) {
             const int index = end - 1 - threadIndex();
             const int pages = index >= 0 ? costOf(loadGlobal(byCost + index)) : 0;
             const Prefix<int> sum = scan_.prefix(pages);
             if (sum.total >= missing) {
                 const bool isFirst = sum.before < missing && sum.before + pages >= missing;
-                return count_ - scan_.largest(isFirst ? index : 0);
+                return count() - scan_.largest(isFirst ? index : 0);
             }
             missing -= sum.total;
         }
-        return count_;
+        return count();
     }
 
     MOA_DEVICE PrefillItem itemOf(int number) const {
@@ -602,7 +611,7 @@ private:
     /// The items whose numbers are the first `front` of one list, and then those of another.
     MOA_DEVICE void writeItems(const int* frontList, const int* list, int front) {
 #pragma unroll 1
-        for (int index = threadIndex(); index < count_; index += kThreads) {
+        for (int index = threadIndex(); index < count(); index += kThreads) {
             const PrefillItem item = itemOf(loadGlobal((index < front ? frontList : list) + index));
             const auto store = [&](int vector, int a, int b, int c, int d) {
                 const auto word = [](int value) { return static_cast<uint32_t>(value); };
@@ -616,14 +625,14 @@ private:
         writeSize(0);
     }
 
+    /// All but the pages, where there are any.
     MOA_DEVICE void writeSize(int overflow) const {
         if (threadIndex() != 0) return;
-        const bool any = overflow == 0;
-        PrefillPlanSize* const size = out_.size;
-        storeGlobal(&size->pages, any ? pages_ : int64_t{0});
-        storeGlobal(&size->count, any ? count_ : 0);
-        storeGlobal(&size->parts, any ? 2 * pairs_ : 0);
-        storeGlobal(&size->overflow, overflow);
+        const bool any = overflow == 0 && items_ > 0;
+        if (!any) storeGlobal(&out_.size->pages, int64_t{0});
+        storeGlobal(&out_.size->count, any ? count() : 0);
+        storeGlobal(&out_.size->parts, any ? 2 * pairs_ : 0);
+        storeGlobal(&out_.size->overflow, overflow);
     }
 
     const PrefillPlanInput& in_;
@@ -636,12 +645,9 @@ private:
     int strips_ = 0;
     int items_ = 0;       // before any is split
     int pairs_ = 0;       // items that are split
-    int count_ = 0;       // items of the list
     int mostPages_ = 0;   // of an item, before any is split
     int mostBlocks_ = 0;  // of rows, of a sequence
-    int mostUnitPages_ = 0;
     int sections_ = 1;
-    int64_t pages_ = 0;
 };
 
 }  // namespace moa
