@@ -630,7 +630,7 @@ export const mutations = [
   mutation('pages: past the last page of the window, not its first again', takePages, 'if (page >= end) page -= windowPages;', '', pageTables),
   mutation('pages: the first page twice where new tokens fill the window', takePages, 'minimum(pages.windowPages, pages.windowPages + toLast);', 'pages.windowPages + toLast;', pageTables),
   mutation('pages: a page is looked for at the sink of the first class alone', takePages, 'i < p.sinkCount; ++i', 'i < 1; ++i', pageTables),
-  mutation('pages: taken from one above the top of the free stack', freePages, 'p.freePages + free - 1 - rank', 'p.freePages + free - rank', pageTables),
+  mutation('pages: taken from one above the top of the free stack', freePages, 'p.freePages + free - 1 - n', 'p.freePages + free - n', pageTables),
   mutation('pages: the count of free pages is restored too high', freePages, 'count - maximum(free, 0)', 'count', pageTables),
   mutation('pages: freed pages overwrite those of the 32 before', freePages, '        next += countBits(masks[i]);\n', '', pageTables),
   mutation('sequences: the one that is forked is not marked as sharing', changeSequence, 'storeGlobal(p.sharing + p.slot, 1);', '', pageTables),

@@ -40,6 +40,7 @@ export class Launches {
   readonly #planners: Readonly<Record<'changeSequence' | 'step' | 'planPrefill', FoundKernel<PlannerDefinition>>>;
   /** Decodes of each layer, by the tokens of a sequence that are in its rings already: 0 for the launch that appends its one token. */
   readonly #prepared = new Map<LayerState, PreparedLaunch[]>();
+  #change: PreparedLaunch | undefined;
   /** Steps that plan decode, and one that takes pages alone. */
   readonly #steps = new Map<DecodePlanName | 'pages', PreparedLaunch>();
 
@@ -56,21 +57,29 @@ export class Launches {
 
   /** Changes one sequence. */
   changeSequence(operation: SequenceOperation, slot: number, { other = 0, value = 0 }: { readonly other?: number; readonly value?: number } = {}): void {
-    const { windows } = this.#buffers.tables;
+    const prepared = (this.#change ??= new PreparedLaunch(this.#planners.changeSequence, 2 * this.#device.multiprocessors, this.#changeValues()));
+    prepared.setInt32('operation', operations[operation]);
+    prepared.setInt32('slot', slot);
+    prepared.setInt32('other', other);
+    prepared.setInt32('value', value);
+    prepared.launch();
+  }
+
+  #changeValues(): Readonly<Record<string, ParamValue>> {
     const { planClasses, spanRules, spanSteps, spanBegins, headSpans, ringSpans, spanSinks } = this.#buffers.planTables;
-    launch(this.#planners.changeSequence, 2 * this.#device.multiprocessors, {
+    return {
       ...this.#tables(),
       lengths: this.#buffers.lengths.address,
-      windows: windows.address,
+      windows: this.#buffers.tables.windows.address,
       ...addressesOf({ planClasses, spanRules, spanSteps, spanBegins, headSpans, ringSpans, spanSinks }),
       minSpan: this.#plan.limits.minSpan,
       queryHeads: this.#plan.shape.queryHeads,
       lengthStride: this.#buffers.lengthStride,
-      operation: operations[operation],
-      slot,
-      other,
-      value,
-    });
+      operation: 0,
+      slot: 0,
+      other: 0,
+      value: 0,
+    };
   }
 
   /**

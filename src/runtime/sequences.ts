@@ -4,7 +4,7 @@
  */
 import type { PageAccounts } from './pageAccounts.ts';
 import { sessionError } from './sessionChecks.ts';
-import { windowsOfRings, type SessionLayout } from './sessionLayout.ts';
+import { windowsOfRings, type LayerClass, type SessionLayout } from './sessionLayout.ts';
 
 /** New tokens of each slot: as many of every sequence, or a number for each slot. */
 export type AddedTokens = number | Int32Array;
@@ -122,30 +122,36 @@ export class Sequences {
 
   /** Takes back the tokens from `length` on. Throws MOA6110, and changes nothing, when a ring has lost tokens that the next one attends. */
   truncate(slot: number, length: number): void {
+    const bound = this.bounds[slot]!;
+    // Layers of one class that are in step are alike.
+    const alike = new Map<LayerClass, Set<Lengths>>();
+    const wrapped = new Set<Lengths>();
     this.#layout.layers.forEach(({ layer, layerClass }, index) => {
-      const { tokens, reached } = this.#lengths[index]!;
-      if (length > tokens[slot]!) throw sessionError('cannotTruncate', `sequence ${slot} has ${tokens[slot]} tokens in layer ${layer}, fewer than ${length}`);
+      const lengths = this.#lengths[index]!;
+      let seen = alike.get(layerClass);
+      if (seen === undefined) alike.set(layerClass, (seen = new Set()));
+      if (seen.has(lengths)) return;
+      seen.add(lengths);
+      const [held, reached] = [lengths.tokens[slot]!, lengths.reached[slot]!];
+      if (length > held) throw sessionError('cannotTruncate', `sequence ${slot} has ${held} tokens in layer ${layer}, fewer than ${length}`);
       const { sink } = layerClass;
       if (length <= sink) return;
-      for (const { kvHeads, window, longest } of windowsOfRings(layerClass, this.bounds[slot]!)) {
-        const kept = reached[slot]! - window;
+      for (const { kvHeads, window, longest } of windowsOfRings(layerClass, bound)) {
+        const kept = reached - window;
+        if (kept > sink) wrapped.add(lengths);
         const needed = Math.max(sink, length - longest + 1);
         if (kept <= needed) continue;
         const behind = sink === 0 ? '' : 'behind the sink, ';
-        const message = `sequence ${slot} cannot go back from ${tokens[slot]} to ${length} tokens: ${behind}the ring of KV head ${kvHeads[0]} in layer ${layer} begins with token ${kept}, and token ${length} attends from ${needed} on`;
+        const message = `sequence ${slot} cannot go back from ${held} to ${length} tokens: ${behind}the ring of KV head ${kvHeads[0]} in layer ${layer} begins with token ${kept}, and token ${length} attends from ${needed} on`;
         throw sessionError('cannotTruncate', message);
       }
     });
-    // Of a sequence that no ring has gone round for, nothing is lost; what lies behind its end is written anew before it is read.
-    const wrapped = this.#layout.layers.map(({ layerClass }, index) => {
-      const reached = this.#lengths[index]!.reached[slot]!;
-      return length > layerClass.sink && windowsOfRings(layerClass, this.bounds[slot]!).some(({ window }) => reached > layerClass.sink + window);
-    });
     this.accounts.setLength(slot, length);
     this.#reserved[slot] = length;
-    this.#change(({ tokens, reached }, layer) => {
-      tokens[slot] = length;
-      if (!wrapped[layer]) reached[slot] = length;
+    this.#change((next, before) => {
+      next.tokens[slot] = length;
+      // Of a sequence that no ring has gone round for, nothing is lost; what lies behind its end is written anew before it is read.
+      if (!wrapped.has(before)) next.reached[slot] = length;
     });
   }
 
@@ -252,14 +258,14 @@ export class Sequences {
   }
 
   /** Layers that were in step stay so. */
-  #change(edit: (lengths: Lengths, layer: number) => void): void {
+  #change(edit: (next: Lengths, before: Lengths) => void): void {
     this.#changes += 1;
     const changed = new Map<Lengths, Lengths>();
     this.#lengths.forEach((lengths, layer) => {
       let next = changed.get(lengths);
       if (next === undefined) {
         next = new Lengths(lengths.tokens.slice(), lengths.reached.slice());
-        edit(next, layer);
+        edit(next, lengths);
         changed.set(lengths, next);
       }
       this.#lengths[layer] = next;

@@ -174,8 +174,9 @@ export class SessionBuffers {
       const partialBytes = Math.max(one?.partialBytes ?? 0, many?.partialBytes ?? 0);
       this.memory = sessionMemory(plan, options, tableBytes, partialBytes);
       this.partials = this.#own(device.alloc(partialBytes));
-      // Launches copy whole pages, and mask the rows that hold no token: nothing that they read has never been written.
-      this.pool = this.#filled(pages * plan.layout.pageBytes, options.poolByte ?? 0);
+      // Launches copy whole pages, and mask the rows that hold no token: what lies there does not matter.
+      this.pool = this.#own(device.alloc(pages * plan.layout.pageBytes));
+      if (options.poolByte !== undefined) this.pool.fill(options.poolByte);
     } catch (error) {
       this.dispose();
       throw error;
@@ -244,7 +245,11 @@ export interface PlacedCounts {
 
 /** The stack of free pages: those that are taken first lie last. */
 function pageOrder(pages: number, options: SessionOptions): Int32Array {
-  if (options.pageOrder === undefined) return Int32Array.from({ length: pages }, (_, page) => pages - 1 - page);
+  if (options.pageOrder === undefined) {
+    const stack = new Int32Array(pages);
+    for (let n = 0; n < pages; n += 1) stack[n] = pages - 1 - n;
+    return stack;
+  }
   const order = options.pageOrder(pages);
   const seen = new Set(order);
   if (order.length !== pages || seen.size !== pages || order.some((page) => page < 0 || page >= pages)) {

@@ -133,7 +133,18 @@ export interface RingWindows {
   readonly longest: number;
 }
 
-export function windowsOfRings({ plan, definition, sink }: LayerClass, bound: number): readonly RingWindows[] {
+export function windowsOfRings(layerClass: LayerClass, bound: number): readonly RingWindows[] {
+  let ofBound = ringWindows.get(layerClass);
+  if (ofBound === undefined) ringWindows.set(layerClass, (ofBound = new Map()));
+  let found = ofBound.get(bound);
+  if (found === undefined) ofBound.set(bound, (found = evaluateRings(layerClass, bound)));
+  return found;
+}
+
+/** By length bound. */
+const ringWindows = new WeakMap<LayerClass, Map<number, readonly RingWindows[]>>();
+
+function evaluateRings({ plan, definition, sink }: LayerClass, bound: number): readonly RingWindows[] {
   return definition.rings.map(({ kvHeads, span, rules }) => ({
     kvHeads,
     window: evaluate(plan.expressions[span]!, { N: bound }) - sink,

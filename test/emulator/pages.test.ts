@@ -186,12 +186,14 @@ class Pair {
     return pages;
   }
 
-  /** A step of `added` tokens of each slot that holds a sequence, which `tokens` says to the device. */
-  step(added: Int32Array, tokens: StepTokens): void {
+  /**
+   * A step of `added` tokens of each slot that holds a sequence, which `tokens` says to the device.
+   * @param most decode is planned too, of sequences with at most so many new tokens; 0: it is not
+   */
+  step(added: Int32Array, tokens: StepTokens, most = this.below(3) * (1 + this.below(3))): void {
     const before = this.slotsThat(true).map((slot) => ({ slot, from: this.lengthOf(slot) }));
     for (const { slot } of before) this.model.write(slot, added[slot]!);
     const layer = this.below(this.#layers.length);
-    const most = this.below(3) * (1 + this.below(3)); // plans decode too, or not
     this.session.step(this.grid, tokens, layer, most);
     if (most > 0) this.#checkDecode(added, tokens, most);
     if (this.below(8) === 0) {
@@ -451,6 +453,17 @@ test('more pages than a warp gives up at once', () => {
   pair.check();
   pair.truncate(2, 5);
   pair.check();
+  pair.dispose();
+});
+
+test('decode is planned again for another sequence that is as long', () => {
+  const pair = new Pair('two layers', { seed: 16, slots: 2, pages: 60 });
+  for (const bound of [700, 400]) {
+    pair.add(1, bound);
+    pair.step(Int32Array.of(0, 330), { tokens: 330 }, 0);
+    pair.step(Int32Array.of(0, 1), { tokens: 1 }, 1);
+    pair.remove(1);
+  }
   pair.dispose();
 });
 

@@ -178,7 +178,7 @@ describe('the list of the specification', () => {
   });
 
   const [one, some] = [{ kvHeads: 1, group: 1 }, { kvHeads: 2, group: 2 }];
-  const [short, manyHeads] = [{ length: 70, cached: 3 }, { kvHeads: 8, group: 1 }];
+  const [short, manyHeads] = [{ length: 150, cached: 3 }, { kvHeads: 8, group: 1 }];
   test.each<[string, Case]>([
     ['many sequences', alike(64, { length: 300, cached: 0 }, { kvHeads: 8, group: 2 }, [128, 256, 4096])],
     ['one long prompt', alike(1, { length: 16_384, cached: 0 }, { kvHeads: 4, group: 4 }, [4096, 1024, 16_384])],
@@ -195,11 +195,14 @@ describe('the list of the specification', () => {
     ],
     [
       'a tail of as many items as there are threads',
-      alike(50, { length: 64, cached: 0 }, { kvHeads: 8, group: 5 }, [64], { blocks: 1024, sectionBytes: 1 << 20 }),
+      alike(50, { length: 128, cached: 0 }, { kvHeads: 8, group: 5 }, [64], { rows: 64, blocks: 512, sectionBytes: 1e6 }),
     ],
     [
-      'items that are just as large a part of their sequence as is not split',
-      alike(1, { length: 256, cached: 1024 }, one, [128], { rows: 64, sink: 0, blocks: 2, splitPages: 1 }),
+      'items that are just as large a part of their sequence as is not split, and others',
+      {
+        cut: { ...defaults, rows: 64, sink: 0, blocks: 2, splitPages: 1 },
+        batch: batchOf([1024, 1000].map((cached) => ({ length: 256, cached })), one, () => 128),
+      },
     ],
     ['long sequences', alike(1, { length: 300, cached: 16_000_000 }, some, [15_000_000, 13_000_000, 64, 7_000_000])],
     [

@@ -9,6 +9,7 @@ import { RuntimeError } from '../../src/runtime/runtimeError.ts';
 import type { Session } from '../../src/runtime/session.ts';
 import type { CapturedStep } from '../../src/runtime/sessionTypes.ts';
 import { scaledKeys } from '../oracle/attention.ts';
+import { PageModel } from '../spec/pageModel.ts';
 import { newestKept, oracleMask, oracleSpan, type OracleMask } from '../oracle/mask.ts';
 import { toElement } from '../oracle/rounding.ts';
 import { checkRows, newTally, type Tally } from './checkRows.ts';
@@ -67,10 +68,19 @@ export interface Real {
   readonly session: Session;
   readonly random: Random;
   readonly tally: Tally;
+  /** The pages that sequences hold, by the specification. */
+  readonly pages: PageModel;
   /** What happened, by name: tests ask that enough of each did. */
   readonly happened: Map<string, number>;
   /** Captured decodes of all layers, by their tokens and whether these are counted, with the tensors and counts that they read. */
-  readonly steps: Map<string, { readonly captured: CapturedStep; readonly tensors: readonly TensorSet[]; readonly counts: DeviceBuffer }>;
+  readonly steps: Map<string, CapturedDecode>;
+}
+
+/** A decode that was captured once. */
+interface CapturedDecode {
+  readonly captured: CapturedStep;
+  readonly tensors: readonly TensorSet[];
+  readonly counts: DeviceBuffer;
 }
 
 export type Command = fc.AsyncCommand<Model, Real>;
@@ -99,7 +109,8 @@ export async function beginLife(target: Target, life: Life, happened: Map<string
   const cacheScales = scalesOf(life);
   const session = plan.createSession({ batch: life.batch, lengthBound: life.lengthBound, slots: 'free', pages, poolByte: 0xff, decodeTokens: life.decodeTokens, ...(cacheScales === undefined ? {} : { cacheScales }) });
   const model: Model = { life, shape: shapeOf(life.shape), sequences: Array.from({ length: life.batch }, () => undefined) };
-  const real: Real = { device, session, random: new Random(life.seed), tally: newTally(), happened, steps: new Map() };
+  const spec = new PageModel(plan.definition, plan.definition.layers.map((_, layer) => layer), pages, life.batch);
+  const real: Real = { device, session, pages: spec, random: new Random(life.seed), tally: newTally(), happened, steps: new Map() };
   const end = (): void => {
     for (const { captured, tensors, counts } of real.steps.values()) {
       captured.dispose();
@@ -230,6 +241,49 @@ function compare(model: Model, real: Real, layer: number, slot: number, found: {
   });
 }
 
+/** Brings the sequences back to what they were. */
+function undoOf({ sequences }: Model): () => void {
+  const before = sequences.map((sequence) => sequence && { sequence, length: sequence.length, rings: sequence.rings.map((layer) => layer.map((ring) => ring.slice())) });
+  return () => {
+    for (const kept of before) {
+      if (kept === undefined) continue;
+      kept.sequence.length = kept.length;
+      kept.sequence.rings.forEach((layer, index) => layer.forEach((ring, kvHead) => ring.set(kept.rings[index]![kvHead]!)));
+    }
+  };
+}
+
+/**
+ * Makes a call that brings each slot so many tokens; false where the pool is too small for it. Then nothing has changed, and where no page is shared it is too small indeed.
+ */
+function isAdmitted(model: Model, real: Real, counts: readonly number[], call: () => void): boolean {
+  const { session, pages } = real;
+  const said = (): string => JSON.stringify([session.usage(), model.life.rules.map((_, layer) => [...session.lengths(layer)])]);
+  const before = said();
+  try {
+    call();
+  } catch (error) {
+    if (!(error instanceof RuntimeError && error.code === 'MOA6109')) throw error;
+    note(real, 'pool full');
+    if (said() !== before) throw new Error('a step that was refused changed the session', { cause: error });
+    const needed = counts.reduce((sum, count, slot) => sum + (count === 0 ? 0 : pages.neededAlone(slot, count)), 0);
+    if (pages.shared === 0 && needed <= pages.free) throw new Error(`a step was refused that needs ${needed} of ${pages.free} free pages`, { cause: error });
+    return false;
+  }
+  counts.forEach((count, slot) => count > 0 && pages.write(slot, count));
+  checkUsage(model, real);
+  return true;
+}
+
+/** The session counts no page too few, and where none is shared none too many. */
+function checkUsage({ life }: Model, { session, pages }: Real): void {
+  const { held, shared, free, pages: all } = session.usage();
+  const exact = pages.shared === 0;
+  if (held < pages.held || shared < pages.shared || free > pages.free || (exact && held !== pages.held) || held + free !== all) {
+    throw new Error(`usage says ${held} held, ${shared} shared, ${free} free; it is ${pages.held}, ${pages.shared}, ${pages.free} of ${JSON.stringify(life)}`);
+  }
+}
+
 const note = ({ happened }: Real, what: string): void => void happened.set(what, (happened.get(what) ?? 0) + 1);
 
 function refuses(code: string, call: () => unknown): void {
@@ -253,18 +307,11 @@ export class Join implements Command {
     const bound = Math.max(1, Math.round((model.life.lengthBound * this.part) / 100));
     const free = model.sequences.indexOf(undefined);
     if (free < 0) return refuses('MOA6108', () => session.join({ lengthBound: bound }));
-    const before = session.lengthBounds();
-    try {
-      const slot = session.join({ lengthBound: bound });
-      if (slot !== free) throw new Error(`joined in slot ${slot}, not in ${free}`);
-      model.sequences[slot] = newSequence(model, bound);
-      note(real, 'join');
-    } catch (error) {
-      // A pool that is too small refuses, and nothing has changed.
-      if (!(error instanceof RuntimeError && error.code === 'MOA6109' && model.life.poolPercent < 100)) throw error;
-      note(real, 'pool full');
-      if (session.lengthBounds().join() !== before.join()) throw new Error('a join that failed changed the session', { cause: error });
-    }
+    const slot = session.add({ lengthBound: bound });
+    if (slot !== free) throw new Error(`joined in slot ${slot}, not in ${free}`);
+    model.sequences[slot] = newSequence(model, bound);
+    real.pages.add(slot, bound);
+    note(real, 'join');
   }
   toString = (): string => `join(${this.part} %)`;
 }
@@ -278,7 +325,8 @@ export class Leave implements Command {
   async run(model: Model, real: Real): Promise<void> {
     const { session } = real;
     const slot = pick(model, this.choice);
-    session.leave(slot);
+    session.remove(slot);
+    real.pages.remove(slot);
     note(real, 'leave');
     model.sequences[slot] = undefined;
     refuses('MOA6107', () => session.truncate(slot, 0));
@@ -296,8 +344,9 @@ export class Fork implements Command {
     const { session } = real;
     const slot = pick(model, this.choice);
     if (!model.sequences.includes(undefined)) return refuses('MOA6108', () => session.fork(slot));
-    try {
+    {
       const to = session.fork(slot);
+      real.pages.fork(slot, to);
       const { bound, length, inputs, cached, masks, rings } = model.sequences[slot]!;
       note(real, length === 0 ? 'fork of nothing' : 'fork');
       const copies = inputs.map((one) => ({ ...one, q: one.q.slice(), k: one.k.slice(), v: one.v.slice() }));
@@ -309,9 +358,8 @@ export class Fork implements Command {
         cached: cached === inputs ? copies : cached.map(({ k, v }) => ({ k: k.slice(), v: v.slice() })),
         rings: rings.map((layer) => layer.map((ring) => ring.slice())),
       };
-    } catch (error) {
-      if (!(error instanceof RuntimeError && error.code === 'MOA6109' && model.life.poolPercent < 100)) throw error;
     }
+    checkUsage(model, real);
   }
   toString = (): string => `fork(${this.choice})`;
 }
@@ -343,7 +391,9 @@ export class Truncate implements Command {
     note(real, !possible ? 'truncate refused' : this.back > 0 && wrapped ? 'truncate of a ring that went round' : 'truncate');
     if (!possible) return refuses('MOA6110', () => session.truncate(slot, length));
     session.truncate(slot, length);
+    real.pages.truncate(slot, length);
     sequence.length = length;
+    checkUsage(model, real);
   }
   toString = (): string => `truncate(${this.choice}, ${this.back})`;
 }
@@ -356,19 +406,21 @@ export class Prefill implements Command {
   check = (model: Model): boolean => held(model).length > 0;
   async run(model: Model, real: Real): Promise<void> {
     const counts = model.sequences.map((sequence, slot) => (sequence === undefined ? 0 : Math.min(this.counts[slot % this.counts.length]!, sequence.bound - sequence.length)));
+    const undo = undoOf(model);
     const begins = counts.map((count, slot) => (count === 0 ? (model.sequences[slot]?.length ?? 0) : addTokens(model, real.random, slot, count)));
     const none = poison(model.shape);
     if (counts.some((count, slot) => count > 0 && begins[slot]! > 0)) note(real, 'chunk');
     else note(real, 'prefill');
-    model.life.rules.forEach((_, layer) => {
+    for (const layer of model.life.rules.keys()) {
       const pieces = counts.map((count, slot): Piece => (count === 0 ? { ...none, end: 0 } : { inputs: model.sequences[slot]!.inputs[layer]!, begin: begins[slot]!, end: begins[slot]! + count }));
       using tensors = new TensorSet(real.device, model.shape, pieces);
-      real.session.prefill(layer, tensors);
+      if (layer === 0 && !isAdmitted(model, real, counts, () => real.session.prefill(layer, tensors))) return undo();
+      if (layer > 0) real.session.prefill(layer, tensors);
       const found = { out: tensors.values('out'), lse: tensors.logSums() };
       counts.forEach((count, slot) => {
         if (count > 0) compare(model, real, layer, slot, found, tensors.cuSeqlens[slot]! - begins[slot]!, begins[slot]!, chunkInputs(model, model.sequences[slot]!, layer, begins[slot]!));
       });
-    });
+    }
   }
   toString = (): string => `prefill(${this.counts.join()})`;
 }
@@ -404,12 +456,19 @@ export class Decode implements Command {
       if (tokens > 1) note(real, 'several tokens');
       note(real, this.captured ? 'graph' : 'decode');
       if (held(model).length < model.sequences.length) note(real, 'decode with free slots');
+      const undo = undoOf(model);
       const begins = model.sequences.map((sequence, slot) => (sequence === undefined ? 0 : addTokens(model, real.random, slot, counts[slot]!)));
       const piecesOf = (layer: number): Piece[] =>
         model.sequences.flatMap((sequence, slot) => (sequence === undefined ? [none] : [{ inputs: sequence.inputs[layer]!, begin: begins[slot]!, end: begins[slot]! + counts[slot]! }, { ...none, end: tokens - counts[slot]! }]));
-      const sets = this.captured ? this.#launch(model, real, tokens, piecesOf, given && counts) : model.life.rules.map((_, layer) => new TensorSet(device, model.shape, piecesOf(layer)));
+      const step = this.captured ? this.#captured(model, real, tokens, piecesOf, given && counts) : undefined;
+      const sets = step?.tensors ?? model.life.rules.map((_, layer) => new TensorSet(device, model.shape, piecesOf(layer)));
+      const call = { ...fields(sets[0]!), tokens, ...(given === undefined ? {} : { counts }) };
+      if (!isAdmitted(model, real, counts.map((count, slot) => (model.sequences[slot] === undefined ? 0 : count)), () => (step === undefined ? session.decode(0, call) : step.captured.launch()))) {
+        if (!this.captured) sets.forEach((tensors) => tensors.dispose());
+        return undo();
+      }
       sets.forEach((tensors, layer) => {
-        if (!this.captured) session.decode(layer, { ...fields(tensors), tokens, ...(given === undefined ? {} : { counts }) });
+        if (!this.captured && layer > 0) session.decode(layer, { ...fields(tensors), tokens, ...(given === undefined ? {} : { counts }) });
         const found = { out: tensors.values('out'), lse: tensors.logSums() };
         model.sequences.forEach((sequence, slot) => {
           if (sequence !== undefined) {
@@ -422,7 +481,7 @@ export class Decode implements Command {
     }
   }
   /** One graph for the session's whole life, whoever comes and goes; its tensors are written anew. */
-  #launch(model: Model, real: Real, tokens: number, piecesOf: (layer: number) => Piece[], given: readonly number[] | undefined): readonly TensorSet[] {
+  #captured(model: Model, real: Real, tokens: number, piecesOf: (layer: number) => Piece[], given: readonly number[] | undefined): CapturedDecode {
     const { session, device, steps } = real;
     const key = `${tokens} ${given !== undefined}`;
     let step = steps.get(key);
@@ -438,8 +497,7 @@ export class Decode implements Command {
       using fresh = new TensorSet(device, model.shape, piecesOf(layer));
       for (const name of ['q', 'k', 'v', 'out', 'lse'] as const) tensors[name].copyFrom(fresh[name]);
     });
-    step.captured.launch();
-    return step.tensors;
+    return step;
   }
   toString = (): string => `decode(${this.steps} x ${this.tokens}${this.counts === undefined ? '' : ` of ${this.counts.join('/')}`}${this.captured ? ', graph' : ''})`;
 }

@@ -105,6 +105,12 @@ export class PageModel {
     }
   }
 
+  /** Pages that `tokens` more would take of a sequence that shares none. */
+  neededAlone(slot: number, tokens: number): number {
+    const { rings, length } = this.sequenceOf(slot);
+    return rings.reduce((sum, ring) => sum + this.pagesInUse(ring, length + tokens) - this.pagesInUse(ring, length), 0);
+  }
+
   /** Gives up the pages behind those in use at `length`. */
   truncate(slot: number, length: number): void {
     const sequence = this.sequenceOf(slot);

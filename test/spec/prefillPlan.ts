@@ -8,7 +8,7 @@
  * expensive, come last: so all blocks end at about the same time, whatever the sections are.
  */
 import type { MaskShape } from '../../src/mask/mask.ts';
-import { countKeyPages, newestSlot, type KeyGeometry } from '../../src/passes/schedule/keyPages.ts';
+import { countKeyPages, newestSlot, type KeyGeometry } from './keyPages.ts';
 
 /** 32-bit words of a `PrefillItem` (templates/include/moa/prefill/items.cuh). */
 export const prefillItemWords = 12;

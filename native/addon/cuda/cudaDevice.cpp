@@ -150,12 +150,14 @@ std::unique_ptr<Memory> CudaDevice::allocate(uint64_t bytes) {
     return memory;
 }
 
-// JavaScript's memory is ours only during the call (it may be collected, detached or changed after), so copies wait.
+// JavaScript's memory is ours only during the call (it may be collected, detached or changed after). It is pageable, so the driver has copied it when
+// the call returns (CUDA driver API, "API synchronization behavior").
 void CudaDevice::write(Memory& to, uint64_t offset, ConstBytes data) {
     const Current current(*this);
     check(driver_->cuMemcpyHtoDAsync(to.address + offset, data.data(), data.size(), stream_), "cuMemcpyHtoDAsync");
-    check(driver_->cuStreamSynchronize(stream_), "cuStreamSynchronize");
 }
+
+// Into JavaScript's memory: it waits.
 
 void CudaDevice::read(const Memory& from, uint64_t offset, Bytes into) {
     const Current current(*this);

@@ -41,7 +41,7 @@ public:
             combine(p, segment, area, [&](const Sum& sum, int member, int column) { writeOut(sum, p, segment, member, column); });
         } else {
             float* partial = p.partials + static_cast<int64_t>(segment.firstPartial + segment.split) * kPartialFloats;
-            combine(p, segment, area, [&](const Sum& sum, int member, int column) { writePartial(sum, partial + member * kStateFloats, column); });
+            combine(p, segment, area, [&](const Sum& sum, int member, int column) { writePartial<false>(sum, partial + member * kStateFloats, column); });
             if (finishesRing(p, segment, area)) {
                 gather(p, segment, area);
                 meet();
@@ -56,7 +56,7 @@ public:
     static MOA_DEVICE void leave(const Params& p, const DecodeSegment& segment, SharedAddress area) {
         meet();
         float* partial = p.partials + static_cast<int64_t>(segment.firstPartial + segment.split) * kPartialFloats;
-        combine(p, segment, area, [&](const Sum& sum, int member, int column) { writePartial(sum, partial + member * kStateFloats, column); });
+        combine(p, segment, area, [&](const Sum& sum, int member, int column) { writePartial<true>(sum, partial + member * kStateFloats, column); });
         meet();
     }
 
@@ -107,9 +107,18 @@ private:
         }
     }
 
+    /// `kKept`: others read it later, of the many that a launch writes.
+    template <bool kKept>
     static MOA_DEVICE void writePartial(const Sum& sum, float* row, int column) {
-        storeGlobalKept(row + column, Vec8{{floatBits(sum.first), floatBits(sum.second)}});
-        if (column == 0) storeGlobalKept(row + kHeadDim, Vec8{{floatBits(sum.largest), floatBits(sum.total)}});
+        const Vec8 pair{{floatBits(sum.first), floatBits(sum.second)}};
+        const Vec8 scalars{{floatBits(sum.largest), floatBits(sum.total)}};
+        if constexpr (kKept) {
+            storeGlobalKept(row + column, pair);
+            if (column == 0) storeGlobalKept(row + kHeadDim, scalars);
+        } else {
+            storeGlobal(reinterpret_cast<Vec8*>(row + column), pair);
+            if (column == 0) storeGlobal(reinterpret_cast<Vec8*>(row + kHeadDim), scalars);
+        }
     }
 
     /// Counts the segment as finished; true for the last of its ring, which sees the partial results of all.

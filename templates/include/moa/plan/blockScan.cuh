@@ -156,30 +156,30 @@ public:
     /// So that the place of a number in its warp's run and its digit are one word.
     static constexpr int kMostNumbers = kWarps << (31 - kDigitBits);
 
-    /// `shared` is free between two calls; `ranks` has a word for each number, in global memory.
-    MOA_DEVICE BlockSort(BlockScan<kThreads>& scan, SharedAddress shared, int* ranks)
-        : scan_(scan), shared_(shared), ranks_(ranks) {}
+    /// `shared` is free between two calls. There are three lists of words in global memory, one behind the other: lists
+    /// 0 and 1 of numbers, and one for the sort's own use.
+    MOA_DEVICE BlockSort(BlockScan<kThreads>& scan, SharedAddress shared, int* lists, int listWords)
+        : scan_(scan), shared_(shared), lists_(lists), listWords_(listWords) {}
 
-    /// The numbers in `numbers` (null: 0 .. count - 1) in rising order of `keyOf(number)`, which is not negative and
-    /// has at most `bits` bits; equal keys stay in their order. Returns where they are: in `first` where keys have one
-    /// digit, and then by turns in `second`, which may be `numbers`, and in `first`.
+    /// The numbers of list `from` (kRising: 0 .. count - 1) in rising order of `keyOf(number)`, which is not negative
+    /// and has at most `bits` bits; equal keys stay in their order. Returns the list where they are: list `to` where
+    /// keys have one digit, and where they have more, by turns the other one and this.
     template <class KeyOf>
-    MOA_DEVICE int* sort(const int* numbers, int count, int bits, int* first, int* second, const KeyOf& keyOf) {
-        int *to = first, *other = second;
+    MOA_DEVICE int sort(int from, int count, int bits, int to, const KeyOf& keyOf) {
         int shift = 0;
 #pragma unroll 1
         do {
-            const auto numberAt = [&](int index) { return numbers == nullptr ? index : loadGlobal(numbers + index); };
+            const auto numberAt = [&](int index) { return from == kRising ? index : loadGlobal(list(from) + index); };
             const auto digitAt = [&](int index) { return keyOf(numberAt(index)) >> shift & (kDigits - 1); };
-            const auto move = [&](int index, int place) { storeGlobal(to + place, numberAt(index)); };
+            const auto move = [&](int index, int place) { storeGlobal(list(to) + place, numberAt(index)); };
             place(count, minimum(bits - shift, kDigitBits), digitAt, move);
-            numbers = to;
-            to = other;
-            other = const_cast<int*>(numbers);
+            from = to;
+            to = 1 - to;
             shift += kDigitBits;
         } while (shift < bits);
-        return other;
+        return from;
     }
+    static constexpr int kRising = -1;
 
 private:
     /// Calls `digitAt(index)` and then `move(index, place)` once for each index below `count`: places are in rising
@@ -220,7 +220,7 @@ private:
             warpBarrier();
             if (valid) {
                 if (before == 0) storeShared(cell, counted + countBits(same));
-                storeGlobal(ranks_ + index, (counted + before) << kDigitBits | digit);
+                storeGlobal(list(2) + index, (counted + before) << kDigitBits | digit);
             }
             warpBarrier();
         }
@@ -240,7 +240,7 @@ private:
 
 #pragma unroll 1
         for (int index = begin + laneIndex(); index < end; index += 32) {
-            const int rank = loadGlobal(ranks_ + index);
+            const int rank = loadGlobal(list(2) + index);
             const int digit = rank & (kDigits - 1);
             move(index, loadShared<int>(cellAt(digit * warps + warp)) + (rank >> kDigitBits));
         }
@@ -253,9 +253,12 @@ private:
         return shared_ + (cell + static_cast<int>(static_cast<uint32_t>(cell) / 32)) * 4;
     }
 
+    MOA_DEVICE int* list(int number) const { return lists_ + int64_t{number} * listWords_; }
+
     BlockScan<kThreads>& scan_;
     SharedAddress shared_;
-    int* ranks_;
+    int* lists_;
+    int listWords_;
 };
 
 }  // namespace moa

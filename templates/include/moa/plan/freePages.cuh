@@ -36,14 +36,12 @@ MOA_DEVICE Ring loadRing(const Ring* ring) {
 /// How many bits of `mask` are of lanes below this one.
 MOA_DEVICE int countLanesBelow(uint32_t mask) { return countBits(mask & ((1u << laneIndex()) - 1)); }
 
-/// Takes a page for each lane that wants one, and returns -1 in the others. The page has one holder. Where too few are
-/// free, some lanes that want one get -1 too, and p.error is set.
+/// Takes `count` pages for a warp, which follow each other on the stack, and mostly in the pool. Returns how many were free before: page n of the run is
+/// number `free - 1 - n` of the stack. Where too few are free the run is shorter, and p.error is set.
 template <class Params>
-MOA_DEVICE int takePages(const Params& p, bool wanted) {
-    const uint32_t mask = warpBallot(wanted);
-    if (mask == 0) return -1;
-    const int count = countBits(mask);
-    int free = 0;  // pages that were free before
+MOA_DEVICE int takeRun(const Params& p, int count) {
+    if (count == 0) return 0;
+    int free = 0;
     if (laneIndex() == 0) {
         free = atomicAddGlobal(p.freeCount, -count);
         if (free < count) {
@@ -52,12 +50,24 @@ MOA_DEVICE int takePages(const Params& p, bool wanted) {
             storeGlobal(p.error, 1);
         }
     }
-    free = shuffle(free, 0);
-    const int rank = countLanesBelow(mask);
-    if (!wanted || rank >= free) return -1;
-    const int page = loadGlobal(p.freePages + free - 1 - rank);
+    return shuffle(free, 0);
+}
+
+/// Page n of a run that was taken when `free` pages were free: it has one holder now. -1 where the run is shorter.
+template <class Params>
+MOA_DEVICE int pageOfRun(const Params& p, int free, int n) {
+    if (n >= free) return -1;
+    const int page = loadGlobal(p.freePages + free - 1 - n);
     storeGlobal(p.refs + page, 1);
     return page;
+}
+
+/// Takes a page for each lane that wants one, and returns -1 in the others. Where too few are free, some lanes that want one get -1 too.
+template <class Params>
+MOA_DEVICE int takePages(const Params& p, bool wanted) {
+    const uint32_t mask = warpBallot(wanted);
+    const int free = takeRun(p, countBits(mask));
+    return wanted ? pageOfRun(p, free, countLanesBelow(mask)) : -1;
 }
 
 /// Every lane gives up `kPages` pages, -1 for none: each has one holder less, and is free when it had no other.

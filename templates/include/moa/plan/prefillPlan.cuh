@@ -137,10 +137,8 @@ public:
     /// [items] number of the part or PrefillItem::kWhole, where an item is split; of a second part, its first. Where
     /// items are sorted by their rows, these.
     MOA_DEVICE int* parts() const { return itemList(2); }
-    /// [items] items or units in some order, list 0 or 1.
+    /// [items] items or units in some order, list 0 or 1; and a third one for the sort.
     MOA_DEVICE int* numbers(uint32_t list) const { return itemList(3 + list); }
-    /// [items] while they are sorted.
-    MOA_DEVICE int* ranks() const { return itemList(5); }
 
 private:
     static constexpr int kSlotBytes = 40;
@@ -226,7 +224,7 @@ private:
         if (in_.byCost != 0 && !splitItems()) return writeSize(1);
         Order order = in_.byCost == 0 ? Order::row : items_ > in_.blocks ? Order::unitCost : Order::itemCost;
         int most = order == Order::row ? mostBlocks_ - 1 : order == Order::unitCost ? costUnits() : mostPages_;
-        const int* numbers = nullptr;
+        int numbers = Sort::kRising;
         int front = count();
         // One sort in a loop: by what is known when it runs, so that its instructions are there once.
 #pragma unroll 1
@@ -235,28 +233,26 @@ private:
             const Keys keys = keysOf(order);
             const int shift = keys.areCosts ? maximum(0, bitsOf(most) - kKeyBits) : 0;
             const int top = most >> shift;
-            const int sortedCount = order == Order::unitCost ? units_ : front;
-            int* const first = scratch_.numbers(order == Order::section ? 1 : 0);
-            int* const second = scratch_.numbers(order == Order::section ? 0 : 1);
             const auto keyOf = [&](int number) {
                 const int index = keys.indices == nullptr ? number : loadGlobal(keys.indices + number);
                 const int key = keys.values.load(index) >> shift;
                 return order == Order::section ? key : top - key;
             };
-            Sort sort(scan_, shared_, scratch_.ranks());
-            const int* const sorted = sort.sort(numbers, sortedCount, bitsOf(top), first, second, keyOf);
+            Sort sort(scan_, shared_, scratch_.numbers(0), out_.capacity);
+            const int sortedCount = order == Order::unitCost ? units_ : front;
+            const int sorted = sort.sort(numbers, sortedCount, bitsOf(top), order == Order::section ? 1 : 0, keyOf);
             findLists();
             if (order == Order::unitCost) {
-                findSections(sorted);
+                findSections(scratch_.numbers(sorted));
                 order = Order::itemCost;
                 most = mostPages_;
             } else if (order == Order::itemCost && sections_ > 1) {
-                front = count() - tailOf(sorted);
+                front = count() - tailOf(scratch_.numbers(sorted));
                 numbers = sorted;
                 order = Order::section;
                 most = sections_ - 1;
             } else {
-                return writeItems(sorted, scratch_.numbers(0), front);
+                return writeItems(scratch_.numbers(sorted), scratch_.numbers(0), front);
             }
         }
     }
@@ -266,8 +262,8 @@ private:
         scratch_ = PrefillPlanScratch(out_.scratch, opaque(in_.slots), in_.kvHeads, out_.capacity);
     }
 
-    /// What numbers are sorted by: `values` of themselves, or of `indices` of themselves. Those of sections rise, others
-    /// fall.
+    /// What numbers are sorted by: `values` of themselves, or of `indices` of themselves. Those of sections rise,
+    /// others fall.
     struct Keys {
         AnyArray<int> values;
         const int* indices;

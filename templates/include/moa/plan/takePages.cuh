@@ -64,6 +64,7 @@ private:
         int first;
         int count;
         int taken;        ///< pages of the ring that are there
+        int fresh;        ///< new pages
         int end;          ///< pages of the ring
         int windowPages;  ///< of those
     };
@@ -137,7 +138,16 @@ private:
             }
             const int count = shuffle(before, 31);
             before -= own.count;
-            for (int item = 0; item < count; item += 32) takeForItem(p, own, before, item + lane, count);
+            // The new pages of a ring are taken together: who reads it goes through few places of the pool.
+            int freshBefore = own.fresh;
+#pragma unroll
+            for (int distance = 1; distance < 32; distance *= 2) {
+                const int below = shuffle(freshBefore, (lane - distance) & 31);
+                if (lane >= distance) freshBefore += below;
+            }
+            const int free = takeRun(p, shuffle(freshBefore, 31));
+            freshBefore -= own.fresh;
+            for (int item = 0; item < count; item += 32) takeForItem(p, own, before, freshBefore, free, item + lane, count);
         }
     }
 
@@ -158,6 +168,7 @@ private:
         const int target = geometry.pagesInUse(growth.target, ring.window);
         const int begin = growth.reserved - layer.sink;  // tokens behind the sink
         const int end = growth.target - layer.sink;
+        pages.fresh = target - pages.taken;
         if (growth.sharing == 0) {  // all new pages hold new tokens
             pages.first = pages.taken;
             pages.count = target - pages.taken;
@@ -179,9 +190,9 @@ private:
     }
 
     /// Takes page `item` of `count`, which are those of all lanes' rings end to end. `own` is this lane's ring, and
-    /// `before` counts the pages before those of it.
+    /// `before` counts the pages before those of it, `freshBefore` the new ones among them, which were taken when `free` were free.
     template <class Params>
-    static MOA_DEVICE void takeForItem(const Params& p, const RingPages& own, int before, int item, int count) {
+    static MOA_DEVICE void takeForItem(const Params& p, const RingPages& own, int before, int freshBefore, int free, int item, int count) {
         int owner = 0;  // the last lane whose pages begin at the item or before it
 #pragma unroll
         for (int step = 16; step > 0; step /= 2) {
@@ -191,6 +202,7 @@ private:
         const int taken = shuffle(own.taken, owner);
         const int end = shuffle(own.end, owner);
         const int windowPages = shuffle(own.windowPages, owner);
+        const int rank = shuffle(freshBefore, owner) + page - taken;  // of a new page, among those of the warp
         const uint32_t low = shuffle(static_cast<uint32_t>(own.firstEntry), owner);
         const uint32_t high = shuffle(static_cast<uint32_t>(own.firstEntry >> 32), owner);
         if (page >= end) page -= windowPages;
@@ -200,7 +212,8 @@ private:
         int old = -1;  // the page that a copy replaces
         if (item < count && !isNew) old = loadGlobal(entry);
         if (old >= 0 && !leave(p, old)) old = -1;
-        const int next = takePages(p, isNew || old >= 0);
+        const int copy = takePages(p, old >= 0);
+        const int next = isNew ? pageOfRun(p, free, rank) : copy;
         if (next >= 0) {
             storeGlobal(entry, next);
         } else if (old >= 0) {

@@ -1,13 +1,28 @@
-/** How prefill is cut: every (sequence, head, block of rows) once, in sections, the longest first, the shortest of all at the end. */
+/** The specification of prefill's plan: every (sequence, head, block of rows) once, in sections, the longest first, the
+ * shortest of all at the end. That the device's list is the same, test/emulator/prefillPlan.test.ts says. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { sinkWindow } from '../../src/mask/sinkWindow.ts';
-import { countKeyPages } from '../../src/passes/schedule/keyPages.ts';
-import { prefillItemWords } from '../../src/ir/workItems.ts';
-import { prefillItems, type PrefillBatch, type PrefillCut } from '../../src/passes/schedule/prefillItems.ts';
 import { attends } from '../oracle/mask.ts';
+import { countKeyPages } from './keyPages.ts';
+import { prefillItemWords, prefillPlan, type PrefillBatch, type PrefillCut } from './prefillPlan.ts';
 
-const cutOf = (part: Partial<PrefillCut>): PrefillCut => ({ rows: 4, sink: 0, page: 2, sectionBytes: Infinity, tokenBytes: 1, blocks: 1000, byCost: true, splitPages: Infinity, splitShare: 0, ...part });
+const cutOf = (part: Partial<PrefillCut>): PrefillCut => ({
+  rows: 4,
+  sink: 0,
+  page: 2,
+  sectionBytes: Infinity,
+  tokenBytes: 1,
+  blocks: 1000,
+  byCost: true,
+  splitPages: Infinity,
+  splitShare: share(0, 1),
+  fewest: 1,
+  ...part,
+});
+
+const share = (numerator: number, denominator: number): PrefillCut['splitShare'] => ({ numerator, denominator });
+const shareOf = ({ splitShare: { numerator, denominator } }: PrefillCut): number => numerator / denominator;
 
 /** A batch whose rings have the window of the first head, one after the other in the page table. */
 function batchOf(lengths: readonly number[], windows: readonly number[], cached = lengths.map(() => 0)): PrefillBatch {
@@ -61,7 +76,7 @@ function countUpTo(values: readonly number[], wanted: number): number {
 
 function check(cut: PrefillCut, lengths: readonly number[], windows: readonly number[], cached: readonly number[]): void {
   const batch = batchOf(lengths, windows, [...cached]);
-  const { words, count, parts, pages } = prefillItems(cut, sinkWindow(cut.sink), batch);
+  const { words, count, parts, pages } = prefillPlan(cut, sinkWindow(cut.sink), batch);
   const expected = lengths.flatMap((length, sequence) =>
     windows.flatMap((window, head) =>
       Array.from({ length: Math.ceil(length / cut.rows) }, (_, block) => {
@@ -81,7 +96,7 @@ function check(cut: PrefillCut, lengths: readonly number[], windows: readonly nu
   expect(pages).toBe(costs.reduce((sum, cost) => sum + cost, 0));
   // In one section all items stand in the order of their cost; in several, the cheapest that keep all blocks busy still come last.
   if (cut.sectionBytes === Infinity && cut.blocks === 1000) expect(costs).toEqual(costs.toSorted((a, b) => b - a));
-  // The longest tail of falling costs has all the cheapest items that keep every block busy as long as one works on the dearest.
+  // The longest tail of falling costs has all the cheapest items that keep every block busy as long as one works on the most expensive.
   const rising = costs.toSorted((a, b) => a - b);
   const tail = costs.slice(costs.length - Math.max(1, countUpTo(rising, cut.blocks * (rising.at(-1) ?? 0))));
   expect(tail).toEqual(rising.slice(0, tail.length).toReversed());
@@ -108,12 +123,12 @@ test('random batches, in sections', () => {
 
 /** Items of four heads of 32 tokens, 8 items each: of 2, 4 ... 16 pages. */
 function itemsOfFourHeads(part: Partial<PrefillCut>): { readonly block: number; readonly head: number }[] {
-  const { words, count } = prefillItems(cutOf({ rows: 4, page: 2, ...part }), sinkWindow(0), batchOf([32], [32, 32, 32, 32]));
+  const { words, count } = prefillPlan(cutOf({ rows: 4, page: 2, ...part }), sinkWindow(0), batchOf([32], [32, 32, 32, 32]));
   return Array.from({ length: count }, (_, index) => ({ block: words[index * prefillItemWords + 2]!, head: words[index * prefillItemWords + 3]! }));
 }
 
 test('a section holds the heads that fit, and the cheapest items of all come last', () => {
-  // Two heads fit. On 9 blocks the dearest item, of 16 pages, takes as long as 144 pages of cheap ones: blocks 0 to 4, and 5 of the second section.
+  // Two heads fit. On 9 blocks the most expensive item, of 16 pages, takes as long as 144 pages of cheap ones: blocks 0 to 4, and 5 of the second section.
   const items = itemsOfFourHeads({ sectionBytes: 64, blocks: 9 });
   expect(items.slice(10).map(({ block }) => block)).toEqual([5, 5, 4, 4, 4, 4, 3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0]);
   expect(items.slice(0, 10).map(({ block, head }) => `${block} of ${head}`)).toEqual(['7 of 0', '7 of 1', '6 of 0', '6 of 1', '5 of 0', '5 of 1', '7 of 2', '7 of 3', '6 of 2', '6 of 3']);
@@ -132,7 +147,7 @@ describe('cut in two', () => {
 
   test('the pages of rows go to one item, or to two: whole tiles first', () => {
     const batches = fc.record({
-      facts: fc.record({ rows: fc.constantFrom(2, 4), page: fc.constantFrom(1, 2), sink: fc.nat(6), blocks: fc.constantFrom(1, 7, 1000), splitPages: fc.nat(9), splitShare: fc.constantFrom(0, 0.2, 1) }),
+      facts: fc.record({ rows: fc.constantFrom(2, 4), page: fc.constantFrom(1, 2), sink: fc.nat(6), blocks: fc.constantFrom(1, 7, 1000), splitPages: fc.nat(9), splitShare: fc.constantFrom(share(0, 1), share(1, 5), share(1, 1)) }),
       lengths: fc.array(fc.nat(40), { minLength: 1, maxLength: 3 }),
       windows: fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 3 }),
       held: fc.nat(30),
@@ -140,8 +155,8 @@ describe('cut in two', () => {
     fc.assert(
       fc.property(batches, ({ facts, lengths, windows, held }) => {
         const [cut, batch] = [cutOf(facts), batchOf(lengths, windows, lengths.map((_, n) => (n % 2) * held))];
-        const whole = itemsOf(prefillItems({ ...cut, splitPages: Infinity }, sinkWindow(cut.sink), batch));
-        const built = prefillItems(cut, sinkWindow(cut.sink), batch);
+        const whole = itemsOf(prefillPlan({ ...cut, splitPages: Infinity }, sinkWindow(cut.sink), batch));
+        const built = prefillPlan(cut, sinkWindow(cut.sink), batch);
         const items = itemsOf(built);
         const partsOf = (item: readonly number[]): number[][] => items.filter((other) => rowsOf(other) === rowsOf(item)).toSorted((a, b) => a[8]! - b[8]!);
         expect(new Set(items.map(rowsOf)).size).toBe(whole.length);
@@ -149,7 +164,7 @@ describe('cut in two', () => {
           const pages = item[9]!;
           const ofSequence = whole.filter(([first, length]) => first === item[0] && length === item[1]).reduce((sum, other) => sum + other[9]!, 0);
           const parts = partsOf(item);
-          if (pages <= Math.max(2, cut.splitPages, (cut.splitShare * ofSequence) / cut.blocks)) {
+          if (pages <= Math.max(2, cut.splitPages, (shareOf(cut) * ofSequence) / cut.blocks)) {
             expect(parts).toEqual([item]);
           } else {
             const first = 2 * Math.ceil(pages / 4);
@@ -166,28 +181,28 @@ describe('cut in two', () => {
   });
 
   test('where one sequence is cut does not depend on the others', () => {
-    const cut = cutOf({ rows: 4, page: 2, blocks: 4, splitPages: 3, splitShare: 0.5 });
-    const cutsOf = (lengths: number[]): string[] => itemsOf(prefillItems(cut, sinkWindow(0), batchOf(lengths, [32, 9]))).filter((item) => item[0] === 0 && item[1] === 32).map((item) => [item[2], item[3], item[8], item[9]].join()).toSorted();
+    const cut = cutOf({ rows: 4, page: 2, blocks: 4, splitPages: 3, splitShare: share(1, 2) });
+    const cutsOf = (lengths: number[]): string[] => itemsOf(prefillPlan(cut, sinkWindow(0), batchOf(lengths, [32, 9]))).filter((item) => item[0] === 0 && item[1] === 32).map((item) => [item[2], item[3], item[8], item[9]].join()).toSorted();
     expect(cutsOf([32, 200, 3])).toEqual(cutsOf([32]));
   });
 
   test('not without costs', () => {
-    expect(prefillItems(cutOf({ rows: 4, page: 2, byCost: false, splitPages: 3 }), sinkWindow(0), batchOf([32], [32])).parts).toBe(0);
+    expect(prefillPlan(cutOf({ rows: 4, page: 2, byCost: false, splitPages: 3 }), sinkWindow(0), batchOf([32], [32])).parts).toBe(0);
   });
 });
 
 test('no sequences, and only empty ones, give no items', () => {
   for (const lengths of [[], [0], [0, 0]]) {
-    expect(prefillItems(cutOf({ rows: 128, page: 64, sink: 64 }), sinkWindow(64), batchOf(lengths, [64, 128]))).toEqual({ words: new Int32Array(), count: 0, parts: 0, pages: 0 });
+    expect(prefillPlan(cutOf({ rows: 128, page: 64, sink: 64 }), sinkWindow(64), batchOf(lengths, [64, 128]))).toEqual({ words: new Int32Array(), count: 0, parts: 0, pages: 0 });
   }
 });
 
 test('items of one cost stand in the order of sequences, heads and blocks, so that the same input gives the same list', () => {
-  const { words } = prefillItems(cutOf({ rows: 4, page: 4, sink: 4 }), sinkWindow(4), batchOf([4, 4], [8, 8]));
+  const { words } = prefillPlan(cutOf({ rows: 4, page: 4, sink: 4 }), sinkWindow(4), batchOf([4, 4], [8, 8]));
   expect([...words].filter((_, index) => index % prefillItemWords === 0 || index % prefillItemWords === 3)).toEqual([0, 0, 0, 1, 4, 0, 4, 1]);
 });
 
 test('without costs the last rows of all heads come first', () => {
-  const { words, count } = prefillItems(cutOf({ rows: 4, page: 2, byCost: false }), sinkWindow(0), batchOf([8, 4], [2, 8]));
+  const { words, count } = prefillPlan(cutOf({ rows: 4, page: 2, byCost: false }), sinkWindow(0), batchOf([8, 4], [2, 8]));
   expect(Array.from({ length: count }, (_, index) => [words[index * prefillItemWords + 2], words[index * prefillItemWords], words[index * prefillItemWords + 3]].join())).toEqual(['1,0,0', '1,0,1', '0,0,0', '0,0,1', '0,8,0', '0,8,1']);
 });
