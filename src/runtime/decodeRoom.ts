@@ -30,7 +30,7 @@ interface DecodeShape {
 /** The most parts of a sequence (`moa::PlannedSegment`). */
 const mostParts = 1023;
 /** Numbers of a slot in scratch memory (`moa::DecodePlan`). */
-const slotWords = 5;
+const slotWords = 6;
 
 export function planDecodeRoom(
   plan: PlanDefinition,

@@ -18,6 +18,8 @@ interface Case {
   readonly lengths: readonly number[];
   readonly added: readonly number[];
   readonly fewest: number;
+  /** New tokens of every sequence, where rows are not packed. */
+  readonly each: number | undefined;
   readonly most: number;
 }
 
@@ -26,16 +28,23 @@ const pagesInUse = (length: number, sink: number, window: number): number =>
 
 const ringOf = (slot: number, kvHead: number): number => 1000 * slot + 7 * kvHead;
 
-function sequencesOf({ sink, tiles, windows, lengths, added, fewest, most }: Case): DecodeSequence[] {
+function sequencesOf({ sink, tiles, windows, lengths, added, fewest, most, each }: Case): DecodeSequence[] {
   return lengths.flatMap((length, slot) => {
-    const more = added[slot]!;
+    const more = each ?? added[slot]!;
     if (length < 0 || more < Math.max(1, fewest) || more > most) return [];
     const units = windows[slot]!.flatMap((window, kvHead) =>
       Array.from({ length: tiles }, (_, tile): DecodeUnit => ({ kvHead, firstRow: tile * 16, tableOffset: ringOf(slot, kvHead), window, pages: pagesInUse(length + more, sink, window) })),
     );
-    const row = added.slice(0, slot).reduce((sum, tokens) => sum + tokens, 0);
+    const row = each === undefined ? added.slice(0, slot).reduce((sum, tokens) => sum + tokens, 0) : slot;
     return [{ slot, row, units }];
   });
+}
+
+/** Slots that have rows, but no new token. */
+function idleOf(each: Case): number[] {
+  if (each.each === undefined) return [];
+  const busy = new Set(sequencesOf(each).map(({ slot }) => slot));
+  return [...each.lengths.keys()].filter((slot) => !busy.has(slot));
 }
 
 function planOnDevice(each: Case): Int32Array {
@@ -47,10 +56,10 @@ function planOnDevice(each: Case): Int32Array {
   const units = kvHeads * tiles;
   const result = kernel.launch(
     {
-      buffers: [Int32Array.from(lengths), cuSeqlens, rings].map(bytesOf).concat([unwritten((cut.blocks + slots * units) * segmentWords * 4), unwritten(slots * (5 + units) * 4)]),
+      buffers: [Int32Array.from(lengths), cuSeqlens, rings].map(bytesOf).concat([unwritten((cut.blocks + slots * units) * segmentWords * 4), unwritten(slots * (6 + units) * 4)]),
       params: [
         ...[0, 1, 2, 3, 4].map((buffer) => ({ buffer })),
-        ...[1, fewest, most, sink, cut.blocks, cut.minPages, cut.segmentPages, slots, kvHeads, tiles, 16, 1].map((i32) => ({ i32 })),
+        ...[each.each ?? 1, fewest, most, sink, cut.blocks, cut.minPages, cut.segmentPages, slots, kvHeads, tiles, 16, each.each === undefined ? 1 : 0].map((i32) => ({ i32 })),
       ],
       threads: 128,
       sharedBytes,
@@ -73,6 +82,7 @@ const cases: fc.Arbitrary<Case> = fc
       lengths: fc.array(fc.oneof(fc.constant(-1), fc.integer({ min: 0, max: 200 }), fc.integer({ min: 0, max: 30_000 })), { minLength: slots, maxLength: slots }),
       added: fc.array(fc.oneof(fc.constant(1), fc.integer({ min: 0, max: 3 })), { minLength: slots, maxLength: slots }),
       fewest: fc.constantFrom(1, 1, 2),
+      each: fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined }),
       most: fc.constantFrom(1, 3, 1000),
     }),
   );
@@ -94,6 +104,15 @@ function segmentsOf({ words }: Pick<DecodePlan, 'words'>, blocks: number): Segme
   return segments;
 }
 
+/** Slots whose rows are to become 0, rising. */
+function idleSlots({ words }: Pick<DecodePlan, 'words'>, blocks: number): number[] {
+  const slots: number[] = [];
+  for (let block = 0; block < blocks; block += 1) {
+    for (let at = block; at >= 0; at = words[at * segmentWords + 12]!) if (words[at * segmentWords + 7] === 0 && words[at * segmentWords + 11]! >= 0) slots.push(words[at * segmentWords]!);
+  }
+  return slots.sort((a, b) => a - b);
+}
+
 /** Pages where the pieces of a segment end, as kernels walk them. */
 function endsOf({ words }: Segment): number[] {
   const [pageEnd, step, fraction] = [words[5]!, words[14]!, words[15]!];
@@ -112,7 +131,7 @@ function endsOf({ words }: Segment): number[] {
 test('the plan on the device is the one of the specification', () => {
   fc.assert(
     fc.property(cases, (each) => {
-      const { words } = planDecode(each.cut, sequencesOf(each));
+      const { words } = planDecode(each.cut, sequencesOf(each), idleOf(each));
       expect([...planOnDevice(each).subarray(0, words.length)]).toEqual([...words]);
     }),
     { numRuns: 60 },
@@ -123,7 +142,8 @@ test('every page of every ring once, in pieces that its own sequence alone decid
   fc.assert(
     fc.property(cases, (each) => {
       const sequences = sequencesOf(each);
-      const plan = planDecode(each.cut, sequences);
+      const plan = planDecode(each.cut, sequences, idleOf(each));
+      expect(idleSlots(plan, each.cut.blocks)).toEqual(idleOf(each));
       const segments = segmentsOf(plan, each.cut.blocks);
       const partials = new Set<number>();
       const alone = (sequence: DecodeSequence): string => piecesText(segmentsOf(planDecode(each.cut, [sequence]), each.cut.blocks), sequence.slot);

@@ -195,7 +195,7 @@ describe('the list of the specification', () => {
     ],
     [
       'a tail of as many items as there are threads',
-      alike(50, { length: 128, cached: 0 }, { kvHeads: 8, group: 5 }, [64], { rows: 64, blocks: 512, sectionBytes: 1e6 }),
+      alike(50, { length: 128, cached: 0 }, { kvHeads: 8, group: 5 }, [64], { rows: 64, blocks: 512, tokenBytes: 1e4 }),
     ],
     [
       'items that are just as large a part of their sequence as is not split, and others',

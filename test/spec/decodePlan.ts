@@ -92,7 +92,7 @@ function piecesOf(cut: SequenceCut, place: number, pages: number): readonly Piec
 }
 
 /** Of each block the segments, in order. Parts of sequences, each as costly as its sequence's costliest, are dealt out in their order: every block gets as much of the sum as any other, to a part. */
-export function planDecode(cut: DecodeCut, sequences: readonly DecodeSequence[]): DecodePlan {
+export function planDecode(cut: DecodeCut, sequences: readonly DecodeSequence[], idle: readonly number[] = []): DecodePlan {
   const cuts = sequences.map(({ units }) => cutSequence(cut, units));
   const costs = cuts.map(({ length, pieces }) => Math.ceil(length / pieces) + cut.segmentPages);
   const total = cuts.reduce((sum, { pieces }, index) => sum + pieces * costs[index]!, 0);
@@ -128,18 +128,20 @@ export function planDecode(cut: DecodeCut, sequences: readonly DecodeSequence[])
     before += own.pieces * cost;
     partials += own.pieces + units.length;
   });
+  // Slots without new tokens come first, those of blocks without other work before others.
+  idle.forEach((slot, rank) => byBlock[cut.blocks - 1 - (rank % cut.blocks)]!.splice(Math.floor(rank / cut.blocks), 0, idleSegment(slot)));
   return { words: placeSegments(byBlock), partials };
 }
 
-/** Of no ring, with a window, since kernels ask at once where in it the new token would be. */
-const idle: readonly number[] = [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, 0, 1];
+/** Of no ring, with a window, since kernels ask at once where in it the new token would be: for a slot whose rows become 0, or -1 for a block without work. */
+const idleSegment = (slot: number): number[] => [Math.max(0, slot), 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, slot, -1, 0, 0, 1];
 
 function placeSegments(byBlock: readonly (readonly (readonly number[])[])[]): Int32Array {
   const rest = byBlock.reduce((sum, segments) => sum + Math.max(0, segments.length - 1), 0);
   const words = new Int32Array((byBlock.length + rest) * segmentWords);
   let free = byBlock.length;
   byBlock.forEach((segments, block) => {
-    (segments.length === 0 ? [idle] : segments).forEach((segment, index, all) => {
+    (segments.length === 0 ? [idleSegment(-1)] : segments).forEach((segment, index, all) => {
       invariant(segment.length === segmentWords, 'a segment has its words');
       const place = index === 0 ? block : free++;
       words.set(segment, place * segmentWords);

@@ -10,7 +10,7 @@
 // With several new tokens (Config::kManyTokens) they are in the rings already, which have the slack for it, and lengths count them: nothing is appended, and
 // rows of queries are (token, query head) pairs (queryRows.cuh), each masked by its own position.
 //
-// A slot without a sequence has length -1: the plan has none of its rings, its output is 0, and nothing of it changes.
+// A slot without a sequence has length -1: a segment of no ring says that its rows of the output become 0, and nothing of it changes.
 //
 // Launched so that it may start before the launch before it has ended (PTX griddepcontrol): with p.early it reads the old pages at once, and
 // waits before it touches anything that the launch before may have written, the new token and its queries among it. It lets its successor begin
@@ -49,17 +49,14 @@ public:
                     launchDependents();
                 });
                 if constexpr (!kHasManyTokens<Config>) advanceLengths(p, 1);
-                clearIdle(p, laneIndex(), 32, isIdle(p, blockIndex()));
             } else {
                 Pages pages;
                 compute(p, pages);
             }
         } else {
             Pages pages(p);
-            const bool idle = isIdle(p, blockIndex());
             compute(p, pages);
             pages.finish();
-            clearIdle(p, threadIndex(), kThreads, idle);
         }
     }
 
@@ -118,7 +115,9 @@ private:
                 pages.releaseKeys(p);
             }
             pages.release(p, written);
-            if (item.is(PageItem::kLast) && segment.splits > 0) {
+            if (item.is(PageItem::kLast) && segment.splits == 0) {
+                if (segment.row >= 0) clearRows(p, segment.slot);
+            } else if (item.is(PageItem::kLast)) {
                 attend.store(p, segment, area + warpIndex() * Config::kMaxGroup * Merging::kRowBytes, Merging::kRowBytes);
                 if (item.is(PageItem::kCloses)) {
                     Merging::run(p, segment, area);
@@ -150,35 +149,18 @@ private:
         return p.cuSeqlens == nullptr || loadGlobal(p.cuSeqlens + slot + 1) - loadGlobal(p.cuSeqlens + slot) == 1;
     }
 
-    /// Whether a slot has rows in q and out, but no new token.
+    /// Of a slot without a new token: its rows become 0. By all threads that compute.
     template <class Params>
-    static MOA_DEVICE bool isIdle(const Params& p, int slot) {
-        if (p.cuSeqlens != nullptr || slot >= p.slots) return false;
-        if constexpr (kHasManyTokens<Config>) {
-            if (p.counts != nullptr && loadGlobal(p.counts + slot) == 0) return true;
-        }
-        return loadGlobal(p.lengths + slot) < 0;
-    }
-
-    /// Rows of slots that have no new token become 0: blocks share the slots out, and thread `thread` of `threads` writes. `idle`: of the slot of the block's number, read
-    /// before, so that nobody waits for it.
-    template <class Params>
-    static MOA_DEVICE void clearIdle(const Params& p, int thread, int threads, bool idle) {
-        for (int slot = blockIndex(); slot < p.slots; slot += gridSize()) {
-            if (slot == blockIndex() ? idle : isIdle(p, slot)) clearRows(p, slot, thread, threads);
-        }
-    }
-
-    template <class Params>
-    static MOA_DEVICE void clearRows(const Params& p, int slot, int thread, int threads) {
+    static MOA_DEVICE void clearRows(const Params& p, int slot) {
+        constexpr int threads = Config::kWarps * 32;
         int rows = Config::queryHeads(p);
         if constexpr (kHasManyTokens<Config>) rows *= p.tokens;
         const int64_t first = static_cast<int64_t>(slot) * rows;
         Vec16* out = reinterpret_cast<Vec16*>(p.out + first * Config::kHeadDim);
-        for (int i = thread; i < rows * (Config::kHeadDim / kChunkElements); i += threads) storeGlobal(out + i, Vec16{});
+        for (int i = threadIndex(); i < rows * (Config::kHeadDim / kChunkElements); i += threads) storeGlobal(out + i, Vec16{});
         if (p.lse == nullptr) return;
         const float never = kNegativeInfinity;
-        for (int i = thread; i < rows; i += threads) storeGlobal(p.lse + first + i, never);
+        for (int i = threadIndex(); i < rows; i += threads) storeGlobal(p.lse + first + i, never);
     }
 };
 

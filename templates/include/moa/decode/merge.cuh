@@ -36,17 +36,22 @@ public:
     /// All computing warps have written their states to `area`, warp after warp, kMaxGroup rows each, and call this.
     template <class Params>
     static MOA_DEVICE void run(const Params& p, const DecodeSegment& segment, SharedAddress area) {
-        meet();
-        if (segment.splits == 1) {
-            combine(p, segment, area, [&](const Sum& sum, int member, int column) { writeOut(sum, p, segment, member, column); });
-        } else {
-            float* partial = p.partials + static_cast<int64_t>(segment.firstPartial + segment.split) * kPartialFloats;
-            combine(p, segment, area, [&](const Sum& sum, int member, int column) { writePartial<false>(sum, partial + member * kStateFloats, column); });
-            if (finishesRing(p, segment, area)) {
-                gather(p, segment, area);
-                meet();
-                combine(p, segment, area, [&](const Sum& sum, int member, int column) { writeOut(sum, p, segment, member, column); });
-            }
+        float* partial = partialOf(p, segment);
+        bool whole = segment.splits == 1;  // the area has all of the ring
+        // One place in the code for both sums: a launch is so short that the way of its instructions counts.
+#pragma unroll 1
+        for (;;) {
+            meet();
+            combine(p, segment, area, [&](const Sum& sum, int member, int column) {
+                if (whole) {
+                    writeOut(sum, p, segment, member, column);
+                } else {
+                    writePartial<false>(sum, partial + member * kStateFloats, column);
+                }
+            });
+            if (whole || !finishesRing(p, segment, area)) break;
+            gather(p, segment, area);
+            whole = true;
         }
         meet();  // the area is free for the next segment
     }
@@ -54,8 +59,8 @@ public:
     /// The same of a piece behind which the block goes on with the ring.
     template <class Params>
     static MOA_DEVICE void leave(const Params& p, const DecodeSegment& segment, SharedAddress area) {
+        float* partial = partialOf(p, segment);
         meet();
-        float* partial = p.partials + static_cast<int64_t>(segment.firstPartial + segment.split) * kPartialFloats;
         combine(p, segment, area, [&](const Sum& sum, int member, int column) { writePartial<true>(sum, partial + member * kStateFloats, column); });
         meet();
     }
@@ -68,6 +73,12 @@ private:
         float first = 0.0f;
         float second = 0.0f;
     };
+
+    /// Of the segment's present piece.
+    template <class Params>
+    static MOA_DEVICE float* partialOf(const Params& p, const DecodeSegment& segment) {
+        return p.partials + static_cast<int64_t>(segment.firstPartial + segment.split) * kPartialFloats;
+    }
 
     /// The computing threads meet.
     static MOA_DEVICE void meet() {

@@ -16,11 +16,11 @@ struct alignas(16) DecodeSegment {
     int pageBegin;     ///< first page of the run, counted in the ring
     int pageEnd;       ///< one past its last page
     int split;         ///< number of its first piece among those of the ring
-    int splits;        ///< pieces of the ring; 0: of none, for a block without work
+    int splits;        ///< pieces of the ring; 0: of none, for a slot without new tokens, whose rows become 0, or for a block without work
     int firstPartial;  ///< partial result of piece 0; unused when splits == 1
     int runs;          ///< segments of the ring
     int firstRow;      ///< of its rows of queries (queryRows.cuh)
-    int row;           ///< of the sequence's new token among those of all
+    int row;           ///< of the sequence's new token among those of all; -1 for a block without work
 
     static constexpr int kWords = 12;
 };

@@ -4,7 +4,7 @@
 //              where there are fewer than minPages pages for each. Where a part begins inside a ring the ring is cut, so that pieces of rings say nothing of
 //              other sequences
 //   launch   : the parts of all sequences, one after the other, each as costly as its sequence's costliest, are dealt out to blocks in runs of equal cost
-//   segment  : the pieces of one ring that follow each other in one block
+//   segment  : the pieces of one ring that follow each other in one block; or a slot without new tokens, whose rows become 0
 //
 //   cost of a block <= cost of all / blocks + that of a part
 #pragma once
@@ -31,21 +31,21 @@ class DecodePlan {
     /// A piece has a page for each group of warps, unless its ring has fewer (segment.cuh).
     static constexpr int kPieceGroups = 2;
     static constexpr int kMostPieces = PlannedSegment::kMostPieces;
-    /// Of shared memory: of each slot five numbers, and places of rings as far as there is room for them.
-    static constexpr int kSlotWords = 5;
+    /// Of shared memory: of each slot six numbers, and places of rings as far as there is room for them.
+    static constexpr int kSlotWords = 6;
 
 public:
     static constexpr int kSharedWords = 11 * 1024;
     static constexpr int kSharedBytes = kSharedWords * 4;
 
     /// Words of scratch in global memory, where shared memory has no room.
-    static constexpr int64_t scratchWords(int slots, int units) { return static_cast<int64_t>(slots) * (kSlotWords + units); }
+    static MOA_DEVICE constexpr int64_t scratchWords(int slots, int units) { return static_cast<int64_t>(slots) * (kSlotWords + units); }
     /// Segments that are written, at most.
-    static constexpr int64_t mostSegments(int slots, int units, int blocks) { return blocks + static_cast<int64_t>(slots) * units; }
+    static MOA_DEVICE constexpr int64_t mostSegments(int slots, int units, int blocks) { return blocks + static_cast<int64_t>(slots) * units; }
 
     MOA_DEVICE DecodePlan(const DecodeCut& cut, const NewTokens& tokens, const Ring* rings, int sink, PlannedSegment* segments, int* scratch)
         : cut_(cut), tokens_(tokens), rings_(rings), geometry_{sink}, segments_(segments), scratch_(scratch), units_(cut.kvHeads * cut.tiles) {
-        isShared_ = scratchWords(cut.slots, units_) + kThreads / 32 + 2 <= kSharedWords;
+        isShared_ = scratchWords(cut.slots, units_) + kThreads / 32 + 3 <= kSharedWords;
     }
 
     /// By all threads: whether the plan is another one than what `known`, of 2 slots + 1 words, says was made last; it says so then. A plan follows from the
@@ -86,7 +86,7 @@ public:
         int rest = cut_.blocks;  // where the segments of these blocks begin that are not the first of theirs
         for (int first = 0; first < cut_.blocks; first += kThreads) {
             const int block = first + threadIndex();
-            const int more = block < used ? maximum(0, forSegments(block, used, [](const PlannedSegment&, int) {}) - 1) : 0;
+            const int more = block < cut_.blocks ? maximum(0, forSegments(block, used, [](const PlannedSegment&, int) {}) - 1) : 0;
             int before = 0;
             const int all = addUp(more, before);
             if (block < cut_.blocks) writeBlock(block, used, rest + before);
@@ -95,15 +95,18 @@ public:
     }
 
 private:
-    // What is known of a slot: length of its sequence's rings end to end, parts, cost of each; and of those before it the cost and the partial results.
+    // What is known of a slot: length of its sequence's rings end to end, parts, cost of each; and of those before it the cost, the partial results,
+    // and how many have rows but no new token.
     MOA_DEVICE int lengthAt(int slot) const { return slot; }
     MOA_DEVICE int partsAt(int slot) const { return cut_.slots + slot; }
     MOA_DEVICE int costAt(int slot) const { return 2 * cut_.slots + slot; }
     MOA_DEVICE int beforeAt(int slot) const { return 3 * cut_.slots + slot; }
     MOA_DEVICE int partialAt(int slot) const { return 4 * cut_.slots + slot; }
+    MOA_DEVICE int idleAt(int slot) const { return 5 * cut_.slots + slot; }
     MOA_DEVICE int placeAt(int slot, int unit) const { return kSlotWords * cut_.slots + slot * units_ + unit; }
-    /// Cost and number of all parts: in shared memory always, behind the sums of warps.
+    /// Cost and number of all parts, and slots without new tokens: in shared memory always, behind the sums of warps.
     static MOA_DEVICE SharedAddress totals() { return sharedBase() + 4 * (kThreads / 32); }
+    static MOA_DEVICE SharedAddress idleTotal() { return totals() + 8; }
 
     MOA_DEVICE int get(int at) const { return isShared_ ? loadShared<int>(words() + 4 * at) : loadGlobal(scratch_ + at); }
     MOA_DEVICE void set(int at, int value) const {
@@ -113,7 +116,7 @@ private:
             storeGlobal(scratch_ + at, value);
         }
     }
-    static MOA_DEVICE SharedAddress words() { return sharedBase() + 4 * (kThreads / 32 + 2); }
+    static MOA_DEVICE SharedAddress words() { return sharedBase() + 4 * (kThreads / 32 + 3); }
     static MOA_DEVICE int load(SharedAddress at) { return loadShared<int>(at); }
 
     MOA_DEVICE Ring ringOf(int slot, int unit) const {
@@ -149,6 +152,7 @@ private:
         int cost = 0;
         int partial = 0;
         int all = 0;
+        int idle = 0;
         for (int first = 0; first < cut_.slots; first += 32) {
             const int slot = first + laneIndex();
             const int parts = slot < cut_.slots ? get(partsAt(slot)) : 0;
@@ -156,17 +160,23 @@ private:
             const int room = parts > 0 ? parts + units_ : 0;
             const int costs = sumUpTo(own);
             const int rooms = sumUpTo(room);
+            // With packed rows a slot without new tokens has none.
+            const int ownIdle = slot < cut_.slots && parts == 0 && tokens_.cuSeqlens == nullptr ? 1 : 0;
+            const int idles = sumUpTo(ownIdle);
             if (slot < cut_.slots) {
                 set(beforeAt(slot), cost + costs - own);
                 set(partialAt(slot), partial + rooms - room);
+                set(idleAt(slot), idle + idles - ownIdle);
             }
             cost += shuffle(costs, 31);
             partial += shuffle(rooms, 31);
             all += shuffle(sumUpTo(parts), 31);
+            idle += shuffle(idles, 31);
         }
         if (laneIndex() == 0) {
             storeShared(totals(), cost);
             storeShared(totals() + 4, all);
+            storeShared(idleTotal(), idle);
         }
     }
 
@@ -246,9 +256,15 @@ private:
     /// Calls `take` for the segments of a block, in their order, with the segment and its number. Returns how many they are.
     template <class Take>
     MOA_DEVICE int forSegments(int block, int used, const Take& take) const {
+        int count = 0;
+        // Of slots without new tokens each block has as many as any other, those without other work first.
+        for (int rank = cut_.blocks - 1 - block; rank < load(idleTotal()); rank += cut_.blocks) {
+            take(idleSegment(slotOfIdle(rank)), count);
+            ++count;
+        }
+        if (block >= used) return count;
         const Part from = firstOf(block, used);
         const Part to = block + 1 < used ? firstOf(block + 1, used) : Part{cut_.slots, 0};
-        int count = 0;
         for (int slot = from.slot; slot < cut_.slots && slot <= to.slot; ++slot) {
             const int parts = get(partsAt(slot));
             const int begin = slot == from.slot ? from.number : 0;
@@ -263,6 +279,33 @@ private:
             }
         }
         return count;
+    }
+
+    /// The slot with `rank` slots before it that have no new tokens either.
+    MOA_DEVICE int slotOfIdle(int rank) const {
+        int low = 0;
+        int high = cut_.slots;
+        while (high - low > 1) {
+            const int middle = (low + high) / 2;
+            if (get(idleAt(middle)) <= rank) {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        // The last of those with as many before it: others follow such a slot only.
+        return low;
+    }
+
+    /// Of no ring, with a window, since kernels ask at once where in it the new token would be.
+    static MOA_DEVICE PlannedSegment idleSegment(int slot) {
+        PlannedSegment planned{};
+        planned.segment.slot = maximum(slot, 0);
+        planned.segment.window = 1;
+        planned.segment.row = slot;
+        planned.next = -1;
+        planned.fraction = 1;
+        return planned;
     }
 
     /// The first ring with a piece of part `part` or a later one.
@@ -317,21 +360,16 @@ private:
 
     /// The first segment of a block goes to the place of its number, the others follow from `rest` on.
     MOA_DEVICE void writeBlock(int block, int used, int rest) const {
-        PlannedSegment last{};
+        PlannedSegment last = idleSegment(-1);
         int place = block;
-        last.segment.window = 1;  // of a block without work: kernels ask at once where in it the new token would be
-        last.next = -1;
-        last.fraction = 1;
-        if (block < used) {
-            forSegments(block, used, [&](const PlannedSegment& segment, int number) {
-                if (number > 0) {
-                    last.next = rest + number - 1;
-                    store(place, last);
-                    place = last.next;
-                }
-                last = segment;
-            });
-        }
+        forSegments(block, used, [&](const PlannedSegment& segment, int number) {
+            if (number > 0) {
+                last.next = rest + number - 1;
+                store(place, last);
+                place = last.next;
+            }
+            last = segment;
+        });
         store(place, last);
     }
 

@@ -301,6 +301,16 @@ private:
     MOA_DEVICE int count() const { return items_ + pairs_; }
     MOA_DEVICE int mostItems() const { return minimum(out_.capacity, Sort::kMostNumbers); }
 
+    /// Of numbers that are not negative: a division that knows it is shorter.
+    static MOA_DEVICE int quotient(int a, int b) {
+        return static_cast<int>(static_cast<uint32_t>(a) / static_cast<uint32_t>(b));
+    }
+    static MOA_DEVICE int stripsOf(int blocks) { return quotient(blocks + kStrip - 1, kStrip); }
+    /// The window slot of the newest of `tokens` tokens behind the sink.
+    static MOA_DEVICE int newestSlot(int tokens, int ringWindow) {
+        return static_cast<int>(static_cast<uint32_t>(tokens - 1) % static_cast<uint32_t>(ringWindow));
+    }
+
     /// Two sums at once are one of numbers of 64 bits: the lower one has less than 32 and does not carry over.
     static MOA_DEVICE int64_t bothOf(int high, int low) { return int64_t{high} << 32 | low; }
     static MOA_DEVICE int lowOf(int64_t both) { return static_cast<int>(both); }
@@ -319,9 +329,9 @@ private:
                 own.cached = loadGlobal(in_.cached + slot);
             }
             const bool isSequence = own.cached >= 0 && own.length >= maximum(1, in_.fewest);
-            const int ownBlocks = isSequence ? ceilDivide(own.length, in_.rows) : 0;
+            const int ownBlocks = isSequence ? quotient(own.length + in_.rows - 1, in_.rows) : 0;
             const Prefix<int> sequence = scan_.count(isSequence);
-            const Prefix<int64_t> both = scan_.prefix(bothOf(ownBlocks, ceilDivide(ownBlocks, kStrip)));
+            const Prefix<int64_t> both = scan_.prefix(bothOf(ownBlocks, stripsOf(ownBlocks)));
             if (isSequence) {
                 const int number = sequenceCount_ + sequence.before;
                 const int firstStrip = (strips + lowOf(both.before)) * in_.queryHeads;
@@ -343,7 +353,7 @@ private:
 
     /// The pages of each item and its unit; of units the sums of pages up to the end of each.
     MOA_DEVICE void countPages() {
-        const int group = in_.queryHeads / in_.kvHeads;
+        const int group = quotient(in_.queryHeads, in_.kvHeads);
         int64_t pagesBefore = 0;
 #pragma unroll 1
         for (int firstStrip = 0; firstStrip < strips_; firstStrip += kThreads) {
@@ -355,12 +365,12 @@ private:
                 const int number = lastAtMost(strip, sequenceCount_, firstOf);
                 const PlanSequence sequence = sequences().load(number);
                 const PlanTokens own = tokens().load(number);
-                const int strips = ceilDivide(sequence.blocks, kStrip);
-                const int head = (strip - sequence.firstStrip) / strips;
+                const int strips = stripsOf(sequence.blocks);
+                const int head = quotient(strip - sequence.firstStrip, strips);
                 const int stripOfHead = strip - sequence.firstStrip - head * strips;
-                const int kvHead = head / group;
-                const Ring ring = loadGlobal(in_.rings + sequence.slot * in_.kvHeads + kvHead);
-                const int newest = own.cached > in_.sink ? (own.cached - 1 - in_.sink) % ring.window : 0;
+                const int kvHead = quotient(head, group);
+                const Ring ring = loadGlobal(in_.rings + (sequence.slot * in_.kvHeads + kvHead));
+                const int newest = own.cached > in_.sink ? newestSlot(own.cached - in_.sink, ring.window) : 0;
                 const RingTokens held{RingGeometry{in_.sink}, own.cached, ring.window, newest};
                 const int unitNumber = number * in_.kvHeads + kvHead;
                 pages = countStrip(sequence, own.length, held, head, unitNumber, stripOfHead * kStrip);
@@ -400,18 +410,19 @@ private:
     /// The blocks from `firstBlock` on; returns their pages.
     MOA_DEVICE int countStrip(const PlanSequence& sequence, int length, const RingTokens& ring, int head, int unit,
                               int firstBlock) {
-        const int window = loadGlobal(in_.windows + sequence.slot * in_.queryHeads + head);
+        const int window = loadGlobal(in_.windows + (sequence.slot * in_.queryHeads + head));
         const int firstItem = sequence.firstItem + head * sequence.blocks;
         const int end = minimum(sequence.blocks, firstBlock + kStrip);
         int sum = 0;
 #pragma unroll 1
         for (int block = firstBlock; block < end; ++block) {
+            const int item = firstItem + block;
             const int firstRow = block * in_.rows;
             const int lastRow = minimum(firstRow + in_.rows, length) - 1;
             const int pages = countKeyPages(Mask{window}, ring, window, firstRow, lastRow);
-            storeGlobal(scratch_.costs() + firstItem + block, pages);
-            storeGlobal(scratch_.unitOf() + firstItem + block, unit);
-            if (in_.byCost == 0) storeGlobal(scratch_.parts() + firstItem + block, block);
+            storeGlobal(scratch_.costs() + item, pages);
+            storeGlobal(scratch_.unitOf() + item, unit);
+            if (in_.byCost == 0) storeGlobal(scratch_.parts() + item, block);
             mostPages_ = maximum(mostPages_, pages);
             sum += pages;
         }
@@ -586,13 +597,13 @@ private:
         const PlanSequence sequence = sequences().load(ring.sequence);
         const PlanTokens own = tokens().load(ring.sequence);
         const int itemOfSequence = item - sequence.firstItem;
-        const int head = itemOfSequence / sequence.blocks;
+        const int head = quotient(itemOfSequence, sequence.blocks);
         PrefillItem result;
         result.firstToken = own.first;
         result.length = own.length;
         result.queryBlock = itemOfSequence - head * sequence.blocks;
         result.head = head;
-        result.window = loadGlobal(in_.windows + sequence.slot * in_.queryHeads + head);
+        result.window = loadGlobal(in_.windows + (sequence.slot * in_.queryHeads + head));
         result.cached = own.cached;
         result.tableOffset = ring.tableOffset;
         result.ringWindow = ring.window;

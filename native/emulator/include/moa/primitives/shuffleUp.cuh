@@ -9,7 +9,8 @@ template <class T>
 MOA_PRIMITIVE T shuffleUp(T value, int places, emulator::Site site = emulator::Site::current()) {
     static_assert(sizeof(T) == 4);
     const uint32_t lane = emulator::engine().running->lane, by = static_cast<uint32_t>(places);
-    return std::bit_cast<T>(emulator::exchange(emulator::kShuffle, std::bit_cast<uint32_t>(value), lane < by ? lane : lane - by, site));
+    const uint32_t from = lane < by ? lane : lane - by;
+    return std::bit_cast<T>(emulator::exchange(emulator::kShuffle, std::bit_cast<uint32_t>(value), from, site));
 }
 
 }  // namespace moa
