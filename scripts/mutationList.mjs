@@ -12,8 +12,8 @@ const finite = 'templates/include/moa/finite.cuh';
 const wgmmaProducer = 'templates/include/moa/prefill/wgmmaProducer.cuh';
 const wgmmaCompute = 'templates/include/moa/prefill/wgmmaCompute.cuh';
 const keyPages = 'templates/include/moa/prefill/keyPages.cuh';
-const items = 'src/passes/schedule/prefillItems.ts';
-const lists = 'src/runtime/prefillLists.ts';
+const prefillPlan = 'templates/include/moa/plan/prefillPlan.cuh';
+const prefillRoom = 'src/runtime/prefillRoom.ts';
 const decode = 'templates/include/moa/decode.cuh';
 const attend = 'templates/include/moa/decode/mmaAttend.cuh';
 const ages = 'templates/include/moa/decode/groupMask.cuh';
@@ -25,7 +25,7 @@ const cpAsyncPages = 'templates/include/moa/decode/cpAsyncPages.cuh';
 const cpAsyncHalves = 'templates/include/moa/decode/cpAsyncHalves.cuh';
 const bulkPages = 'templates/include/moa/decode/bulkPages.cuh';
 const cache16 = 'templates/include/moa/decode/cache16.cuh';
-const segments = 'src/passes/schedule/decodeSegments.ts';
+const decodePlan = 'templates/include/moa/plan/decodePlan.cuh';
 const session = 'src/runtime/session.ts';
 const sessionEffect = 'src/runtime/sessionEffect.ts';
 const graph = 'src/runtime/graph.ts';
@@ -33,12 +33,12 @@ const recording = 'src/runtime/recording.ts';
 const device = 'src/runtime/device.ts';
 const buffer = 'src/runtime/buffer.ts';
 const sequences = 'src/runtime/sequences.ts';
-const schedules = 'src/runtime/decodeSchedules.ts';
+const stepPlans = 'src/runtime/stepPlans.ts';
 const queryRows = 'templates/include/moa/decode/queryRows.cuh';
 const launches = 'src/runtime/launches.ts';
+const packedCalls = 'src/runtime/packedCalls.ts';
 const append = 'templates/include/moa/append.cuh';
 const expand = 'templates/include/moa/expand.cuh';
-const expandedRings = 'src/runtime/expandedRings.ts';
 const e4m3 = 'templates/include/moa/e4m3.cuh';
 const rotate = 'templates/include/moa/rotate.cuh';
 const page = 'templates/include/moa/page.cuh';
@@ -49,6 +49,8 @@ const freePages = 'templates/include/moa/plan/freePages.cuh';
 const changeSequence = 'templates/include/moa/plan/changeSequence.cuh';
 const windows = 'templates/include/moa/plan/windows.cuh';
 const planTables = 'src/ir/planTables.ts';
+const structs = 'src/ir/structs.ts';
+const buffers = 'src/kernels/buffers.ts';
 
 const fmaAttend = 'templates/include/moa/decode/fmaAttend.cuh';
 const rope = 'src/runtime/rope.ts';
@@ -71,6 +73,15 @@ const spoiledRows = { files: ['test/properties/excluded.test.ts'], only: 'rows t
 const spoiledRows8 = { files: ['test/properties/excluded.test.ts'], only: 'infinite values of E4M3' };
 const graphTensors = { files: ['test/properties/graphs.test.ts'], only: 'a tensor that ends' };
 const pageTables = { files: ['test/emulator/pages.test.ts'] };
+const packageData = { files: ['test/kernels/buffers.test.ts'] };
+const decodePlans = { files: ['test/emulator/decodePlan.test.ts'] };
+const sequencesTest = { files: ['test/properties/sequences.test.ts'] };
+const prefillPlans = { files: ['test/emulator/prefillPlan.test.ts'] };
+/** A test of what sessions launch and count, by the end of its name or a part of it. */
+const ofSteps = (only) => ({ files: ['test/runtime/steps.test.ts'], only });
+const ofPages = (only) => ({ files: ['test/runtime/pages.test.ts'], only });
+const earlyReads = { files: ['test/runtime/session.test.ts'], only: 'reads early' };
+const refusedLaunch = { files: ['test/runtime/cudaGraphs.test.ts'], only: 'that the driver refuses' };
 const spanTables = { files: ['test/ir/planTables.test.ts'] };
 const ropeOptions = { files: ['test/runtime/rope.test.ts'] };
 
@@ -98,8 +109,18 @@ export const mutations = [
   mutation('model window: forgotten with rings', 'src/passes/resolveGqa.ts', "kind: 'ringLayer' as const, modelWindow, heads", "kind: 'ringLayer' as const, modelWindow: null, heads"),
   mutation('model window: the first layer\'s in all', 'src/emit/planDefinition.ts', '...layerDefinition(layer, module,', '...layerDefinition({ ...layer, modelWindow: module.layers[0]!.modelWindow }, module,'),
   mutation('model window: kernels with the sink of the plan', 'src/passes/selectTiles.ts', 'sink: sinkOf(module.limits, module.layers[layer]!.modelWindow),', 'sink: module.limits.sink,'),
-  mutation('model window: the work list of a layer with a sink', lists, '`${kernel.rows};${sink};${windows.join()};', '`${kernel.rows};${windows.join()};'),
-  mutation('model window: work items with the sink of the plan', lists, 'maskShapes[plan.mask]!(sink)', 'maskShapes[plan.mask]!(plan.limits.sink)'),
+  mutation(
+    'model window: all classes planned with the sink of the first',
+    'templates/kernels/planPrefill.cu.hbs',
+    'p.classSinks + moa::blockIndex()',
+    'p.classSinks',
+  ),
+  mutation(
+    'model window: work items with the sink of the plan',
+    sessionBuffers,
+    'integers(\'classSinks\', classes.map(({ sink }) => sink))',
+    'integers(\'classSinks\', classes.map(() => plan.limits.sink))',
+  ),
   mutation('model window: a sink in the mask of kernels', 'src/emit/kernelContext.ts', 'const mask = family(kernel.sink);', 'const mask = family(64);'),
 
   // The model's own windows in the search
@@ -118,10 +139,32 @@ export const mutations = [
   ofSearch('fingerprint: contents of the same size and time', 'src/search/modelFingerprint.ts', '[size, mtimeNs, ctimeNs, ino, dev].join()', '[size, mtimeNs].join()'),
   ofSearch('fingerprint: names without contents', 'src/search/modelFingerprint.ts', '${await hashOfFile(join(folder, name))}  ${name}', '${name}'),
 
-  mutation('prefill items with the window of head 0', 'src/passes/schedule/prefillItems.ts', 'const window = windows[sequence * queryHeads + head]!;', 'const window = windows[sequence * queryHeads]!;'),
-  mutation('segments: without the last page of a ring', segments, 'begin, end, split, splits,', 'begin, end - (split === splits - 1 && ring.pages > 2 ? 1 : 0), split, splits,'),
-  mutation('segments: a block goes on with another\'s', segments, 'const next = segments[index + 1]?.block === block ? free++ : -1;', 'const next = segments[index + 1]?.block === block || (index > 0 && index === segments.length - 1) ? free++ % segments.length : -1;'),
-  mutation('segments: splits share a partial result', segments, 'partials += splits;\n        tickets += 1;', 'partials += splits - 1;\n        tickets += 1;'),
+  mutation(
+    'prefill items with the window of head 0',
+    prefillPlan,
+    'result.window = loadGlobal(in_.windows + (sequence.slot * in_.queryHeads + head));',
+    'result.window = loadGlobal(in_.windows + sequence.slot * in_.queryHeads);',
+  ),
+  mutation(
+    'segments: without the last page of a ring',
+    decodePlan,
+    'planned.segment.pageEnd = to == pieces.last ? pages : pageAt(to + 1);',
+    'planned.segment.pageEnd = to == pieces.last ? maximum(1, pages - 1) : pageAt(to + 1);',
+  ),
+  mutation(
+    'segments: a block goes on with another\'s',
+    decodePlan,
+    'last.next = rest + number - 1;',
+    'last.next = rest + number;',
+    decodePlans,
+  ),
+  mutation(
+    'segments: splits share a partial result',
+    decodePlan,
+    'get(partialAt(slot)) + pieces.first + unit;',
+    'get(partialAt(slot)) + pieces.first;',
+    decodePlans,
+  ),
 
   // Tiles of prefill
   mutation('tile skipped at the edge of the window', tiles, 'begin_[kInterval] = maximum(0, mask.template begin<kInterval>(firstRow) - origin) / kColumns;', 'begin_[kInterval] = ceilDivide(maximum(0, mask.template begin<kInterval>(firstRow) - origin), kColumns);'),
@@ -160,7 +203,13 @@ export const mutations = [
   mutation('tiles: only the sink\'s tiles are counted', tiles, 'for (int interval = 0; interval <= kTop; ++interval) tiles', 'for (int interval = 0; interval < 1; ++interval) tiles'),
   mutation('tiles: a page that later rows alone do not attend any more is none', tiles, 'begin<kInterval>(first) < end && begin', 'begin<kInterval>(last) < end && begin'),
   mutation('key pages: rows of a chunk counted from its first', keyPages, 'tiles_(mask, item.cached + firstRow, item.cached + lastRow, item.cached)', 'tiles_(mask, firstRow, lastRow)'),
-  mutation('key pages: newest slot one too far', 'src/passes/schedule/keyPages.ts', '(tokens - 1 - sink) % ringWindow', '(tokens - sink) % ringWindow'),
+  mutation(
+    'key pages: newest slot one too far',
+    prefillPlan,
+    'newestSlot(own.cached - in_.sink, ring.window)',
+    'newestSlot(own.cached - in_.sink + 1, ring.window)',
+    prefillPlans,
+  ),
   mutation('key pages: tokens held are not asked', keyPages, 'return minimum(held(), headWindow - 1 - row);', 'return headWindow - 1 - row;'),
   mutation('key pages: a row attends one cached token too many', keyPages, 'headWindow - 1 - row);', 'headWindow - row);'),
   mutation('key pages: a row attends one cached token too few', keyPages, 'headWindow - 1 - row);', 'headWindow - 2 - row);'),
@@ -410,27 +459,107 @@ export const mutations = [
   mutation('decode on cores: masked values are multiplied', fmaAttend, 'if (probability == 0.0f) continue;', '', excludedOnCores),
   mutation('decode on cores: a head raises the maxima of others', fmaAttend, '(largest - maximum_) * unit2() > kLazyLog2 ? largest : maximum_', 'larger(maximum_, largest)', excludedOnCores),
   mutation('E4M3: an infinite element is 448', 'templates/include/moa/e4m3.cuh', '(bits & 0x8000u) != 0 ? 0x7fu : encodeE4m3', 'encodeE4m3', spoiledRows8),
-  mutation('wgmma: tickets that wrap one too late', wgmmaProducer, 'static_cast<uint32_t>(p.itemCount - 1)', 'static_cast<uint32_t>(p.itemCount)'),
-  mutation('wgmma: a ticket more than there are items', wgmmaProducer, 'if (next < p.itemCount) ticket = takeTicket(p);', 'ticket = takeTicket(p);'),
+  mutation(
+    'wgmma: tickets that wrap one too late',
+    wgmmaProducer,
+    'static_cast<uint32_t>(count - 1)',
+    'static_cast<uint32_t>(count)',
+  ),
+  mutation(
+    'wgmma: a ticket more than there are items',
+    wgmmaProducer,
+    'return index < count ? atomicIncrementWrapRelaxed',
+    'return index <= count ? atomicIncrementWrapRelaxed',
+  ),
   mutation('wgmma: items behind those of all blocks but one', wgmmaProducer, 'gridSize() + static_cast<int>(shuffle(ticket, 0))', 'gridSize() - 1 + static_cast<int>(shuffle(ticket, 0))'),
-  mutation('wgmma: reads an item too many', wgmmaProducer, 'if (index >= p.itemCount || laneIndex()', 'if (index > p.itemCount || laneIndex()'),
-  mutation('wgmma: the last item left out', wgmmaProducer, 'if (index >= p.itemCount || laneIndex()', 'if (index >= p.itemCount - 1 || laneIndex()'),
+  mutation(
+    'wgmma: reads an item too many',
+    wgmmaProducer,
+    'index >= loadGlobal(p.itemCount)',
+    'index > loadGlobal(p.itemCount)',
+  ),
+  mutation(
+    'wgmma: the last item left out',
+    wgmmaProducer,
+    'index >= loadGlobal(p.itemCount)',
+    'index >= loadGlobal(p.itemCount) - 1',
+  ),
 
   // Work items of prefill, and chunks
-  mutation('prefill items: cached tokens of the first sequence', items, 'const tokens = cached[sequence]!;', 'const tokens = cached[0]!;'),
-  mutation('prefill items: ring of the first KV head', items, 'const ring = 2 * (sequence * kvHeads + kvHead);', 'const ring = 2 * (sequence * kvHeads);'),
-  mutation('prefill items: a ring as long as the head\'s window', items, "block, head, window, tokens, tableOffset, ringWindow]", "block, head, window, tokens, tableOffset, window]"),
-  mutation('prefill items: heads that begin a section are lost', items, '[bytes, items] = [0, 0];\n    }\n    sections.at(-1)!.push(unit);', '[bytes, items] = [0, 0];\n    } else sections.at(-1)!.push(unit);'),
-  mutation('prefill items: the last ones twice', items, 'all.filter((item) => !last.has(item))', 'all'),
-  mutation('prefill items: the last rows of a sequence left out', items, 'Math.ceil(length / cut.rows) }', 'Math.max(1, Math.floor(length / cut.rows)) }'),
-  mutation('prefill lists: those of the chunk before', lists, '`${Array.from(lengths.cuSeqlens).join()};${Array.from(lengths.cached).join()}`', "Array.from(lengths.cuSeqlens).join()"),
-  mutation('prefill lists: those of another layer', lists, '`${kernel.rows};${sink};${windows.join()};', '`${kernel.rows};${sink};'),
-  mutation('chunks: written before they are attended', session, 'if (lists.continued.length > 0) {', 'if (lists.continued.length > this.batch) {'),
-  mutation('chunks: looked for in the first sequence alone', lists, 'Array.from(cached).flatMap((tokens, slot) => (tokens > 0', 'Array.from(cached).flatMap((tokens, slot) => (slot === 0 && tokens > 0'),
+  mutation(
+    'prefill items: cached tokens of the first sequence',
+    prefillPlan,
+    'result.cached = own.cached;',
+    'result.cached = tokens().load(0).cached;',
+    prefillPlans,
+  ),
+  mutation(
+    'prefill items: ring of the first KV head',
+    prefillPlan,
+    'in_.rings + (sequence.slot * in_.kvHeads + kvHead)',
+    'in_.rings + sequence.slot * in_.kvHeads',
+  ),
+  mutation(
+    'prefill items: a ring as long as the head\'s window',
+    prefillPlan,
+    'result.ringWindow = ring.window;',
+    'result.ringWindow = result.window;',
+  ),
+  mutation(
+    'prefill items: a section takes a unit too many',
+    prefillPlan,
+    'ends.store(begin, to);',
+    'ends.store(begin, minimum(to + 1, units_));',
+    prefillPlans,
+  ),
+  mutation(
+    'prefill items: the cheapest do not come last',
+    prefillPlan,
+    'front = count() - tailOf(scratch_.numbers(sorted));',
+    'front = count();',
+    prefillPlans,
+  ),
+  mutation(
+    'prefill items: the last rows of a sequence left out',
+    prefillPlan,
+    'quotient(own.length + in_.rows - 1, in_.rows)',
+    'maximum(1, quotient(own.length, in_.rows))',
+    prefillPlans,
+  ),
+  mutation(
+    'prefill: the plan of the chunk before',
+    stepPlans,
+    'planned?.lengths === lengths && planned.as === as',
+    'planned !== undefined && planned.as === as',
+  ),
+  mutation(
+    'prefill: the items of the first class for all layers',
+    prefillRoom,
+    'BigInt(index * this.#capacity * PrefillItem.bytes)',
+    '0n',
+  ),
+  mutation('chunks: written before they are attended', packedCalls, 'if (needs.goesOn) {', 'if (needs.items < 0) {'),
+  mutation(
+    'chunks: looked for in the last sequence alone',
+    prefillRoom,
+    'goesOn ||= cached > 0;',
+    'goesOn = cached > 0;',
+    sequencesTest,
+  ),
   mutation('chunks: turned twice', launches, 'this.#append(state, state.appendRotated, tensors', 'this.#append(state, state.append, tensors'),
-  mutation('chunks: not turned', launches, 'if (state.append.definition.rope) this.#append(state, state.append, tensors, tokens, cuSeqlens, 0n);', ''),
-  mutation('chunks: written when they are turned', launches, 'tokens, cuSeqlens, 0n);', 'tokens, cuSeqlens, this.#buffers.pool.address);'),
-  mutation('session: more blocks than items', 'src/kernels/gridOf.ts', 'Math.min(work, kernel.blocksPerSm * multiprocessors)', 'kernel.blocksPerSm * multiprocessors'),
+  mutation('chunks: not turned', packedCalls, 'launches.rotate(state, tensors, rows, cuSeqlens, fewest);', ''),
+  mutation(
+    'chunks: written when they are turned',
+    launches,
+    'cuSeqlens, pool: 0n, counts: 0n, fewest }',
+    'cuSeqlens, pool: this.#buffers.pool.address, counts: 0n, fewest }',
+  ),
+  mutation(
+    'grids: more blocks than items',
+    'src/kernels/grids.ts',
+    'min(items, multiply(multiprocessors, blocksPerSm))',
+    'multiply(multiprocessors, blocksPerSm)',
+  ),
 
   // Pages and rings
   mutation('swizzle of 4 rows in pages', page, '(((chunk & 7) ^ (row & 7)) * kChunkBytes)', '(((chunk & 7) ^ (row & 3)) * kChunkBytes)'),
@@ -472,24 +601,59 @@ export const mutations = [
   mutation('RoPE: neighbours with the angle of the pair before', rotate, 'rotatePair(row.w[word + 1], {{turns.w[2], turns.w[3]}});', 'rotatePair(row.w[word + 1], {{turns.w[0], turns.w[1]}});', neighbours),
   mutation('RoPE: neighbours the other way', rotate, 'multiplyAdd(x, cosine, -multiply(y, sine))', 'multiplyAdd(x, cosine, multiply(y, sine))', neighbours),
   mutation('RoPE: no attention factor', ropeTables, 'inverseFrequencies, block, attentionFactor)', 'inverseFrequencies, block, 1)', attentionFactor),
-  mutation('RoPE: all layers by one table', sessionBuffers, 'rotation === null ? 0n : tables[rotation]!.address', 'rotation === null ? 0n : tables[0]!.address', ropeOptions),
+  mutation(
+    'RoPE: all layers by one table',
+    sessionBuffers,
+    'rotation === null ? 0n : ropes[rotation]!.address',
+    'rotation === null ? 0n : ropes[0]!.address',
+    ropeOptions,
+  ),
   mutation('RoPE: layers without it are turned', rope, 'if (ropes !== undefined && ropeOfLayer(definition, layer) === null) return null;', '', ropeOptions),
   mutation('RoPE on CUDA cores: the partner of another chunk', fmaAttend, 'const int partner = Rotation<Config>::partner(chunk);', 'const int partner = Rotation<Config>::partner(chunk ^ 1);', partOnCores),
   mutation('RoPE on CUDA cores: the low half in place of the high', rotate, 'own[row].w[word] = isLow ? low : high;', 'own[row].w[word] = low;', partOnCores),
 
   // Expanded pages
-  mutation('expand: nothing', launches, 'expanded?.expand();', ''),
-  mutation('expand: one page too few', launches, 'launch(state.expand!, list.pages, values)', 'launch(state.expand!, list.pages - 1, values)'),
-  mutation('expand: pages of a ring begin with the last of the ring before', expand, '.firstPage) <= page) {', '.firstPage) < page) {'),
-  mutation('expand: the first pages of the pool', expand, 'loadGlobal(p.pageTable + loadGlobal(&ring->tableOffset) + ringPage)', 'loadGlobal(&ring->tableOffset) + ringPage'),
-  mutation('expand: values at the scale of keys', expand, 'From::valueScale(p, Config::kKvHeads, kvHead)', 'From::keyScale(p, kvHead)'),
-  mutation('expand: scales of the first KV head', expand, 'const int kvHead = loadGlobal(&ring->kvHead);', 'const int kvHead = 0 * loadGlobal(&ring->kvHead);'),
+  mutation(
+    'expand: nothing',
+    launches,
+    'if (expanded !== undefined) this.#expand(state, cuSeqlens, expanded.pool);',
+    '',
+  ),
+  mutation(
+    'expand: one page too few',
+    expand,
+    'pagesInUse(length, static_cast<int>(words.w[1]));',
+    'pagesInUse(length, static_cast<int>(words.w[1])) - 1;',
+  ),
+  mutation(
+    'expand: pages of a ring begin with the last of the ring before',
+    expand,
+    'expandPage(p, kvHead, entry + page)',
+    'expandPage(p, kvHead, maximum(0, entry + page - 1))',
+  ),
+  mutation('expand: the first pages of the pool', expand, 'loadGlobal(p.pageTable + entry)', 'entry'),
+  mutation(
+    'expand: values at the scale of keys',
+    expand,
+    'From::valueScale(p, kKvHeads, kvHead)',
+    'From::keyScale(p, kvHead)',
+  ),
+  mutation(
+    'expand: scales of the first KV head',
+    expand,
+    'store(to, keys, From::keyScale(p, kvHead));',
+    'store(to, keys, From::keyScale(p, 0));',
+  ),
   mutation('expand: keys in place of values', expand, 'load(values, from + From::kHalfBytes);', 'load(values, from);'),
   mutation('expand: pages as they lie in the pool', expand, 'To::chunkOffset(index / kRowChunks, index % kRowChunks)', '2 * From::chunkOffset(index / kRowChunks, index % kRowChunks)'),
   mutation('expand: two bytes twice', e4m3, 'decodeE4m3(bytes.w[word / 2] >> word % 2 * 16)', 'decodeE4m3(bytes.w[word / 2])'),
   mutation('expand: past the largest number is infinite', e4m3, 'finite(unpackHigh<Half>(pair) * factor)', 'unpackHigh<Half>(pair) * factor'),
-  mutation('expanded rings: items look for them in the pool\'s table', expandedRings, 'rings[at] = pages;', ''),
-  mutation('expanded rings: a page of each is forgotten', expandedRings, 'pages += ringPagesInUse(', 'pages += -1 + ringPagesInUse('),
+  mutation(
+    'expand: items look for pages in the pool\'s table',
+    launches,
+    'pageTable: expanded?.pageTable ?? state.pageTable',
+    'pageTable: state.pageTable',
+  ),
 
   // Decode: the new token
   mutation('new token: left out of a full page', decode, 'item.rows < kPageTokens || token.isIn(item.page)', 'item.rows < kPageTokens'),
@@ -497,7 +661,6 @@ export const mutations = [
   mutation('new token: patched into every page', newToken, 'if (page != page_) return false;', 'if (page_ < 0) return false;'),
   mutation('new token: half of it into the ring', newToken, 'storeGlobal(reinterpret_cast<Chunk*>(ring_ + Cache::chunkOffset(row_, high)), high_);', ''),
   mutation('new token: by the warp of other rows', newToken, 'row_ / 16 * 16 != warpRow', 'row_ / 16 * 16 != (warpRow ^ 16)'),
-  mutation('new token: by another group of warps', newToken, 'behind % step != offset', 'behind % step == offset'),
   mutation('new token: values over keys', newToken, '(isValue ? Cache::kHalfBytes : 0);\n    }', '0;\n    }'),
   mutation('new token: slot of the token before', newToken, 'slotOf(length - 1, segment.window)', 'slotOf(maximum(0, length - 2), segment.window)'),
   mutation('new token: key of another KV head', newToken, '* Config::kvHeads(p) + segment.kvHead;\n        const Vec16*', '* Config::kvHeads(p);\n        const Vec16*'),
@@ -510,15 +673,31 @@ export const mutations = [
 
   // Decode: lengths
   mutation('decode: lengths advanced while others read them', decode, 'if (shuffle(finished, 0) != static_cast<uint32_t>(gridSize() * readers - 1)) return;', 'if (shuffle(finished, 0) != 0u) return;'),
-  mutation('decode: blocks without work write a result', decode, 'if (item.is(PageItem::kLast) && segment.splits > 0) {', 'if (item.is(PageItem::kLast)) {'),
+  mutation(
+    'decode: blocks without work clear the rows of a slot',
+    decode,
+    'if (segment.runs > 0) clearRows(p, segment.slot);',
+    'clearRows(p, segment.slot);',
+  ),
   mutation('decode: lengths not advanced', decode, 'storeGlobal(p.lengths + slot, length + 1)', 'storeGlobal(p.lengths + slot, length)'),
   mutation('decode: counts one reader too few', decode, 'advanceLengths(p, Config::kWarps);', 'advanceLengths(p, Config::kWarps - 1);'),
   mutation('decode: attends the old tokens alone', walker, 'return loadGlobal(p.lengths + slot) + 1;', 'return maximum(1, loadGlobal(p.lengths + slot));'),
 
   // Decode: launches that overlap
   mutation('launches: reads early what the launch before wrote', decode, 'if (p.early == 0) waitForPrerequisites();', ''),
-  mutation('launches: the session allows early reads of its own layer', session, "written !== layer && written !== 'all'", "written !== 'all'"),
-  mutation('launches: compute does not wait', decode, 'waited = true;\n                    waitForPrerequisites();', 'waited = true;'),
+  mutation(
+    'launches: the session allows early reads of its own layer',
+    stepPlans,
+    'this.#lastWritten !== layer && this.#lastWritten !== \'all\'',
+    'this.#lastWritten !== \'all\'',
+    earlyReads,
+  ),
+  mutation(
+    'launches: compute does not wait',
+    decode,
+    'waited = true;\n                        waitForPrerequisites();',
+    'waited = true;',
+  ),
   mutation('launches: the producer does not wait', decode, '[] {\n                    waitForPrerequisites();\n', '[] {\n'),
   mutation('launches: dependents let go before the wait', decode, 'waitForPrerequisites();\n                    launchDependents();', 'launchDependents();\n                    waitForPrerequisites();'),
 
@@ -529,12 +708,37 @@ export const mutations = [
   mutation('cp.async: a row too few is copied', cpAsyncPages, 'Cache::rowAt(first + step * 512) < rows);', 'Cache::rowAt(first + step * 512) + 1 < rows);'),
   mutation('cp.async: groups take the same pages', cpAsyncPages, 'static MOA_DEVICE int offset() { return warpIndex() / 4; }', 'static MOA_DEVICE int offset() { return 0; }'),
   mutation('pages: the last of a segment is not known', walker, 'const bool last = page_ + Config::kGroups >= itemEnd_;', 'const bool last = page_ + Config::kGroups > itemEnd_;'),
-  mutation('pages: a group without pages gets no item', walker, 'maximum(1, ceilDivide(pageEnd_ - begin, Config::kGroups)) * Config::kGroups', 'maximum(1, pageEnd_ - begin)'),
-  mutation('pages: the first of a segment for one group only', walker, 'firstEnd_ = begin + Config::kGroups;', 'firstEnd_ = begin + 1;'),
-  mutation('pages: no segment is empty', walker, '(empty() ? PageItem::kEmpty : 0);', '0;'),
-  mutation('pages: every segment is', walker, '(empty() ? PageItem::kEmpty : 0);', '(page_ + 1 >= pageEnd_ ? PageItem::kEmpty : 0);'),
-  mutation('pages: numbers of pages 32 too far ahead', walker, 'numbers_ = loadNumbers(p, begin);', 'numbers_ = loadNumbers(p, begin + 1);'),
-  mutation('pages: the last segment left out', walker, '(last && next_ < 0 ? PageItem::kFinal : 0)', '(last ? PageItem::kFinal : 0)'),
+  mutation(
+    'pages: a group without pages gets no item',
+    walker,
+    'maximum(firstEnd_, ceilDivide(pieceEnd_, Config::kGroups) * Config::kGroups)',
+    'pieceEnd_',
+  ),
+  mutation(
+    'pages: the first of a segment for one group only',
+    walker,
+    'firstEnd_ = base_ + Config::kGroups;',
+    'firstEnd_ = base_ + 1;',
+  ),
+  mutation('pages: no segment is empty', walker, '(empty() ? PageItem::kEmpty : 0) |', '0 |'),
+  mutation(
+    'pages: the last of a segment is none',
+    walker,
+    '(empty() ? PageItem::kEmpty : 0) |',
+    '(page_ + 1 >= segmentEnd_ ? PageItem::kEmpty : 0) |',
+  ),
+  mutation(
+    'pages: numbers of pages one too far ahead',
+    walker,
+    'numbers_ = loadNumbers(p, base_);',
+    'numbers_ = loadNumbers(p, base_ + 1);',
+  ),
+  mutation(
+    'pages: the last segment left out',
+    walker,
+    '(last && closes && next_ < 0 ? PageItem::kFinal : 0)',
+    '(last && closes ? PageItem::kFinal : 0)',
+  ),
 
   // Decode: pages in bulk
   mutation('halves: no wait for keys', cpAsyncHalves, 'cpAsyncWait<1>();\n        warpBarrier();  // the warp\'s keys', 'warpBarrier();  // the warp\'s keys'),
@@ -579,12 +783,17 @@ export const mutations = [
   // Decode: merges
   mutation('decode: a warp left out of the merge', merge, 'for (int part = 0; part < kWarps; ++part) {\n                const Vec8 columns', 'for (int part = 1; part < kWarps; ++part) {\n                const Vec8 columns'),
   mutation('decode: parts merged without weights', merge, 'return exp2Approx(maximum * scale2 - finiteMaximum(largest) * scale2);', 'return 1.0f;'),
-  mutation('decode: no barrier before the merge of warps', merge, 'const DecodeSegment& segment, SharedAddress area) {\n        meet();\n        if (segment.splits', 'const DecodeSegment& segment, SharedAddress area) {\n        if (segment.splits'),
-  mutation('decode: no barrier before the next segment', merge, 'meet();  // the area is free for the next segment', ''),
+  mutation('decode: no barrier before the merge of warps', merge, 'writeOut(sum, p, segment, member, column); };\n        meet();', 'writeOut(sum, p, segment, member, column); };'),
+  mutation('decode: no barrier before the next segment', merge, 'meet();  // the area is free for the next piece', ''),
   mutation('decode: first split of each warp ignored', merge, 'for (int first = warp; first < segment.splits; first +=', 'for (int first = warp + (warp == 0 ? kWarps : 0); first < segment.splits; first +='),
   mutation('decode: splits added in the order of finishing', merge, 'static_cast<int64_t>(split) * kPartialFloats + (firstMember', 'static_cast<int64_t>((split + segment.split) % segment.splits) * kPartialFloats + (firstMember'),
   mutation('decode: merged by the first split to finish', merge, 'const bool finished = loadShared<uint32_t>(area) == last;', 'const bool finished = loadShared<uint32_t>(area) == 0u;'),
-  mutation('decode: tickets of the lengths drawn by splits', merge, 'p.tickets + 1 + segment.ticket', 'p.tickets + segment.ticket'),
+  mutation(
+    'decode: tickets of the lengths drawn by splits',
+    merge,
+    'p.tickets + 1 + QueryRows<Config>::ring(p, segment)',
+    'p.tickets + QueryRows<Config>::ring(p, segment)',
+  ),
   mutation('decode: no barrier behind the gathering of splits', merge, 'gather(p, segment, area);\n                meet();', 'gather(p, segment, area);'),
 
   // Options of scores
@@ -603,7 +812,12 @@ export const mutations = [
   mutation('scores: capped behind the mask in prefill', prefill, 'if constexpr (kCapsScores<Config>) capScores(scores, p.scale * kLog2e);\n            if (place.masked) applyMask(p, scores, place.page);', 'if (place.masked) applyMask(p, scores, place.page);\n            if constexpr (kCapsScores<Config>) capScores(scores, p.scale * kLog2e);'),
   mutation('scores: capped behind the mask in decode', attend, 'if constexpr (kCapsScores<Config>) capScores(scores);\n        const bool differ = mask_.apply(scores, item, row);', 'const bool differ = mask_.apply(scores, item, row);\n        if constexpr (kCapsScores<Config>) capScores(scores);'),
   mutation('scores: half the row is capped on wgmma', wgmmaCompute, 'for (int i = 0; i < kWidth / 2; ++i) scores[i] = cappedScore', 'for (int i = 0; i < kWidth / 4; ++i) scores[i] = cappedScore'),
-  mutation('scores: sinks of the first layer', launches, 'sinkLogits.address + BigInt(state.index * this.#plan.shape.queryHeads * 4)', 'sinkLogits.address'),
+  mutation(
+    'scores: sinks of the first layer',
+    launches,
+    'sinkLogits.address + BigInt(state.index * sizes.stride(\'sinkLogits\'))',
+    'sinkLogits.address',
+  ),
 
   // Several tokens at once
   mutation('rows: a tile past the last row', queryRows, 'p.tokens * Config::groupSize(p) - segment.firstRow);', 'p.tokens * Config::groupSize(p));'),
@@ -611,16 +825,23 @@ export const mutations = [
   mutation('rows: a token attends the one behind it', queryRows, 'return tokens(p, segment.slot) - 1 - (segment.firstRow + member) / Config::groupSize(p);', 'return maximum(0, tokens(p, segment.slot) - 2 - (segment.firstRow + member) / Config::groupSize(p));'),
   mutation('rows: heads counted from the first token', queryRows, '(segment.firstRow + member) % Config::groupSize(p);', 'minimum(segment.firstRow + member, Config::groupSize(p) - 1);'),
   mutation('rows: new tokens in the sink are seen by all', ages, 'return kHasManyTokens<Config> && length_ - oldestRow_ < (page + 1) * kPageTokens;', 'return false;'),
-  mutation('rows: the tokens come after they are attended', launches, 'this.append(state, tensors, this.#batch * tokens, this.#buffers.tokenEnds(tokens), countsAddress);', ';'),
+  mutation(
+    'rows: the tokens come after they are attended',
+    launches,
+    'if (!appends) this.append(state, tensors, this.#slots * tokens, this.#buffers.tokenEnds(tokens), { counts });',
+    '',
+  ),
 
   // Sequences that come and go
-  mutation('sequences: windows in schedules of the bound before', schedules, 'words[at + 3] = window;', ''),
   mutation('sequences: a copy forgets what its rings have lost', sequences, 'reached[to] = reached[from]!;', ''),
   mutation('sequences: a token too many is taken back', sequences, 'if (kept <= needed) continue;', 'if (kept <= needed + 1) continue;'),
   mutation('sequences: a token too few is taken back', sequences, 'if (kept <= needed) continue;', 'if (kept < needed) continue;'),
-  mutation('sequences: a truncation forgets what rings have lost', sequences, 'if (!wrapped || length <= sink) reached[slot] = length;', 'reached[slot] = length;'),
-  mutation('schedules: of whoever was there before', schedules, 'if (entry.tokens === tokens) this.#rewrite(entry);', ''),
-  mutation('schedules: a graph with those of its capture', sessionEffect, 'this.#schedules.forEach((schedule) => this.#mirrors.refreshSchedule(schedule));', ''),
+  mutation(
+    'sequences: a truncation forgets what rings have lost',
+    sequences,
+    'if (!wrapped.has(before)) next.reached[slot] = length;',
+    'next.reached[slot] = length;',
+  ),
 
   // Page tables on the device, and windows from the tables of a plan
   mutation('pages: a shared page is not copied before it is written', takePages, 'if (item < count && !isNew) old = loadGlobal(entry);', '', pageTables),
@@ -640,8 +861,152 @@ export const mutations = [
   mutation('spans: a stack without room for the oldest value', windows, 'kSpanDepth = 6;', 'kSpanDepth = 5;', spanTables),
   mutation('spans: windows of heads longer than the model\'s', planTables, 'effectiveSpan(plan.rules[rule]!, plan.limits, modelWindow)', 'effectiveSpan(plan.rules[rule]!, plan.limits, null)', spanTables),
 
+  // Steps: when they are planned, and what is launched in which order
+  mutation(
+    'steps: a plan is kept when something else has planned in its place',
+    stepPlans,
+    'this.#planned.clear();',
+    '',
+    ofSteps('a graph that planned in the same place'),
+  ),
+  mutation(
+    'steps: every layer is planned',
+    stepPlans,
+    'return planned?.lengths === lengths && planned.as === as;',
+    'return false;',
+    ofSteps('is planned before its first layer'),
+  ),
+  mutation(
+    'steps: the key of a plan forgets its counts',
+    sequences,
+    "typeof added === 'number' ? String(added) : added.join()",
+    "typeof added === 'number' ? String(added) : 'counted'",
+    ofSteps('is planned again for other tokens and other counts'),
+  ),
+  mutation(
+    'steps: a graph plans once for layers of other counts',
+    sessionEffect,
+    '(counts.fixed?.join() ?? `buffer ${this.#numberOf(counts.buffer)}`)',
+    "'counts'",
+    ofSteps('plans each layer of other counts'),
+  ),
+  mutation(
+    'steps: a graph does not ask whether its layers are in step',
+    sessionEffect,
+    'for (const { layer, as } of this.#inStep) sequences.bringInStep(layer, as);',
+    '',
+    ofSteps('whose layers are no longer in step'),
+  ),
+  mutation(
+    'steps: reads early what a plan wrote',
+    stepPlans,
+    "this.#lastWritten = 'all';\n    this.#planned.set(name,",
+    'this.#planned.set(name,',
+    earlyReads,
+  ),
+  mutation(
+    'steps: lengths are committed before the launch',
+    session,
+    'this.#launches.decode(state, tensors, name, tokens, this.#plans.mayReadEarly',
+    'this.#sequences.commit(state.index, lengths);\n' +
+      '      this.#launches.decode(state, tensors, name, tokens, this.#plans.mayReadEarly',
+    ofSteps('behind the plan, decode'),
+  ),
+  mutation(
+    'steps: a sequence is forked in the middle of one',
+    session,
+    'this.#sequences.checkBetweenSteps(slot);',
+    '',
+    ofPages('a sequence is not forked'),
+  ),
+
+  // Usage: the host's accounts of pages, and what is refused by them
+  mutation(
+    'usage: accounts are not advanced',
+    sequences,
+    'this.accounts.advance(slot, tokens);',
+    '',
+    ofPages('of sequences, forks and what is left of them'),
+  ),
+  mutation(
+    'usage: a fork holds pages of its own',
+    sequences,
+    'this.accounts.fork(from, to);',
+    'this.accounts.add(to, this.bounds[from]!);\n    this.accounts.advance(to, this.#reserved[from]!);',
+    ofPages('of sequences, forks and what is left of them'),
+  ),
+  mutation(
+    'usage: the pool is not asked before a decode takes pages',
+    session,
+    'this.#sequences.checkPages([lengths]);',
+    '',
+    ofPages('refuses the step that would not fit'),
+  ),
+  mutation(
+    'usage: the pool is not asked before a graph takes pages',
+    sessionEffect,
+    'sequences.checkPages(this.#lengths);',
+    '',
+    ofPages('refuses a graph'),
+  ),
+  mutation(
+    'usage: pages of a graph are counted before it is launched',
+    sessionEffect,
+    'for (const calls of this.#added.values()) for (const { write } of calls) write?.();',
+    'this.#mirrors.sequences.reserve(this.#checked.map(({ lengths }) => lengths));',
+    refusedLaunch,
+  ),
+
+  // The package as data: what hosts are told is what kernels have. Kernels say it too, and would not build
+  mutation('structs: a field of another type', structs, "int64('firstEntry',", "int32('firstEntry',", packageData),
+  mutation(
+    'structs: an operation has the number of another',
+    structs,
+    "['add', 'remove', 'fork', 'truncate']",
+    "['remove', 'add', 'fork', 'truncate']",
+    packageData,
+  ),
+  mutation(
+    'buffers: prefill plans in less memory than it writes',
+    buffers,
+    "multiply(hostVariable('items'), 24)",
+    "multiply(hostVariable('items'), 20)",
+    packageData,
+  ),
+  mutation(
+    'buffers: counters are not cleared',
+    buffers,
+    "const zeros: InitialContent = { kind: 'bytes', value: 0 };",
+    "const zeros: InitialContent = { kind: 'bytes', value: 255 };",
+  ),
+  mutation(
+    'buffers: free pages one too high',
+    buffers,
+    'range(subtract(pages, constant(1)), -1)',
+    'range(pages, -1)',
+    packageData,
+  ),
+  mutation(
+    'grids: too few blocks plan prefill',
+    'src/kernels/planners.ts',
+    "grid: hostVariable('classes'),",
+    "grid: hostVariable('sinkCount'),",
+  ),
+  mutation(
+    'grids: decode is not planned',
+    'src/kernels/planners.ts',
+    "grid: add(variable('pageBlocks'), hostVariable('decodeClasses')),",
+    "grid: variable('pageBlocks'),",
+  ),
+
   // Graphs
-  mutation('graphs: count at recording', session, 'effect.addDecode(state,', 'this.#sequences.advanceAll(state.index, tokens);\n      effect.addDecode(state,'),
+  mutation(
+    'graphs: count at recording',
+    session,
+    'const plans = effect.addDecode(state,',
+    'this.#sequences.commit(state.index, this.#sequences.after(this.#sequences.lengthsOf(state.index), tokens));\n' +
+      '    const plans = effect.addDecode(state,',
+  ),
   mutation('graphs: count nothing', graph, 'for (const effect of this.#effects) effect.count();', ''),
   mutation('graphs: count the first session alone', graph, 'for (const effect of this.#effects) effect.count();', 'this.#effects[0]?.count();'),
   mutation('graphs: count before they are launched', graph, 'for (const effect of this.#effects) effect.prepare();', 'for (const effect of this.#effects) effect.count();'),
@@ -650,19 +1015,32 @@ export const mutations = [
   mutation('graphs: launched without a session that has ended', graph, 'for (const effect of this.#effects) effect.checkAlive();', ''),
   mutation('graphs: what a device captures counts for nobody', device, 'recording.effects,', '[],'),
   mutation('graphs: one effect for all sessions', recording, 'this.#effects.get(owner)', '[...this.#effects.values()].at(0)'),
-  mutation('graphs: launches that fit are not counted down', sessionEffect, 'this.#fitting -= 1;', ''),
-  mutation('graphs: launches that fitted once always fit', sessionEffect, 'this.#fittingSince === sequences.changes', 'true'),
-  mutation('graphs: as many launches fit as in the layer with the most room', sessionEffect, 'this.#fitting = Math.min(this.#fitting,', 'this.#fitting = Math.max(0,'),
   mutation('graphs: a tensor found alive stays so', buffer, 'this.#memory.link.freedBuffers += 1;', '', graphTensors),
-  mutation('graphs: a second decode of a layer is not added', sessionEffect, '(this.#added.get(index) ?? 0) + tokens', 'tokens'),
+  mutation(
+    'graphs: a second decode of a layer is not added',
+    sessionEffect,
+    'for (const { of } of calls)',
+    'for (const { of } of calls.slice(0, 1))',
+  ),
   mutation('graphs: a capture within a capture drops the outer one', device, "throw new RuntimeError('capture', 'capture: a capture is already under way on this device'", "throw this.#addon.abortCapture(this.#handle!), new RuntimeError('capture', 'capture: a capture is already under way on this device'"),
-  mutation('counts: rows that are no token are appended', append, 'if (length < 0 || token >= end) return;', 'if (length < 0) return;', fullRing),
+  mutation(
+    'counts: rows that are no token are appended',
+    append,
+    'if (length < 0 || token >= end || end - first < p.fewest) return;',
+    'if (length < 0 || end - first < p.fewest) return;',
+    fullRing,
+  ),
   mutation('counts: lengths advance by all rows', append, 'if (p.counts != nullptr) return loadGlobal(p.counts + slot);', ''),
   mutation('counts: those of the first sequence', append, 'if (p.counts != nullptr) return loadGlobal(p.counts + slot);', 'if (p.counts != nullptr) return loadGlobal(p.counts);'),
   mutation('counts: rows that are no token attend', ages, 'position_[head] = age < 0 ? -1 : length - 1 - age;', 'position_[head] = length - 1 - age;'),
   mutation('counts: pages that all tokens attend are not masked', ages, 'QueryRows<Config>::ignores(p, segment) ? kOlderThanAll : ', ''),
   mutation('counts: ages of as many tokens as there are rows', queryRows, 'return p.counts == nullptr ? p.tokens : loadGlobal(p.counts + slot);', 'return p.tokens;'),
-  mutation('counts: the host counts all rows', session, 'const added = counts?.fixed ?? tokens;', 'const added = tokens;'),
-  mutation('counts: a graph keeps those of its first launch', sessionEffect, 'this.#checked = this.#withCounts();', 'if (this.#checked.size === 0) this.#checked = this.#withCounts();'),
+  mutation('counts: the host counts all rows', session, 'counts?.fixed ?? tokens', 'tokens'),
+  mutation(
+    'counts: a graph keeps those of its first launch',
+    sessionEffect,
+    'this.#checked = checked;',
+    'if (this.#checked.length === 0) this.#checked = checked;',
+  ),
   mutation('graphs: a reset in a capture', session, "this.#checkChangeable('reset');", ''),
 ];

@@ -6,7 +6,7 @@
  * Prints a table; exits with 1 when a bug survives, or when a mutation no longer fits the source it was written for.
  */
 import { spawn } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -67,7 +67,7 @@ try {
   }
   for (const { name, file, find, replace, test } of chosen) {
     const path = join(copy, file);
-    const text = readFileSync(path, 'utf8');
+    const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
     if (text.split(find).length !== 2) {
       bad += 1;
       say('STALE', name, 0, `${file} holds the text ${text.split(find).length - 1} times`);

@@ -3,6 +3,7 @@ export { architectures, findArchitecture } from './arch/registry.ts';
 export type { Architecture } from './arch/arch.ts';
 export { compile, compileModule, readRank, type CompiledPlan, type CompileOptions } from './compile.ts';
 export { compilePackage, compileRankPackages, type BuiltPackage, type EmitKind, type KernelUse, type PackageOptions, type Toolchain } from './compilePackage.ts';
+export { definitionJsonSchema } from './emit/definitionJsonSchema.ts';
 export type { FileContent, PackageFiles } from './emit/package.ts';
 export { writePackage, type WriteOptions, type WriteResult } from './emit/writePackage.ts';
 export { inspectPlan, type LengthFigures, type PlanFigures, type RuleUse } from './inspect.ts';

@@ -1,6 +1,7 @@
 /** The command line: options to commands, errors to exit codes: 0 done, 1 failed, 2 bad usage or input. A signal ends it as that signal. */
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { cleanupOnSignal, onInterrupt } from '../emit/cleanupOnSignal.ts';
+import { definitionJsonSchema } from '../emit/definitionJsonSchema.ts';
 import { errorCode } from '../emit/diskDiagnostics.ts';
 import { cacheFolder } from '../toolchain/cacheFolder.ts';
 import { ASSUME_PLAIN_FLAG } from '../plan/config/assumePlain.ts';
@@ -175,8 +176,11 @@ function commandLine(run: Run): Command {
 
   program
     .command('schema')
-    .description("print the JSON Schema of this compiler's own plan format")
-    .action(() => run(async () => standardOutput(false).print(stableJson(planJsonSchema()).trimEnd())));
+    .description("print the JSON Schema of this compiler's own plan format, or of the definition.json of packages")
+    .addArgument(new Argument('[of]').choices(Object.keys(schemas)).default('plan'))
+    .action((of: keyof typeof schemas) =>
+      run(async () => standardOutput(false).print(stableJson(schemas[of]()).trimEnd())),
+    );
 
   program
     .command('cache')
@@ -192,6 +196,9 @@ function commandLine(run: Run): Command {
     );
   return program;
 }
+
+/** What `moa-compile schema` prints. */
+const schemas = { plan: planJsonSchema, definition: definitionJsonSchema } as const;
 
 const cacheTypeOption = (): Option =>
   new Option('--kv-cache-dtype <type>', 'what keys and values are stored as: auto (the element type) or e4m3 (with a scale for each head)')

@@ -4,7 +4,8 @@ import type { ParamStruct } from '../ir/kernelParams.ts';
 import type { KernelNode, ScheduledModule } from '../ir/nodes.ts';
 import { elementOf } from '../kernels/contexts.ts';
 import { paramStruct } from '../kernels/paramStruct.ts';
-import type { Planner } from '../kernels/planners.ts';
+import { enums, structs } from '../ir/structs.ts';
+import type { Planner, SizeCheck } from '../kernels/planners.ts';
 import { variantOf } from '../kernels/variants.ts';
 import type { MaskFamily } from '../mask/mask.ts';
 import { maskContext, type MaskContext } from './printCuda.ts';
@@ -38,18 +39,47 @@ export function kernelContext(kernel: KernelNode, family: MaskFamily): KernelCon
   };
 }
 
-/** The fields of a kernel that plans: those of its launch, and the mask of each sink that layers have. */
+/**
+ * The fields of a kernel that plans: those of its launch, what it has in common with hosts, and the mask of each sink
+ * that layers have.
+ */
 export interface PlannerContext extends ParamsContext {
   readonly name: string;
   readonly threads: number;
   readonly minBlocksPerSm: number;
   readonly sharedBytes: number;
   readonly masks: readonly (MaskContext & { readonly sink: number })[];
+  /** Of the structs that its parameters point to. */
+  readonly structs: readonly { readonly name: string; readonly bytes: number }[];
+  readonly structFields: readonly { readonly struct: string; readonly member: string; readonly offset: number }[];
+  readonly enumValues: readonly { readonly enumeration: string; readonly name: string; readonly value: number }[];
+  readonly sizeChecks: readonly SizeCheck[];
 }
 
-export function plannerContext({ name, threads, minBlocksPerSm, sharedBytes, params }: Planner, { layers, limits }: ScheduledModule, family: MaskFamily): PlannerContext {
+export function plannerContext(
+  planner: Planner,
+  { layers, limits }: ScheduledModule,
+  family: MaskFamily,
+): PlannerContext {
+  const { name, threads, minBlocksPerSm, sharedBytes, params, sizes } = planner;
   const sinks = [...new Set(layers.map(({ modelWindow }) => sinkOf(limits, modelWindow)))].sort((a, b) => a - b);
-  return { name, threads, minBlocksPerSm, sharedBytes, ...paramsContext(params), masks: sinks.map((sink) => ({ sink, ...maskContext(family(sink)) })) };
+  const shared = Object.values(structs).filter((struct) => params.fields.some(({ of }) => of === struct.name));
+  return {
+    name,
+    threads,
+    minBlocksPerSm,
+    sharedBytes,
+    ...paramsContext(params),
+    masks: sinks.map((sink) => ({ sink, ...maskContext(family(sink)) })),
+    structs: shared.map((struct) => ({ name: struct.name, bytes: struct.bytes })),
+    structFields: shared.flatMap((struct) =>
+      struct.fields.map(({ member, offset }) => ({ struct: struct.name, member, offset })),
+    ),
+    enumValues: planner.enums.flatMap((enumeration) =>
+      enums[enumeration].map((value, index) => ({ enumeration, name: value, value: index })),
+    ),
+    sizeChecks: sizes,
+  };
 }
 
 /** The struct of a kernel's parameters. */

@@ -4,21 +4,41 @@ import { isUsual } from '../ir/attention.ts';
 import type { KernelNode, LaidOutLayer, PlanFacts, ScheduledModule } from '../ir/nodes.ts';
 import type { ParamStruct } from '../ir/kernelParams.ts';
 import type { PlannerRole } from '../ir/plannerRoles.ts';
+import { enums, structs, type EnumName } from '../ir/structs.ts';
 import { planTables } from '../ir/planTables.ts';
 import type { Rule } from '../ir/rule.ts';
+import { bufferSets } from '../kernels/buffers.ts';
 import { paramsName, paramStruct } from '../kernels/paramStruct.ts';
 import { plannerEntries, type Planner } from '../kernels/planners.ts';
 import { variantOf } from '../kernels/variants.ts';
 import type { MaskFamily } from '../mask/mask.ts';
-import { definitionFormat, type KernelDefinition, type LayerDefinition, type ParamsDefinition, type PlanDefinition, type PlannerDefinition, type RankDefinition } from '../ir/planDefinition.ts';
+import {
+  definitionFormat,
+  type KernelDefinition,
+  type LayerDefinition,
+  type ParamsDefinition,
+  type PlanDefinition,
+  type PlannerDefinition,
+  type RankDefinition,
+  type StructDefinition,
+} from '../ir/planDefinition.ts';
+import { kernelContext, plannerContext } from './kernelContext.ts';
+import { sha256 } from './package.ts';
+import { renderKernel, renderPlanner } from './templateEngine.ts';
 
 /**
  * The runtime's view of a compiled module. `cubins` maps architectures to paths in the package.
  * @param rank where the module has a part of the model's heads
  * @param ptx where PTX lies, and of which architectures
  */
-export function planDefinition(module: ScheduledModule, mask: MaskFamily, cubins: Readonly<Record<string, string>>, rank?: RankDefinition, ptx?: PlanDefinition['ptx']): PlanDefinition {
-  const kernels = module.kernels.map(kernelDefinition);
+export function planDefinition(
+  module: ScheduledModule,
+  mask: MaskFamily,
+  cubins: Readonly<Record<string, string>>,
+  rank?: RankDefinition,
+  ptx?: PlanDefinition['ptx'],
+): PlanDefinition {
+  const kernels = module.kernels.map((kernel) => kernelDefinition(kernel, mask));
   const rules = new Interner<Rule>();
   const expressions = new Interner<Expression>();
   // Without kernels that rotate a session is given q and k that are rotated, whatever the model's RoPE is.
@@ -27,6 +47,8 @@ export function planDefinition(module: ScheduledModule, mask: MaskFamily, cubins
     ...layerDefinition(layer, module, rules, expressions),
     ...(rope === null ? {} : { rope: rope.layers[index]! }),
   }));
+  const { shape, limits } = module;
+  const tables = planTables({ shape, limits, rules: rules.values, expressions: expressions.values, layers });
   return {
     format: definitionFormat,
     shape: module.shape,
@@ -39,12 +61,20 @@ export function planDefinition(module: ScheduledModule, mask: MaskFamily, cubins
     expressions: expressions.values,
     layers,
     kernels,
-    planners: Object.fromEntries(plannerEntries.map(([role, planner]) => [role, plannerDefinition(role, planner)])) as PlanDefinition['planners'],
-    tables: planTables({ shape: module.shape, limits: module.limits, rules: rules.values, expressions: expressions.values, layers }),
+    planners: Object.fromEntries(
+      plannerEntries.map(([role, planner]) => {
+        const source = renderPlanner(role, plannerContext(planner, module, mask));
+        return [role, plannerDefinition(role, planner, source)];
+      }),
+    ) as PlanDefinition['planners'],
+    tables,
     params: Object.fromEntries([
       ...module.kernels.map((kernel) => [paramsName(kernel), paramsDefinition(paramStruct(kernel))] as const),
       ...plannerEntries.map(([role, { params }]) => [role, paramsDefinition(params)] as const),
     ]),
+    structs: structDefinitions,
+    enums: enumDefinitions,
+    buffers: bufferSets({ ...module, tables }),
     prefill: module.prefill,
     decode: module.decode,
     cubins,
@@ -59,16 +89,37 @@ function servedBy(kernels: readonly KernelDefinition[], cubins: readonly string[
   return served(packagedCodes(kernels, names, ptx));
 }
 
-function plannerDefinition(role: PlannerRole, { name, threads, sharedBytes }: Planner): PlannerDefinition {
-  return { name, threads, sharedBytes, params: role, source: kernelSourcePath(name) };
+/** The path of a kernel's source in its package. */
+export const kernelSourcePath = (name: string): string => `kernels/${name}.cu`;
+
+function plannerDefinition(role: PlannerRole, planner: Planner, source: string): PlannerDefinition {
+  const { name, threads, sharedBytes, grid } = planner;
+  return { name, threads, sharedBytes, grid, params: role, source: kernelSourcePath(name), sha256: sha256(source) };
 }
 
 function paramsDefinition({ bytes, fields }: ParamStruct): ParamsDefinition {
-  return { bytes, fields: fields.map(({ name, type, offset }) => ({ name, type, offset })) };
+  return {
+    bytes,
+    fields: fields.map(({ name, type, of, offset, comment }) => {
+      const pointee = of === undefined ? {} : { of };
+      return { name, type, ...pointee, offset, comment };
+    }),
+  };
 }
 
-/** The path of a kernel's source in its package. */
-export const kernelSourcePath = (name: string): string => `kernels/${name}.cu`;
+const structDefinitions = Object.fromEntries<StructDefinition>(
+  Object.values(structs).map(({ name, bytes, fields }) => [
+    name,
+    { bytes, fields: fields.map(({ name: field, type, offset, comment }) => ({ name: field, type, offset, comment })) },
+  ]),
+) as PlanDefinition['structs'];
+
+const enumDefinitions = Object.fromEntries(
+  Object.entries(enums).map(([name, values]) => {
+    const numbers = values.map((value, index) => [value, index] as const);
+    return [name as EnumName, Object.fromEntries(numbers)];
+  }),
+) as PlanDefinition['enums'];
 
 function layerDefinition(
   layer: LaidOutLayer,
@@ -90,9 +141,9 @@ function layerDefinition(
   return { modelWindow, sink: sinkOf(limits, modelWindow), heads, rings };
 }
 
-function kernelDefinition(kernel: KernelNode): KernelDefinition {
+function kernelDefinition(kernel: KernelNode, mask: MaskFamily): KernelDefinition {
   const { name, role, variant, elementType, threads, sharedBytes, architectures, layers } = kernel;
-  const { blocksPerSm, partialFloats } = variantOf(kernel);
+  const { blocksPerSm, partialFloats, grid } = variantOf(kernel);
   return {
     name,
     role,
@@ -109,8 +160,10 @@ function kernelDefinition(kernel: KernelNode): KernelDefinition {
     ...('learnedSinks' in kernel && kernel.learnedSinks ? { learnedSinks: true } : {}),
     architectures,
     layers,
+    grid: grid(kernel),
     params: paramsName(kernel),
     source: kernelSourcePath(name),
+    sha256: sha256(renderKernel(kernel, kernelContext(kernel, mask))),
   };
 }
 

@@ -15,6 +15,7 @@ export function printCuda(expression: Expression): string {
       return `${printCuda(expression.left)} - ${operand(expression.right)}`;
     case 'multiply':
       return `${expression.by} * ${operand(expression.operand)}`;
+    case 'product':
     case 'span':
     case 'divide':
       throw new Error(`internal error: ${expression.kind} is evaluated by the runtime, not in kernels`);

@@ -1,6 +1,6 @@
 /**
- * Integer expressions over named variables: the one form in which spans, page counts and mask bounds are stated. They are
- * evaluated here, and printed into CUDA by `emit/printCuda`.
+ * Integer expressions over named variables: the one form in which spans, page counts, mask bounds, sizes of buffers and
+ * grids are stated. They are evaluated here, printed into CUDA by `emit/printCuda`, and packages carry them.
  */
 import { assertNever } from '../util/invariant.ts';
 import type { Rule, SpanLimits } from './rule.ts';
@@ -11,6 +11,7 @@ export type Expression =
   | { readonly kind: 'add'; readonly left: Expression; readonly right: Expression }
   | { readonly kind: 'subtract'; readonly left: Expression; readonly right: Expression }
   | { readonly kind: 'multiply'; readonly operand: Expression; readonly by: number }
+  | { readonly kind: 'product'; readonly left: Expression; readonly right: Expression }
   /** `span(N)` of a rule, in tokens, before a window of the model's own cuts it: docs/plan-format.md. */
   | { readonly kind: 'span'; readonly rule: Rule; readonly limits: SpanLimits }
   /** Division without remainder. */
@@ -24,11 +25,13 @@ export const variable = (name: string): Expression => ({ kind: 'variable', name 
 export const add = (left: Expression, right: Expression): Expression => ({ kind: 'add', left, right });
 export const subtract = (left: Expression, right: Expression): Expression => ({ kind: 'subtract', left, right });
 export const multiply = (operand: Expression, by: number): Expression => ({ kind: 'multiply', operand, by });
+export const product = (left: Expression, right: Expression): Expression => ({ kind: 'product', left, right });
 export const min = (left: Expression, right: Expression): Expression => ({ kind: 'min', left, right });
 export const max = (left: Expression, right: Expression): Expression => ({ kind: 'max', left, right });
 export const span = (rule: Rule, limits: SpanLimits): Expression => ({ kind: 'span', rule, limits });
 export const divide = (operand: Expression, by: number): Expression => ({ kind: 'divide', operand, by });
 export const roundUp = (operand: Expression, multiple: number): Expression => ({ kind: 'roundUp', operand, multiple });
+export const ceilDivide = (operand: Expression, by: number): Expression => divide(roundUp(operand, by), by);
 
 /** The length bound of a sequence, in tokens. */
 export const lengthBound: Expression = variable('N');
@@ -50,6 +53,8 @@ export function evaluate(expression: Expression, variables: Readonly<Record<stri
       return evaluate(expression.left, variables) - evaluate(expression.right, variables);
     case 'multiply':
       return evaluate(expression.operand, variables) * expression.by;
+    case 'product':
+      return evaluate(expression.left, variables) * evaluate(expression.right, variables);
     case 'span':
       return spanOf(expression.rule, expression.limits, evaluate(lengthBound, variables), null);
     case 'divide': {
@@ -145,10 +150,10 @@ export function effectiveSpan(
 
 /** `trunc(alpha + numerator * bound / denominator)`, exact. */
 function evaluateRule({ alpha, numerator, denominator }: Rule, bound: number): number {
-  const product = numerator * bound;
+  const scaled = numerator * bound;
   const offset = alpha * denominator;
-  if (Number.isSafeInteger(product) && Number.isSafeInteger(offset) && Number.isSafeInteger(product + offset)) {
-    return Math.trunc((product + offset) / denominator);
+  if (Number.isSafeInteger(scaled) && Number.isSafeInteger(offset) && Number.isSafeInteger(scaled + offset)) {
+    return Math.trunc((scaled + offset) / denominator);
   }
   return Number((BigInt(alpha) * BigInt(denominator) + BigInt(numerator) * BigInt(bound)) / BigInt(denominator));
 }
@@ -166,6 +171,8 @@ export function printExpression(expression: Expression): string {
       return `(${printExpression(expression.left)} - ${printExpression(expression.right)})`;
     case 'multiply':
       return expression.by === 1 ? printExpression(expression.operand) : `${expression.by}*${printExpression(expression.operand)}`;
+    case 'product':
+      return `${printExpression(expression.left)}*${printExpression(expression.right)}`;
     case 'span':
       return `span(${printRule(expression.rule)})`;
     case 'divide':

@@ -2,13 +2,19 @@
  * A kernel's parameters are one struct. Its fields are listed once, in the kernel's row of `src/kernels/variants.ts`: `emit` prints the struct into CUDA with a
  * `static_assert` on every offset, and the runtime packs bytes by the same offsets.
  */
-import { assertNever } from '../util/invariant.ts';
+import { assertNever, invariant } from '../util/invariant.ts';
+import { isStructName, type StructName } from './structs.ts';
 
 export type FieldType = 'pointer' | 'int32' | 'float32' | 'tensorMap';
+
+/** What an address in a kernel's parameters points to: a scalar, or a struct of tables. */
+export type Pointee = 'int32' | 'uint32' | 'float32' | 'uint8' | 'uint16' | StructName;
 
 export interface ParamField {
   readonly name: string;
   readonly type: FieldType;
+  /** Of a pointer. */
+  readonly of?: Pointee;
   /** The C++ declaration's type. */
   readonly cType: string;
   /** Shape and meaning, printed beside the field. */
@@ -26,7 +32,30 @@ export interface ParamStruct {
   readonly bytes: number;
 }
 
-export const pointer = (name: string, cType: string, comment: string): ParamField => ({ name, type: 'pointer', cType, comment });
+export const pointer = (name: string, cType: string, comment: string): ParamField => ({
+  name,
+  type: 'pointer',
+  of: pointeeOf(cType),
+  cType,
+  comment,
+});
+
+const scalars: Readonly<Record<string, Pointee>> = {
+  int: 'int32',
+  uint32_t: 'uint32',
+  float: 'float32',
+  uint8_t: 'uint8',
+  uint16_t: 'uint16',
+};
+
+/** `const moa::Ring*` points to a `Ring`. */
+function pointeeOf(cType: string): Pointee {
+  const [, scalar, struct] = /^(?:const )?(?:(\w+)|moa::(\w+))\*$/.exec(cType) ?? [];
+  const found = scalar === undefined ? struct : scalars[scalar];
+  invariant(found !== undefined && (scalar !== undefined || isStructName(found)), `${cType} points to what hosts know`);
+  return found as Pointee;
+}
+
 export const int32 = (name: string, comment: string): ParamField => ({ name, type: 'int32', cType: 'int', comment });
 export const float32 = (name: string, comment: string): ParamField => ({ name, type: 'float32', cType: 'float', comment });
 export const tensorMap = (name: string, comment: string): ParamField => ({ name, type: 'tensorMap', cType: 'moa::TensorMap', comment });

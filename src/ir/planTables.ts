@@ -5,33 +5,12 @@
 import { assertNever, invariant } from '../util/invariant.ts';
 import { effectiveSpan, type Expression } from './affine.ts';
 import { layerClasses } from './layerClasses.ts';
-import type { PlanDefinition } from './planDefinition.ts';
+import type { PlanDefinition, PlanTables } from './planDefinition.ts';
 import type { Rule } from './rule.ts';
-
-/** Tables of 32-bit integers. A class is a set of layers with equal rules, sink and window of the model. */
-export interface PlanTables {
-  /** The class of each layer of the plan. */
-  readonly layerClass: readonly number[];
-  /** `[class][query head]` expressions. */
-  readonly headSpans: readonly (readonly number[])[];
-  /** `[class][KV head]` expressions. */
-  readonly ringSpans: readonly (readonly number[])[];
-  /** `[class]` tokens at the start, which no window counts. */
-  readonly sinks: readonly number[];
-  /** `[rule]` alpha, numerator and denominator of beta. */
-  readonly rules: readonly (readonly number[])[];
-  /** Steps of all expressions: an operation (`spanOps`) and its value. */
-  readonly steps: readonly (readonly number[])[];
-  /** `[expression + 1]` where the steps of each begin. */
-  readonly begins: readonly number[];
-}
+import { spanOps, type SpanOp } from './spanOps.ts';
 
 /** What tables depend on. */
 export type TabledPlan = Pick<PlanDefinition, 'shape' | 'limits' | 'rules' | 'expressions' | 'layers'>;
-
-/** Operations by their numbers in `moa::SpanOp`. */
-export const spanOps = ['constant', 'bound', 'span', 'add', 'subtract', 'min', 'max', 'multiply', 'divide', 'roundUp'] as const;
-type SpanOp = (typeof spanOps)[number];
 
 /** Values that kernels have room for on the stack of an expression (`moa::kSpanDepth`). */
 export const spanDepth = 6;
@@ -117,6 +96,8 @@ class SpanTable {
       case 'multiply':
       case 'divide':
         return [...this.#stepsOf(expression.operand, below), { op: expression.kind, value: expression.by }];
+      case 'product':
+        throw new Error('internal error: no span is a product of two expressions');
       case 'roundUp':
         return [...this.#stepsOf(expression.operand, below), { op: 'roundUp', value: expression.multiple }];
       default:

@@ -1,6 +1,7 @@
 import { int32, pointer } from '../ir/kernelParams.ts';
 import type { AppendKernel } from '../ir/nodes.ts';
 import { cacheContext, ropeContext, type CacheContext, type RopeContext } from './contexts.ts';
+import { tasks } from './grids.ts';
 import { headsName, ropeTraits } from './names.ts';
 import type { Variant } from './variant.ts';
 
@@ -37,7 +38,6 @@ export const appendPortable: Variant<AppendKernel, AppendTile> = {
       int32('ropeShift', 'log2 of the positions of a block of the table; unused without RoPE'),
     ],
   },
-  grid: 'tasks',
   features: { attends: false, producerWarp: false, tensorMaps: false },
   tiles: () => tile,
 
@@ -61,4 +61,10 @@ export const appendPortable: Variant<AppendKernel, AppendTile> = {
   context: (kernel): CacheContext & RopeContext => ({ ...cacheContext(kernel), ...ropeContext(kernel) }),
   blocksPerSm: () => 0,
   partialFloats: () => 0,
+
+  /** A task is a head's row of a token: of keys, of values, with RoPE of queries. A thread has 16 elements of it. */
+  grid(kernel) {
+    const { kvHeads, queryHeads, rope, headDim } = kernel;
+    return tasks(kernel, (2 * kvHeads + (rope ? queryHeads : 0)) * (headDim / 16));
+  },
 };

@@ -1,7 +1,7 @@
 /** What the variants of decode have in common. They differ in how pages reach shared memory. */
 import { float32, int32, pointer } from '../ir/kernelParams.ts';
 import type { DecodeCompute, DecodeFacts, DecodeKernel, VariantOf } from '../ir/nodes.ts';
-import { segmentBytes } from '../ir/workItems.ts';
+import { structs } from '../ir/structs.ts';
 import {
   cacheContext,
   ropeContext,
@@ -163,7 +163,7 @@ export function decodeContext(kernel: DecodeKernel, pages: PagesContext): Decode
     ageMask,
     ageMaskText: ageMaskText(kernel),
     partialFloats: decodePartialFloats(kernel),
-    segmentBytes,
+    segmentBytes: structs.PlannedSegment.bytes,
   };
 }
 

@@ -8,6 +8,7 @@ import {
   type DecodeTraits,
 } from './decode.ts';
 import { pagesInPlaceOfOne, type DecodeTile } from './decodeTile.ts';
+import { planned } from './grids.ts';
 import type { Variant } from './variant.ts';
 
 interface HopperDecodeTile extends DecodeTile {
@@ -37,7 +38,6 @@ const traits: DecodeTraits<'hopper'> = {
 export const decodeHopper: Variant<HopperDecodeKernel, HopperDecodeTile> = {
   template: 'decode',
   params: decodeParams,
-  grid: 'blockPerItem',
   features: traits.features,
   tiles: (headDim) => tiles[headDim],
 
@@ -62,4 +62,5 @@ export const decodeHopper: Variant<HopperDecodeKernel, HopperDecodeTile> = {
 
   blocksPerSm: ({ blocksPerSm }) => blocksPerSm,
   partialFloats: decodePartialFloats,
+  grid: planned,
 };

@@ -8,6 +8,7 @@ import {
   type DecodeTraits,
 } from './decode.ts';
 import type { DecodeTile } from './decodeTile.ts';
+import { planned } from './grids.ts';
 import type { TileArchitecture, Variant } from './variant.ts';
 
 /**
@@ -53,7 +54,6 @@ const traits: DecodeTraits<'portable'> = {
 export const decodePortable: Variant<PortableDecodeKernel, DecodeTile> = {
   template: 'decode',
   params: decodeParams,
-  grid: 'blockPerItem',
   features: traits.features,
   tiles,
 
@@ -74,4 +74,5 @@ export const decodePortable: Variant<PortableDecodeKernel, DecodeTile> = {
 
   blocksPerSm: ({ blocksPerSm }) => blocksPerSm,
   partialFloats: decodePartialFloats,
+  grid: planned,
 };

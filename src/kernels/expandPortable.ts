@@ -1,5 +1,6 @@
 import { int32, pointer } from '../ir/kernelParams.ts';
 import type { ExpandKernel } from '../ir/nodes.ts';
+import { looping } from './grids.ts';
 import { headsName } from './names.ts';
 import type { Variant } from './variant.ts';
 
@@ -27,7 +28,6 @@ export const expandPortable: Variant<ExpandKernel, ExpandTile> = {
       int32('sink', 'tokens'),
     ],
   },
-  grid: 'blockPerItem',
   features: { attends: false, producerWarp: false, tensorMaps: false },
   tiles: () => tile,
   select: ({ base }) => ({
@@ -41,4 +41,5 @@ export const expandPortable: Variant<ExpandKernel, ExpandTile> = {
   context: () => ({}),
   blocksPerSm: () => 0,
   partialFloats: () => 0,
+  grid: () => looping(tile.minBlocksPerSm),
 };

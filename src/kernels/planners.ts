@@ -2,8 +2,13 @@
  * The kernels that plan: they compute from lengths and length bounds, which lie on the device, what the other kernels work on. Integer arithmetic, the same for every
  * model, element type and architecture: what follows from a plan comes as tables (`ir/planTables.ts`).
  */
+import { add, evaluate, variable, type Expression } from '../ir/affine.ts';
 import { int32, placeFields, pointer, type ParamField, type ParamStruct } from '../ir/kernelParams.ts';
 import type { PlannerRole } from '../ir/plannerRoles.ts';
+import type { EnumName } from '../ir/structs.ts';
+import { decodeSizes, mostParts, prefillScratchBytes } from './buffers.ts';
+import { looping } from './grids.ts';
+import { hostVariable } from './variables.ts';
 
 export interface Planner {
   /** Of its entry. */
@@ -12,6 +17,18 @@ export interface Planner {
   readonly minBlocksPerSm: number;
   readonly sharedBytes: number;
   readonly params: ParamStruct;
+  /** Blocks of a launch. */
+  readonly grid: Expression;
+  /** Enumerations that it takes values of. */
+  readonly enums: readonly EnumName[];
+  /** Sizes of memory as its template computes them, and as packages say. */
+  readonly sizes: readonly SizeCheck[];
+}
+
+/** The value of a C++ expression, which a `static_assert` compares. */
+export interface SizeCheck {
+  readonly cpp: string;
+  readonly value: number;
 }
 
 const tables: readonly ParamField[] = [
@@ -106,10 +123,54 @@ const planPrefillFields: readonly ParamField[] = [
   int32('capacity', 'items of a class'),
 ];
 
+/** Formulas are of a low degree: where they agree in a few places they agree in all. */
+const samples = [[1, 1, 1], [3, 8, 132], [64, 12, 264], [257, 31, 4095]] as const;
+
+const decodeChecks = samples.flatMap(([slots, units, blocks]): SizeCheck[] => {
+  const variables = { slots, units, blocks };
+  const { scratchStride, segmentStride } = decodeSizes;
+  return [
+    { cpp: `Planning::scratchWords(${slots}, ${units})`, value: evaluate(scratchStride, variables) },
+    { cpp: `Planning::mostSegments(${slots}, ${units}, ${blocks})`, value: evaluate(segmentStride, variables) },
+  ];
+});
+
+const prefillChecks = samples.map(([slots, kvHeads, items]): SizeCheck => ({
+  cpp: `moa::PrefillPlanScratch::bytes(${slots}, ${kvHeads}, ${4 * kvHeads}, ${items})`,
+  value: evaluate(prefillScratchBytes, { slots, kvHeads, items }),
+}));
+
 export const planners: Readonly<Record<PlannerRole, Planner>> = {
-  changeSequence: { name: 'moa_change_sequence', threads: 256, minBlocksPerSm: 2, sharedBytes: 16, params: placeFields(changeFields) },
-  step: { name: 'moa_step', threads: 256, minBlocksPerSm: 2, sharedBytes: 11 * 1024 * 4, params: placeFields(stepFields) },
-  planPrefill: { name: 'moa_plan_prefill', threads: 512, minBlocksPerSm: 1, sharedBytes: 48 * 1024, params: placeFields(planPrefillFields) },
+  changeSequence: {
+    name: 'moa_change_sequence',
+    threads: 256,
+    minBlocksPerSm: 2,
+    sharedBytes: 16,
+    params: placeFields(changeFields),
+    grid: looping(2),
+    enums: ['SequenceOperation', 'SpanOp'],
+    sizes: [],
+  },
+  step: {
+    name: 'moa_step',
+    threads: 256,
+    minBlocksPerSm: 2,
+    sharedBytes: 11 * 1024 * 4,
+    params: placeFields(stepFields),
+    grid: add(variable('pageBlocks'), hostVariable('decodeClasses')),
+    enums: [],
+    sizes: [{ cpp: 'moa::PlannedSegment::kMostPieces', value: mostParts }, ...decodeChecks],
+  },
+  planPrefill: {
+    name: 'moa_plan_prefill',
+    threads: 512,
+    minBlocksPerSm: 1,
+    sharedBytes: 48 * 1024,
+    params: placeFields(planPrefillFields),
+    grid: hostVariable('classes'),
+    enums: [],
+    sizes: prefillChecks,
+  },
 };
 
 /** The rows with their roles. */

@@ -1,11 +1,11 @@
 /** What the variants of prefill have in common. */
 import { float32, int32, pointer, type ParamField } from '../ir/kernelParams.ts';
-import { prefillItemWords } from '../ir/workItems.ts';
+import { structs } from '../ir/structs.ts';
 import { headsName, scoreTraits } from './names.ts';
 import type { KernelRequest } from './variant.ts';
 
 /** Bytes of a work item. */
-export const itemBytes = prefillItemWords * 4;
+export const itemBytes = structs.PrefillItem.bytes;
 
 /** What prefill takes besides queries, keys and values. */
 export const prefillFields: readonly ParamField[] = [

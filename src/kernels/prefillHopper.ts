@@ -2,6 +2,7 @@ import { pointer, tensorMap } from '../ir/kernelParams.ts';
 import type { HopperPrefillKernel } from '../ir/nodes.ts';
 import { invariant } from '../util/invariant.ts';
 import { scoreContext, shapeContext, type ScoreContext, type ShapeContext } from './contexts.ts';
+import { persistent } from './grids.ts';
 import { itemBytes, prefillFields, prefillName } from './prefill.ts';
 import type { KernelRequest, Variant } from './variant.ts';
 
@@ -63,7 +64,6 @@ export const prefillHopper: Variant<HopperPrefillKernel, HopperPrefillTile> = {
       pointer('partTickets', 'uint32_t*', '[parts / 2][warps] counters of finished parts, 0 between launches'),
     ],
   },
-  grid: 'persistent',
   features: { attends: true, producerWarp: true, tensorMaps: true },
   tiles: (headDim) => tiles[headDim],
 
@@ -109,6 +109,7 @@ export const prefillHopper: Variant<HopperPrefillKernel, HopperPrefillTile> = {
 
   blocksPerSm: ({ minBlocksPerSm }) => minBlocksPerSm,
   partialFloats,
+  grid: ({ minBlocksPerSm }) => persistent(minBlocksPerSm),
 };
 
 function partialFloats({ rows, headDim }: HopperPrefillKernel): number {

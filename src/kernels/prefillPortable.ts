@@ -2,6 +2,7 @@ import { pointer } from '../ir/kernelParams.ts';
 import type { PortablePrefillKernel } from '../ir/nodes.ts';
 import { invariant } from '../util/invariant.ts';
 import { scoreContext, shapeContext, type ScoreContext, type ShapeContext } from './contexts.ts';
+import { blockPerItem } from './grids.ts';
 import { itemBytes, prefillFields, prefillName } from './prefill.ts';
 import type { KernelRequest, Variant } from './variant.ts';
 
@@ -48,7 +49,6 @@ export const prefillPortable: Variant<PortablePrefillKernel, readonly PrefillTil
       ...prefillFields,
     ],
   },
-  grid: 'blockPerItem',
   features: { attends: true, producerWarp: false, tensorMaps: false },
   tiles: (headDim) => tiles[headDim],
 
@@ -84,6 +84,7 @@ export const prefillPortable: Variant<PortablePrefillKernel, readonly PrefillTil
 
   blocksPerSm: ({ minBlocksPerSm }) => minBlocksPerSm,
   partialFloats: () => 0,
+  grid: blockPerItem,
 };
 
 /** What a block keeps of its way through the pages (templates/include/moa/prefill/mmaPrefill.cuh). */

@@ -1,5 +1,6 @@
 /** What a row of the table of variants says. */
 import type { Architecture } from '../arch/arch.ts';
+import type { Expression } from '../ir/affine.ts';
 import type { ParamField } from '../ir/kernelParams.ts';
 import type {
   CacheLayout,
@@ -18,7 +19,6 @@ export interface Variant<Kernel extends KernelNode = KernelNode, Tile = unknown>
   /** The file is `templates/kernels/<template>.cu.hbs`. Variants may share one. */
   readonly template: string;
   readonly params: ParamList;
-  readonly grid: GridRule;
   readonly features: VariantFeatures;
   /** What `select` chooses from. Undefined where there is nothing for a head dimension. */
   tiles(headDim: number, architecture: TileArchitecture): Tile | undefined;
@@ -30,6 +30,8 @@ export interface Variant<Kernel extends KernelNode = KernelNode, Tile = unknown>
   blocksPerSm(kernel: Kernel): number;
   /** Floats of the partial result of one split: for each row its output, maximum and sum. 0: nothing is split. */
   partialFloats(kernel: Kernel): number;
+  /** Blocks of a launch (`grids.ts`). */
+  grid(kernel: Kernel): Expression;
 }
 
 /** The fields of a parameter struct. Variants with equal structs share one list. */
@@ -38,15 +40,6 @@ export interface ParamList {
   readonly name: string;
   readonly fields: readonly ParamField[];
 }
-
-/**
- * How many blocks a launch has (`gridOf.ts`).
- * - `blockPerItem`: a block for each item of its work list, or page.
- * - `persistent`: as many as run at once, at most one for each item; they take items in turn.
- * - `tasks`: enough for a thread for each task, up to a number that fills the GPU; they loop over
- *   the rest.
- */
-export type GridRule = 'blockPerItem' | 'persistent' | 'tasks';
 
 /** What the compiler and the runtime ask of a variant, where they do not care which one it is. */
 export interface VariantFeatures {

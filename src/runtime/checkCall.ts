@@ -1,7 +1,7 @@
 /** Calls of a session refuse keys that they do not read, so that a misspelled one is not ignored. */
 import { checkOptions } from './checkOptions.ts';
 import { sessionError } from './sessionChecks.ts';
-import type { DecodeTensors, AddOptions, PrefillTensors } from './sessionTypes.ts';
+import type { DecodeTensors, AddOptions, PrefillTensors, StepTensors } from './sessionTypes.ts';
 
 const addKeys: Readonly<Record<keyof AddOptions, true>> = Object.freeze({ lengthBound: true });
 /** Tensors of a prefill may be those of a decode as well: of what else they come with, `cuSeqlens` has nothing to say there. */
@@ -14,6 +14,10 @@ export function checkAddKeys(options: AddOptions): void {
 
 export function checkDecodeKeys(tensors: DecodeTensors): void {
   checkOptions('decode', tensors, decodeKeys, (message) => sessionError('badCall', message));
+}
+
+export function checkStepKeys(tensors: StepTensors): void {
+  checkOptions('step', tensors, prefillKeys, (message) => sessionError('badCall', message));
 }
 
 export function checkPrefillKeys(tensors: PrefillTensors): void {

@@ -1,64 +1,35 @@
-/** Room for a plan of decode on the device (templates/include/moa/plan/decodePlan.cuh). */
+/** Workspace of a plan of decode on the device (templates/include/moa/plan/decodePlan.cuh). */
 import type { KernelDefinition, PlanDefinition } from '../ir/planDefinition.ts';
-import { segmentBytes } from '../ir/workItems.ts';
-import { decodeRowTiles } from '../kernels/decodeRows.ts';
 import type { DeviceBuffer } from './buffer.ts';
+import { BufferSizes, type Allocator } from './bufferSizes.ts';
 
 /** For the decode kernels of all layers, which share out work alike. */
 export interface DecodeRoom {
+  readonly sizes: BufferSizes;
   readonly segments: DeviceBuffer;
   readonly scratch: DeviceBuffer;
   readonly known: DeviceBuffer;
-  /** Of a class of layers. */
-  readonly segmentStride: number;
-  readonly scratchStride: number;
-  /** Of a launch. */
-  readonly blocks: number;
-  /** Rings, or tiles of their rows of queries, of all slots: each has a counter. */
-  readonly rings: number;
-  readonly partialBytes: number;
 }
 
 interface DecodeShape {
   readonly classes: number;
   readonly slots: number;
   /** The most new tokens of a sequence. */
-  readonly tokens: number;
+  readonly decodeTokens: number;
   readonly multiprocessors: number;
 }
 
-/** The most parts of a sequence (`moa::PlannedSegment`). */
-const mostParts = 1023;
-/** Numbers of a slot in scratch memory (`moa::DecodePlan`). */
-const slotWords = 6;
-
+/** @param kernels that share the plan; none: there is no plan */
 export function planDecodeRoom(
   plan: PlanDefinition,
-  { classes, slots, tokens, multiprocessors }: DecodeShape,
+  shape: DecodeShape,
   kernels: readonly KernelDefinition[],
-  allocate: (bytes: number) => DeviceBuffer,
-  allocateUnknown: (bytes: number) => DeviceBuffer,
+  device: Allocator,
 ): DecodeRoom | undefined {
   if (kernels.length === 0) return undefined;
-  const blocks = multiprocessors * Math.max(...kernels.map(({ blocksPerSm }) => blocksPerSm));
-  const units = plan.shape.kvHeads * decodeRowTiles(plan.shape, tokens).tiles;
-  const segmentStride = blocks + slots * units;
-  const scratchStride = slots * (slotWords + units);
-  const partials = slots * (Math.min(blocks, mostParts) + units);
-  return {
-    segments: allocate(classes * segmentStride * segmentBytes),
-    scratch: allocate(classes * scratchStride * 4),
-    known: allocateUnknown(classes * (2 * slots + 1) * 4),
-    segmentStride,
-    scratchStride,
-    blocks,
-    rings: slots * units,
-    partialBytes: partials * Math.max(...kernels.map(({ partialFloats }) => partialFloats)) * 4,
-  };
+  const blocksPerSm = Math.max(...kernels.map((kernel) => kernel.blocksPerSm));
+  const partialFloats = Math.max(...kernels.map((kernel) => kernel.partialFloats));
+  const sizes = new BufferSizes(plan, 'decode', { ...shape, blocksPerSm, partialFloats });
+  const make = (name: string): DeviceBuffer => sizes.make(device, name);
+  return { sizes, segments: make('segments'), scratch: make('scratch'), known: make('known') };
 }
-
-/** The tiles that rows of queries fill, and rows of a full one. */
-export const decodeTiles = (plan: PlanDefinition, tokens: number): { readonly tiles: number; readonly tileRows: number } => {
-  const { tiles, rows } = decodeRowTiles(plan.shape, tokens);
-  return { tiles, tileRows: rows };
-};

@@ -11,10 +11,11 @@ export { EmulatorFindingError, RuntimeError, runtimeErrorCodes, type RuntimeErro
 export type { PlanDefinition } from '../ir/planDefinition.ts';
 export { activePairs } from '../mask/sinkWindow.ts';
 export { loadPackage } from './loadPackage.ts';
+export type { NewTokens } from './newTokens.ts';
 export { Plan } from './plan.ts';
 export { readDefinition } from './readDefinition.ts';
 export type { RopeOptions } from './rope.ts';
 export { Session } from './session.ts';
 export type { SinkLogits } from './sinkLogits.ts';
 export type { GroupMemory, LayerMemory, SessionMemory, SessionShape } from './sessionLayout.ts';
-export type { AddOptions, CapturedStep, DecodeTensors, PrefillTensors, SessionOptions, SessionUsage } from './sessionTypes.ts';
+export type { AddOptions, CapturedStep, DecodeTensors, PrefillTensors, StepTensors, SessionOptions, SessionUsage } from './sessionTypes.ts';

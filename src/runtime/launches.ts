@@ -1,21 +1,20 @@
+import { evaluate } from '../ir/affine.ts';
 import { usualAttention } from '../ir/attention.ts';
 import type { PlanDefinition, PlannerDefinition } from '../ir/planDefinition.ts';
-import { gridOf } from '../kernels/gridOf.ts';
+import type { SequenceOperation } from '../ir/structs.ts';
+import type { HostVariables } from '../kernels/variables.ts';
 import { variantOf } from '../kernels/variants.ts';
 import { invariant } from '../util/invariant.ts';
 import type { DeviceBuffer } from './buffer.ts';
-import { decodeTiles } from './decodeRoom.ts';
+import type { BufferSizes } from './bufferSizes.ts';
 import type { Device } from './device.ts';
+import type { PackedTokens } from './packedTokens.ts';
 import { packParams, type ParamValue } from './packParams.ts';
-import { PrefillRoom, type PrefillNeeds } from './prefillRoom.ts';
+import { PrefillRoom } from './prefillRoom.ts';
 import { PreparedLaunch } from './preparedLaunch.ts';
 import type { FoundKernel, KernelLookup, LayerState, SessionBuffers } from './sessionBuffers.ts';
 import type { SessionLayout } from './sessionLayout.ts';
-import type { DecodeTensors, PrefillTensors, SessionOptions } from './sessionTypes.ts';
-
-/** Changes of one sequence, by their numbers in `moa::SequenceOperation`. */
-const operations = { add: 0, remove: 1, fork: 2, truncate: 3 } as const;
-export type SequenceOperation = keyof typeof operations;
+import type { DecodeTensors, PackedTensors, SessionOptions } from './sessionTypes.ts';
 
 /** What a step brings. Addresses are 0n where there is nothing. */
 export interface StepTokens {
@@ -41,6 +40,7 @@ export class Launches {
   /** Decodes of each layer, by the tokens of a sequence that are in its rings already: 0 for the launch that appends its one token. */
   readonly #prepared = new Map<LayerState, PreparedLaunch[]>();
   #change: PreparedLaunch | undefined;
+  readonly #tiles: Partial<Record<DecodePlanName, BufferSizes[]>> = {};
   /** Steps that plan decode, and one that takes pages alone. */
   readonly #steps = new Map<DecodePlanName | 'pages', PreparedLaunch>();
 
@@ -57,8 +57,10 @@ export class Launches {
 
   /** Changes one sequence. */
   changeSequence(operation: SequenceOperation, slot: number, { other = 0, value = 0 }: { readonly other?: number; readonly value?: number } = {}): void {
-    const prepared = (this.#change ??= new PreparedLaunch(this.#planners.changeSequence, 2 * this.#device.multiprocessors, this.#changeValues()));
-    prepared.setInt32('operation', operations[operation]);
+    const { changeSequence } = this.#planners;
+    this.#change ??= new PreparedLaunch(changeSequence, this.#gridOf(changeSequence), this.#changeValues());
+    const prepared = this.#change;
+    prepared.setInt32('operation', this.#plan.enums.SequenceOperation[operation]!);
     prepared.setInt32('slot', slot);
     prepared.setInt32('other', other);
     prepared.setInt32('value', value);
@@ -74,7 +76,7 @@ export class Launches {
       ...addressesOf({ planClasses, spanRules, spanSteps, spanBegins, headSpans, ringSpans, spanSinks }),
       minSpan: this.#plan.limits.minSpan,
       queryHeads: this.#plan.shape.queryHeads,
-      lengthStride: this.#buffers.lengthStride,
+      lengthStride: this.#buffers.sizes.size('lengthStride'),
       operation: 0,
       slot: 0,
       other: 0,
@@ -89,10 +91,11 @@ export class Launches {
    */
   step(state: LayerState, { each, cuSeqlens, counts }: StepTokens, decode?: DecodePlanName, tokens = 1): void {
     const name = decode ?? 'pages';
-    const pageBlocks = this.#device.multiprocessors;
     let prepared = this.#steps.get(name);
     if (prepared === undefined) {
-      prepared = new PreparedLaunch(this.#planners.step, pageBlocks + (decode === undefined ? 0 : this.#layout.classes.length), this.#stepValues(pageBlocks, decode));
+      const decodeClasses = decode === undefined ? 0 : this.#layout.classes.length;
+      const grid = this.#gridOf(this.#planners.step, { decodeClasses });
+      prepared = new PreparedLaunch(this.#planners.step, grid, this.#stepValues(decode));
       this.#steps.set(name, prepared);
     }
     prepared.setPointer('lengths', state.lengths);
@@ -100,16 +103,27 @@ export class Launches {
     prepared.setPointer('counts', counts);
     prepared.setInt32('tokens', each);
     if (decode !== undefined) {
-      const { tiles, tileRows } = decodeTiles(this.#plan, tokens);
-      prepared.setInt32('tiles', tiles);
-      prepared.setInt32('tileRows', tileRows);
+      const sizes = this.#tilesOf(decode, tokens);
+      prepared.setInt32('tiles', sizes.size('tiles'));
+      prepared.setInt32('tileRows', sizes.size('tileRows'));
       prepared.setInt32('most', cuSeqlens === 0n ? tokens : 1);
     }
     prepared.launch();
   }
 
-  #stepValues(pageBlocks: number, decode: DecodePlanName | undefined): Readonly<Record<string, ParamValue>> {
-    const { pool, tables, planTables, sinkCount, decodePlans } = this.#buffers;
+  /** Blocks of a launch, as the package says. */
+  #gridOf({ definition }: FoundKernel<PlannerDefinition>, variables: HostVariables = {}): number {
+    return evaluate(definition.grid, { ...this.#buffers.sizes.values, ...variables });
+  }
+
+  /** Sizes of the plan of a decode of so many tokens, which has the memory of that of the most. */
+  #tilesOf(name: DecodePlanName, tokens: number): BufferSizes {
+    const ofPlan = (this.#tiles[name] ??= []);
+    return (ofPlan[tokens] ??= this.#buffers.decodePlans[name]!.sizes.with({ decodeTokens: tokens }));
+  }
+
+  #stepValues(decode: DecodePlanName | undefined): Readonly<Record<string, ParamValue>> {
+    const { pool, tables, planTables, sizes, decodePlans } = this.#buffers;
     const room = decode === undefined ? undefined : decodePlans[decode];
     invariant(decode === undefined || room !== undefined, 'the session has room for the plan');
     const { minPages, segmentPages } = this.#plan.decode;
@@ -122,16 +136,16 @@ export class Launches {
       pool: pool.address,
       error: tables.error.address,
       sinks: planTables.sinks.address,
-      sinkCount,
+      sinkCount: sizes.size('sinkCount'),
       pageBytes: this.#plan.layout.pageBytes,
-      pageBlocks,
+      pageBlocks: sizes.size('pageBlocks'),
       classSinks: planTables.classSinks.address,
       segments: room?.segments.address ?? 0n,
       scratch: room?.scratch.address ?? 0n,
       known: room?.known.address ?? 0n,
-      segmentStride: room?.segmentStride ?? 0,
-      scratchStride: room?.scratchStride ?? 0,
-      blocks: room?.blocks ?? 0,
+      segmentStride: room?.sizes.size('segmentStride') ?? 0,
+      scratchStride: room?.sizes.size('scratchStride') ?? 0,
+      blocks: room?.sizes.size('blocks') ?? 0,
       minPages,
       segmentPages,
       tiles: 1,
@@ -156,13 +170,13 @@ export class Launches {
   }
 
   /** The work items of a prefill, of all classes of layers. `state`: the layer whose call it is; `needs`: room that they take. */
-  planPrefill(state: LayerState, { cuSeqlens, needs, fewest = 1 }: { readonly cuSeqlens: bigint; readonly needs: PrefillNeeds; readonly fewest?: number }): void {
+  planPrefill(state: LayerState, { cuSeqlens, needs, fewest, room: memory }: Pick<PackedTokens, 'cuSeqlens' | 'needs' | 'fewest' | 'room'>): void {
     const { definition } = state.prefill;
     const { shape, prefill } = this.#plan;
     const { tables, planTables } = this.#buffers;
-    const room = this.prefillRoom.forItems(needs);
+    const room = memory.forItems(needs);
     const splits = definition.partialFloats > 0 && prefill.byCost;
-    launch(this.#planners.planPrefill, this.#layout.classes.length, {
+    launch(this.#planners.planPrefill, this.#gridOf(this.#planners.planPrefill), {
       lengths: state.lengths,
       cuSeqlens,
       windows: tables.windows.address,
@@ -190,36 +204,37 @@ export class Launches {
   /** Says that every sequence has `length` tokens in all layers, and takes their pages: the sequences are empty. Waits for the device. For benchmarks. */
   assumeLengths(state: LayerState, bounds: Int32Array, length: number): void {
     this.step(state, { each: length, cuSeqlens: 0n, counts: 0n });
-    const { lengths, lengthStride } = this.#buffers;
+    const { lengths, sizes } = this.#buffers;
+    const lengthStride = sizes.size('lengthStride');
     const words = new Int32Array(lengths.bytes / 4).fill(-1);
     for (let at = 0; at < words.length; at += lengthStride) bounds.forEach((bound, slot) => bound > 0 && (words[at + slot] = length));
     lengths.write(words);
   }
 
   /** Writes new tokens into their rings, rotated where the session has RoPE, and counts them. `cuSeqlens`: where each sequence's begin; `counts`: how many of its rows are some. */
-  append(state: LayerState, tensors: DecodeTensors, tokens: number, cuSeqlens: bigint, counts = 0n): void {
-    this.#append(state, state.append, tensors, tokens, cuSeqlens, this.#buffers.pool.address, counts);
+  append(state: LayerState, tensors: PackedTensors, tokens: number, cuSeqlens: bigint, { counts = 0n, fewest = 1 } = {}): void {
+    this.#append(state, state.append, tensors, { tokens, cuSeqlens, pool: this.#buffers.pool.address, counts, fewest });
   }
 
   /** Rotates new tokens where they lie, where the session has RoPE. */
-  rotate(state: LayerState, tensors: DecodeTensors, tokens: number, cuSeqlens: bigint): void {
-    if (state.append.definition.rope) this.#append(state, state.append, tensors, tokens, cuSeqlens, 0n);
+  rotate(state: LayerState, tensors: PackedTensors, tokens: number, cuSeqlens: bigint, fewest: number): void {
+    if (state.append.definition.rope) this.#append(state, state.append, tensors, { tokens, cuSeqlens, pool: 0n, counts: 0n, fewest });
   }
 
   /** `append`, of what was rotated. */
-  appendRotated(state: LayerState, tensors: DecodeTensors, tokens: number, cuSeqlens: bigint): void {
-    this.#append(state, state.appendRotated, tensors, tokens, cuSeqlens, this.#buffers.pool.address);
+  appendRotated(state: LayerState, tensors: PackedTensors, tokens: number, cuSeqlens: bigint, fewest: number): void {
+    this.#append(state, state.appendRotated, tensors, { tokens, cuSeqlens, pool: this.#buffers.pool.address, counts: 0n, fewest });
   }
 
   /**
    * Prefill's attention, of `tokens` new tokens, as a function that launches it: what it needs is made before, so that when this throws nothing was launched. Where the cache
    * has 8 bits and a sequence goes on, the pages that it reads are expanded first.
    */
-  prefill(state: LayerState, tensors: PrefillTensors, tokens: number, cuSeqlens: bigint, needs: PrefillNeeds): () => void {
+  prefill(state: LayerState, tensors: PackedTensors, { rows: tokens, cuSeqlens, needs, room }: PackedTokens): () => void {
     const { definition } = state.prefill;
     const { queryHeads, kvHeads, headDim } = this.#plan.shape;
     const expanded = needs.goesOn && state.expand !== undefined ? this.prefillRoom.pages() : undefined;
-    const items = this.prefillRoom.itemsOf(state.layout.layerClass);
+    const items = room.itemsOf(state.layout.layerClass);
     const values = {
       out: tensors.out.address,
       lse: tensors.lse?.address ?? 0n,
@@ -238,9 +253,9 @@ export class Launches {
       const mapOf = (buffer: DeviceBuffer, heads: number): Uint8Array =>
         this.#device.tensorMap(buffer, { rows: tokens, columns: heads * headDim, boxRows: this.#plan.layout.pageTokens });
       const maps = { queryMap: mapOf(tensors.q, queryHeads), keyMap: mapOf(tensors.k, kvHeads), valueMap: mapOf(tensors.v, kvHeads) };
-      ownValues = { ...maps, ...this.prefillRoom.parts(needs.parts, definition), ticket: this.#buffers.tickets.address };
+      ownValues = { ...maps, ...room.parts(needs.parts, definition), ticket: this.#buffers.tickets.address };
     }
-    const grid = gridOf(definition, needs.items, this.#device.multiprocessors);
+    const grid = this.#gridOf(state.prefill, { items: needs.items });
     return () => {
       if (expanded !== undefined) this.#expand(state, cuSeqlens, expanded.pool);
       launch(state.prefill, grid, { ...ownValues, ...values });
@@ -249,7 +264,7 @@ export class Launches {
 
   /** Makes pages of 16 bits of those of the sequences that go on; page n of the layer's table becomes page n. */
   #expand(state: LayerState, cuSeqlens: bigint, expanded: bigint): void {
-    launch(state.expand!, 4 * this.#device.multiprocessors, {
+    launch(state.expand!, this.#gridOf(state.expand!), {
       pool: this.#buffers.pool.address,
       pageTable: state.pageTable,
       rings: state.rings,
@@ -269,7 +284,7 @@ export class Launches {
   decode(state: LayerState, tensors: DecodeTensors, name: DecodePlanName, tokens: number, early: boolean, counts = 0n): void {
     const appends = name === 'one';
     // Otherwise rings have the slack for it: the tokens are appended first, and each row of queries masks by its own position.
-    if (!appends) this.append(state, tensors, this.#slots * tokens, this.#buffers.tokenEnds(tokens), counts);
+    if (!appends) this.append(state, tensors, this.#slots * tokens, this.#buffers.tokenEnds(tokens), { counts });
     const prepared = this.#decodeOf(state, tensors, name, tokens);
     prepared.setPointer('q', tensors.q.address);
     prepared.setPointer('k', tensors.k.address);
@@ -283,7 +298,7 @@ export class Launches {
   }
 
   /** Decode of those sequences of a packed batch that have one new token. */
-  decodePacked(state: LayerState, tensors: DecodeTensors, cuSeqlens: bigint): void {
+  decodePacked(state: LayerState, tensors: PackedTensors, cuSeqlens: bigint, early: boolean): void {
     const prepared = this.#decodeOf(state, tensors, 'one', 1);
     prepared.setPointer('q', tensors.q.address);
     prepared.setPointer('k', tensors.k.address);
@@ -291,20 +306,25 @@ export class Launches {
     prepared.setPointer('out', tensors.out.address);
     prepared.setPointer('lse', tensors.lse?.address ?? 0n);
     prepared.setPointer('cuSeqlens', cuSeqlens);
-    prepared.setInt32('early', 0);
+    prepared.setInt32('early', early ? 1 : 0);
     prepared.launch();
   }
 
-  #decodeOf(state: LayerState, tensors: DecodeTensors, name: DecodePlanName, tokens: number): PreparedLaunch {
+  #decodeOf(state: LayerState, tensors: PackedTensors, name: DecodePlanName, tokens: number): PreparedLaunch {
     let ofState = this.#prepared.get(state);
     if (ofState === undefined) this.#prepared.set(state, (ofState = []));
-    const room = this.#buffers.decodePlans[name]!;
-    const found = (name === 'one' ? state.decode : state.decodeMany)!;
-    const segments = room.segments.address + BigInt(state.layout.layerClass.index * room.segmentStride * 64);
-    return (ofState[name === 'one' ? 0 : tokens] ??= new PreparedLaunch(found, room.blocks, { ...this.#decodeValues(state, tensors), segments, early: 0, tokens, counts: 0n }));
+    return (ofState[name === 'one' ? 0 : tokens] ??= this.#prepareDecode(state, tensors, name, tokens));
   }
 
-  #decodeValues(state: LayerState, tensors: DecodeTensors): Readonly<Record<string, ParamValue>> {
+  #prepareDecode(state: LayerState, tensors: PackedTensors, name: DecodePlanName, tokens: number): PreparedLaunch {
+    const { sizes, segments } = this.#buffers.decodePlans[name]!;
+    const found = (name === 'one' ? state.decode : state.decodeMany)!;
+    const own = segments.address + BigInt(state.layout.layerClass.index * sizes.stride('segments'));
+    const values = { ...this.#decodeValues(state, tensors), segments: own, early: 0, tokens, counts: 0n };
+    return new PreparedLaunch(found, evaluate(found.definition.grid, sizes.values), values);
+  }
+
+  #decodeValues(state: LayerState, tensors: PackedTensors): Readonly<Record<string, ParamValue>> {
     const { pool, partials, tickets, ropeShift } = this.#buffers;
     const { queryHeads, kvHeads } = this.#plan.shape;
     return {
@@ -333,14 +353,9 @@ export class Launches {
     };
   }
 
-  /** `pool`: where pages lie; 0n: nothing is written, only turned by RoPE. */
-  #append(state: LayerState, append: FoundKernel, tensors: DecodeTensors, tokens: number, cuSeqlens: bigint, pool: bigint, counts = 0n): void {
-    const { rope, threads } = append.definition;
-    const { headDim, queryHeads, kvHeads } = this.#plan.shape;
-    const tasks = 2 * kvHeads + (rope ? queryHeads : 0);
-    const blocks = Math.ceil((tokens * tasks * (headDim / 16)) / threads);
+  #append(state: LayerState, append: FoundKernel, tensors: PackedTensors, { tokens, cuSeqlens, pool, counts, fewest }: Appended): void {
     const { tickets, ropeShift } = this.#buffers;
-    launch(append, gridOf(append.definition, blocks, this.#device.multiprocessors), {
+    launch(append, this.#gridOf(append, { tokens }), {
       q: tensors.q.address,
       k: tensors.k.address,
       v: tensors.v.address,
@@ -356,19 +371,32 @@ export class Launches {
       counts,
       tokens,
       slots: this.#slots,
-      fewest: 1,
+      fewest,
     });
   }
 
   #scalesOf(state: LayerState): bigint {
-    const { kvScales } = this.#buffers;
-    return kvScales === undefined ? 0n : kvScales.address + BigInt(state.index * 2 * this.#plan.shape.kvHeads * 4);
+    const { kvScales, sizes } = this.#buffers;
+    return kvScales === undefined ? 0n : kvScales.address + BigInt(state.index * sizes.stride('kvScales'));
   }
 
   #sinksOf(state: LayerState): { readonly sinkLogits?: bigint } {
-    const { sinkLogits } = this.#buffers;
-    return sinkLogits === undefined ? {} : { sinkLogits: sinkLogits.address + BigInt(state.index * this.#plan.shape.queryHeads * 4) };
+    const { sinkLogits, sizes } = this.#buffers;
+    if (sinkLogits === undefined) return {};
+    return { sinkLogits: sinkLogits.address + BigInt(state.index * sizes.stride('sinkLogits')) };
   }
+}
+
+/** Rows that an append reads. */
+interface Appended {
+  readonly tokens: number;
+  readonly cuSeqlens: bigint;
+  /** Where pages lie; 0n: nothing is written, only turned by RoPE. */
+  readonly pool: bigint;
+  /** On the device, how many rows of each sequence are tokens, where not all are. */
+  readonly counts: bigint;
+  /** Sequences with fewer new tokens are left out. */
+  readonly fewest: number;
 }
 
 const addressesOf = (buffers: Readonly<Record<string, DeviceBuffer>>): Readonly<Record<string, bigint>> =>

@@ -42,23 +42,25 @@ interface Branch {
 }
 
 interface Node {
-  readonly family: Family;
+  readonly tree: Tree;
   /** Of the sequence; -1 of a stretch that has ended. */
   slot: number;
   stretch: Stretch;
   parent: Node | undefined;
   /** Of a stretch that has ended: two, or one that could not be joined with it. */
   children: readonly Node[];
-  /** As of the last count of the family. */
+  /** As of the last count of the tree. */
   branch: Branch;
+  /** Of the only one of its tree: up to this length it holds as many pages as when it was counted. */
+  evenTo: number;
 }
 
-/** Sequences that may share pages: one tree. */
-interface Family {
+/** Sequences that may share pages: those that were forked from one. */
+interface Tree {
   readonly bound: number;
   /** Parents before their children. */
   nodes: Node[];
-  /** Pages of the family in the total of all. */
+  /** Pages of the tree in the total of all. */
   pages: number;
 }
 
@@ -67,17 +69,17 @@ const noTokens = (): number => 0;
 /**
  * Pages held, shared and free, as upper bounds that follow from lengths and forks alone. They are exact
  * - while no sequence goes back behind the fork where its last stretch began;
- * - of a family whose sequences share no page, such as a sequence whose partners have ended, whatever they shared before.
+ * - of a tree whose sequences share no page, such as a sequence whose partners have ended, whatever they shared before.
  *
- * Otherwise they may count pages that some sequences of a family have written again and all others have given up. A family never counts
+ * Otherwise they may count pages that some sequences of a tree have written again and all others have given up. A tree never counts
  * more than its sequences would hold if they shared nothing.
  */
 export class PageAccounts {
   readonly #counts: PageCounts;
   readonly #pages: number;
   readonly #leaves: (Node | undefined)[];
-  /** Families to be counted again. */
-  readonly #changed = new Set<Family>();
+  /** Trees to be counted again. */
+  readonly #changed = new Set<Tree>();
   #held = 0;
 
   /** @param pages of the pool */
@@ -89,10 +91,12 @@ export class PageAccounts {
 
   /** Pages that are held. At most. Only `advance` lets it rise. */
   get held(): number {
-    for (const family of this.#changed) {
-      const pages = this.#count(family, noTokens);
-      this.#held += pages - family.pages;
-      family.pages = pages;
+    for (const tree of this.#changed) {
+      const pages = this.#count(tree, noTokens);
+      this.#held += pages - tree.pages;
+      tree.pages = pages;
+      const [only, other] = tree.nodes;
+      if (other === undefined) only!.evenTo = this.#counts.evenTo(tree.bound, only!.stretch.length);
     }
     this.#changed.clear();
     return this.#held;
@@ -105,8 +109,8 @@ export class PageAccounts {
 
   /** Pages that more than one sequence holds. At most; exact where `held` is. Takes time that grows with the slots. */
   get shared(): number {
-    const families = new Set(this.#leaves.flatMap((leaf) => leaf?.family ?? []));
-    return [...families].reduce((sum, family) => sum + this.#sharedIn(family), 0);
+    const trees = new Set(this.#leaves.flatMap((leaf) => leaf?.tree ?? []));
+    return [...trees].reduce((sum, tree) => sum + this.#sharedIn(tree), 0);
   }
 
   /** Begins an empty sequence of at most `bound` tokens in a free slot. */
@@ -117,7 +121,7 @@ export class PageAccounts {
 
   /** Ends a slot's sequence. */
   remove(slot: number): void {
-    const { family } = this.#leafOf(slot);
+    const { tree } = this.#leafOf(slot);
     // With the leaf go the stretches that have nothing else after them.
     const gone = new Set<Node>();
     let parent: Node | undefined = this.#leafOf(slot);
@@ -127,8 +131,8 @@ export class PageAccounts {
     } while (parent?.children.length === 1);
     this.#leaves[slot] = undefined;
     if (parent === undefined) {
-      this.#changed.delete(family);
-      this.#held -= family.pages;
+      this.#changed.delete(tree);
+      this.#held -= tree.pages;
       return;
     }
     const other = parent.children.find((child) => !gone.has(child))!;
@@ -136,22 +140,23 @@ export class PageAccounts {
       parent.stretch = joined(parent.stretch, other.stretch);
       parent.slot = other.slot;
       parent.children = other.children;
+      parent.evenTo = -1;
       for (const child of other.children) child.parent = parent;
       if (other.slot >= 0) this.#leaves[other.slot] = parent;
       gone.add(other);
     } else {
       parent.children = [other];
     }
-    family.nodes = family.nodes.filter((node) => !gone.has(node));
-    this.#changed.add(family);
+    tree.nodes = tree.nodes.filter((node) => !gone.has(node));
+    this.#changed.add(tree);
   }
 
   /** Begins a sequence in the free slot `to` that holds the pages of the one in `from`. `held` stays. */
   fork(from: number, to: number): void {
     invariant(this.#leaves[to] === undefined, 'the slot is free');
     const parent = this.#leafOf(from);
-    const { family, stretch: { length } } = parent;
-    const begin = (slot: number): Node => this.#addLeaf(family, slot, { from: Infinity, reached: 0, length, low: length }, parent);
+    const { tree, stretch: { length } } = parent;
+    const begin = (slot: number): Node => this.#addLeaf(tree, slot, { from: Infinity, reached: 0, length, low: length }, parent);
     parent.slot = -1;
     parent.children = [begin(from), begin(to)];
   }
@@ -159,43 +164,46 @@ export class PageAccounts {
   /** A slot's sequence goes back to `length` tokens. */
   setLength(slot: number, length: number): void {
     const leaf = this.#leafOf(slot);
-    const { family, stretch } = leaf;
+    const { tree, stretch } = leaf;
     invariant(length >= 0 && length <= stretch.length, 'a sequence goes back to a length that it had');
     if (length === 0) {
       // It holds no page, so it shares none.
       this.remove(slot);
-      this.add(slot, family.bound);
+      this.add(slot, tree.bound);
       return;
     }
     leaf.stretch = { ...stretch, length, low: Math.min(stretch.low, length) };
-    this.#changed.add(family);
+    leaf.evenTo = -1;
+    this.#changed.add(tree);
   }
 
   /** A slot's sequence has `tokens` more. */
   advance(slot: number, tokens: number): void {
     const leaf = this.#leafOf(slot);
     leaf.stretch = written(leaf.stretch, tokens);
-    invariant(leaf.stretch.length <= leaf.family.bound, 'a sequence stays within its bound');
-    this.#changed.add(leaf.family);
+    invariant(leaf.stretch.length <= leaf.tree.bound, 'a sequence stays within its bound');
+    if (!isEven(leaf, 0)) this.#changed.add(leaf.tree);
   }
 
   /**
    * By how much `held` would rise if each slot had so many more tokens; 0 for slots without a sequence. Nothing changes. Takes time that
-   * grows with the sequences of the families that have tokens, and with the number of different rings.
+   * grows with the sequences of the trees that come to another page or share some, and with the number of different rings.
    */
   neededFor(tokens: (slot: number) => number): number {
     const before = this.held;
     let after = before;
-    const families = new Set<Family>();
+    const trees = new Set<Tree>();
     this.#leaves.forEach((leaf, slot) => {
-      if (leaf !== undefined && tokens(slot) > 0) families.add(leaf.family);
+      if (leaf === undefined) return;
+      const added = tokens(slot);
+      if (added > 0 && !isEven(leaf, added)) trees.add(leaf.tree);
     });
-    for (const family of families) after += this.#count(family, tokens) - family.pages;
+    for (const tree of trees) after += this.#count(tree, tokens) - tree.pages;
     return after - before;
   }
 
-  /** Pages of a family if its sequences had so many more tokens. At most. */
-  #count({ bound, nodes }: Family, tokens: (slot: number) => number): number {
+  /** Pages of a tree if its sequences had so many more tokens. At most. */
+  #count({ bound, nodes }: Tree, tokens: (slot: number) => number): number {
     const counts = this.#counts;
     if (nodes.length === 1) {
       const { slot, stretch } = nodes[0]!;
@@ -227,18 +235,18 @@ export class PageAccounts {
     return nodes[0]!.branch.own;
   }
 
-  /** Pages of a family that more than one of its sequences holds. At most. */
-  #sharedIn(family: Family): number {
-    if (family.nodes.length === 1) return 0;
-    this.#count(family, noTokens);
+  /** Pages of a tree that more than one of its sequences holds. At most. */
+  #sharedIn(tree: Tree): number {
+    if (tree.nodes.length === 1) return 0;
+    this.#count(tree, noTokens);
     let pages = 0;
     let held = 0;
-    for (const { stretch, children, branch } of family.nodes) {
+    for (const { stretch, children, branch } of tree.nodes) {
       if (children.length === 0) {
         held += branch.held;
       } else {
         const { nextReached, nextLow } = branchAfter(children);
-        pages += this.#left(family.bound, stretch, nextReached, nextLow);
+        pages += this.#left(tree.bound, stretch, nextReached, nextLow);
       }
     }
     return Math.min(pages, Math.floor(held / 2));
@@ -257,12 +265,12 @@ export class PageAccounts {
     return all - this.#counts.touched(bound, length, reached, kept);
   }
 
-  #addLeaf(family: Family, slot: number, stretch: Stretch, parent: Node | undefined): Node {
+  #addLeaf(tree: Tree, slot: number, stretch: Stretch, parent: Node | undefined): Node {
     const branch: Branch = { reached: 0, nextReached: 0, low: 0, nextLow: 0, own: 0, held: 0 };
-    const leaf: Node = { family, slot, stretch, parent, children: [], branch };
-    family.nodes.push(leaf);
+    const leaf: Node = { tree, slot, stretch, parent, children: [], branch, evenTo: -1 };
+    tree.nodes.push(leaf);
     this.#leaves[slot] = leaf;
-    this.#changed.add(family);
+    this.#changed.add(tree);
     return leaf;
   }
 
@@ -272,6 +280,9 @@ export class PageAccounts {
     return leaf;
   }
 }
+
+/** Whether a sequence that shares no page holds with `tokens` more as many pages as were counted. */
+const isEven = ({ tree, stretch, evenTo }: Node, tokens: number): boolean => tree.nodes.length === 1 && stretch.length + tokens <= evenTo;
 
 /** A stretch with `tokens` more. */
 function written(stretch: Stretch, tokens: number): Stretch {

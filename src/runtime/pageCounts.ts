@@ -1,7 +1,8 @@
 /** How many pages sequences use and write, from their lengths alone: no ring is walked. All counts are exact. */
 import { evaluate } from '../ir/affine.ts';
 import type { PlanDefinition } from '../ir/planDefinition.ts';
-import { ringPagesInUse } from './sessionLayout.ts';
+import { Memo } from '../util/memo.ts';
+import { cachedBounds, ringPagesInUse } from './sessionLayout.ts';
 
 /** What page counts depend on. */
 export type PagedPlan = Pick<PlanDefinition, 'layout' | 'layers' | 'expressions'>;
@@ -16,9 +17,6 @@ interface EqualRings {
   readonly rings: number;
 }
 
-/** Length bounds whose rings are kept; more of them are counted again. */
-const cachedBounds = 4096;
-
 /**
  * Pages of a sequence over all rings of a session's layers. A call takes time that grows with the number of different rings at the bound,
  * and with nothing else.
@@ -26,7 +24,7 @@ const cachedBounds = 4096;
 export class PageCounts {
   readonly #plan: PagedPlan;
   readonly #layers: readonly number[];
-  readonly #ringsAt = new Map<number, readonly EqualRings[]>();
+  readonly #ringsAt = new Memo<number, readonly EqualRings[]>(cachedBounds);
 
   /** @param layers the session's, by their numbers in the plan */
   constructor(plan: PagedPlan, layers: readonly number[]) {
@@ -40,6 +38,18 @@ export class PageCounts {
     let pages = 0;
     for (const { sink, window, rings } of this.#rings(bound)) pages += rings * ringPagesInUse(length, window, sink, pageTokens);
     return pages;
+  }
+
+  /** A length up to which a sequence holds as many pages as at `length`: where the first of its rings comes to another page, or before. */
+  evenTo(bound: number, length: number): number {
+    const { pageTokens } = this.#plan.layout;
+    let even = Infinity;
+    for (const { sink } of this.#rings(bound)) {
+      const begin = length > sink ? sink : 0;
+      const page = begin + Math.ceil((length - begin) / pageTokens) * pageTokens;
+      even = Math.min(even, begin === 0 && sink > 0 ? Math.min(sink, page) : page);
+    }
+    return even;
   }
 
   /**
@@ -63,12 +73,7 @@ export class PageCounts {
   }
 
   #rings(bound: number): readonly EqualRings[] {
-    let found = this.#ringsAt.get(bound);
-    if (found === undefined) {
-      if (this.#ringsAt.size >= cachedBounds) this.#ringsAt.clear();
-      this.#ringsAt.set(bound, (found = this.#countRings(bound)));
-    }
-    return found;
+    return this.#ringsAt.get(bound, () => this.#countRings(bound));
   }
 
   #countRings(bound: number): readonly EqualRings[] {

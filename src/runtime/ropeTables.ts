@@ -7,6 +7,8 @@ import type { RopeFrequencies } from '../ir/ropeFrequencies.ts';
 export interface RopeTable {
   readonly values: Float32Array;
   readonly shift: number;
+  readonly pairs: number;
+  readonly blocks: number;
 }
 
 /**
@@ -35,7 +37,7 @@ export function buildRopeTable(
   });
   fillAngles(values.subarray(pairs, pairs * (1 + 2 * block)), inverseFrequencies, 1, 1);
   fillAngles(values.subarray(pairs * (1 + 2 * block)), inverseFrequencies, block, attentionFactor);
-  return { values, shift };
+  return { values, shift, pairs, blocks };
 }
 
 /**
@@ -79,5 +81,5 @@ export function givenRopeTable(cosSin: Float32Array, pairs: number): RopeTable {
   const values = new Float32Array(pairs * 3 + cosSin.length);
   for (let pair = 0; pair < pairs; pair += 1) values[pairs + 2 * pair] = 1;
   values.set(cosSin, pairs * 3);
-  return { values, shift: 0 };
+  return { values, shift: 0, pairs, blocks: cosSin.length / (2 * pairs) };
 }

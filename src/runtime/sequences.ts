@@ -2,9 +2,11 @@
  * What the host knows of a session's sequences: who holds a slot, of what length bound, and how many tokens each layer has of it. It plans nothing, and walks no
  * rings: pages and tables are the device's.
  */
+import { describeValue } from '../util/describeValue.ts';
+import { Memo } from '../util/memo.ts';
 import type { PageAccounts } from './pageAccounts.ts';
 import { sessionError } from './sessionChecks.ts';
-import { windowsOfRings, type LayerClass, type SessionLayout } from './sessionLayout.ts';
+import { cachedBounds, windowsOfRings, type LayerClass, type SessionLayout } from './sessionLayout.ts';
 
 /** New tokens of each slot: as many of every sequence, or a number for each slot. */
 export type AddedTokens = number | Int32Array;
@@ -22,7 +24,8 @@ export class Lengths {
   readonly tooLong: number;
   /** Whether the pages of all tokens have been counted (`Sequences.reserve`). */
   isReserved = false;
-  readonly #next = new Map<string, Lengths>();
+  /** What `after` made. Weak, or a layer that gets no tokens would hold all lengths that others ever had. */
+  readonly #next = new Map<string, WeakRef<Lengths>>();
 
   constructor(tokens: Int32Array, reached: Int32Array, tooLong = -1) {
     this.tokens = tokens;
@@ -35,12 +38,29 @@ export class Lengths {
     return typeof added === 'number' ? String(added) : added.join();
   }
 
-  /** With so many more tokens. Made once. */
+  /** With so many more tokens. The same object for the same key, as long as somebody has it. */
   after(key: string, make: () => Lengths): Lengths {
-    let next = this.#next.get(key);
-    if (next === undefined) this.#next.set(key, (next = make()));
-    return next;
+    const known = this.#next.get(key)?.deref();
+    if (known !== undefined) return known;
+    if (this.#next.size >= mostKeys) this.#next.clear();
+    const lengths = make();
+    this.#next.set(key, new WeakRef(lengths));
+    return lengths;
   }
+}
+
+/** Of new tokens, that lengths remember: steps that were refused leave some behind. */
+const mostKeys = 8;
+
+const areEqual = (a: Int32Array, b: Int32Array): boolean => a.every((value, slot) => value === b[slot]);
+const areAlike = (a: Lengths, b: Lengths): boolean => areEqual(a.tokens, b.tokens) && areEqual(a.reached, b.reached);
+
+/** What a ring keeps and what the query heads that read it attend, in tokens. */
+interface Ring {
+  readonly sink: number;
+  readonly window: number;
+  /** The longest window of a head. */
+  readonly longest: number;
 }
 
 export class Sequences {
@@ -52,6 +72,7 @@ export class Sequences {
   /** Tokens of each slot whose pages have been counted. */
   readonly #reserved: Int32Array;
   readonly #layout: SessionLayout;
+  readonly #rings = new Memo<number, readonly Ring[]>(cachedBounds);
   #changes = 0;
 
   constructor(layout: SessionLayout, accounts: PageAccounts, slots: number) {
@@ -78,6 +99,17 @@ export class Sequences {
 
   isHeld(slot: number): boolean {
     return this.bounds[slot]! > 0;
+  }
+
+  /** Throws MOA6106 for a slot without a sequence. */
+  checkHeld(slot: number): void {
+    if (this.bounds[slot] === undefined) throw sessionError('noSuchSequence', `there is no slot ${describeValue(slot)}; the session has ${this.slots}`);
+    if (!this.isHeld(slot)) throw sessionError('noSuchSequence', `slot ${slot} holds no sequence`);
+  }
+
+  /** Throws MOA6106 where tokens are for a slot without a sequence. */
+  checkAdded(added: Int32Array): void {
+    added.forEach((count, slot) => count > 0 && this.checkHeld(slot));
   }
 
   /** The first slot that holds no sequence. Throws MOA6108 when all do. */
@@ -122,6 +154,42 @@ export class Sequences {
 
   /** Takes back the tokens from `length` on. Throws MOA6110, and changes nothing, when a ring has lost tokens that the next one attends. */
   truncate(slot: number, length: number): void {
+    const wrapped = this.#wrappedInStep(slot, length) ?? this.#checkKept(slot, length);
+    this.accounts.setLength(slot, length);
+    this.#reserved[slot] = length;
+    this.#change((next, before) => {
+      next.tokens[slot] = length;
+      // Of a sequence that no ring has gone round for, nothing is lost; what lies behind its end is written anew before it is read.
+      if (!wrapped.has(before)) next.reached[slot] = length;
+    });
+  }
+
+  /** Which lengths are of rings that have gone round, of layers that are in step and have lost no token that counts; undefined where that is not so. */
+  #wrappedInStep(slot: number, length: number): ReadonlySet<Lengths> | undefined {
+    const lengths = this.#lengths[0];
+    if (lengths === undefined || length > lengths.tokens[slot]! || this.#lengths.some((other) => other !== lengths)) return undefined;
+    const reached = lengths.reached[slot]!;
+    let hasWrapped = false;
+    for (const { sink, window, longest } of this.#ringsOf(this.bounds[slot]!)) {
+      const kept = reached - window;
+      if (length <= sink || kept <= sink) continue;
+      if (kept > Math.max(sink, length - longest + 1)) return undefined;
+      hasWrapped = true;
+    }
+    return hasWrapped ? new Set([lengths]) : new Set();
+  }
+
+  /** The different rings of all layers, for sequences of this length bound. */
+  #ringsOf(bound: number): readonly Ring[] {
+    return this.#rings.get(bound, () => {
+      const all = this.#layout.classes.flatMap((layerClass) =>
+        windowsOfRings(layerClass, bound).map(({ window, longest }): Ring => ({ sink: layerClass.sink, window, longest })));
+      return [...new Map(all.map((ring) => [Object.values(ring).join(), ring])).values()];
+    });
+  }
+
+  /** Throws MOA6110 where a layer has lost a token that the one after a truncation attends. Returns the lengths of layers with rings that have gone round. */
+  #checkKept(slot: number, length: number): ReadonlySet<Lengths> {
     const bound = this.bounds[slot]!;
     // Layers of one class that are in step are alike.
     const alike = new Map<LayerClass, Set<Lengths>>();
@@ -146,13 +214,7 @@ export class Sequences {
         throw sessionError('cannotTruncate', message);
       }
     });
-    this.accounts.setLength(slot, length);
-    this.#reserved[slot] = length;
-    this.#change((next, before) => {
-      next.tokens[slot] = length;
-      // Of a sequence that no ring has gone round for, nothing is lost; what lies behind its end is written anew before it is read.
-      if (!wrapped.has(before)) next.reached[slot] = length;
-    });
+    return wrapped;
   }
 
   /** Says that every sequence has `length` tokens in all layers. */
@@ -234,7 +296,7 @@ export class Sequences {
       const [a, b] = [this.#layout.layers[other]!.layer, this.#layout.layers[layer]!.layer];
       throw sessionError('capture', `the graph decodes layers ${a} and ${b} in one step, and sequence ${differs} has ${others.tokens[differs]} tokens in the one and ${own.tokens[differs]} in the other`);
     }
-    if (own.reached.every((tokens, slot) => tokens === others.reached[slot])) this.#lengths[layer] = others;
+    if (areEqual(own.reached, others.reached)) this.#lengths[layer] = others;
   }
 
   /** Sequences of `layer` have these lengths now. */
@@ -257,15 +319,16 @@ export class Sequences {
     });
   }
 
-  /** Layers that were in step stay so. */
+  /** Layers that were in step stay so, and those that are alike now are in step. */
   #change(edit: (next: Lengths, before: Lengths) => void): void {
     this.#changes += 1;
     const changed = new Map<Lengths, Lengths>();
     this.#lengths.forEach((lengths, layer) => {
       let next = changed.get(lengths);
       if (next === undefined) {
-        next = new Lengths(lengths.tokens.slice(), lengths.reached.slice());
-        edit(next, lengths);
+        const made = new Lengths(lengths.tokens.slice(), lengths.reached.slice());
+        edit(made, lengths);
+        next = [...changed.values()].find((other) => areAlike(other, made)) ?? made;
         changed.set(lengths, next);
       }
       this.#lengths[layer] = next;

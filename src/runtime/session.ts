@@ -7,30 +7,25 @@ import type { PlanDefinition } from '../ir/planDefinition.ts';
 import { ranges } from '../ir/print.ts';
 import { describeValue } from '../util/describeValue.ts';
 import { DeviceBuffer } from './buffer.ts';
-import { checkAddKeys, checkDecodeKeys, checkPrefillKeys } from './checkCall.ts';
+import { checkAddKeys, checkDecodeKeys, checkPrefillKeys, checkStepKeys } from './checkCall.ts';
 import { checkCounts, checkCountsBuffer, readCounts } from './decodeCounts.ts';
 import type { Device } from './device.ts';
-import { Launches, type DecodePlanName, type StepTokens } from './launches.ts';
+import { Launches, type DecodePlanName } from './launches.ts';
+import { NewTokens } from './newTokens.ts';
+import { PackedCalls } from './packedCalls.ts';
+import type { PackedCall } from './packedTokens.ts';
 import { PageAccounts } from './pageAccounts.ts';
 import { PageCounts } from './pageCounts.ts';
-import { prefillNeeds, type PrefillNeeds } from './prefillRoom.ts';
 import { readRing, type CachedTokens } from './readRing.ts';
 import type { Recording } from './recording.ts';
-import { Sequences, type Lengths } from './sequences.ts';
+import { Sequences } from './sequences.ts';
 import { SessionBuffers, type KernelLookup, type LayerState } from './sessionBuffers.ts';
-import { checkCuSeqlens, checkTensor, sessionError } from './sessionChecks.ts';
+import { sessionError } from './sessionChecks.ts';
 import { SessionEffect, type RecordedCounts } from './sessionEffect.ts';
 import { layersOf, layoutSession, ringPagesInUse, windowsOfHeads, windowsOfRings, type SessionMemory } from './sessionLayout.ts';
-import type { AddOptions, CapturedStep, DecodeTensors, PrefillTensors, SessionOptions, SessionUsage } from './sessionTypes.ts';
-
-/** A prefill whose lengths the host knows. */
-interface PrefillCall {
-  /** New ones of all sequences. */
-  readonly tokens: number;
-  /** Behind the call. */
-  readonly lengths: Lengths;
-  readonly needs: PrefillNeeds;
-}
+import type { AddOptions, CapturedStep, DecodeTensors, PrefillTensors, SessionOptions, SessionUsage, StepTensors } from './sessionTypes.ts';
+import { StepPlans } from './stepPlans.ts';
+import { TensorChecks } from './tensorChecks.ts';
 
 export class Session implements Disposable {
   readonly device: Device;
@@ -48,17 +43,13 @@ export class Session implements Disposable {
   readonly #sequences: Sequences;
   readonly #launches: Launches;
   readonly #pages: number;
-  /**
-   * The layer whose state the session's last launch wrote, so that the next may not read it early; 'all' where that is not known, or a plan was made.
-   */
-  #lastWritten: number | 'all' = 'all';
-  /** The lengths that the plans on the device are for: those behind the step. */
-  readonly #planned = new Map<DecodePlanName | 'prefill', { readonly lengths: Lengths; readonly as: string }>();
+  readonly #plans: StepPlans;
+  readonly #packed: PackedCalls;
+  readonly #numbers = new Set<NewTokens>();
   #disposed = false;
   /** Where the last prefill was recorded. */
   #recorded: Recording | undefined;
-  /** What tensors were found good for. */
-  readonly #found = new WeakMap<DeviceBuffer, string>();
+  readonly #tensors: TensorChecks;
 
   /** Use `Plan.createSession`. */
   constructor(device: Device, plan: PlanDefinition, kernels: KernelLookup, options: SessionOptions, elementType: ElementType) {
@@ -74,6 +65,9 @@ export class Session implements Disposable {
     const accounts = new PageAccounts(new PageCounts(plan, layersOf(plan, options)), this.#pages, this.batch);
     this.#sequences = new Sequences(layout, accounts, this.batch);
     this.#launches = new Launches(device, plan, this.#buffers, layout, kernels, options);
+    this.#plans = new StepPlans(this.#launches, this.#sequences);
+    this.#packed = new PackedCalls({ device, plan, layout, sequences: this.#sequences, launches: this.#launches, plans: this.#plans, buffers: this.#buffers });
+    this.#tensors = new TensorChecks(device, plan.shape, elementType);
     this.memory = this.#buffers.memory;
     try {
       if (options.slots !== 'free') for (let slot = 0; slot < this.batch; slot += 1) this.add();
@@ -137,17 +131,17 @@ export class Session implements Disposable {
     const slot = this.#sequences.firstFree();
     this.#launches.changeSequence('add', slot, { value: lengthBound });
     this.#sequences.add(slot, lengthBound);
-    this.#wasWritten();
+    this.#plans.forget();
     return slot;
   }
 
   /** Ends the sequence in `slot`: pages that it alone holds are free, and its row of a decode is ignored until another comes. In the order of the stream. */
   remove(slot: number): void {
     this.#checkChangeable('remove');
-    this.#checkHeld(slot);
+    this.#sequences.checkHeld(slot);
     this.#launches.changeSequence('remove', slot);
     this.#sequences.remove(slot);
-    this.#wasWritten();
+    this.#plans.forget();
   }
 
   /**
@@ -157,12 +151,12 @@ export class Session implements Disposable {
    */
   fork(slot: number): number {
     this.#checkChangeable('fork');
-    this.#checkHeld(slot);
+    this.#sequences.checkHeld(slot);
     this.#sequences.checkBetweenSteps(slot);
     const to = this.#sequences.firstFree();
     this.#launches.changeSequence('fork', slot, { other: to });
     this.#sequences.fork(slot, to);
-    this.#wasWritten();
+    this.#plans.forget();
     return to;
   }
 
@@ -173,11 +167,11 @@ export class Session implements Disposable {
    */
   truncate(slot: number, length: number): void {
     this.#checkChangeable('truncate');
-    this.#checkHeld(slot);
+    this.#sequences.checkHeld(slot);
     if (!Number.isInteger(length) || length < 0) throw sessionError('cannotTruncate', `a sequence cannot have ${describeValue(length)} tokens`);
     this.#sequences.truncate(slot, length);
     this.#launches.changeSequence('truncate', slot, { value: length });
-    this.#wasWritten();
+    this.#plans.forget();
   }
 
   /** @deprecated `add` */
@@ -196,13 +190,49 @@ export class Session implements Disposable {
    * when a sequence would not fit the length bound.
    */
   prefill(layer: number, tensors: PrefillTensors): void {
-    const { state, call } = this.#newTokens(layer, tensors);
-    if (this.device.recording !== undefined) throw sessionError('capture', 'prefill of lengths that the host knows cannot be captured');
-    if (call.tokens === 0) return;
-    this.#sequences.checkPages([call.lengths]);
-    this.#planPrefill(state, tensors, call);
-    this.#launchPrefill(state, tensors, call);
-    this.#sequences.commit(state.index, call.lengths);
+    const state = this.#layer(layer);
+    checkPrefillKeys(tensors);
+    const call = this.#packedCall(state, tensors, 'prefill');
+    if (this.device.recording !== undefined) throw sessionError('capture', 'prefill of lengths that the host knows cannot be captured; step can');
+    this.#packed.run(state, tensors, call);
+  }
+
+  /**
+   * A step in which each sequence brings any number of new tokens: none, one (of those that generate) or many (of those whose prompt comes in chunks). They are put into the
+   * cache of `layer` and attend what lies there and each other, as in `decode` and `prefill`, and a sequence's results are those of these. With `newTokens` it may be captured:
+   * the captured step serves whatever numbers are set when it is launched.
+   */
+  step(layer: number, tensors: StepTensors): void {
+    const state = this.#layer(layer);
+    checkStepKeys(tensors);
+    const effect = this.#effect();
+    const { cuSeqlens } = tensors;
+    if (cuSeqlens instanceof NewTokens && !this.#numbers.has(cuSeqlens)) throw sessionError('badCuSeqlens', 'cuSeqlens are new tokens of another session');
+    if (effect === undefined) {
+      this.#packed.run(state, tensors, this.#packedCall(state, tensors, 'step'));
+      return;
+    }
+    if (!(cuSeqlens instanceof NewTokens)) throw sessionError('capture', 'a step is captured with numbers on the device: those of newTokens');
+    this.#tensors.check(tensors, cuSeqlens.budget);
+    const call = this.#packed.recorded(state, cuSeqlens);
+    const run = this.#packed.launches(state, tensors, call);
+    const before = effect.lastWritten;
+    const { q, k, v, out, lse } = tensors;
+    const plans = effect.addStep(state, cuSeqlens, [q, k, v, out, ...(lse === undefined ? [] : [lse])]);
+    if (plans) this.#plans.launchPacked(state, call);
+    run(!plans && before !== layer);
+  }
+
+  /**
+   * Numbers of new tokens that lie on the device, for `step`. Allocates work lists for steps of `budget` tokens, which the session frees with everything else.
+   * @param options `budget`: the most tokens of all sequences in a step, at least 1
+   */
+  newTokens({ budget }: { readonly budget: number }): NewTokens {
+    this.#checkChangeable('newTokens');
+    if (!Number.isInteger(budget) || budget < 1 || budget > 2 ** 24) throw sessionError('badOptions', `budget is ${describeValue(budget)}; it is an integer from 1 to 2^24 tokens`);
+    const numbers = this.#packed.newTokens([...this.#buffers.layers.values()], budget);
+    this.#numbers.add(numbers);
+    return numbers;
   }
 
   /**
@@ -211,59 +241,35 @@ export class Session implements Disposable {
    * @internal
    */
   recordPrefill(layer: number, tensors: PrefillTensors): void {
-    const { state, call } = this.#newTokens(layer, tensors);
-    if (this.#recorded !== this.device.recording) {
-      // Pages of a sequence that was reset are taken anew.
-      this.#recorded = this.device.recording;
-      this.#launches.step(state, { each: 0, cuSeqlens: this.#buffers.cuSeqlens.address, counts: 0n });
-    }
-    this.#launchPrefill(state, tensors, call);
+    const state = this.#layer(layer);
+    const call = this.#packedCall(state, tensors, 'prefill');
+    const takesPages = this.#recorded !== this.device.recording;
+    this.#recorded = this.device.recording;
+    this.#packed.record(state, tensors, call, takesPages);
   }
 
-  /** What comes before the first layer of a prefill: its numbers on the device, pages for the tokens, and the work items of all layers. */
-  #planPrefill(state: LayerState, { cuSeqlens }: PrefillTensors, { lengths, needs }: PrefillCall): void {
-    const room = this.#launches.prefillRoom;
-    const as = `${needs.items} ${state.prefill.definition.name}`;
-    const planned = this.#planned.get('prefill');
-    if (planned?.lengths === lengths && planned.as === as) return;
-    room.forItems(needs); // it may fail before anything has changed
-    this.#sequences.reserve([lengths]);
-    const { cuSeqlens: buffer } = this.#buffers;
-    buffer.write(Int32Array.from(cuSeqlens));
-    const tokens = { each: 0, cuSeqlens: buffer.address, counts: 0n };
-    this.#launches.step(state, tokens);
-    this.#launches.planPrefill(state, { cuSeqlens: buffer.address, needs });
-    this.#planned.set('prefill', { lengths, as });
-  }
-
-  #launchPrefill(state: LayerState, tensors: PrefillTensors, { tokens, needs }: PrefillCall): void {
-    const cuSeqlens = this.#buffers.cuSeqlens.address;
-    const attend = this.#launches.prefill(state, tensors, tokens, cuSeqlens, needs);
-    this.#lastWritten = state.layout.layer;
-    if (needs.goesOn) {
-      // New tokens may take the place of those that they attend, so they are written last; RoPE turns them first.
-      this.#launches.rotate(state, tensors, tokens, cuSeqlens);
-      attend();
-      this.#launches.appendRotated(state, tensors, tokens, cuSeqlens);
-    } else {
-      this.#launches.append(state, tensors, tokens, cuSeqlens);
-      attend();
-    }
+  /** A packed call, when it is legal. */
+  #packedCall(state: LayerState, tensors: StepTensors, packing: 'prefill' | 'step'): PackedCall {
+    const added = this.#packed.addedBy(tensors, this.lengthBound);
+    const rows = tensors.cuSeqlens instanceof NewTokens ? tensors.cuSeqlens.budget : added.reduce((sum, count) => sum + count, 0);
+    this.#tensors.check(tensors, rows);
+    this.#sequences.checkAdded(added);
+    return this.#packed.call(state, tensors, added, packing);
   }
 
   /**
-   * What comes before the next call of `prefill` or `decode` with these tensors, and it alone: the call itself then plans nothing. For tests that count what its kernels do.
+   * What comes before the next call of `prefill`, `step` or `decode` with these tensors, and it alone: the call itself then plans nothing. For tests that count what its kernels do.
    * @internal
    */
   planAhead(layer: number, tensors: PrefillTensors | DecodeTensors): void {
+    const state = this.#layer(layer);
     if ('cuSeqlens' in tensors) {
-      const { state, call } = this.#newTokens(layer, tensors);
-      if (call.tokens > 0) this.#planPrefill(state, tensors, call);
+      this.#packed.plan(state, this.#packedCall(state, tensors, 'prefill'));
       return;
     }
-    const state = this.#layer(layer);
     const lengths = this.#sequences.after(this.#sequences.lengthsOf(state.index), 1);
-    this.#planDecode(state, lengths, state.decode === undefined ? 'many' : 'one', { each: 1, cuSeqlens: 0n, counts: 0n }, 1);
+    const name = state.decode === undefined ? 'many' : 'one';
+    this.#plans.decode(state, lengths, name, { each: 1, cuSeqlens: 0n, counts: 0n }, 1);
   }
 
   /**
@@ -271,11 +277,8 @@ export class Session implements Disposable {
    * @internal
    */
   attend(layer: number, tensors: PrefillTensors): void {
-    const { state, call } = this.#newTokens(layer, tensors);
-    if (call.tokens === 0) return;
-    this.#sequences.checkPages([call.lengths]);
-    this.#planPrefill(state, tensors, call);
-    this.#launches.prefill(state, tensors, call.tokens, this.#buffers.cuSeqlens.address, call.needs)();
+    const state = this.#layer(layer);
+    this.#packed.attend(state, tensors, this.#packedCall(state, tensors, 'prefill'));
   }
 
   /**
@@ -283,26 +286,8 @@ export class Session implements Disposable {
    * @internal
    */
   computedPairs(layer: number, tensors: PrefillTensors): number {
-    const { state, call } = this.#newTokens(layer, tensors);
-    this.#planPrefill(state, tensors, call);
-    return this.#launches.prefillRoom.pagesOf(state.layout.layerClass) * this.#plan.layout.pageTokens * state.prefill.definition.rows;
-  }
-
-  /** The layer and the lengths of a prefill, when the call is legal. */
-  #newTokens(layer: number, tensors: PrefillTensors): { readonly state: LayerState; readonly call: PrefillCall } {
     const state = this.#layer(layer);
-    checkPrefillKeys(tensors);
-    const cuSeqlens = checkCuSeqlens(tensors.cuSeqlens, this.batch, this.lengthBound);
-    const tokens = cuSeqlens[this.batch]!;
-    this.#checkTensors(tensors, tokens);
-    const added = Int32Array.from({ length: this.batch }, (_, slot) => cuSeqlens[slot + 1]! - cuSeqlens[slot]!);
-    added.forEach((count, slot) => count > 0 && this.#checkHeld(slot));
-    const from = this.#sequences.lengthsOf(state.index);
-    const sequences = Array.from(added, (count, slot) => ({ added: count, cached: from.tokens[slot]! }));
-    const needs = prefillNeeds(this.#plan, state.prefill.definition, this.device.multiprocessors, sequences);
-    const lengths = this.#sequences.after(from, added);
-    this.#sequences.checkRoom(state.index, lengths);
-    return { state, call: { tokens, lengths, needs } };
+    return this.#packed.pagesOf(state, this.#packedCall(state, tensors, 'prefill')) * this.#plan.layout.pageTokens * state.prefill.definition.rows;
   }
 
   /**
@@ -316,7 +301,7 @@ export class Session implements Disposable {
     if (!Number.isInteger(tokens) || tokens < 1 || tokens > this.#decodeTokens) {
       throw sessionError('tooManyTokens', `decode of ${describeValue(tokens)} tokens of each sequence; the session decodes 1 to ${this.#decodeTokens}`);
     }
-    this.#checkTensors(tensors, this.batch * tokens);
+    this.#tensors.check(tensors, this.batch * tokens);
     if (this.batch === 0) return;
     const effect = this.#effect();
     const counts = given === undefined ? undefined : this.#countsOf(state, given, tokens, effect !== undefined);
@@ -327,9 +312,9 @@ export class Session implements Disposable {
       this.#sequences.checkRoom(state.index, lengths);
       this.#sequences.checkPages([lengths]);
       counts?.write?.();
-      this.#planDecode(state, lengths, name, step, tokens);
-      this.#launches.decode(state, tensors, name, tokens, this.#lastWritten !== layer && this.#lastWritten !== 'all', step.counts);
-      this.#lastWritten = layer;
+      this.#plans.decode(state, lengths, name, step, tokens);
+      this.#launches.decode(state, tensors, name, tokens, this.#plans.mayReadEarly(layer), step.counts);
+      this.#plans.writes(layer);
       this.#sequences.commit(state.index, lengths);
       return;
     }
@@ -339,17 +324,6 @@ export class Session implements Disposable {
     const plans = effect.addDecode(state, name, tokens, all, counts);
     if (plans) this.#launches.step(state, step, name, tokens);
     this.#launches.decode(state, tensors, name, tokens, !plans && before !== layer, step.counts);
-  }
-
-  /** What comes before the first layer of a decode: pages for the tokens, and which block reads which. */
-  #planDecode(state: LayerState, lengths: Lengths, name: DecodePlanName, step: StepTokens, tokens: number): void {
-    const as = `${tokens} ${step.counts === 0n ? 'all' : 'counted'}`;
-    const planned = this.#planned.get(name);
-    if (planned?.lengths === lengths && planned.as === as) return;
-    this.#sequences.reserve([lengths]);
-    this.#launches.step(state, step, name, tokens);
-    this.#planned.set(name, { lengths, as });
-    this.#lastWritten = 'all';
   }
 
   /** Where the launches of a decode find its counts. What an eager one adds, and one recorded from an array, is known now; of a buffer that a graph reads, at each launch. */
@@ -380,12 +354,12 @@ export class Session implements Disposable {
   /** What the graph that is being captured does to this session; undefined where none is. */
   #effect(): SessionEffect | undefined {
     return this.device.recording?.effectOf(this, () => {
-      this.#wasWritten();
+      this.#plans.forget();
       return new SessionEffect({
         device: this.device,
         sequences: this.#sequences,
         checkAlive: () => this.#checkAlive(),
-        wasWritten: () => this.#wasWritten(),
+        wasWritten: () => this.#plans.forget(),
       });
     });
   }
@@ -413,13 +387,7 @@ export class Session implements Disposable {
       if (bound > 0) this.#launches.changeSequence('truncate', slot, { value: length });
     });
     this.#sequences.fillAll(length);
-    this.#wasWritten();
-  }
-
-  /** The device's state, and its plans, are no longer what the session's last eager launch left. */
-  #wasWritten(): void {
-    this.#lastWritten = 'all';
-    this.#planned.clear();
+    this.#plans.forget();
   }
 
   /** The tokens that a ring holds, unswizzled, in the order of their positions. Copies a ring to the host: for tests and debugging. */
@@ -435,6 +403,7 @@ export class Session implements Disposable {
     if (this.#disposed) return;
     if (this.device.recording !== undefined && !this.device.isDisposed) throw sessionError('capture', 'dispose frees memory, which a capture does not allow');
     this.#disposed = true;
+    this.#numbers.forEach((numbers) => numbers.dispose());
     this.#launches.prefillRoom.dispose();
     this.#buffers.dispose();
   }
@@ -448,32 +417,9 @@ export class Session implements Disposable {
     return this.#sequences.bounds[slot] || this.lengthBound;
   }
 
-  #checkHeld(slot: number): void {
-    if (this.#sequences.bounds[slot] === undefined) throw sessionError('noSuchSequence', `there is no slot ${describeValue(slot)}; the session has ${this.batch}`);
-    if (this.#sequences.bounds[slot] === 0) throw sessionError('noSuchSequence', `slot ${slot} holds no sequence`);
-  }
-
   #checkChangeable(call: string): void {
     this.#checkAlive();
     if (this.device.recording !== undefined) throw sessionError('capture', `${call} changes tables on the device and cannot be captured`);
-  }
-
-  #checkTensors({ q, k, v, out, lse }: DecodeTensors, tokens: number): void {
-    const { headDim, queryHeads, kvHeads } = this.#plan.shape;
-    this.#checkTensor('q', q, tokens, queryHeads, headDim);
-    this.#checkTensor('k', k, tokens, kvHeads, headDim);
-    this.#checkTensor('v', v, tokens, kvHeads, headDim);
-    this.#checkTensor('out', out, tokens, queryHeads, headDim);
-    if (lse !== undefined) this.#checkTensor('lse', lse, tokens, queryHeads);
-  }
-
-  /** A tensor of rows of heads, or without `headDim` of a float for each head. What was found good for as many rows is so as long as it lives. */
-  #checkTensor(name: string, buffer: DeviceBuffer, tokens: number, heads: number, headDim?: number): void {
-    const found = `${tokens} ${heads} ${headDim}`;
-    if (this.#found.get(buffer) === found && !buffer.isDisposed) return;
-    const needed = headDim === undefined ? { shape: [tokens, heads], elementType: 'fp32' as const } : { shape: [tokens, heads, headDim], elementType: this.elementType };
-    checkTensor(name, buffer, { ...needed, device: this.device });
-    this.#found.set(buffer, found);
   }
 
   #layer(layer: number): LayerState {

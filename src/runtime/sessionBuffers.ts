@@ -5,6 +5,7 @@ import { decodeAppends } from '../kernels/decodeRows.ts';
 import type { PlannerRole } from '../ir/plannerRoles.ts';
 import { invariant } from '../util/invariant.ts';
 import type { DeviceBuffer } from './buffer.ts';
+import { BufferSizes } from './bufferSizes.ts';
 import type { Device } from './device.ts';
 import type { Kernel } from './kernel.ts';
 import { planDecodeRoom, type DecodeRoom } from './decodeRoom.ts';
@@ -13,6 +14,7 @@ import { sessionError } from './sessionChecks.ts';
 import { sessionMemory, type LayerLayout, type SessionLayout, type SessionMemory } from './sessionLayout.ts';
 import type { SessionOptions } from './sessionTypes.ts';
 import { sinkTable } from './sinkLogits.ts';
+import { StructArray } from './structArray.ts';
 
 /** A loaded kernel and what the package says of it. */
 export interface FoundKernel<Definition extends PlannerDefinition = KernelDefinition> {
@@ -57,14 +59,14 @@ export interface LayerState {
 }
 
 export class SessionBuffers {
+  /** Of what the package declares for a session. */
+  readonly sizes: BufferSizes;
   readonly layers: ReadonlyMap<number, LayerState>;
   readonly memory: SessionMemory;
   readonly pool: DeviceBuffer;
   readonly pageTable: DeviceBuffer;
   /** `[layer][lengthStride]` tokens in the cache, one for each slot. */
   readonly lengths: DeviceBuffer;
-  /** Words between layers' lengths: whole sectors of 32 bytes, so that no layer's launch writes where the next one's reads. */
-  readonly lengthStride: number;
   readonly partials: DeviceBuffer;
   /** Counter 0 belongs to whoever runs: append, prefill, planners, decode's lengths; the others to decode's rings. */
   readonly tickets: DeviceBuffer;
@@ -80,24 +82,21 @@ export class SessionBuffers {
   readonly tables: Readonly<Record<'reserved' | 'sharing' | 'bounds' | 'windows' | 'rings' | 'refs' | 'freePages' | 'freeCount' | 'error', DeviceBuffer>>;
   /** What follows from the plan, by the names of planners' parameters. */
   readonly planTables: Readonly<Record<'pagedLayers' | 'planClasses' | 'spanRules' | 'spanSteps' | 'spanBegins' | 'headSpans' | 'ringSpans' | 'spanSinks' | 'classSinks' | 'sinks', DeviceBuffer>>;
-  readonly sinkCount: number;
   /** Plans of decode that appends its token, and of decode of tokens in the rings. */
   readonly decodePlans: Readonly<Record<'one' | 'many', DecodeRoom | undefined>>;
   readonly #device: Device;
   readonly #owned: DeviceBuffer[] = [];
   /** `[tokens][batch + 1]`: `cuSeqlens` of a decode of 1, 2 and more tokens of each sequence, where the session has it. */
   readonly #tokenEnds: DeviceBuffer | undefined;
-  readonly #slots: number;
   /** Of eager decodes; those of graphs have memory of their own. */
   #counts: DeviceBuffer | undefined;
   #lastCounts: string | undefined;
-  readonly #fixedCounts = new Map<string, DeviceBuffer>();
+  readonly #fixedCounts = new Map<string, PlacedCounts>();
 
   /** Allocates everything, or nothing when it throws. */
   constructor(device: Device, plan: PlanDefinition, layout: SessionLayout, kernels: KernelLookup, options: SessionOptions, elementType: ElementType) {
     this.#device = device;
     const { batch, lengthBound, decodeTokens = 1 } = options;
-    this.#slots = batch;
     const { classes } = layout;
     const rope = readRopeOption(options.rope, plan, layout.layers.map(({ layer }) => layer), lengthBound);
     this.ropeShift = rope.tables[0]?.shift ?? 0;
@@ -105,51 +104,63 @@ export class SessionBuffers {
     const order = pageOrder(pages, options);
     const appends = decodeAppends(plan.shape);
     const hasMany = decodeTokens > 1 || !appends;
-    const { queryHeads, kvHeads } = plan.shape;
+    const sinks = [...new Set(classes.map(({ sink }) => sink))];
+    const { multiprocessors } = device;
+    const shape = { slots: batch, layers: layout.layers.length, classes: classes.length };
+    const owner = {
+      alloc: (bytes: number) => this.#own(device.alloc(bytes)),
+      upload: (data: ArrayBufferView) => this.#own(device.upload(data)),
+    };
+    const { entries } = layout;
+    const variables = { ...shape, sinkCount: sinks.length, entries, pages, decodeTokens, multiprocessors };
+    const sizes = new BufferSizes(plan, 'session', variables);
+    const make = (name: string, content?: ArrayBufferView): DeviceBuffer => sizes.make(owner, name, content);
+    const integers = (name: string, values: readonly number[]): DeviceBuffer => make(name, Int32Array.from(values));
+    this.sizes = sizes;
     try {
-      const ropes = rope.tables.map(({ values }) => this.#upload(values));
+      const ropes = rope.tables.map(({ values, shift, pairs, blocks }) => {
+        const ofTable = sizes.with({ rotaryPairs: pairs, ropeBlock: 2 ** shift, ropeBlocks: blocks });
+        return ofTable.make(owner, 'rope', values);
+      });
       const planLayers = layout.layers.map(({ planLayer }) => planLayer);
-      this.lengthStride = Math.ceil(batch / 8) * 8;
-      this.lengths = this.#filled(this.lengthStride * layout.layers.length * 4, 0xff);
-      this.pageTable = this.#filled(layout.entries * 4, 0xff);
+      this.lengths = make('lengths');
+      this.pageTable = make('pageTable');
       this.tables = {
-        reserved: this.#filled(batch * 4, 0),
-        sharing: this.#filled(batch * 4, 0),
-        bounds: this.#filled(batch * 4, 0),
-        windows: this.#filled(classes.length * batch * queryHeads * 4, 0),
-        rings: this.#upload(ringPlaces(layout, batch, kvHeads)),
-        refs: this.#filled(pages * 4, 0),
-        freePages: this.#upload(order),
-        freeCount: this.#upload(Int32Array.of(pages)),
-        error: this.#filled(4, 0),
+        reserved: make('reserved'),
+        sharing: make('sharing'),
+        bounds: make('bounds'),
+        windows: make('windows'),
+        rings: make('rings', ringPlaces(plan, layout, batch)),
+        refs: make('refs'),
+        freePages: make('freePages', order),
+        freeCount: make('freeCount'),
+        error: make('error'),
       };
-      const sinks = [...new Set(classes.map(({ sink }) => sink))];
-      this.sinkCount = sinks.length;
-      const { tables } = plan;
       this.planTables = {
-        pagedLayers: this.#upload(pagedLayers(layout)),
-        planClasses: this.#integers(classes.map(({ planClass }) => planClass)),
-        spanRules: this.#integers(tables.rules.flat()),
-        spanSteps: this.#integers(tables.steps.flat()),
-        spanBegins: this.#integers(tables.begins),
-        headSpans: this.#integers(tables.headSpans.flat()),
-        ringSpans: this.#integers(tables.ringSpans.flat()),
-        spanSinks: this.#integers(tables.sinks),
-        classSinks: this.#integers(classes.map(({ sink }) => sink)),
-        sinks: this.#integers(sinks),
+        pagedLayers: make('pagedLayers', pagedLayers(plan, layout)),
+        planClasses: integers('planClasses', classes.map(({ planClass }) => planClass)),
+        spanRules: make('spanRules'),
+        spanSteps: make('spanSteps'),
+        spanBegins: make('spanBegins'),
+        headSpans: make('headSpans'),
+        ringSpans: make('ringSpans'),
+        spanSinks: make('spanSinks'),
+        classSinks: integers('classSinks', classes.map(({ sink }) => sink)),
+        sinks: integers('sinks', sinks),
       };
       const layers = layout.layers.map((layer, index): LayerState => {
         const rotation = rope.layers.get(layer.layer)!;
         const find = (role: KernelRole, rotates: boolean, many = false): FoundKernel =>
           kernels.find((kernel) => kernel.role === role && kernel.elementType === elementType && kernel.rope === rotates && kernel.layers.includes(layer.planLayer) && (kernel.tokens !== undefined) === many);
-        const ofClass = (table: DeviceBuffer, bytes: number): bigint => table.address + BigInt(layer.layerClass.index * batch * bytes);
+        const ofClass = (name: 'windows' | 'rings'): bigint =>
+          this.tables[name].address + BigInt(layer.layerClass.index * sizes.stride(name));
         return {
           layout: layer,
           index,
-          windows: ofClass(this.tables.windows, queryHeads * 4),
-          rings: ofClass(this.tables.rings, kvHeads * 8),
-          pageTable: this.pageTable.address + BigInt(layer.firstEntry * 4),
-          lengths: this.lengths.address + BigInt(index * this.lengthStride * 4),
+          windows: ofClass('windows'),
+          rings: ofClass('rings'),
+          pageTable: this.pageTable.address + BigInt(layer.firstEntry * sizes.stride('pageTable')),
+          lengths: this.lengths.address + BigInt(index * sizes.stride('lengths')),
           rope: rotation === null ? 0n : ropes[rotation]!.address,
           append: find('append', rotation !== null),
           appendRotated: find('append', false),
@@ -160,22 +171,27 @@ export class SessionBuffers {
         };
       });
       this.layers = new Map(layers.map((state) => [state.layout.layer, state]));
-      const room = (kernelsOf: readonly (FoundKernel | undefined)[], tokens: number): DecodeRoom | undefined =>
-        planDecodeRoom(plan, { classes: classes.length, slots: batch, tokens, multiprocessors: device.multiprocessors }, kernelsOf.flatMap((found) => found?.definition ?? []), (bytes) => this.#own(device.alloc(bytes)), (bytes) => this.#filled(bytes, 0xff));
+      const room = (kernelsOf: readonly (FoundKernel | undefined)[], tokens: number): DecodeRoom | undefined => {
+        const definitions = kernelsOf.flatMap((found) => found?.definition ?? []);
+        return planDecodeRoom(plan, { ...shape, decodeTokens: tokens, multiprocessors }, definitions, owner);
+      };
       this.decodePlans = { one: room(layers.map(({ decode }) => decode), 1), many: room(layers.map(({ decodeMany }) => decodeMany), decodeTokens) };
-      const { one, many } = this.decodePlans;
-      this.tickets = this.#filled(4 * (1 + Math.max(one?.rings ?? 0, many?.rings ?? 0)), 0);
-      this.cuSeqlens = this.#own(device.alloc((batch + 1) * 4));
-      this.#tokenEnds = hasMany ? this.#upload(Int32Array.from({ length: decodeTokens * (batch + 1) }, (_, n) => (Math.floor(n / (batch + 1)) + 1) * (n % (batch + 1)))) : undefined;
-      this.kvScales = plan.layout.cacheType === 'e4m3' ? this.#upload(scaleTable(plan, planLayers, options)) : undefined;
+      const rooms = Object.values(this.decodePlans).filter((each) => each !== undefined);
+      const most = (name: string): number => Math.max(0, ...rooms.map((each) => each.sizes.bytes(name)));
+      // Also without decode other launches have their counter.
+      this.tickets = this.#filled(Math.max(4, most('tickets')), 0);
+      this.cuSeqlens = make('cuSeqlens');
+      this.#tokenEnds = hasMany ? make('tokenEnds', endsOfTokens(decodeTokens, batch)) : undefined;
+      const has8Bits = plan.layout.cacheType === 'e4m3';
+      this.kvScales = has8Bits ? make('kvScales', scaleTable(plan, planLayers, options)) : undefined;
       const { sinkLogits } = options;
-      this.sinkLogits = sinkLogits === undefined ? undefined : this.#upload(sinkTable(planLayers, sinkLogits));
+      this.sinkLogits = sinkLogits === undefined ? undefined : make('sinkLogits', sinkTable(planLayers, sinkLogits));
       const tableBytes = this.#owned.reduce((sum, buffer) => sum + buffer.bytes, 0);
-      const partialBytes = Math.max(one?.partialBytes ?? 0, many?.partialBytes ?? 0);
+      const partialBytes = most('partials');
       this.memory = sessionMemory(plan, options, tableBytes, partialBytes);
       this.partials = this.#own(device.alloc(partialBytes));
       // Launches copy whole pages, and mask the rows that hold no token: what lies there does not matter.
-      this.pool = this.#own(device.alloc(pages * plan.layout.pageBytes));
+      this.pool = make('pool');
       if (options.poolByte !== undefined) this.pool.fill(options.poolByte);
     } catch (error) {
       this.dispose();
@@ -187,12 +203,12 @@ export class SessionBuffers {
   /** The address of `cuSeqlens` for so many tokens of each sequence. */
   tokenEnds(tokens: number): bigint {
     invariant(this.#tokenEnds !== undefined, 'the session decodes several tokens');
-    return this.#tokenEnds.address + BigInt((tokens - 1) * (this.#slots + 1) * 4);
+    return this.#tokenEnds.address + BigInt((tokens - 1) * this.sizes.stride('tokenEnds'));
   }
 
   /** A count for each sequence, on the device from `write` until the next one. Layers of a step mostly have the same ones, which are written once. */
   placeCounts(counts: Int32Array): PlacedCounts {
-    const buffer = (this.#counts ??= this.#own(this.#device.alloc(counts.byteLength)));
+    const buffer = (this.#counts ??= this.#own(this.sizes.make(this.#device, 'counts')));
     const text = counts.join();
     const write = (): void => {
       if (text !== this.#lastCounts) buffer.write(counts);
@@ -204,27 +220,21 @@ export class SessionBuffers {
   /** A count for each sequence in memory that a graph keeps reading. It may be allocated inside a capture, and is written when `write` is called after it. */
   fixCounts(counts: Int32Array): PlacedCounts {
     const text = counts.join();
-    let buffer = this.#fixedCounts.get(text);
-    if (buffer === undefined) this.#fixedCounts.set(text, (buffer = this.#own(this.#device.alloc(counts.byteLength))));
-    const placed = buffer;
+    const placed = this.#fixedCounts.get(text);
+    if (placed !== undefined) return placed;
+    const buffer = this.#own(this.sizes.make(this.#device, 'counts'));
     let written = false;
     const write = (): void => {
-      if (!written) placed.write(counts);
+      if (!written) buffer.write(counts);
       written = true;
     };
-    return { buffer: placed, write };
+    const made = { buffer, write };
+    this.#fixedCounts.set(text, made);
+    return made;
   }
 
   dispose(): void {
     for (const buffer of this.#owned) buffer.dispose();
-  }
-
-  #integers(values: readonly number[]): DeviceBuffer {
-    return this.#upload(Int32Array.from(values));
-  }
-
-  #upload(data: Int32Array | Uint32Array | Float32Array): DeviceBuffer {
-    return this.#own(this.#device.upload(data));
   }
 
   #filled(bytes: number, byte: number): DeviceBuffer {
@@ -259,25 +269,40 @@ function pageOrder(pages: number, options: SessionOptions): Int32Array {
 }
 
 /** `[classes][slots][kvHeads]` rings: their places in the page table. Windows come with sequences. */
-function ringPlaces({ classes }: SessionLayout, slots: number, kvHeads: number): Int32Array {
-  const words = new Int32Array(classes.length * slots * kvHeads * 2);
-  let at = 0;
+function ringPlaces({ shape, structs }: PlanDefinition, { classes }: SessionLayout, slots: number): Uint8Array {
+  const rings = new StructArray(structs.Ring, classes.length * slots * shape.kvHeads);
+  const setOffset = rings.field('tableOffset');
+  let ring = 0;
   for (const { slotPages, tableOffsets } of classes) {
     for (let slot = 0; slot < slots; slot += 1) {
       for (const offset of tableOffsets) {
-        words[at] = slot * slotPages + offset;
-        at += 2;
+        setOffset(ring, slot * slotPages + offset);
+        ring += 1;
       }
     }
   }
-  return words;
+  return rings.bytes;
 }
 
-/** `[layers]` of `moa::PagedLayer`: a 64-bit place in the page table, class and sink. */
-function pagedLayers({ layers }: SessionLayout): Int32Array {
-  const words = new Int32Array(layers.length * 4);
-  layers.forEach(({ firstEntry, layerClass }, index) => words.set([firstEntry % 2 ** 32, Math.floor(firstEntry / 2 ** 32), layerClass.index, layerClass.sink], index * 4));
-  return words;
+/** `[layers]` */
+function pagedLayers({ structs }: PlanDefinition, { layers }: SessionLayout): Uint8Array {
+  const described = new StructArray(structs.PagedLayer, layers.length);
+  const setEntry = described.field('firstEntry');
+  const setClass = described.field('classIndex');
+  const setSink = described.field('sink');
+  layers.forEach(({ firstEntry, layerClass }, index) => {
+    setEntry(index, firstEntry);
+    setClass(index, layerClass.index);
+    setSink(index, layerClass.sink);
+  });
+  return described.bytes;
+}
+
+/** `[tokens][slots + 1]`: where the tokens of each slot begin, where each has as many. */
+function endsOfTokens(tokens: number, slots: number): Int32Array {
+  const ends = new Int32Array(tokens * (slots + 1));
+  for (let at = 0; at < ends.length; at += 1) ends[at] = (Math.floor(at / (slots + 1)) + 1) * (at % (slots + 1));
+  return ends;
 }
 
 /** `[layer][2][kvHeads]`. */

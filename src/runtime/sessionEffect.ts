@@ -4,8 +4,10 @@ import type { Device } from './device.ts';
 import type { DecodePlanName } from './launches.ts';
 import type { GraphEffect } from './recording.ts';
 import { usedAfterDispose } from './runtimeError.ts';
+import type { NewTokens } from './newTokens.ts';
 import type { AddedTokens, Lengths, Sequences } from './sequences.ts';
 import type { LayerState } from './sessionBuffers.ts';
+import type { PlanName } from './stepPlans.ts';
 
 /** What an effect needs of its session. */
 export interface SessionMirrors {
@@ -27,12 +29,14 @@ export interface RecordedCounts {
   readonly write?: () => void;
 }
 
-/** New tokens of a recorded call: of every sequence, or by counts. */
+/** New tokens of a recorded call. */
 interface RecordedTokens {
-  readonly tokens: number;
-  readonly counts: RecordedCounts | undefined;
   /** Equal ones have equal names. */
   readonly key: string;
+  /** Those of a launch. `read`: what was read from the device for it. */
+  readonly of: (read: Map<DeviceBuffer, Int32Array>) => AddedTokens;
+  /** Brings them to the device, once. */
+  readonly write?: (() => void) | undefined;
 }
 
 /**
@@ -41,12 +45,12 @@ interface RecordedTokens {
  */
 export class SessionEffect implements GraphEffect {
   /** The layer that the graph's last launch of this session wrote; none before the first: a graph begins when all before it has ended. */
-  lastWritten: number | 'none' | 'plan' = 'none';
+  lastWritten: number | 'none' = 'none';
   readonly #mirrors: SessionMirrors;
   /** By the layer's number among those of the session: what it gets, call by call. */
   readonly #added = new Map<number, RecordedTokens[]>();
   /** For which tokens the graph has planned last: what a layer had got so far, and gets. */
-  readonly #planned = new Map<DecodePlanName, string>();
+  readonly #planned = new Map<PlanName, string>();
   /** The first layer with each such plan: layers that use it are to have its lengths when the graph is launched. */
   readonly #planners = new Map<string, number>();
   readonly #inStep: { readonly layer: number; readonly as: number }[] = [];
@@ -54,6 +58,7 @@ export class SessionEffect implements GraphEffect {
   readonly #numbers = new Map<DeviceBuffer, number>();
   /** What the launch that was checked last leads to. */
   #checked: readonly { readonly layer: number; readonly lengths: Lengths }[] = [];
+  #lengths: readonly Lengths[] = [];
   /** Buffers that the device had freed when all tensors were found alive. */
   #aliveSince = -1;
 
@@ -62,11 +67,29 @@ export class SessionEffect implements GraphEffect {
   }
 
   /** A decode of so many tokens is recorded. Returns whether it has to be planned first: no layer before it got the same. */
-  addDecode({ index, layout }: LayerState, name: DecodePlanName, tokens: number, tensors: readonly DeviceBuffer[], counts?: RecordedCounts): boolean {
+  addDecode(state: LayerState, name: DecodePlanName, tokens: number, tensors: readonly DeviceBuffer[], counts?: RecordedCounts): boolean {
+    const of = (read: Map<DeviceBuffer, Int32Array>): AddedTokens => this.#countsOf(tokens, counts, read);
     const key = `${tokens} ${counts === undefined ? '' : (counts.fixed?.join() ?? `buffer ${this.#numberOf(counts.buffer)}`)}`;
+    return this.#add(state, name, tensors, { key, of, write: counts?.write });
+  }
+
+  /** A step of numbers that lie on the device is recorded, likewise. */
+  addStep(state: LayerState, numbers: NewTokens, tensors: readonly DeviceBuffer[]): boolean {
+    const key = `numbers ${this.#numberOf(numbers.cuSeqlens)}`;
+    const of = (): AddedTokens => {
+      this.#mirrors.sequences.checkAdded(numbers.current);
+      return numbers.current;
+    };
+    const plans = this.#add(state, 'packed', [...tensors, numbers.cuSeqlens], { key, of });
+    // The plan of a decode of one token has the same memory.
+    if (plans) this.#planned.delete('one');
+    return plans;
+  }
+
+  #add({ index, layout }: LayerState, name: PlanName, tensors: readonly DeviceBuffer[], tokens: RecordedTokens): boolean {
     let calls = this.#added.get(index);
     if (calls === undefined) this.#added.set(index, (calls = []));
-    calls.push({ tokens, counts, key });
+    calls.push(tokens);
     tensors.forEach((tensor) => this.#tensors.add(tensor));
     const step = `${name}: ${calls.map((call) => call.key).join('; ')}`;
     const planner = this.#planned.get(name) === step ? this.#planners.get(step)! : index;
@@ -74,6 +97,7 @@ export class SessionEffect implements GraphEffect {
     if (plans) {
       this.#planned.set(name, step);
       this.#planners.set(step, index);
+      if (name === 'one') this.#planned.delete('packed');
     } else {
       this.#inStep.push({ layer: index, as: planner });
     }
@@ -96,15 +120,17 @@ export class SessionEffect implements GraphEffect {
     const checked: { readonly layer: number; readonly lengths: Lengths }[] = [];
     this.#added.forEach((calls, layer) => {
       let lengths = sequences.lengthsOf(layer);
-      for (const { tokens, counts } of calls) lengths = sequences.after(lengths, this.#tokensOf(tokens, counts, read));
+      for (const { of } of calls) lengths = sequences.after(lengths, of(read));
       sequences.checkRoom(layer, lengths);
       checked.push({ layer, lengths });
     });
-    sequences.checkPages(checked.map(({ lengths }) => lengths));
     this.#checked = checked;
+    // Layers in step have the same object.
+    this.#lengths = [...new Set(checked.map(({ lengths }) => lengths))];
+    sequences.checkPages(this.#lengths);
   }
 
-  #tokensOf(tokens: number, counts: RecordedCounts | undefined, read: Map<DeviceBuffer, Int32Array>): AddedTokens {
+  #countsOf(tokens: number, counts: RecordedCounts | undefined, read: Map<DeviceBuffer, Int32Array>): AddedTokens {
     if (counts === undefined) return tokens;
     if (counts.fixed !== undefined) return counts.fixed;
     const { slots } = this.#mirrors.sequences;
@@ -114,12 +140,12 @@ export class SessionEffect implements GraphEffect {
   }
 
   prepare(): void {
-    this.#mirrors.sequences.reserve(this.#checked.map(({ lengths }) => lengths));
-    for (const calls of this.#added.values()) for (const { counts } of calls) counts?.write?.();
+    for (const calls of this.#added.values()) for (const { write } of calls) write?.();
   }
 
   count(): void {
     this.#mirrors.wasWritten();
+    this.#mirrors.sequences.reserve(this.#lengths);
     for (const { layer, lengths } of this.#checked) this.#mirrors.sequences.commit(layer, lengths);
   }
 

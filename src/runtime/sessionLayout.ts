@@ -4,7 +4,12 @@ import { layerClasses } from '../ir/layerClasses.ts';
 import { layerNumbers } from '../ir/layerNumbers.ts';
 import type { LayerDefinition, PlanDefinition, RingGroupDefinition } from '../ir/planDefinition.ts';
 import { ranges } from '../ir/print.ts';
+import { Memo } from '../util/memo.ts';
+import { BufferSizes } from './bufferSizes.ts';
 import { RuntimeError } from './runtimeError.ts';
+
+/** Length bounds whose rings are kept; those of more are found again. */
+export const cachedBounds = 4096;
 
 export interface SessionShape {
   /** Slots, each for a sequence; 0 is legal. */
@@ -134,15 +139,12 @@ export interface RingWindows {
 }
 
 export function windowsOfRings(layerClass: LayerClass, bound: number): readonly RingWindows[] {
-  let ofBound = ringWindows.get(layerClass);
-  if (ofBound === undefined) ringWindows.set(layerClass, (ofBound = new Map()));
-  let found = ofBound.get(bound);
-  if (found === undefined) ofBound.set(bound, (found = evaluateRings(layerClass, bound)));
-  return found;
+  let ofClass = ringWindows.get(layerClass);
+  if (ofClass === undefined) ringWindows.set(layerClass, (ofClass = new Memo(cachedBounds)));
+  return ofClass.get(bound, () => evaluateRings(layerClass, bound));
 }
 
-/** By length bound. */
-const ringWindows = new WeakMap<LayerClass, Map<number, readonly RingWindows[]>>();
+const ringWindows = new WeakMap<LayerClass, Memo<number, readonly RingWindows[]>>();
 
 function evaluateRings({ plan, definition, sink }: LayerClass, bound: number): readonly RingWindows[] {
   return definition.rings.map(({ kvHeads, span, rules }) => ({
@@ -175,10 +177,16 @@ export function sessionMemory(plan: PlanDefinition, shape: SessionShape, tables:
   });
   const cache = shape.pages === undefined ? layers.reduce((sum, layer) => sum + layer.bytes, 0) : shape.pages * pageBytes;
   const tokenBytes = pageBytes / plan.layout.pageTokens;
-  const largest = Math.max(...layers.map(({ bytes }) => bytes));
-  const expanded = plan.layout.cacheType === 'e4m3' ? 2 * largest + (largest / pageBytes) * 4 : 0;
+  const expanded = plan.layout.cacheType === 'e4m3' ? expandedBytes(plan, shape) : 0;
   const dense = layers.length * plan.shape.kvHeads * shape.batch * shape.lengthBound * tokenBytes;
   return { total: cache + tables + workspace, cache, tables, workspace, expanded, dense, layers };
+}
+
+/** Pages of 16-bit elements of one layer, and their table. */
+function expandedBytes(plan: PlanDefinition, shape: SessionShape): number {
+  const slotPages = Math.max(0, ...layoutSession(plan, shape).classes.map((each) => each.slotPages));
+  const sizes = new BufferSizes(plan, 'prefill', { slots: shape.batch, items: 0, slotPages });
+  return sizes.bytes('expandedPool') + sizes.bytes('expandedTable');
 }
 
 function groupMemory(plan: PlanDefinition, group: RingGroupDefinition, batch: number, variables: { N: number }, pageBytes: number): GroupMemory {

@@ -2,6 +2,7 @@
 import type { ElementType } from '../ir/nodes.ts';
 import type { DeviceBuffer } from './buffer.ts';
 import type { CacheScales } from './cacheScales.ts';
+import type { NewTokens } from './newTokens.ts';
 import type { RopeOptions } from './rope.ts';
 import type { SessionShape } from './sessionLayout.ts';
 import type { SinkLogits } from './sinkLogits.ts';
@@ -53,10 +54,22 @@ export interface DecodeTensors {
   readonly counts?: ArrayLike<number> | DeviceBuffer;
 }
 
-/** As for decode, with `cuSeqlens[batch]` in place of `batch, tokens`. q and k are rotated in place when the session has RoPE. */
-export interface PrefillTensors extends Omit<DecodeTensors, 'tokens' | 'counts'> {
-  /** First token of each sequence and the end of the last: `batch + 1` integers from 0 that never fall. */
+/** As for decode, with `rows` in place of `batch, tokens`: the new tokens of each sequence, one sequence after the other. */
+export type PackedTensors = Omit<DecodeTensors, 'tokens' | 'counts'>;
+
+/** q and k are rotated in place when the session has RoPE. */
+export interface PrefillTensors extends PackedTensors {
+  /** First token of each sequence and the end of the last: `batch + 1` integers from 0 that never fall. `cuSeqlens[batch]` rows. */
   readonly cuSeqlens: ArrayLike<number>;
+}
+
+/** When the session has RoPE, q and k are rotated in place where a sequence has several new tokens. */
+export interface StepTensors extends PackedTensors {
+  /**
+   * As for prefill; or numbers that lie on the device, for steps that are captured. Then tensors have as many rows as their budget, and those behind the last token are left as
+   * they are.
+   */
+  readonly cuSeqlens: ArrayLike<number> | NewTokens;
 }
 
 /** What a sequence begins with. */

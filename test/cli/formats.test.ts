@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { definitionJsonSchema } from '../../src/emit/definitionJsonSchema.ts';
 import { planJsonSchema } from '../../src/plan/planJsonSchema.ts';
 import { repositoryPath } from './installed.ts';
 import { run, runMany, scratchFolder, sourcesOnly, tinyPlan } from './support.ts';
@@ -76,11 +77,19 @@ test('the manifest keeps the options and the hash of the file beside the scores,
   expect(other!.status).toBe(1);
 });
 
-test('standard input, and the schema', () => {
+test('standard input, and the schemas', () => {
   const piped = run(['inspect', '-', '--lengths', '1k', '--json'], { input: readFileSync(model, 'utf8') });
   expect(piped).toMatchObject({ status: 0, stderr: '' });
-  const schema = run(['schema']);
-  expect(schema).toMatchObject({ status: 0, stderr: '' });
-  expect(JSON.parse(schema.stdout)).toEqual(planJsonSchema());
-  expect(schema.stdout).toBe(readFileSync(repositoryPath('docs/plan.schema.json'), 'utf8'));
+  const published = [
+    [['schema'], planJsonSchema, 'docs/plan.schema.json'],
+    [['schema', 'plan'], planJsonSchema, 'docs/plan.schema.json'],
+    [['schema', 'definition'], definitionJsonSchema, 'docs/definition.schema.json'],
+  ] as const;
+  for (const [args, schemaOf, path] of published) {
+    const schema = run([...args]);
+    expect(schema).toMatchObject({ status: 0, stderr: '' });
+    expect(JSON.parse(schema.stdout)).toEqual(schemaOf());
+    expect(schema.stdout).toBe(readFileSync(repositoryPath(path), 'utf8'));
+  }
+  expect(run(['schema', 'package'])).toMatchObject({ status: 2, stdout: '' });
 });

@@ -10,6 +10,9 @@ import { printJson } from '../../src/emit/printJson.ts';
 import { fileBytes, type PackageManifest } from '../../src/emit/package.ts';
 import { readManifest, verifyPackage } from '../../src/emit/verifyPackage.ts';
 import { writePackage } from '../../src/emit/writePackage.ts';
+import type { BufferSet } from '../../src/ir/planDefinition.ts';
+import { plannerEntries } from '../../src/kernels/planners.ts';
+import { variableMeanings } from '../../src/kernels/variables.ts';
 import { sinkWindow } from '../../src/mask/sinkWindow.ts';
 import { DiagnosticList } from '../../src/util/diagnostics.ts';
 import { installed } from '../cli/installed.ts';
@@ -56,7 +59,11 @@ test('the manifest lists the SHA-256 and size of every file, and says what was c
     elementTypes: ['bf16', 'fp16'],
     plan: { sha256: createHash('sha256').update(text).digest('hex'), layers: 3, queryHeads: 8, kvHeads: 2, headDim: 128, sink: 64, page: 64, minSpan: 128 },
   });
-  expect(manifest['kernels']).toHaveLength(compiled.module.kernels.length);
+  expect(manifest['kernels']).toHaveLength(compiled.module.kernels.length + plannerEntries.length);
+  const { kernels, planners } = planDefinition(compiled.module, sinkWindow, {});
+  for (const { source, sha256 } of [...kernels, ...Object.values(planners)]) {
+    expect(sha256, source).toBe(manifest.files[source]!.sha256);
+  }
 });
 
 test.each(['module', 'commonjs'])('index.js is a module with the definition and load, in a project of type %s', (type) => {
@@ -75,6 +82,14 @@ test('definition.json is that definition; docs/package-format.md names what is i
   expect(JSON.parse(readFileSync(join(written, 'definition.json'), 'utf8'))).toEqual(definition);
   const page = readFileSync(new URL('../../docs/package-format.md', import.meta.url), 'utf8');
   for (const key of Object.keys(definition)) expect(page, key).toContain(`\`${key}\``);
+  for (const [name, meaning] of Object.entries(variableMeanings)) {
+    expect(page).toContain(`| \`${name}\` | ${meaning} |`);
+  }
+  const sets: readonly BufferSet[] = Object.values(definition.buffers);
+  const buffers = sets.flatMap((set) => Object.entries(set.buffers));
+  for (const [name, { initial }] of buffers) {
+    if (initial.kind === 'host') expect(page, name).toMatch(new RegExp(`^\\| [^|]*\`${name}\`[^|]* \\|`, 'm'));
+  }
   for (const { role, variant, params, architectures: of } of definition.kernels) {
     expect(page).toMatch(new RegExp(`^\\| \`${role}\` \\| [^|]*\`${variant}\`[^|]* \\|`, 'm'));
     expect(definition.params[params]!.bytes).toBeGreaterThan(0);

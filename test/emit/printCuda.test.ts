@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { printCuda } from '../../src/emit/printCuda.ts';
-import { add, constant, divide, evaluate, max, min, multiply, roundUp, subtract, variable, type Expression } from '../../src/ir/affine.ts';
+import { add, constant, divide, evaluate, max, min, multiply } from '../../src/ir/affine.ts';
+import { product, roundUp, subtract, variable, type Expression } from '../../src/ir/affine.ts';
 
 const expressions: fc.Arbitrary<Expression> = fc.letrec<{ expression: Expression }>((tie) => {
   const small = fc.integer({ min: 0, max: 9 });
@@ -47,5 +48,7 @@ test.each([
 });
 
 test('what only the runtime evaluates is an internal error', () => {
-  expect(() => printCuda(divide(variable('N'), 64))).toThrow(/internal error/);
+  for (const expression of [divide(variable('N'), 64), product(variable('N'), variable('slots'))]) {
+    expect(() => printCuda(expression)).toThrow(/internal error/);
+  }
 });

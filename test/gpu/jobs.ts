@@ -13,6 +13,7 @@ import { runCase } from '../properties/runCase.ts';
 import { shapeOf } from '../properties/shapes.ts';
 import { isBatchInvariant } from '../properties/batchInvariance.ts';
 import { beginLife, lifeArbitrary, livesOf, runLife, type Life } from '../properties/sequencesModel.ts';
+import { mixtureIsEager } from '../properties/mixtures.ts';
 import { largeOffsets } from './largeOffsets.ts';
 import { replayIsEager } from '../properties/replay.ts';
 import { gpuShapes, shapesWith } from './packages.ts';
@@ -59,6 +60,7 @@ export function makeJobs(seed: number, scale: number, plans: string | undefined)
     ]),
     ...families.flatMap((family) => [
       { name: `5000 steps of a graph, ${family}`, run: (target: Target) => replayIsEager(target, { ...replayed, family }, { steps: 5000 }) },
+      { name: `5000 mixed steps of a graph, ${family}`, run: async (target: Target) => void (await mixtureIsEager(target, { ...replayed, family }, { steps: 5000, pages: 400 })) },
       { name: `1500 steps of a graph, balanced over sequences, ${family}`, run: (target: Target) => replayIsEager(target, { ...replayed, family }, { steps: 1500, every: 101 }) },
       { name: `1500 steps of 4 tokens of a graph, ${family}`, run: (target: Target) => replayIsEager(target, { ...replayed, family, slack: 64, decodeTokens: 16 }, { steps: 1500, tokens: 4 }) },
     ]),

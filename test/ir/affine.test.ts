@@ -4,7 +4,8 @@ import * as affine from '../../src/ir/affine.ts';
 import type { Expression } from '../../src/ir/affine.ts';
 import { parseRule } from './readHeadModule.ts';
 
-const { add, constant, divide, evaluate, lengthBound, max, min, multiply, printExpression, roundUp, span, subtract, variable } = affine;
+const { add, ceilDivide, constant, divide, evaluate, lengthBound, max, min } = affine;
+const { multiply, printExpression, product, roundUp, span, subtract, variable } = affine;
 const limits = { sink: 64, minSpan: 128, page: 64 };
 
 test.each<[Expression, string, number]>([
@@ -14,6 +15,8 @@ test.each<[Expression, string, number]>([
   [subtract(constant(1), variable('i')), '(1 - i)', -6],
   [multiply(variable('i'), 3), '3*i', 21],
   [multiply(variable('i'), 1), 'i', 7],
+  [product(variable('i'), add(variable('N'), constant(1))), 'i*(N + 1)', 7007],
+  [ceilDivide(variable('N'), 64), 'roundUp(N, 64)/64', 16],
   [min(variable('i'), constant(4)), 'min(i, 4)', 4],
   [max(variable('i'), constant(4)), 'max(i, 4)', 7],
   [roundUp(variable('i'), 64), 'roundUp(i, 64)', 64],

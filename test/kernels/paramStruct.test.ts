@@ -1,10 +1,11 @@
 /** The bytes that the runtime packs, read back by C++ through the struct that is printed into kernels. */
 import { beforeAll, describe, expect, test } from 'vitest';
-import { kernelContext } from '../../src/emit/kernelContext.ts';
-import { renderKernel } from '../../src/emit/templateEngine.ts';
+import { kernelContext, plannerContext } from '../../src/emit/kernelContext.ts';
+import { renderKernel, renderPlanner } from '../../src/emit/templateEngine.ts';
 import { fieldLayout, type FieldType, type ParamStruct } from '../../src/ir/kernelParams.ts';
 import type { ScheduledModule } from '../../src/ir/nodes.ts';
 import { paramStruct, type ParamsOf } from '../../src/kernels/paramStruct.ts';
+import { plannerEntries } from '../../src/kernels/planners.ts';
 import { variantNames, variantOf } from '../../src/kernels/variants.ts';
 import { pipeline } from '../../src/passes/pipeline.ts';
 import { runPasses } from '../../src/passes/runPasses.ts';
@@ -14,16 +15,34 @@ import { readCase } from '../passes/readCase.ts';
 
 /** Every variant, `prefill_hopper`, with the fields that learned sinks add. */
 const variants = new Map(variantNames.map((name): [string, ParamsOf] => [`${name.role}_${name.variant}`, { ...name, learnedSinks: variantOf(name).features.attends }]));
-const names = [...variants.keys()];
-const structOf = (name: string): ParamStruct => paramStruct(variants.get(name)!);
+const planners = new Map(plannerEntries.map(([role, planner]) => [role as string, planner]));
+const names = [...variants.keys(), ...planners.keys()];
+const structOf = (name: string): ParamStruct => planners.get(name)?.params ?? paramStruct(variants.get(name)!);
+
+const { module, context } = readCase(
+  [
+    'target architectures=sm_80,sm_90a elementTypes=bf16 cacheType=e4m3',
+    'shape layers=1 queryHeads=1 kvHeads=1 headDim=64',
+    'attention softCap=0 learnedSinks=true scale=0.125',
+    'layer 0: N',
+  ].join('\n'),
+);
+const scheduled = runPasses(module, pipeline, context) as ScheduledModule;
+
+function sourceOf(name: string): string {
+  const planner = plannerEntries.find(([role]) => role === name);
+  if (planner !== undefined) return renderPlanner(planner[0], plannerContext(planner[1], scheduled, context.mask));
+  const kernel = scheduled.kernels.find(({ role, variant }) => `${role}_${variant}` === name)!;
+  return renderKernel(kernel, kernelContext(kernel, context.mask));
+}
 
 /** `struct Params` of an emitted kernel, with its assertions. */
-function printedParams(name: string): string {
-  const { module, context } = readCase('target architectures=sm_80,sm_90a elementTypes=bf16 cacheType=e4m3\nshape layers=1 queryHeads=1 kvHeads=1 headDim=64\nattention softCap=0 learnedSinks=true scale=0.125\nlayer 0: N');
-  const kernel = (runPasses(module, pipeline, context) as ScheduledModule).kernels.find(({ role, variant }) => `${role}_${variant}` === name)!;
-  const text = renderKernel(kernel, kernelContext(kernel, context.mask));
-  return /struct Params \{[\s\S]*?\nstatic_assert\(sizeof\(Params\).*\n/.exec(text)![0];
-}
+const printedParams = (name: string): string =>
+  /struct Params \{[\s\S]*?\nstatic_assert\(sizeof\(Params\).*\n/.exec(sourceOf(name))![0];
+
+/** The structs that fields point to. */
+const allFields = names.flatMap((name) => structOf(name).fields);
+const pointedTo = [...new Set(allFields.flatMap(({ cType }) => /moa::(\w+)\*/.exec(cType)?.[1] ?? []))];
 
 /** Reads a struct of each variant and prints its fields, the bits of each as hexadecimal. */
 const program = `
@@ -31,7 +50,10 @@ const program = `
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-namespace moa { struct alignas(64) TensorMap { unsigned char bytes[128]; }; struct PrefillItem; struct Ring; struct ExpandedRing; struct DecodeSegment; }
+namespace moa {
+struct alignas(64) TensorMap { unsigned char bytes[128]; };
+${pointedTo.map((name) => `struct ${name};`).join('\n')}
+}
 ${names.map((name) => `namespace ${name} {\n${printedParams(name)}}`).join('\n')}
 
 template <class Value> void show(const char* name, const Value& value) {

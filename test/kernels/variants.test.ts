@@ -1,14 +1,15 @@
 /** The table of variants: what its rows say of every architecture, and what launches take from them. */
 import { describe, expect, test } from 'vitest';
 import { architectures, findArchitecture } from '../../src/arch/registry.ts';
-import type { KernelName, KernelRope } from '../../src/ir/nodes.ts';
+import { evaluate } from '../../src/ir/affine.ts';
+import type { KernelName, KernelNode, KernelRope } from '../../src/ir/nodes.ts';
 import { decodeHopper } from '../../src/kernels/decodeHopper.ts';
 import { decodePortable } from '../../src/kernels/decodePortable.ts';
-import { gridOf } from '../../src/kernels/gridOf.ts';
 import { paramsName } from '../../src/kernels/paramStruct.ts';
 import { prefillHopper } from '../../src/kernels/prefillHopper.ts';
 import { prefillPortable } from '../../src/kernels/prefillPortable.ts';
 import type { KernelRequest } from '../../src/kernels/variant.ts';
+import type { HostVariables } from '../../src/kernels/variables.ts';
 import { variantNames, variantOf, variantsFor } from '../../src/kernels/variants.ts';
 
 const headDims = [64, 128, 256];
@@ -142,22 +143,34 @@ describe('tiles', () => {
 });
 
 describe('the blocks of a launch', () => {
-  const blocks = (name: KernelName, blocksPerSm: number, work: number): number =>
-    gridOf({ ...name, blocksPerSm }, work, 10);
+  const blocks = (kernel: KernelNode, variables: HostVariables & { readonly blocks?: number }): number =>
+    evaluate(variantOf(kernel).grid(kernel), { multiprocessors: 10, ...variables });
+  const hopper = request('sm_90a', 128, 4);
+  const portable = request('sm_90', 128, 4);
+  const tokens = { appends: true, tokens: 1, ageMask: false, compute: undefined };
 
-  test('are one for each item, run of segments, or page', () => {
-    expect(blocks({ role: 'prefill', variant: 'portable' }, 2, 1000)).toBe(1000);
-    expect(blocks({ role: 'decode', variant: 'hopper' }, 1, 7)).toBe(7);
-    expect(blocks({ role: 'expand', variant: 'portable' }, 0, 1000)).toBe(1000);
+  test('are one for each item, and of decode as many as were planned', () => {
+    expect(blocks(prefillPortable.select(portable), { items: 1000 })).toBe(1000);
+    for (const row of [decodePortable, decodeHopper]) {
+      expect(blocks(row.select({ ...hopper, ...tokens, rope: noRope }), { blocks: 7 })).toBe(7);
+    }
   });
 
   test('that stay are as many as run at once, at most one for each item', () => {
-    expect(blocks({ role: 'prefill', variant: 'hopper' }, 2, 1000)).toBe(20);
-    expect(blocks({ role: 'prefill', variant: 'hopper' }, 2, 3)).toBe(3);
+    const kernel = prefillHopper.select(hopper);
+    const atOnce = 10 * prefillHopper.blocksPerSm(kernel);
+    expect(blocks(kernel, { items: 1000 })).toBe(atOnce);
+    expect(blocks(kernel, { items: 3 })).toBe(3);
   });
 
   test('with loops over tasks are at most 16 for each multiprocessor', () => {
-    expect(blocks({ role: 'append', variant: 'portable' }, 0, 1000)).toBe(160);
-    expect(blocks({ role: 'append', variant: 'portable' }, 0, 3)).toBe(3);
+    const { append, expand } = variantsFor(called('sm_90'));
+    // Of a token a row of keys and one of values, and with RoPE 4 of queries: 8 threads each, 128 in a block.
+    const plain = append.select({ ...portable, rope: noRope });
+    const found = [1, 8, 9, 1279, 1280, 1281, 5000].map((count) => blocks(plain, { tokens: count }));
+    expect(found).toEqual([1, 1, 2, 160, 160, 160, 160]);
+    const rotates = append.select({ ...portable, rope: { ...noRope, rotaryDim: 128 } });
+    expect([1, 2, 3, 8].map((count) => blocks(rotates, { tokens: count }))).toEqual([1, 1, 2, 3]);
+    expect(blocks(expand.select(portable), {})).toBe(40);
   });
 });

@@ -37,7 +37,7 @@ describe('a session whose sequences join, leave, fork and are truncated', () => 
   });
 
   test('and everything happened', () => {
-    const rarest = ['join', 'pool full', 'leave', 'fork', 'truncate', 'truncate refused', 'truncate of a ring that went round', 'prefill', 'chunk', 'sequence full', 'decode', 'decode with free slots', 'several tokens', 'graph', 'counts', 'graph with counts'];
+    const rarest = ['join', 'pool full', 'leave', 'fork', 'truncate', 'truncate refused', 'truncate of a ring that went round', 'prefill', 'chunk', 'sequence full', 'decode', 'decode with free slots', 'several tokens', 'graph', 'counts', 'graph with counts', 'mixture', 'graph of a mixture', 'one token beside many'];
     console.log(rarest.map((what) => `${what} ${happened.get(what) ?? 0}`).join(', '));
     for (const what of rarest) expect(happened.get(what) ?? 0, what).toBeGreaterThan(0);
   });

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import type { DeviceBuffer } from '../../src/runtime/buffer.ts';
 import type { Device } from '../../src/runtime/device.ts';
 import { RuntimeError } from '../../src/runtime/runtimeError.ts';
+import type { NewTokens } from '../../src/runtime/newTokens.ts';
 import type { Session } from '../../src/runtime/session.ts';
 import type { CapturedStep } from '../../src/runtime/sessionTypes.ts';
 import { scaledKeys } from '../oracle/attention.ts';
@@ -74,6 +75,14 @@ export interface Real {
   readonly happened: Map<string, number>;
   /** Captured decodes of all layers, by their tokens and whether these are counted, with the tensors and counts that they read. */
   readonly steps: Map<string, CapturedDecode>;
+  mixture?: CapturedMixture;
+}
+
+/** A step of any mixture that was captured once: numbers and tensors are set anew for each launch. */
+interface CapturedMixture {
+  readonly captured: CapturedStep;
+  readonly tensors: readonly TensorSet[];
+  readonly numbers: NewTokens;
 }
 
 /** A decode that was captured once. */
@@ -117,6 +126,8 @@ export async function beginLife(target: Target, life: Life, happened: Map<string
       counts.dispose();
       tensors.forEach((set) => set.dispose());
     }
+    real.mixture?.captured.dispose();
+    real.mixture?.tensors.forEach((set) => set.dispose());
     session.dispose();
     plan.dispose();
   };
@@ -277,10 +288,10 @@ function isAdmitted(model: Model, real: Real, counts: readonly number[], call: (
 
 /** The session counts no page too few, and where none is shared none too many. */
 function checkUsage({ life }: Model, { session, pages }: Real): void {
-  const { held, shared, free, pages: all } = session.usage();
+  const { held: counted, shared, free, pages: all } = session.usage();
   const exact = pages.shared === 0;
-  if (held < pages.held || shared < pages.shared || free > pages.free || (exact && held !== pages.held) || held + free !== all) {
-    throw new Error(`usage says ${held} held, ${shared} shared, ${free} free; it is ${pages.held}, ${pages.shared}, ${pages.free} of ${JSON.stringify(life)}`);
+  if (counted < pages.held || shared < pages.shared || free > pages.free || (exact && counted !== pages.held) || counted + free !== all) {
+    throw new Error(`usage says ${counted} held, ${shared} shared, ${free} free; it is ${pages.held}, ${pages.shared}, ${pages.free} of ${JSON.stringify(life)}`);
   }
 }
 
@@ -460,10 +471,10 @@ export class Decode implements Command {
       const begins = model.sequences.map((sequence, slot) => (sequence === undefined ? 0 : addTokens(model, real.random, slot, counts[slot]!)));
       const piecesOf = (layer: number): Piece[] =>
         model.sequences.flatMap((sequence, slot) => (sequence === undefined ? [none] : [{ inputs: sequence.inputs[layer]!, begin: begins[slot]!, end: begins[slot]! + counts[slot]! }, { ...none, end: tokens - counts[slot]! }]));
-      const step = this.captured ? this.#captured(model, real, tokens, piecesOf, given && counts) : undefined;
-      const sets = step?.tensors ?? model.life.rules.map((_, layer) => new TensorSet(device, model.shape, piecesOf(layer)));
+      const recorded = this.captured ? this.#captured(model, real, tokens, piecesOf, given && counts) : undefined;
+      const sets = recorded?.tensors ?? model.life.rules.map((_, layer) => new TensorSet(device, model.shape, piecesOf(layer)));
       const call = { ...fields(sets[0]!), tokens, ...(given === undefined ? {} : { counts }) };
-      if (!isAdmitted(model, real, counts.map((count, slot) => (model.sequences[slot] === undefined ? 0 : count)), () => (step === undefined ? session.decode(0, call) : step.captured.launch()))) {
+      if (!isAdmitted(model, real, counts.map((count, slot) => (model.sequences[slot] === undefined ? 0 : count)), () => (recorded === undefined ? session.decode(0, call) : recorded.captured.launch()))) {
         if (!this.captured) sets.forEach((tensors) => tensors.dispose());
         return undo();
       }
@@ -500,6 +511,77 @@ export class Decode implements Command {
     return step;
   }
   toString = (): string => `decode(${this.steps} x ${this.tokens}${this.counts === undefined ? '' : ` of ${this.counts.join('/')}`}${this.captured ? ', graph' : ''})`;
+}
+
+/** Rows of a captured step. */
+const mixtureBudget = 160;
+
+/** A step in which sequences bring none, one or many tokens. */
+export class Mixture implements Command {
+  readonly counts: readonly number[];
+  readonly captured: boolean;
+  constructor(counts: readonly number[], captured: boolean) {
+    this.counts = counts;
+    this.captured = captured;
+  }
+  check = (model: Model): boolean => held(model).length > 0;
+  async run(model: Model, real: Real): Promise<void> {
+    let left = this.captured ? mixtureBudget : Infinity;
+    const counts = model.sequences.map((sequence, slot) => {
+      const count = sequence === undefined ? 0 : Math.min(this.counts[slot % this.counts.length]!, sequence.bound - sequence.length, left);
+      left -= count;
+      return count;
+    });
+    note(real, this.captured ? 'graph of a mixture' : 'mixture');
+    if (counts.includes(1) && counts.some((count) => count > 1)) note(real, 'one token beside many');
+    const undo = undoOf(model);
+    const begins = counts.map((count, slot) => (count === 0 ? (model.sequences[slot]?.length ?? 0) : addTokens(model, real.random, slot, count)));
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    const behind = { ...poison(model.shape, mixtureBudget), end: this.captured ? mixtureBudget - total : 0 };
+    const none = { ...poison(model.shape), end: 0 };
+    const piecesOf = (layer: number): Piece[] => [
+      ...counts.map((count, slot): Piece => (count === 0 ? none : { inputs: model.sequences[slot]!.inputs[layer]!, begin: begins[slot]!, end: begins[slot]! + count })),
+      ...(this.captured ? [behind] : []),
+    ];
+    const step = this.captured ? this.#captured(model, real, counts, piecesOf) : undefined;
+    const sets = step?.tensors ?? model.life.rules.map((_, layer) => new TensorSet(real.device, model.shape, piecesOf(layer)));
+    const run = (layer: number): void => real.session.step(layer, { ...fields(sets[layer]!), cuSeqlens: sets[layer]!.cuSeqlens });
+    if (!isAdmitted(model, real, counts, () => (step === undefined ? run(0) : step.captured.launch()))) {
+      if (!this.captured) sets.forEach((tensors) => tensors.dispose());
+      return undo();
+    }
+    const ends = counts.map((_, slot) => counts.slice(0, slot + 1).reduce((sum, count) => sum + count, 0));
+    sets.forEach((tensors, layer) => {
+      if (!this.captured && layer > 0) run(layer);
+      const found = { out: tensors.values('out'), lse: tensors.logSums() };
+      counts.forEach((count, slot) => {
+        if (count === 0) return;
+        const sequence = model.sequences[slot]!;
+        const inputs = count === 1 ? cachedInputs(sequence, layer) : chunkInputs(model, sequence, layer, begins[slot]!);
+        compare(model, real, layer, slot, found, ends[slot]! - count - begins[slot]!, begins[slot]!, inputs);
+      });
+      // Rows behind the last token are as they were.
+      checkZeros(model, found, total, behind.end, [NaN, NaN]);
+      if (!this.captured) tensors.dispose();
+    });
+  }
+  /** One graph for the session's whole life. */
+  #captured(model: Model, real: Real, counts: readonly number[], piecesOf: (layer: number) => Piece[]): CapturedMixture {
+    const { session, device } = real;
+    if (real.mixture === undefined) {
+      const tensors = model.life.rules.map((_, layer) => new TensorSet(device, model.shape, piecesOf(layer)));
+      const numbers = session.newTokens({ budget: mixtureBudget });
+      const captured = session.capture(() => tensors.forEach((set, layer) => session.step(layer, { ...fields(set), cuSeqlens: numbers })));
+      real.mixture = { captured, tensors, numbers };
+    }
+    real.mixture.numbers.set(counts);
+    real.mixture.tensors.forEach((tensors, layer) => {
+      using fresh = new TensorSet(device, model.shape, piecesOf(layer));
+      for (const name of ['q', 'k', 'v', 'out', 'lse'] as const) tensors[name].copyFrom(fresh[name]);
+    });
+    return real.mixture;
+  }
+  toString = (): string => `mixture(${this.counts.join()}${this.captured ? ', graph' : ''})`;
 }
 
 const fields = ({ q, k, v, out, lse }: TensorSet) => ({ q, k, v, out, lse });
@@ -546,6 +628,9 @@ function checkRing({ life, shape }: Model, session: Session, layer: number, slot
 
 const mostPrompt = 300;
 
+/** By sequence: none, one or many. */
+const mixtureCounts = fc.array(fc.oneof(fc.constantFrom(0, 1, 1, 2), fc.integer({ min: 2, max: 70 }), fc.integer({ min: 1, max: mostPrompt })), { minLength: 1, maxLength: 4 });
+
 /** Commands in the proportions of a life. */
 const commands: readonly fc.Arbitrary<Command>[] = [
   fc.integer({ min: 20, max: 100 }).map((part) => new Join(part)),
@@ -560,6 +645,8 @@ const commands: readonly fc.Arbitrary<Command>[] = [
   fc.tuple(fc.integer({ min: 1, max: 3 }), fc.boolean()).map(([steps, captured]) => new Decode(steps, captured, 1)),
   fc.tuple(fc.integer({ min: 1, max: 2 }), fc.boolean(), fc.integer({ min: 1, max: 16 })).map(([steps, captured, tokens]) => new Decode(steps, captured, tokens)),
   fc.tuple(fc.integer({ min: 1, max: 2 }), fc.boolean(), fc.integer({ min: 1, max: 16 }), fc.array(fc.nat(16), { minLength: 1, maxLength: 4 })).map(([steps, captured, tokens, counts]) => new Decode(steps, captured, tokens, counts)),
+  fc.tuple(mixtureCounts, fc.boolean()).map(([counts, captured]) => new Mixture(counts, captured)),
+  fc.tuple(mixtureCounts, fc.boolean()).map(([counts, captured]) => new Mixture(counts, captured)),
   fc.constant<Command>(new CheckCaches()),
 ];
 

@@ -174,3 +174,54 @@ describe('a session', () => {
 function fields({ q, k, v, out, lse, cuSeqlens }: TensorSet) {
   return { q, k, v, out, lse, cuSeqlens };
 }
+
+describe('a mixed step', () => {
+  const wide = (): TensorSet => prefillTensors([12, 3]);
+
+  test('takes numbers of its own session that fit the budget, and changes nothing otherwise', () => {
+    using session = plan.createSession({ batch: 2, lengthBound: 14 });
+    using other = plan.createSession({ batch: 2, lengthBound: 130 });
+    using tensors = wide();
+    for (const budget of [0, -1, 1.5, NaN, 2 ** 25, '4']) expect(() => session.newTokens({ budget: budget as number }), String(budget)).toThrow(code('MOA6106'));
+    const numbers = session.newTokens({ budget: 15 });
+    for (const counts of [[1], [1, 2, 3], [-1, 0], [0.5, 1], [NaN, 1], [8, 8], null, 3, '11']) {
+      expect(() => numbers.set(counts as never), String(counts)).toThrow(code('MOA6113'));
+    }
+    expect([...numbers.counts]).toEqual([0, 0]);
+    numbers.set([1, 3]);
+    const call = { ...fields(tensors), cuSeqlens: numbers };
+    expect(() => other.step(0, call)).toThrow(code('MOA6104'));
+    expect(() => session.step(0, { ...call, tokens: 1 } as never)).toThrow(code('MOA6112'));
+    expect(() => session.step(0, { ...call, q: tensors.q.slice(0, 14 * 256) })).toThrow(code('MOA6103'));
+    expect([...session.lengths(0), ...other.lengths(0)]).toEqual([0, 0, 0, 0]);
+    session.step(0, call);
+    expect([...session.lengths(0)]).toEqual([1, 3]);
+    expect(() => session.step(0, { ...fields(tensors), cuSeqlens: [0, 14, 14] })).toThrow(code('MOA6101'));
+    numbers.dispose();
+    expect(() => session.step(0, call)).toThrow(code('MOA6005'));
+  });
+
+  test('is captured with numbers on the device, and each launch is checked', () => {
+    using session = plan.createSession({ batch: 2, lengthBound: 20, slots: 'free' });
+    using tensors = wide();
+    const numbers = session.newTokens({ budget: 15 });
+    const call = { ...fields(tensors), cuSeqlens: numbers };
+    expect(() => session.capture(() => session.step(0, { ...call, cuSeqlens: [0, 1, 2] }))).toThrow(code('MOA6011'));
+    expect(() => session.capture(() => void session.newTokens({ budget: 15 }))).toThrow(code('MOA6011'));
+    using step = session.capture(() => session.step(0, call));
+    step.launch();
+    numbers.set([12, 0]);
+    expect(() => step.launch()).toThrow(code('MOA6107'));
+    session.add();
+    step.launch();
+    expect([...session.lengths(0)]).toEqual([12, -1]);
+    expect(() => step.launch()).toThrow(code('MOA6101'));
+    numbers.set([8, 1]);
+    expect(() => step.launch()).toThrow(code('MOA6107'));
+    session.add();
+    step.launch();
+    expect([...session.lengths(0)]).toEqual([20, 1]);
+    numbers.dispose();
+    expect(() => step.launch()).toThrow(code('MOA6005'));
+  });
+});

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { Device, loadAddon, type Module } from '../../src/runtime/index.ts';
 import { failure } from './failure.ts';
-import { FakeCuda, fakeCubin, fillParams } from './fakes/fakes.ts';
+import { FakeCuda, fakeCubin, fillParams, waitingFunctions } from './fakes/fakes.ts';
 
 const fake = new FakeCuda();
 const addon = loadAddon();
@@ -53,15 +53,51 @@ test('says what it is', () => {
   expect(module.kernel('fill').attributes).toEqual({ registers: 96, localBytes: 0, staticSharedBytes: 128, maxThreads: 1024 });
 });
 
-test('copies are over when they return, although the driver works behind', () => {
-  const buffer = device.alloc(16);
+test('what is written is what lay there at the call, in the order of the stream, and nobody waits for it', () => {
+  const buffer = device.alloc(16).fill(0);
   const data = Uint32Array.of(1, 2, 3, 4);
+  fake.forgetCalls();
+  fill(buffer.address, 4, 50);
   buffer.write(data);
   data.fill(9);
-  expect(words(buffer.read())).toEqual(Uint32Array.of(1, 2, 3, 4));
+  fill(buffer.address, 4, 10);
+  const uploaded = device.upload(data);
+  structuredClone(data, { transfer: [data.buffer] });
+  expect(data).toHaveLength(0);
+  fill(uploaded.address, 4, 100);
+  buffer.write(Uint32Array.of(77), 12);
+  const calls = fake.calls();
+  expect([...waitingFunctions].filter((name) => calls.has(name))).toEqual([]);
+  expect([calls.get('cuMemcpyHtoDAsync'), calls.get('cuLaunchKernel')]).toEqual([3, 3]);
+  expect(words(buffer.read())).toEqual(Uint32Array.of(11, 12, 13, 77));
+  expect(words(uploaded.read())).toEqual(Uint32Array.of(109, 109, 109, 109));
+});
+
+test('many writes under way, and large ones, are what lay there at the call', () => {
+  const count = 300;
+  const buffer = device.alloc(4 * count);
+  const data = new Uint32Array(1);
+  for (let index = 0; index < count; index += 1) buffer.write(data.fill(index), 4 * index);
+  expect(words(buffer.read())).toEqual(Uint32Array.from({ length: count }, (_, index) => index));
+
+  const large = new Uint8Array(65 * 1024).fill(3);
+  fake.forgetCalls();
+  const uploaded = device.upload(large);
+  large.fill(4);
+  expect(fake.calls().get('cuStreamSynchronize')).toBe(1);
+  expect(uploaded.read().every((byte) => byte === 3)).toBe(true);
+});
+
+test('reads are over when they return, although the driver works behind', () => {
+  const buffer = device.upload(Uint32Array.of(1, 2, 3, 4));
+  const other = device.alloc(8);
+  fill(buffer.address, 4, 10);
+  expect(words(buffer.read())).toEqual(Uint32Array.of(11, 12, 13, 14));
   buffer.fill(0, 4, 4);
-  const other = device.alloc(8).copyFrom(buffer.slice(4, 8));
-  expect(words(other.read())).toEqual(Uint32Array.of(0, 3));
+  other.copyFrom(buffer.slice(4, 8));
+  fake.forgetCalls();
+  expect(words(other.read())).toEqual(Uint32Array.of(0, 13));
+  expect(fake.calls().get('cuStreamSynchronize')).toBe(1);
 });
 
 test('a kernel gets exactly the bytes of its parameters', () => {
@@ -119,7 +155,14 @@ test('captures, replays, and keeps the code of a module that was unloaded', () =
   expect(words(buffer.read())[0]).toBe(22);
   graph.dispose();
   expect(fake.calls().get('cuModuleUnload')).toBe(1);
-  expect(failure(() => device.capture(() => void buffer.read())).code).toBe('MOA6011');
+  const copies = (): number =>
+    [...fake.calls()].reduce((sum, [name, count]) => sum + (/Memcpy|Memset/.test(name) ? count : 0), 0);
+  const word = new Uint8Array(4);
+  for (const wrong of [() => buffer.read(), () => buffer.write(word), () => device.upload(word), () => buffer.fill(0)]) {
+    const before = copies();
+    expect(failure(() => device.capture(() => void wrong())).code).toBe('MOA6011');
+    expect(copies()).toBe(before);
+  }
   device.measure(() => {});
   device.dispose();
   expectNothingLeft();

@@ -4,9 +4,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import type { KernelDefinition, PlanDefinition } from '../../src/ir/planDefinition.ts';
-import { Device, loadAddon } from '../../src/runtime/index.ts';
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
+import type { KernelDefinition, PlanDefinition, PlannerDefinition } from '../../src/ir/planDefinition.ts';
+import { Device, Kernel, loadAddon } from '../../src/runtime/index.ts';
 import { Plan } from '../../src/runtime/plan.ts';
 import { compileSpec } from '../properties/plans.ts';
 import { FakeCuda, fakeCubin } from './fakes/fakes.ts';
@@ -94,23 +94,22 @@ describe('a package', () => {
   });
 
   test('launches kernels of older PTX one after the other: they do not wait themselves', async () => {
-    const launchesOf = async (definition: PlanDefinition): Promise<readonly boolean[]> => {
+    const launchesOf = async (definition: PlanDefinition): Promise<readonly (readonly [string, boolean])[]> => {
       using plan = await loadOn([9, 0], 227 * 1024, definition);
       using session = plan.createSession({ batch: 1, lengthBound: 100 });
-      const seen: boolean[] = [];
-      const kernel = Object.getPrototypeOf(device!.loadCubin(fakeCubin()).kernel('any')) as { launch: (config: { programmatic?: boolean }) => void };
-      const { launch } = kernel;
-      kernel.launch = (config) => void seen.push(config.programmatic === true);
-      try {
-        using buffer = device!.alloc(1 << 12);
-        session.decode(0, { q: buffer, k: buffer, v: buffer, out: buffer });
-      } finally {
-        kernel.launch = launch;
-      }
+      const seen: [string, boolean][] = [];
+      using _ = vi.spyOn(Kernel.prototype, 'launch').mockImplementation(function (this: Kernel, { programmatic }) {
+        seen.push([this.name, programmatic === true]);
+      });
+      using buffer = device!.alloc(1 << 12);
+      session.decode(0, { q: buffer, k: buffer, v: buffer, out: buffer });
       return seen;
     };
-    expect(await launchesOf(packageOf({ sm_80: 60_000 }, ['sm_80']))).toEqual([false]);
-    expect(await launchesOf(packageOf({ sm_90: 60_000 }))).toEqual([true]);
+    const decode = base.kernels.find(({ role }) => role === 'decode')!.name;
+    // What plans does not wait itself: it begins when all before it has ended.
+    const step = ['moa_step', false];
+    expect(await launchesOf(packageOf({ sm_80: 60_000 }, ['sm_80']))).toEqual([step, [`${decode}_sm_80`, false]]);
+    expect(await launchesOf(packageOf({ sm_90: 60_000 }))).toEqual([step, [`${decode}_sm_90`, true]]);
   });
 
   test('of which a kernel needs more threads or registers than there are is refused', async () => {
@@ -120,5 +119,24 @@ describe('a package', () => {
     // 96 registers of a thread, as the fake driver says.
     const many = { ...definition, kernels: definition.kernels.map((kernel) => (kernel.role === 'prefill' ? { ...kernel, threads: 1024 } : kernel)) };
     await expect(loadOn([8, 0], large, many)).rejects.toThrow(code('MOA6207', /needs 98304 registers a block/));
+  });
+
+  const roles = ['changeSequence', 'step', 'planPrefill'] as const;
+  test.each(roles)('of which the kernel %s does not fit is refused too', async (role) => {
+    const definition = packageOf({ sm_80: 100 });
+    const { name } = definition.planners[role];
+    const own = 128; // static shared memory of the fake driver's kernels
+    const load = async (change: Partial<PlannerDefinition>): Promise<void> => {
+      const planners = { ...definition.planners, [role]: { ...definition.planners[role], ...change } };
+      using _ = await loadOn([8, 6], small, { ...definition, planners });
+    };
+    await load({ sharedBytes: small - own });
+    fake.forgetCalls();
+    const refused = async (change: Partial<PlannerDefinition>, what: string): Promise<void> =>
+      await expect(load(change)).rejects.toThrow(code('MOA6207', new RegExp(`kernel ${name} .* ${what}`)));
+    await refused({ sharedBytes: small - own + 1 }, `needs ${small + 1} bytes`);
+    await refused({ threads: 1056 }, 'has blocks of 1056 threads');
+    await refused({ threads: 1024 }, 'needs 98304 registers');
+    expect(fake.calls().get('cuModuleUnload')).toBe(fake.calls().get('cuModuleLoadDataEx'));
   });
 });

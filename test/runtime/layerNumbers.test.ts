@@ -1,10 +1,9 @@
 /** A package of a model of which not all layers have attention: its sessions know layers by their numbers in the model. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { PlanDefinition } from '../../src/ir/planDefinition.ts';
-import { Device, type DeviceBuffer, type Kernel } from '../../src/runtime/index.ts';
-import type { LaunchConfig } from '../../src/runtime/kernel.ts';
-import { Plan } from '../../src/runtime/plan.ts';
+import { Device, type DeviceBuffer } from '../../src/runtime/index.ts';
 import { compileSpec, type PlanSpec } from '../properties/plans.ts';
+import { notingPlan, rolesOf, taken } from './fakes/kernels.ts';
 
 /** Three layers with different rules, which are the layers 3, 7 and 11 of their model. */
 const spec: PlanSpec = { shape: 'bf16_d64_2x2', rules: [[[128, 0, 1], [0, 1, 1]], [[128, 0, 1], [128, 0, 1]], [[0, 1, 1], [0, 1, 1]]], rope: false };
@@ -18,12 +17,10 @@ beforeAll(async () => {
 });
 afterAll(() => device.dispose());
 
-function planOf(): { readonly plan: Plan; readonly launches: LaunchConfig[] } {
+function planOf(): ReturnType<typeof notingPlan> {
   const { definition } = compileSpec(spec);
   const numbered: PlanDefinition = { ...definition, shape: { ...definition.shape, layerNumbers: numbers } };
-  const launches: LaunchConfig[] = [];
-  const kernel = { launch: (config: LaunchConfig) => launches.push(config), occupancy: () => 1 } as unknown as Kernel;
-  return { plan: Plan.create(device, numbered, [], new Map(numbered.kernels.map(({ name }) => [name, kernel]))), launches };
+  return notingPlan(device, numbered);
 }
 
 const code = (number: string, message: string) => expect.objectContaining({ code: number, message: expect.stringContaining(message) });
@@ -32,10 +29,12 @@ test('calls take the numbers of the model, and no others', () => {
   const { plan, launches } = planOf();
   using session = plan.createSession({ batch: 1, lengthBound: 256 });
   const tensors = { q: tensor, k: tensor, v: tensor, out: tensor };
+  taken(launches);
   for (const layer of numbers) session.decode(layer, tensors);
-  expect(launches).toHaveLength(3);
+  expect(rolesOf(launches)).toEqual(['step', 'decode', 'decode', 'decode']);
   for (const layer of numbers) expect(session.lengths(layer)).toEqual(Int32Array.of(1));
   for (const layer of [0, 1, 2, 4, 12]) expect(() => session.decode(layer, tensors)).toThrow(code('MOA6102', `the session has no layer ${layer}; it has layers 3 7 11`));
+  expect(launches).toHaveLength(4);
 });
 
 test('each number is the layer of its row of the plan', () => {

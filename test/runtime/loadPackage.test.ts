@@ -64,6 +64,10 @@ test('what is refused', async () => {
     [replaced('[1]'), 'MOA6204', /is not a definition/],
     [replaced('{}'), 'MOA6201', /has format undefined; this runtime reads format/],
     [replaced(JSON.stringify({ format: definitionFormat - 1 })), 'MOA6201', new RegExp(`has format ${definitionFormat - 1}; this runtime reads format ${definitionFormat}`)],
+    ...Object.values(readDefinition(join(folder, 'definition.json')).planners).map(({ source, name }) => {
+      const says = new RegExp(`kernels/${name}\\.cu of the package cannot be read`);
+      return [damagedBy((file) => rmSync(join(file, '..', source))), 'MOA6204', says] as const;
+    }),
     [7, 'MOA6004', /loadPackage: 7 names no folder/],
     [new URL('https://example.org/'), 'MOA6004', /names no folder/],
   ];

@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Device, RuntimeError, type DeviceBuffer, type Kernel, type SessionOptions } from '../../src/runtime/index.ts';
+import { Device, RuntimeError, type DeviceBuffer, type SessionOptions } from '../../src/runtime/index.ts';
 import { Plan } from '../../src/runtime/plan.ts';
 import { compileSpec, type PlanSpec } from '../properties/plans.ts';
+import { idlePlan as planOfIdleKernels } from './fakes/kernels.ts';
 
 const spec: PlanSpec = { shape: 'bf16_d64_2x2', rules: [[[128, 0, 1], [0, 1, 1]]], rope: true };
 const good = { batch: 1, lengthBound: 100 };
@@ -21,11 +22,7 @@ beforeAll(async () => {
 afterAll(() => device.dispose());
 
 /** A plan whose kernels do nothing. */
-function idlePlan(of: PlanSpec = spec): Plan {
-  const { definition } = compileSpec(of);
-  const idle = { launch: () => {}, occupancy: () => 1 } as unknown as Kernel;
-  return Plan.create(device, definition, [], new Map(definition.kernels.map(({ name }) => [name, idle])));
-}
+const idlePlan = (of: PlanSpec = spec): Plan => planOfIdleKernels(device, compileSpec(of).definition);
 
 /** Values of every type that is no number. */
 const noNumbers: readonly unknown[] = ['1', '', null, true, 1n, Symbol('one'), [1], {}, () => 1, new Float32Array(1), NaN];
@@ -34,7 +31,7 @@ describe('sessions', () => {
   const create = (options: object) => () => idlePlan().createSession({ ...good, ...options } as SessionOptions).dispose();
 
   test('refuse keys that they do not know, and say which was meant', () => {
-    for (const [key, meant] of [['lenghtBound', 'lengthBound'], ['length_bound', 'lengthBound'], ['Scale', 'scale'], ['softmaxScale', undefined], ['ropes', 'rope'], ['cache_scales', 'cacheScales'], ['sinkLogit', 'sinkLogits'], ['maxBatch', undefined], ['decodeToken', 'decodeTokens']] as const) {
+    for (const [key, meant] of [['lenghtBound', 'lengthBound'], ['length_bound', 'lengthBound'], ['Scale', 'scale'], ['softmaxScale', undefined], ['ropes', 'rope'], ['cache_scales', 'cacheScales'], ['sinkLogit', 'sinkLogits'], ['maxBatch', undefined], ['decodeToken', 'decodeTokens'], ['balance', undefined]] as const) {
       expect(create({ [key]: 1 }), key).toThrow(code('MOA6106', meant === undefined ? 'known are batch' : `did you mean ${meant}?`));
       expect(create({ [key]: undefined }), key).toThrow(code('MOA6106', `"${key}" is not known`));
     }
@@ -88,13 +85,18 @@ describe('sessions', () => {
     expect(() => session.prefill(0, { ...tensors, cuSeqlens: [0, 0], tokens: 1 } as never)).toThrow(code('MOA6112'));
     for (const call of [undefined, null, 3, 'q', []]) expect(() => session.decode(0, call as never), String(call)).toThrow(code('MOA6112'));
     for (const cuSeqlens of [undefined, null, 3, '00', {}, buffer, new BigInt64Array(2), [0, '1'], [0, 1n]]) expect(() => session.prefill(0, { ...tensors, cuSeqlens } as never)).toThrow(code('MOA6104'));
-    expect(() => session.join({ lengthbound: 7 } as never)).toThrow(code('MOA6106', 'did you mean lengthBound?'));
-    for (const options of [null, 7, [7]]) expect(() => session.join(options as never)).toThrow(code('MOA6106'));
+    for (const add of [session.add.bind(session), session.join.bind(session)]) {
+      expect(() => add({ lengthbound: 7 } as never)).toThrow(code('MOA6106', 'did you mean lengthBound?'));
+      for (const options of [null, 7, [7], { lengthBound: 101 }, { lengthBound: 0 }, { lengthBound: 1.5 }]) {
+        expect(() => add(options as never)).toThrow(code('MOA6106'));
+      }
+    }
     for (const step of [undefined, null, {}, 'decode']) {
       expect(() => session.capture(step as never)).toThrow(RuntimeError);
       expect(() => device.capture(step as never)).toThrow(code('MOA6004'));
     }
     expect([...session.lengths(0)]).toEqual([-1]);
+    expect(session.usage().held).toBe(0);
   });
 });
 

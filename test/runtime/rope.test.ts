@@ -1,16 +1,14 @@
 /** What a session takes for the option `rope`, and the tables that it makes. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { PlanDefinition } from '../../src/ir/planDefinition.ts';
-import { paramStruct } from '../../src/kernels/paramStruct.ts';
 import type { ModelRope, Rope } from '../../src/ir/rope.ts';
 import { ropeFrequencies } from '../../src/ir/ropeFrequencies.ts';
-import { Device, type Kernel } from '../../src/runtime/index.ts';
-import type { LaunchConfig } from '../../src/runtime/kernel.ts';
-import { Plan } from '../../src/runtime/plan.ts';
+import { Device } from '../../src/runtime/index.ts';
 import { readRopeOption } from '../../src/runtime/rope.ts';
 import { buildRopeTable, type RopeTable } from '../../src/runtime/ropeTables.ts';
 import { promisedAngle } from '../oracle/rope.ts';
 import { compileSpec, type PlanSpec } from '../properties/plans.ts';
+import { idlePlan, notingPlan, rolesOf } from './fakes/kernels.ts';
 
 const plainRules: PlanSpec['rules'] = Array.from({ length: 3 }, () => [
   [128, 0, 1],
@@ -152,24 +150,7 @@ describe('the rotation of a session', () => {
 describe('layers', () => {
   test('are launched with the kernel and the table of their own rotation', async () => {
     const own = await Device.open('emulator');
-    const launched: { readonly name: string; readonly table: bigint }[] = [];
-    const definition = definitionOf(byLayer);
-    const { offset } = paramStruct({ role: 'decode', variant: 'portable' }).fields.find(({ name }) => name === 'rope')!;
-    const kernelOf = (name: string): Kernel =>
-      ({
-        launch: ({ params }: LaunchConfig) =>
-          launched.push({
-            name,
-            table: new DataView(params.buffer, params.byteOffset).getBigUint64(offset, true),
-          }),
-        occupancy: () => 1,
-      }) as unknown as Kernel;
-    using plan = Plan.create(
-      own,
-      definition,
-      [],
-      new Map(definition.kernels.map(({ name }) => [name, kernelOf(name)])),
-    );
+    const { plan, launches } = notingPlan(own, definitionOf(byLayer));
     const tensor = own.alloc(1 << 16);
     const tensors = { q: tensor, k: tensor, v: tensor, out: tensor };
     for (const rope of [undefined, { theta: 10_000 }, 'none'] as const) {
@@ -180,6 +161,11 @@ describe('layers', () => {
       });
       for (const layer of [0, 1, 2]) session.decode(layer, tensors);
     }
+    const ofSession = ['changeSequence', 'step', 'decode', 'decode', 'decode'];
+    expect(rolesOf(launches)).toEqual([...ofSession, ...ofSession, ...ofSession]);
+    const launched = launches
+      .filter(({ role }) => role === 'decode')
+      .map((launch) => ({ name: launch.name, table: launch.field('rope') }));
     const [model, told, none] = [launched.slice(0, 3), launched.slice(3, 6), launched.slice(6)];
     expect(launched.map(({ name }) => name.includes('_rope'))).toEqual([
       true,
@@ -192,7 +178,7 @@ describe('layers', () => {
       false,
       false,
     ]);
-    expect(launched.map(({ table }) => table === 0n)).toEqual([
+    expect(launched.map(({ table }) => table === 0)).toEqual([
       false,
       false,
       true,
@@ -406,13 +392,7 @@ describe('tables', () => {
   test.each([2 ** 20, 2 ** 24])(
     'a session of %d tokens begins in less than a second',
     (lengthBound) => {
-      const kernel = { launch: () => {}, occupancy: () => 1 } as unknown as Kernel;
-      using plan = Plan.create(
-        device,
-        plain,
-        [],
-        new Map(plain.kernels.map(({ name }) => [name, kernel])),
-      );
+      using plan = idlePlan(device, plain);
       const begin = performance.now();
       using session = plan.createSession({ batch: 1, lengthBound, rope: { theta: 10_000 } });
       expect(performance.now() - begin).toBeLessThan(1000);

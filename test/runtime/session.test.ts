@@ -2,14 +2,13 @@
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { definitionFormat, type PlanDefinition } from '../../src/ir/planDefinition.ts';
-import type { KernelName } from '../../src/ir/nodes.ts';
-import { paramStruct } from '../../src/kernels/paramStruct.ts';
 import { Device, type DeviceBuffer, type Kernel } from '../../src/runtime/index.ts';
-import type { LaunchConfig } from '../../src/runtime/kernel.ts';
 import { Plan } from '../../src/runtime/plan.ts';
 import { RuntimeError } from '../../src/runtime/runtimeError.ts';
 import { sinkTable } from '../../src/runtime/sinkLogits.ts';
 import { compileSpec, type PlanSpec } from '../properties/plans.ts';
+import { notingPlan, rolesOf, taken, type NotedLaunch } from './fakes/kernels.ts';
+import { realPlanners } from './fakes/realPlanners.ts';
 
 const spec: PlanSpec = { shape: 'bf16_d64_2x2', rules: [[[128, 0, 1], [0, 1, 1]], [[128, 0, 1], [128, 0, 1]], [[0, 1, 1], [0, 1, 1]]], rope: true };
 const code = (number: string, message = '') => expect.objectContaining({ code: number, message: expect.stringContaining(message) });
@@ -22,26 +21,12 @@ beforeAll(async () => {
 });
 afterAll(() => device.dispose());
 
-type NotedLaunch = LaunchConfig & KernelName;
-
-const decodeName: KernelName = { role: 'decode', variant: 'portable' };
-
 /** A plan whose kernels run nothing and keep their launches. */
-function noting(of: PlanSpec, definition: PlanDefinition = compileSpec(of).definition): { readonly plan: Plan; readonly launches: NotedLaunch[] } {
-  const launches: NotedLaunch[] = [];
-  const kernelOf = ({ role, variant }: KernelName): Kernel => ({ launch: (config: LaunchConfig) => launches.push({ ...config, params: config.params.slice(), role, variant }), occupancy: () => 1 }) as unknown as Kernel;
-  return { plan: Plan.create(device, definition, [], new Map(definition.kernels.map((kernel) => [kernel.name, kernelOf(kernel)]))), launches };
-}
+const noting = (of: PlanSpec, definition = compileSpec(of).definition, real?: ReadonlyMap<string, Kernel>) =>
+  notingPlan(device, definition, real);
 
-const decodeField = (launch: LaunchConfig, name: string): number => field({ ...launch, ...decodeName }, name);
-
-function field(launch: NotedLaunch, name: string): number {
-  const { fields, bytes } = paramStruct(launch);
-  const { type, offset } = fields.find((one) => one.name === name)!;
-  expect(launch.params).toHaveLength(bytes);
-  const view = new DataView(launch.params.buffer, launch.params.byteOffset);
-  return type === 'pointer' ? Number(view.getBigUint64(offset, true)) : view.getInt32(offset, true);
-}
+const overlapsOf = (launches: readonly NotedLaunch[]) => launches.map(({ role, programmatic }) => [role, programmatic]);
+const decodesOf = (launches: readonly NotedLaunch[]): NotedLaunch[] => launches.filter(({ role }) => role === 'decode');
 
 describe('scores', () => {
   const tensors = () => ({ q: tensor, k: tensor, v: tensor, out: tensor });
@@ -53,8 +38,7 @@ describe('scores', () => {
       const { plan, launches } = noting(spec, of);
       using session = plan.createSession({ batch: 1, lengthBound: 200, ...options });
       session.decode(0, tensors());
-      const { offset } = paramStruct(decodeName).fields.find(({ name }) => name === 'scale')!;
-      expect(new DataView(launches[0]!.params.buffer).getFloat32(offset, true)).toBe(Math.fround(scale));
+      expect(decodesOf(launches).map((launch) => launch.field('scale'))).toEqual([Math.fround(scale)]);
     }
   });
 
@@ -64,12 +48,7 @@ describe('scores', () => {
     using session = plan.createSession({ batch: 1, lengthBound: 200, layers: [0, 2], sinkLogits: [[1, 2], [3, 4], [5, -Infinity]] });
     session.decode(0, tensors());
     session.decode(2, tensors());
-    const { fields, bytes } = paramStruct({ ...decodeName, learnedSinks: true });
-    const { offset } = fields.find(({ name }) => name === 'sinkLogits')!;
-    const [first, second] = launches.map(({ params }) => {
-      expect(params).toHaveLength(bytes);
-      return Number(new DataView(params.buffer, params.byteOffset).getBigUint64(offset, true));
-    });
+    const [first, second] = decodesOf(launches).map((launch) => launch.field('sinkLogits'));
     expect(second! - first!).toBe(2 * 4);
     expect(sinkTable([0, 2], [[1, 2], [3, 4], [5, -Infinity]])).toEqual(Float32Array.of(1, 2, 5, -Infinity));
   });
@@ -78,58 +57,84 @@ describe('scores', () => {
 describe('decode', () => {
   const tensors = () => ({ q: tensor, k: tensor, v: tensor, out: tensor });
 
-  test('is one launch, that may begin before the one before it has ended', () => {
+  test('is one launch behind that of the step, and may begin before the one before it has ended', () => {
     const { plan, launches } = noting(spec);
     using session = plan.createSession({ batch: 3, lengthBound: 200 });
+    expect(rolesOf(taken(launches))).toEqual(['changeSequence', 'changeSequence', 'changeSequence']);
     session.decode(0, tensors());
-    expect(launches.map(({ programmatic }) => programmatic)).toEqual([true]);
-    expect(['slots', 'groupSize', 'queryHeads', 'kvHeads', 'sink'].map((name) => decodeField(launches[0]!, name))).toEqual([3, 1, 2, 2, plan.definition.limits.sink]);
+    const [step, decode] = launches;
+    expect(overlapsOf(taken(launches))).toEqual([['step', false], ['decode', true]]);
+    expect(step!.field('lengths')).toBe(decode!.field('lengths'));
+    const { sink } = plan.definition.limits;
+    const values = ['slots', 'groupSize', 'queryHeads', 'kvHeads', 'sink'].map((name) => decode!.field(name));
+    expect(values).toEqual([3, 1, 2, 2, sink]);
     session.prefill(1, { ...tensors(), cuSeqlens: [0, 1, 2, 3] });
-    expect(launches.slice(1).map(({ programmatic }) => programmatic)).toEqual([false, false]);
+    const prefill = [['step', false], ['planPrefill', false], ['append', false], ['prefill', false]];
+    expect(overlapsOf(taken(launches))).toEqual(prefill);
   });
 
   test('reads early where the launch before wrote another layer, and only there', () => {
     const { plan, launches } = noting(spec);
     using session = plan.createSession({ batch: 1, lengthBound: 200 });
-    const early = (layer: number): boolean => {
+    /** Whether it reads early, and whether a step was planned for it: what that wrote is read. */
+    const early = (layer: number): readonly [boolean, boolean] => {
+      taken(launches);
       session.decode(layer, tensors());
-      return decodeField(launches.at(-1)!, 'early') !== 0;
+      const roles = rolesOf(launches);
+      expect(roles.filter((role) => role !== 'step')).toEqual(['decode']);
+      return [launches.at(-1)!.field('early') !== 0, roles.includes('step')];
     };
-    expect(early(0), 'the first of a session').toBe(false);
-    expect([early(1), early(2), early(0)], 'layer after layer').toEqual([true, true, true]);
-    expect([early(0), early(0), early(1)], 'the same layer again').toEqual([false, false, true]);
+    const [plans, waits, reads] = [[false, true], [false, false], [true, false]] as const;
+    expect(early(0), 'the first of a session').toEqual(plans);
+    expect([early(1), early(2), early(0)], 'layer after layer').toEqual([reads, reads, plans]);
+    expect([early(0), early(0), early(1)], 'the same layer again').toEqual([plans, plans, plans]);
+    expect([early(1), early(1), early(2), early(2)], 'until all are as far').toEqual([plans, plans, plans, plans]);
     session.reset();
-    expect([early(0), early(1)], 'behind a reset').toEqual([false, true]);
+    expect([early(0), early(1)], 'behind a reset').toEqual([plans, reads]);
     session.reset();
     session.prefill(1, { ...tensors(), cuSeqlens: [0, 1] });
-    expect(early(1), 'behind a prefill of its layer').toBe(false);
+    expect(early(1), 'behind a prefill of its layer').toEqual(plans);
     session.reset();
     session.prefill(1, { ...tensors(), cuSeqlens: [0, 1] });
-    expect(early(2), 'behind a prefill of another layer').toBe(true);
+    expect(early(2), 'behind a prefill of another layer').toEqual(plans);
     session.assumeFilled(100, 0);
-    expect(early(2), 'behind what fills the cache').toBe(false);
+    expect(early(2), 'behind what fills the cache').toEqual(plans);
+    session.reset();
+    session.decode(0, tensors());
+    session.prefill(1, { ...tensors(), cuSeqlens: [0, 2] });
+    expect(early(2), 'of a plan that is older than a prefill of another layer').toEqual(reads);
+    session.reset();
+    session.prefill(0, { ...tensors(), cuSeqlens: [0, 2] });
+    session.decode(0, tensors());
+    session.prefill(1, { ...tensors(), cuSeqlens: [0, 2] });
+    expect(early(1), 'of a plan that is older than a prefill of its layer').toEqual(waits);
   });
 
   test('a captured step begins when all before it has ended, and what follows it knows nothing of it', () => {
     const { plan, launches } = noting(spec);
     using session = plan.createSession({ batch: 1, lengthBound: 200 });
     session.decode(0, tensors());
-    const from = launches.length;
+    session.decode(1, tensors());
+    session.truncate(0, 0);
+    taken(launches);
     // The capture needs one launch of its own.
     expect(() =>
       session.capture(() => {
         for (const layer of [0, 1, 2]) session.decode(layer, tensors());
       }),
     ).not.toThrow();
+    expect(rolesOf(launches)).toEqual(['step', 'decode', 'decode', 'decode']);
+    expect(decodesOf(taken(launches)).map((launch) => launch.field('early'))).toEqual([0, 1, 1]);
     session.decode(1, tensors());
-    expect(launches.slice(from).map((launch) => decodeField(launch, 'early'))).toEqual([1, 1, 1, 0]);
+    expect(rolesOf(launches), 'what a graph planned is not known outside').toEqual(['step', 'decode']);
+    expect(decodesOf(launches).map((launch) => launch.field('early'))).toEqual([0]);
   });
 
   test('layers have their lengths in sectors of their own', () => {
     const { plan, launches } = noting(spec);
     using session = plan.createSession({ batch: 9, lengthBound: 200 });
     for (const layer of [0, 1, 2]) session.decode(layer, tensors());
-    const addresses = launches.map((launch) => decodeField(launch, 'lengths'));
+    const addresses = decodesOf(launches).map((launch) => launch.field('lengths'));
     expect(addresses.map((address) => address - addresses[0]!)).toEqual([0, 64, 128]);
   });
 
@@ -139,20 +144,25 @@ describe('decode', () => {
     using rope = plan.createSession({ batch: 1, lengthBound: 200, rope: { theta: 10_000 } });
     plain.decode(0, tensors());
     rope.decode(0, tensors());
-    expect(launches.map((launch) => decodeField(launch, 'rope') !== 0)).toEqual([false, true]);
+    expect(decodesOf(launches).map((launch) => launch.field('rope') !== 0)).toEqual([false, true]);
   });
 });
 
-test('assumeFilled: lengths, pages in use, and what the pool holds', () => {
-  const { plan } = noting(spec);
+test('assumeFilled: lengths, pages in use, and what the pool holds', async () => {
+  const compiled = compileSpec(spec);
+  const { plan } = noting(spec, compiled.definition, await realPlanners(device, compiled));
   using session = plan.createSession({ batch: 2, lengthBound: 300 });
   session.assumeFilled(100, 0x3c);
   for (const layer of [0, 1, 2]) expect([...session.lengths(layer)]).toEqual([100, 100]);
   expect(session.pagesInUse(2)).toBe(2 * 2 * 2);
-  const { keys } = session.cachedTokens(2, 1, 1) as unknown as { keys: Uint16Array };
+  expect(session.usage()).toMatchObject({ held: 3 * 2 * 2 * 2, shared: 0 });
+  const { keys, positions } = session.cachedTokens(2, 1, 1);
+  expect([...positions]).toEqual(Array.from({ length: 100 }, (_, n) => n));
   expect(new Set(keys)).toEqual(new Set([0x3c3c]));
   session.assumeFilled(300, 0);
   expect(() => session.decode(0, { q: tensor, k: tensor, v: tensor, out: tensor })).toThrow(code('MOA6101'));
+  session.reset();
+  expect(session.usage().held).toBe(0);
 });
 
 describe('cacheScales', () => {
@@ -182,7 +192,7 @@ describe('cacheScales', () => {
     using plain = plan.createSession({ batch: 1, lengthBound: 100 });
     for (const layer of [0, 2]) session.decode(layer, { q: tensor, k: tensor, v: tensor, out: tensor });
     plain.decode(0, { q: tensor, k: tensor, v: tensor, out: tensor });
-    const [first, second, other] = launches.map((launch) => decodeField(launch, 'kvScales'));
+    const [first, second, other] = decodesOf(launches).map((launch) => launch.field('kvScales'));
     expect(second! - first!).toBe(2 * 2 * 4);
     expect(other).not.toBe(0);
   });
@@ -197,66 +207,88 @@ describe('chunks behind a cache in E4M3', () => {
   test('are expanded between their rotation and their attention, which then reads nothing of the pool', () => {
     const { plan, launches } = noting({ ...spec, cacheType: 'e4m3' });
     using session = plan.createSession({ ...options, rope: { theta: 10_000 } });
+    taken(launches);
     session.prefill(0, tensors([0, 70, 70, 130]));
     session.prefill(0, tensors([0, 1, 2, 2]));
-    expect(launches.map(({ role }) => role)).toEqual(['append', 'prefill', 'append', 'expand', 'prefill', 'append']);
-    const [whole, , rotate, expand, attend, append] = launches;
-    const pool = field(whole!, 'pool');
-    expect([field(rotate!, 'pool'), field(expand!, 'pool'), field(append!, 'pool')]).toEqual([0, pool, pool]);
-    expect(field(attend!, 'pool')).toBe(field(expand!, 'expanded'));
-    expect(field(attend!, 'pool')).not.toBe(pool);
-    expect(field(expand!, 'pageTable')).toBe(field(append!, 'pageTable'));
-    // 70 tokens of the first sequence in two rings; the second holds none yet, and the third gets none.
-    expect([expand!.grid, field(expand!, 'ringCount'), expand!.programmatic]).toEqual([2 * 2, 2, false]);
+    const plans = ['step', 'planPrefill'];
+    expect(rolesOf(launches)).toEqual([...plans, 'append', 'prefill', ...plans, 'append', 'expand', 'prefill', 'append']);
+    const [, , whole, , step, planPrefill, rotate, expand, attend, append] = launches;
+    const pool = whole!.field('pool');
+    expect([step, rotate, expand, append].map((launch) => launch!.field('pool'))).toEqual([pool, 0, pool, pool]);
+    expect(attend!.field('pool')).toBe(expand!.field('expanded'));
+    expect(attend!.field('pool')).not.toBe(pool);
+    // Pages are found by the layer's own table, and read by one in which page n is entry n.
+    expect(expand!.field('pageTable')).toBe(append!.field('pageTable'));
+    expect(attend!.field('pageTable')).not.toBe(append!.field('pageTable'));
+    // Which rings they are of, the kernel sees on the device: those of sequences that hold tokens and get some.
+    for (const name of ['lengths', 'cuSeqlens', 'slots']) {
+      expect(expand!.field(name), name).toBe(planPrefill!.field(name));
+    }
+    expect(expand!.field('rings')).toBe(append!.field('rings'));
+    expect([expand!.grid, expand!.programmatic]).toEqual([4 * device.multiprocessors, false]);
   });
 
-  test('take room once, for the layer and the lengths that need most, and more where more sequences go on', () => {
+  test('take room once, for every page of the layer with the most', () => {
     const { plan } = noting({ ...spec, cacheType: 'e4m3' });
     const session = plan.createSession(options);
     using allocated = vi.spyOn(device, 'alloc');
-    /** What was allocated that has room for a page. */
-    const rooms = (): DeviceBuffer[] => allocated.mock.results.map(({ value }) => value as DeviceBuffer).filter(({ bytes }) => bytes >= pageBytes);
+    const roomBytes = [options.batch * most * pageBytes, options.batch * most * 4];
+    /** What was allocated of these sizes. */
+    const rooms = (): DeviceBuffer[] =>
+      allocated.mock.results.map(({ value }) => value as DeviceBuffer).filter(({ bytes }) => roomBytes.includes(bytes));
     session.prefill(1, tensors([0, 10, 20, 30]));
     session.prefill(0, tensors([0, 10, 20, 30]));
     expect(rooms()).toEqual([]);
-    for (const [layer, cuSeqlens] of [[1, [0, 1, 1, 1]], [0, [0, 1, 1, 1]], [1, [0, 200, 200, 200]], [1, [0, 0, 60, 60]]] as const) session.prefill(layer, tensors(cuSeqlens));
-    expect(rooms().map(({ bytes }) => bytes)).toEqual([most * pageBytes]);
-    session.prefill(0, tensors([0, 1, 2, 3]));
-    session.prefill(1, tensors([0, 1, 2, 2]));
-    expect(rooms().map(({ bytes }) => bytes)).toEqual([most * pageBytes, 3 * most * pageBytes]);
-    expect(session.memory.expanded).toBe(3 * most * (pageBytes + 4));
-    expect(rooms().map(({ isDisposed }) => isDisposed)).toEqual([true, false]);
+    for (const cuSeqlens of [[0, 1, 1, 1], [0, 200, 200, 200], [0, 0, 60, 60], [0, 1, 2, 3], [0, 1, 2, 2]]) {
+      for (const layer of [1, 0]) session.prefill(layer, tensors(cuSeqlens));
+    }
+    const [pages, table] = rooms();
+    expect(rooms().map(({ bytes }) => bytes)).toEqual(roomBytes);
+    expect(pages!.bytes + table!.bytes).toBe(session.memory.expanded);
+    const entries = table!.read(new Int32Array(options.batch * most));
+    expect(entries, 'entry n is page n').toEqual(Int32Array.from(entries.keys()));
+    expect(rooms().map(({ isDisposed }) => isDisposed)).toEqual([false, false]);
     session.dispose();
     expect(rooms().map(({ isDisposed }) => isDisposed)).toEqual([true, true]);
   });
 
   test('without room for their pages launch nothing, and the session goes on', () => {
     const { plan, launches } = noting({ ...spec, cacheType: 'e4m3' });
-    using session = plan.createSession(options);
-    session.prefill(1, tensors([0, 1, 1, 1]));
-    session.decode(0, tensors([]));
-    const before = launches.length;
+    using session = plan.createSession({ ...options, batch: 4, slots: 'free' });
+    for (let slot = 0; slot < 3; slot += 1) session.add();
+    const chunk = (cuSeqlens: readonly number[]) => tensors([...cuSeqlens, cuSeqlens.at(-1)!]);
+    for (const layer of [0, 1, 2]) session.prefill(layer, chunk([0, 1, 1, 1]));
+    taken(launches);
+    const before = session.usage();
     {
       const alloc = device.alloc.bind(device);
       using _ = vi.spyOn(device, 'alloc').mockImplementation((bytes) => {
         if (bytes >= pageBytes) throw new RuntimeError('outOfMemory', 'there is no room for a page');
         return alloc(bytes);
       });
-      expect(() => session.prefill(1, tensors([0, 1, 2, 2]))).toThrow(code('MOA6006', 'no room for a page'));
+      expect(() => session.prefill(1, chunk([0, 1, 65, 65]))).toThrow(code('MOA6006', 'no room for a page'));
     }
-    expect(launches).toHaveLength(before);
-    expect([...session.lengths(1)]).toEqual([1, 0, 0]);
+    expect(launches).toEqual([]);
+    expect([...session.lengths(1)]).toEqual([1, 0, 0, -1]);
+    expect(session.usage(), 'no page is counted for it').toEqual(before);
+    // No step is under way.
+    expect(session.fork(1)).toBe(3);
+    taken(launches);
     session.decode(0, tensors([]));
-    expect(field(launches.at(-1)!, 'early'), 'what wrote the layer was the launch before').toBe(0);
-    session.prefill(1, tensors([0, 1, 2, 2]));
-    expect([...session.lengths(1)]).toEqual([2, 1, 0]);
+    expect(rolesOf(launches)).toEqual(['step', 'decode']);
+    expect(launches.at(-1)!.field('early')).toBe(0);
+    for (const layer of [1, 2]) session.decode(layer, tensors([]));
+    session.prefill(1, chunk([0, 1, 65, 65]));
+    expect([...session.lengths(1)]).toEqual([3, 65, 1, 1]);
   });
 
   test('are none where the cache has 16 bits', () => {
     const { plan, launches } = noting(spec);
     using session = plan.createSession(options);
+    taken(launches);
     for (let n = 0; n < 2; n += 1) session.prefill(0, tensors([0, 1, 1, 1]));
-    expect(launches.map(({ role }) => role)).toEqual(['append', 'prefill', 'prefill', 'append']);
+    const plans = ['step', 'planPrefill'];
+    expect(rolesOf(launches)).toEqual([...plans, 'append', 'prefill', ...plans, 'prefill', 'append']);
     expect(session.memory.expanded).toBe(0);
   });
 });

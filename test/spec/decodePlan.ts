@@ -6,13 +6,16 @@ import { invariant } from '../../src/util/invariant.ts';
 
 /** 32-bit words of a `PlannedSegment` (templates/include/moa/decode/segment.cuh). */
 export const segmentWords = 16;
-/** Most pieces of a sequence: ten bits. */
+/** Most pieces of a sequence. */
 const mostPieces = 1023;
+/** Groups of warps take the pages of a ring in turn: pieces begin with a page of the first group. */
+const roundPages = 2;
+const roundsOf = (pages: number): number => Math.ceil(pages / roundPages);
 
 export interface DecodeCut {
   /** A sequence has at least so many pages for each of its pieces. */
   readonly minPages: number;
-  /** What it costs to begin and end a ring, in pages. */
+  /** What it costs to begin and end a ring, in pages; both are counted in rounds, rounded up. */
   readonly segmentPages: number;
   /** Blocks of the launch. */
   readonly blocks: number;
@@ -44,32 +47,33 @@ export interface DecodePlan {
   readonly partials: number;
 }
 
-/** How a sequence is cut: its rings laid end to end, each with `segmentPages` before its pages, in `pieces` parts of equal length. It says nothing of others. */
+/**
+ * How a sequence is cut: the rounds of its rings are laid end to end, each ring's behind those that it costs to begin and end one, in `pieces` parts of equal length. It says
+ * nothing of others.
+ */
 export interface SequenceCut {
+  /** Rounds. */
   readonly length: number;
   readonly pieces: number;
-  /** Where each unit's first page lies. */
+  /** Where each unit's first round lies. */
   readonly places: readonly number[];
 }
 
 export function cutSequence({ minPages, segmentPages, blocks }: DecodeCut, units: readonly DecodeUnit[]): SequenceCut {
   let length = 0;
-  let pages = 0;
+  let rounds = 0;
   const places = units.map((unit) => {
-    const place = length + segmentPages;
-    length = place + unit.pages;
-    pages += unit.pages;
+    const place = length + roundsOf(segmentPages);
+    length = place + roundsOf(unit.pages);
+    rounds += roundsOf(unit.pages);
     return place;
   });
-  const pieces = Math.max(1, Math.min(Math.floor(pages / minPages), blocks, mostPieces));
+  const pieces = Math.max(1, Math.min(Math.floor(rounds / roundsOf(minPages)), blocks, mostPieces));
   return { length, pieces, places };
 }
 
-/** A piece has at least so many pages, one for each group of warps, unless its ring has fewer. */
-const pieceGroups = 2;
-
-/** Where part k of a sequence begins. */
-const beginOf = ({ length, pieces }: SequenceCut, k: number): number => Math.floor((k * length) / pieces);
+/** Where part k of a sequence begins. Rounded up: the last block of a launch starts last, and gets one of the shorter parts. */
+const beginOf = ({ length, pieces }: SequenceCut, k: number): number => Math.ceil((k * length) / pieces);
 
 /** A run of pages of a ring, of one part of its sequence. */
 interface Piece {
@@ -78,23 +82,23 @@ interface Piece {
   readonly end: number;
 }
 
-/** A ring is cut where a part begins, if that leaves `pieceGroups` pages on both sides. Parts of its pieces follow each other. */
+/** A ring is cut where a part begins inside it. Parts of its pieces follow each other. */
 function piecesOf(cut: SequenceCut, place: number, pages: number): readonly Piece[] {
   const parts = Array.from({ length: cut.pieces }, (_, part) => part);
-  const pageOf = (part: number): number => beginOf(cut, part) - place;
-  const cuts = parts.filter((part) => pageOf(part) >= pieceGroups && pageOf(part) <= pages - pieceGroups);
-  const first = parts.findLast((part) => pageOf(part) < pieceGroups)!;
+  const roundOf = (part: number): number => beginOf(cut, part) - place;
+  const cuts = parts.filter((part) => roundOf(part) >= 1 && roundOf(part) < roundsOf(pages));
+  const first = parts.findLast((part) => roundOf(part) < 1)!;
   return [first, ...cuts].map((part, index) => ({
     part,
-    begin: index === 0 ? 0 : pageOf(part),
-    end: index < cuts.length ? pageOf(cuts[index]!) : pages,
+    begin: index === 0 ? 0 : roundPages * roundOf(part),
+    end: index < cuts.length ? roundPages * roundOf(cuts[index]!) : pages,
   }));
 }
 
 /** Of each block the segments, in order. Parts of sequences, each as costly as its sequence's costliest, are dealt out in their order: every block gets as much of the sum as any other, to a part. */
 export function planDecode(cut: DecodeCut, sequences: readonly DecodeSequence[], idle: readonly number[] = []): DecodePlan {
   const cuts = sequences.map(({ units }) => cutSequence(cut, units));
-  const costs = cuts.map(({ length, pieces }) => Math.ceil(length / pieces) + cut.segmentPages);
+  const costs = cuts.map(({ length, pieces }) => Math.ceil(length / pieces) + roundsOf(cut.segmentPages));
   const total = cuts.reduce((sum, { pieces }, index) => sum + pieces * costs[index]!, 0);
   const parts = cuts.reduce((sum, { pieces }) => sum + pieces, 0);
   const used = Math.min(cut.blocks, parts);
@@ -117,10 +121,10 @@ export function planDecode(cut: DecodeCut, sequences: readonly DecodeSequence[],
         let to = from;
         while (blocks[to + 1] === blocks[from]) to += 1;
         const next = pieces[from + 1]?.part ?? 0;
-        const error = (next * own.length) % own.pieces;
+        const rest = (own.pieces - ((next * own.length) % own.pieces)) % own.pieces;
         byBlock[blocks[from]!]!.push([
-          ...[slot, unit.kvHead, unit.tableOffset, unit.window, pieces[from]!.begin, pieces[to]!.end, from, pieces.length, firstPartial, runs, unit.firstRow, row],
-          ...[-1, pieces[from]!.end, Math.floor(own.length / own.pieces), own.pieces | (own.length % own.pieces << 10) | (error << 20)],
+          slot, unit.kvHead, unit.tableOffset, unit.window, pieces[from]!.begin, pieces[to]!.end, from, pieces.length, firstPartial, runs, unit.firstRow, row,
+          -1, pieces[from]!.end, roundPages * Math.floor(own.length / own.pieces), own.pieces | (own.length % own.pieces << 10) | (rest << 20),
         ]);
         from = to + 1;
       }
@@ -134,7 +138,7 @@ export function planDecode(cut: DecodeCut, sequences: readonly DecodeSequence[],
 }
 
 /** Of no ring, with a window, since kernels ask at once where in it the new token would be: for a slot whose rows become 0, or -1 for a block without work. */
-const idleSegment = (slot: number): number[] => [Math.max(0, slot), 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, slot, -1, 0, 0, 1];
+const idleSegment = (slot: number): number[] => [Math.max(0, slot), 0, 0, 1, 0, 0, 0, 0, 0, slot < 0 ? 0 : 1, 0, Math.max(0, slot), -1, 0, 0, 1];
 
 function placeSegments(byBlock: readonly (readonly (readonly number[])[])[]): Int32Array {
   const rest = byBlock.reduce((sum, segments) => sum + Math.max(0, segments.length - 1), 0);

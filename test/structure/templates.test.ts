@@ -2,21 +2,47 @@
 import { readFileSync } from 'node:fs';
 import Handlebars from 'handlebars';
 import { describe, expect, test } from 'vitest';
-import { kernelContext, type KernelContext } from '../../src/emit/kernelContext.ts';
-import { renderKernel } from '../../src/emit/templateEngine.ts';
-import type { KernelNode, ScheduledModule } from '../../src/ir/nodes.ts';
+import { kernelContext, plannerContext, type KernelContext } from '../../src/emit/kernelContext.ts';
+import { renderKernel, renderPlanner } from '../../src/emit/templateEngine.ts';
+import type { ScheduledModule } from '../../src/ir/nodes.ts';
+import { plannerEntries } from '../../src/kernels/planners.ts';
 import { variantNames, variantOf } from '../../src/kernels/variants.ts';
 import { pipeline } from '../../src/passes/pipeline.ts';
 import { runPasses } from '../../src/passes/runPasses.ts';
 import { readCase } from '../passes/readCase.ts';
 import { filesBelow, root } from './sources.ts';
 
-const templates = [...new Set(variantNames.map((name) => variantOf(name).template))];
+const ofVariants = [...new Set(variantNames.map((name) => variantOf(name).template))];
+const ofPlanners: readonly string[] = plannerEntries.map(([role]) => role);
+const templates = [...ofVariants, ...ofPlanners];
 const cases = ['element', 'e4m3'].map((cacheType) => readCase(`target architectures=sm_80,sm_90a elementTypes=bf16,fp16 rope=true cacheType=${cacheType}\nshape layers=2 queryHeads=2 kvHeads=1 headDim=64\nlayer 0: N | 256\nlayer 1: N | N`));
 const { context } = cases[0]!;
-const kernels = [...new Map(cases.flatMap((one) => (runPasses(one.module, pipeline, one.context) as ScheduledModule).kernels).map((kernel) => [kernel.name, kernel])).values()];
-const kernelsOf = (template: string): KernelNode[] => kernels.filter((kernel) => variantOf(kernel).template === template);
-const contextsOf = (template: string): KernelContext[] => kernelsOf(template).map((kernel) => kernelContext(kernel, context.mask));
+const modules = cases.map((one) => runPasses(one.module, pipeline, one.context) as ScheduledModule);
+const allKernels = modules.flatMap((module) => module.kernels);
+const kernels = [...new Map(allKernels.map((kernel) => [kernel.name, kernel])).values()];
+
+/** A kernel of a template: its record, and what is printed from that. */
+interface Printed {
+  readonly name: string;
+  readonly record: Readonly<Record<string, unknown>>;
+  readonly text: string;
+}
+
+function printedFrom(template: string): Printed[] {
+  const planner = plannerEntries.find(([role]) => role === template);
+  if (planner !== undefined) {
+    const [role, facts] = planner;
+    const record = plannerContext(facts, modules[0]!, context.mask);
+    return [{ name: facts.name, record: { ...record }, text: renderPlanner(role, record) }];
+  }
+  return kernels.filter((kernel) => variantOf(kernel).template === template).map((kernel) => {
+    const record = kernelContext(kernel, context.mask);
+    return { name: kernel.name, record: { ...record }, text: renderKernel(kernel, record) };
+  });
+}
+
+const printed = new Map(templates.map((template) => [template, printedFrom(template)]));
+const recordsOf = (template: string): Printed['record'][] => printed.get(template)!.map(({ record }) => record);
 
 /** The fields that a template and its partials name, `params.name` inside of `{{#each params}}`; and anything that is more than a name. */
 interface Uses {
@@ -63,17 +89,17 @@ function walk(program: hbs.AST.Program, prefix: string, uses: Uses): void {
   }
 }
 
-/** `name`; `params` and `params.name` for a list and the fields of its items, `shape.name` for the fields of a record. */
+/** `name`; for a list that is not empty `params` and `params.name`, its items' fields; `shape.name` for those of a record. */
 function fieldsOf(record: Readonly<Record<string, unknown>>): string[] {
   return Object.entries(record).flatMap(([key, value]) => {
     const inner = (of: unknown): string[] => fieldsOf(of as Record<string, unknown>).map((name) => `${key}.${name}`);
-    if (Array.isArray(value)) return [key, ...inner(value[0])];
+    if (Array.isArray(value)) return [key, ...(value.length === 0 ? [] : inner(value[0]))];
     return typeof value === 'object' && value !== null ? inner(value) : [key];
   });
 }
 
 const used = new Map(templates.map((template) => [template, usesOf(`kernels/${template}.cu.hbs`)]));
-const given = new Map(templates.map((template) => [template, new Set(fieldsOf(contextsOf(template)[0] as unknown as Record<string, unknown>))]));
+const given = new Map(templates.map((template) => [template, new Set(fieldsOf(recordsOf(template)[0]!))]));
 
 describe.each(templates)('the template %s', (template) => {
   test('names fields that its record has', () => {
@@ -84,13 +110,13 @@ describe.each(templates)('the template %s', (template) => {
     expect(used.get(template)!.others).toEqual([]);
   });
 
-  test('uses every field of its record that is not for all templates', () => {
-    const shared = (field: string): boolean => templates.every((other) => given.get(other)!.has(field));
+  test('uses every field of its record that is not for all templates of its kind', () => {
+    const alike = ofPlanners.includes(template) ? ofPlanners : ofVariants;
+    const shared = (field: string): boolean => alike.every((other) => given.get(other)!.has(field));
     expect([...given.get(template)!].filter((field) => !shared(field) && !used.get(template)!.fields.has(field))).toEqual([]);
   });
 
-  test.each(kernelsOf(template).map((kernel): [string, KernelNode] => [kernel.name, kernel]))('prints %s without a gap', (name, kernel) => {
-    const text = renderKernel(kernel, kernelContext(kernel, context.mask));
+  test.each(printed.get(template)!)('prints $name without a gap', ({ name, text }) => {
     expect(text).not.toMatch(/\{\{|\}\}|undefined|NaN|\[object/);
     expect(text).toContain(`MOA_KERNEL(${name}, `);
     expect(text.split('\n').filter((line) => /\s$/.test(line))).toEqual([]);
@@ -104,12 +130,12 @@ test('a field that all templates have is used by one', () => {
 
 test('records of one template have the same fields', () => {
   for (const template of templates) {
-    const shapes = new Set(contextsOf(template).map((record) => fieldsOf(record as unknown as Record<string, unknown>).toSorted().join()));
+    const shapes = new Set(recordsOf(template).map((record) => fieldsOf(record).toSorted().join()));
     expect(shapes.size, template).toBe(1);
   }
 });
 
-test('every template belongs to a variant, and every variant has kernels here', () => {
+test('every template belongs to a variant or a planner, and every variant has kernels here', () => {
   expect(filesBelow('templates/kernels', '.hbs').map(({ path }) => path.replace(/^.*\/|\.cu\.hbs$/g, '')).toSorted()).toEqual(templates.toSorted());
   expect(variantNames.filter(({ role, variant }) => !kernels.some((kernel) => kernel.role === role && kernel.variant === variant))).toEqual([]);
 });
@@ -120,7 +146,6 @@ test('every partial is used', () => {
 });
 
 test('a field that a record lacks is an error, not an empty string', () => {
-  const [first] = contextsOf('append');
-  const { ropeText: _, ...rest } = first as unknown as Record<string, unknown>;
+  const { ropeText: _, ...rest } = recordsOf('append')[0]!;
   expect(() => renderKernel({ role: 'append', variant: 'portable' }, rest as unknown as KernelContext)).toThrow('ropeText');
 });

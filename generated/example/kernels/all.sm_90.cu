@@ -5,3 +5,6 @@
 #include "moa_decode_bf16_d64_h8_kv4_sink64_s3x2.cu"
 #include "moa_decode_bf16_d64_h8_kv4_sink64_s3x2_rope.cu"
 #include "moa_prefill_bf16_d64_h8_kv4_sink64_m128.cu"
+#include "moa_change_sequence.cu"
+#include "moa_step.cu"
+#include "moa_plan_prefill.cu"

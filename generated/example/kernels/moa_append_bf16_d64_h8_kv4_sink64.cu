@@ -25,6 +25,7 @@ struct Params {
     const int* counts;       ///< [slots] rows of each sequence that are tokens, the others are ignored; null: all
     int tokens;              ///< new tokens of all sequences
     int slots;               ///< sequences
+    int fewest;              ///< sequences with fewer new tokens are left out
     int ropeShift;           ///< log2 of the positions of a block of the table; unused without RoPE
 };
 
@@ -42,7 +43,8 @@ static_assert(offsetof(Params, ticket) == 80);
 static_assert(offsetof(Params, counts) == 88);
 static_assert(offsetof(Params, tokens) == 96);
 static_assert(offsetof(Params, slots) == 100);
-static_assert(offsetof(Params, ropeShift) == 104);
+static_assert(offsetof(Params, fewest) == 104);
+static_assert(offsetof(Params, ropeShift) == 108);
 static_assert(sizeof(Params) == 112, "the runtime packs 112 bytes");
 
 /// The model's shape.

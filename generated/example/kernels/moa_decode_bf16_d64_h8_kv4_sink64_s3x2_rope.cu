@@ -14,28 +14,29 @@ namespace emitted::moa_decode_bf16_d64_h8_kv4_sink64_s3x2_rope {
 
 /// Packed by the runtime, field for field.
 struct Params {
-    const uint16_t* q;                   ///< [slots][queryHeads][headDim]
-    const uint16_t* k;                   ///< [slots][kvHeads][headDim]
-    const uint16_t* v;                   ///< [slots][kvHeads][headDim]
-    uint16_t* out;                       ///< [slots][queryHeads][headDim]
-    float* lse;                          ///< [slots][queryHeads] natural log, or null
-    uint16_t* pool;                      ///< [pages] K page, V page
-    const int* pageTable;                ///< page numbers, ring after ring
-    const moa::DecodeSegment* segments;  ///< first those that blocks begin with, in the order of blocks
-    const int* windows;                  ///< [slots][queryHeads] tokens, of this layer
-    int* lengths;                        ///< [slots] tokens in the cache of this layer, -1 without a sequence; advanced by one
-    const float* rope;                   ///< table of the rotation of this layer (rotate.cuh); unused without RoPE
-    float* partials;                     ///< results of splits
-    uint32_t* tickets;                   ///< counters, 0 between launches: of those who read lengths, then of finished splits
-    float scale;                         ///< multiplies q.k
-    int slots;                           ///< sequences
-    const float* kvScales;               ///< [2][kvHeads] of keys, of values, of this layer; unused but with a cache of 8 bits
-    int groupSize;                       ///< query heads of a KV head; used by kernels that are not specialised, as are the next three
-    int queryHeads;                      ///< of the model
-    int kvHeads;                         ///< of the model
-    int sink;                            ///< tokens
-    int early;                           ///< not 0: the launch before wrote nothing of this layer, so its old pages may be read before that has ended
-    int ropeShift;                       ///< log2 of the positions of a block of the table; unused without RoPE
+    const uint16_t* q;                    ///< [slots][queryHeads][headDim], or with cuSeqlens [tokens]...
+    const uint16_t* k;                    ///< [slots][kvHeads][headDim]
+    const uint16_t* v;                    ///< [slots][kvHeads][headDim]
+    uint16_t* out;                        ///< [slots][queryHeads][headDim]
+    float* lse;                           ///< [slots][queryHeads] natural log, or null
+    uint16_t* pool;                       ///< [pages] K page, V page
+    const int* pageTable;                 ///< page numbers, ring after ring
+    const int* cuSeqlens;                 ///< [slots + 1] rows of q where those of each slot begin: slots with one are decoded. Null: a row for each slot
+    const moa::PlannedSegment* segments;  ///< of the plan: first those that blocks begin with, in the order of blocks
+    const int* windows;                   ///< [slots][queryHeads] tokens, of this layer
+    int* lengths;                         ///< [slots] tokens in the cache of this layer, -1 without a sequence; advanced by one
+    const float* rope;                    ///< table of the rotation of this layer (rotate.cuh); unused without RoPE
+    float* partials;                      ///< results of splits
+    uint32_t* tickets;                    ///< counters, 0 between launches: of those who read lengths, then of finished splits
+    float scale;                          ///< multiplies q.k
+    int slots;                            ///< sequences
+    const float* kvScales;                ///< [2][kvHeads] of keys, of values, of this layer; unused but with a cache of 8 bits
+    int groupSize;                        ///< query heads of a KV head; used by kernels that are not specialised, as are the next three
+    int queryHeads;                       ///< of the model
+    int kvHeads;                          ///< of the model
+    int sink;                             ///< tokens
+    int early;                            ///< not 0: the launch before wrote nothing of this layer, so its old pages may be read before that has ended
+    int ropeShift;                        ///< log2 of the positions of a block of the table; unused without RoPE
 };
 
 static_assert(offsetof(Params, q) == 0);
@@ -45,22 +46,23 @@ static_assert(offsetof(Params, out) == 24);
 static_assert(offsetof(Params, lse) == 32);
 static_assert(offsetof(Params, pool) == 40);
 static_assert(offsetof(Params, pageTable) == 48);
-static_assert(offsetof(Params, segments) == 56);
-static_assert(offsetof(Params, windows) == 64);
-static_assert(offsetof(Params, lengths) == 72);
-static_assert(offsetof(Params, rope) == 80);
-static_assert(offsetof(Params, partials) == 88);
-static_assert(offsetof(Params, tickets) == 96);
-static_assert(offsetof(Params, scale) == 104);
-static_assert(offsetof(Params, slots) == 108);
-static_assert(offsetof(Params, kvScales) == 112);
-static_assert(offsetof(Params, groupSize) == 120);
-static_assert(offsetof(Params, queryHeads) == 124);
-static_assert(offsetof(Params, kvHeads) == 128);
-static_assert(offsetof(Params, sink) == 132);
-static_assert(offsetof(Params, early) == 136);
-static_assert(offsetof(Params, ropeShift) == 140);
-static_assert(sizeof(Params) == 144, "the runtime packs 144 bytes");
+static_assert(offsetof(Params, cuSeqlens) == 56);
+static_assert(offsetof(Params, segments) == 64);
+static_assert(offsetof(Params, windows) == 72);
+static_assert(offsetof(Params, lengths) == 80);
+static_assert(offsetof(Params, rope) == 88);
+static_assert(offsetof(Params, partials) == 96);
+static_assert(offsetof(Params, tickets) == 104);
+static_assert(offsetof(Params, scale) == 112);
+static_assert(offsetof(Params, slots) == 116);
+static_assert(offsetof(Params, kvScales) == 120);
+static_assert(offsetof(Params, groupSize) == 128);
+static_assert(offsetof(Params, queryHeads) == 132);
+static_assert(offsetof(Params, kvHeads) == 136);
+static_assert(offsetof(Params, sink) == 140);
+static_assert(offsetof(Params, early) == 144);
+static_assert(offsetof(Params, ropeShift) == 148);
+static_assert(sizeof(Params) == 152, "the runtime packs 152 bytes");
 
 /// Keys that the query at position i attends, as half-open intervals:
 /// the first 64 tokens and the last `window` tokens, the query's own included.
@@ -106,7 +108,7 @@ using Kernel = moa::Decode<Config, moa::MmaAttend<Config, Mask>, moa::CpAsyncPag
 static_assert(Kernel::kSharedBytes == 104192, "selectTiles and the kernel agree on shared memory");
 static_assert(Kernel::kThreads == 256, "selectTiles and the kernel agree on threads");
 static_assert(Kernel::kPartialFloats == 136, "the runtime makes room for 136 floats a split");
-static_assert(sizeof(moa::DecodeSegment) == 48, "the schedule writes segments of 48 bytes");
+static_assert(sizeof(moa::PlannedSegment) == 64, "the runtime has room for segments of 64 bytes");
 
 MOA_KERNEL(moa_decode_bf16_d64_h8_kv4_sink64_s3x2_rope, Params, 256, 1) {
     Kernel::run(p);

@@ -17,6 +17,7 @@ struct Params {
     uint16_t* out;                  ///< [tokens][queryHeads][headDim]
     float* lse;                     ///< [tokens][queryHeads] natural log, or null
     const moa::PrefillItem* items;  ///< in the order in which they are taken
+    const int* itemCount;           ///< how many they are
     const uint16_t* pool;           ///< [pages] K page, V page; read for sequences that held tokens before
     const int* pageTable;           ///< page numbers, ring after ring
     float scale;                    ///< multiplies q.k
@@ -31,13 +32,14 @@ static_assert(offsetof(Params, v) == 16);
 static_assert(offsetof(Params, out) == 24);
 static_assert(offsetof(Params, lse) == 32);
 static_assert(offsetof(Params, items) == 40);
-static_assert(offsetof(Params, pool) == 48);
-static_assert(offsetof(Params, pageTable) == 56);
-static_assert(offsetof(Params, scale) == 64);
-static_assert(offsetof(Params, groupSize) == 68);
-static_assert(offsetof(Params, queryHeads) == 72);
-static_assert(offsetof(Params, sink) == 76);
-static_assert(sizeof(Params) == 80, "the runtime packs 80 bytes");
+static_assert(offsetof(Params, itemCount) == 48);
+static_assert(offsetof(Params, pool) == 56);
+static_assert(offsetof(Params, pageTable) == 64);
+static_assert(offsetof(Params, scale) == 72);
+static_assert(offsetof(Params, groupSize) == 76);
+static_assert(offsetof(Params, queryHeads) == 80);
+static_assert(offsetof(Params, sink) == 84);
+static_assert(sizeof(Params) == 88, "the runtime packs 88 bytes");
 
 /// Keys that the query at position i attends, as half-open intervals:
 /// the first 64 tokens and the last `window` tokens, the query's own included.

@@ -1,5 +1,6 @@
 #include "addon/cuda/cudaDevice.h"
 
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -98,6 +99,7 @@ CudaDevice::~CudaDevice() {
     try {
         const Current current(*this);
         driver_->cuStreamSynchronize(stream_);
+        for (const StagedWrite& staged : staged_) driver_->cuEventDestroy(staged.passed);
         driver_->cuStreamDestroy(stream_);
     } catch (...) {
         // A lost context takes its stream along.
@@ -150,15 +152,42 @@ std::unique_ptr<Memory> CudaDevice::allocate(uint64_t bytes) {
     return memory;
 }
 
-// JavaScript's memory is ours only during the call (it may be collected, detached or changed after). It is pageable, so the driver has copied it when
-// the call returns (CUDA driver API, "API synchronization behavior").
+// JavaScript's memory is ours only during the call: it may be collected, detached or changed after. When the driver reads pageable memory of an
+// asynchronous copy is not said (CUDA driver API, "API synchronization behavior"), so a small write is copied here first, and a large one waits.
 void CudaDevice::write(Memory& to, uint64_t offset, ConstBytes data) {
     const Current current(*this);
-    check(driver_->cuMemcpyHtoDAsync(to.address + offset, data.data(), data.size(), stream_), "cuMemcpyHtoDAsync");
+    const bool isStaged = data.size() <= kMostStagedBytes;
+    if (!isStaged) {
+        check(driver_->cuMemcpyHtoDAsync(to.address + offset, data.data(), data.size(), stream_), "cuMemcpyHtoDAsync");
+        check(driver_->cuStreamSynchronize(stream_), "cuStreamSynchronize");
+        return;
+    }
+    StagedWrite& staged = stage(data);
+    check(driver_->cuMemcpyHtoDAsync(to.address + offset, staged.bytes.data(), staged.bytes.size(), stream_), "cuMemcpyHtoDAsync");
+    check(driver_->cuEventRecord(staged.passed, stream_), "cuEventRecord");
+}
+
+CudaDevice::StagedWrite& CudaDevice::stage(ConstBytes data) {
+    const bool mayAdd = staged_.size() < kMostStaged;
+    bool reuses = false;
+    if (!staged_.empty()) {
+        const CUresult passed = mayAdd ? driver_->cuEventQuery(staged_.front().passed) : driver_->cuEventSynchronize(staged_.front().passed);
+        if (passed != CUDA_ERROR_NOT_READY) check(passed, mayAdd ? "cuEventQuery" : "cuEventSynchronize");
+        reuses = passed == CUDA_SUCCESS;
+    }
+    if (reuses) {
+        staged_.push_back(std::move(staged_.front()));
+        staged_.pop_front();
+    } else {
+        CUevent passed = nullptr;
+        check(driver_->cuEventCreate(&passed, CU_EVENT_DISABLE_TIMING), "cuEventCreate");
+        staged_.push_back(StagedWrite{{}, passed});
+    }
+    staged_.back().bytes.assign(data.begin(), data.end());
+    return staged_.back();
 }
 
 // Into JavaScript's memory: it waits.
-
 void CudaDevice::read(const Memory& from, uint64_t offset, Bytes into) {
     const Current current(*this);
     check(driver_->cuMemcpyDtoHAsync(into.data(), from.address + offset, into.size(), stream_), "cuMemcpyDtoHAsync");

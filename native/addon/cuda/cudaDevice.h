@@ -1,6 +1,6 @@
 // One GPU: its primary context, one stream, and what runs on it. All work of a device goes through its stream in order.
 #pragma once
-#include <array>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -77,7 +77,17 @@ protected:
     void dropCapture() noexcept override;
 
 private:
+    /// Bytes on their way to the device, and the event behind their copy.
+    struct StagedWrite {
+        std::vector<uint8_t> bytes;
+        CUevent passed;
+    };
+    static constexpr size_t kMostStagedBytes = 64 * 1024;
+    static constexpr size_t kMostStaged = 256;  ///< under way at once
+
     void readProperties();
+    /// A copy of `data` that stays until the stream has passed the event; waits where too many are under way.
+    StagedWrite& stage(ConstBytes data);
     /// Whether a launch may begin before the one before it has ended. Where not, a programmatic launch is a plain one.
     bool canOverlap() const;
     CUresult launchProgrammatic(CUfunction function, const LaunchShape& shape, void** params);
@@ -88,6 +98,7 @@ private:
     CUstream stream_ = nullptr;
     DeviceProperties properties_;
     std::optional<Failure> lost_;
+    std::deque<StagedWrite> staged_;  ///< the oldest first
     /// Modules whose kernels the capture in progress has recorded.
     std::vector<std::shared_ptr<Module>> captured_;
 };

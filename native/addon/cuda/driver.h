@@ -53,6 +53,7 @@ namespace moa::cuda {
     X(cuEventCreate, "cuEventCreate", (CUevent* event, unsigned flags))                                                          \
     X(cuEventRecord, "cuEventRecord", (CUevent event, CUstream stream))                                                          \
     X(cuEventSynchronize, "cuEventSynchronize", (CUevent event))                                                                 \
+    X(cuEventQuery, "cuEventQuery", (CUevent event))                                                                             \
     X(cuEventElapsedTime, "cuEventElapsedTime", (float* milliseconds, CUevent from, CUevent to))                                 \
     X(cuEventDestroy, "cuEventDestroy_v2", (CUevent event))
 

@@ -116,16 +116,13 @@ private:
             }
             pages.release(p, written);
             if (item.is(PageItem::kLast) && segment.splits == 0) {
-                if (segment.row >= 0) clearRows(p, segment.slot);
+                if (segment.runs > 0) clearRows(p, segment.slot);
             } else if (item.is(PageItem::kLast)) {
                 attend.store(p, segment, area + warpIndex() * Config::kMaxGroup * Merging::kRowBytes, Merging::kRowBytes);
-                if (item.is(PageItem::kCloses)) {
-                    Merging::run(p, segment, area);
-                    attend.forget();
-                } else {
-                    Merging::leave(p, segment, area);
-                    ++segment.split;
-                }
+                const bool closes = item.is(PageItem::kCloses);
+                Merging::run(p, segment, area, closes);
+                if (closes) attend.forget();
+                ++segment.split;
             }
             final = item.is(PageItem::kFinal);
         }

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -48,7 +49,8 @@ struct Stream {
     std::vector<std::function<void()>>* capture = nullptr;
 };
 struct Graph { std::vector<std::function<void()>> work; };
-struct Event { bool reached = false; std::chrono::steady_clock::time_point at; };
+struct Event { bool reached = false; Stream* stream = nullptr; std::chrono::steady_clock::time_point at; };
+using EventHandle = std::shared_ptr<Event>;  // a pending event outlives its handle
 struct Kernel { std::string name; size_t paramBytes; int dynamicShared = 49152; };
 struct Module { std::map<std::string, Kernel> kernels; };
 
@@ -172,6 +174,7 @@ API cuMemFree_v2(unsigned long long pointer) {
 API cuMemcpyHtoDAsync_v2(unsigned long long to, const void* from, size_t bytes, void* stream) {
     ENTER("cuMemcpyHtoDAsync");
     if (!lives(to, bytes)) return 1;
+    // Read when the stream comes to it: of pageable memory, the driver does not say when.
     return add(static_cast<Stream*>(stream), [=] { std::memcpy(reinterpret_cast<void*>(to), from, bytes); });
 }
 API cuMemcpyDtoHAsync_v2(void* to, unsigned long long from, size_t bytes, void* stream) {
@@ -296,18 +299,28 @@ API cuGraphLaunch(void* exec, void* stream) {
 }
 API cuGraphExecDestroy(void* exec) { ENTER("cuGraphExecDestroy"); delete static_cast<Graph*>(exec); return 0; }
 API cuGraphDestroy(void* graph) { ENTER("cuGraphDestroy"); delete static_cast<Graph*>(graph); return 0; }
-API cuEventCreate(void** event, unsigned) { ENTER("cuEventCreate"); *event = new Event; return 0; }
-API cuEventRecord(void* event, void* stream) {
+Event& eventOf(void* handle) { return **static_cast<EventHandle*>(handle); }
+API cuEventCreate(void** event, unsigned) { ENTER("cuEventCreate"); *event = new EventHandle(std::make_shared<Event>()); return 0; }
+API cuEventRecord(void* handle, void* stream) {
     ENTER("cuEventRecord");
-    drain(static_cast<Stream*>(stream));
-    static_cast<Event*>(event)->reached = true;
-    static_cast<Event*>(event)->at = std::chrono::steady_clock::now();
-    return sticky;
+    const EventHandle event = *static_cast<EventHandle*>(handle);
+    event->reached = false;
+    event->stream = static_cast<Stream*>(stream);
+    return add(event->stream, [event] {
+        event->reached = true;
+        event->at = std::chrono::steady_clock::now();
+    });
 }
-API cuEventSynchronize(void* event) { ENTER("cuEventSynchronize"); return static_cast<Event*>(event)->reached ? 0 : 600; }
+API cuEventQuery(void* event) { ENTER("cuEventQuery"); return sticky != 0 ? sticky : eventOf(event).reached ? 0 : 600; }
+API cuEventSynchronize(void* event) {
+    ENTER("cuEventSynchronize");
+    drain(eventOf(event).stream);
+    return sticky != 0 ? sticky : eventOf(event).reached ? 0 : 600;
+}
 API cuEventElapsedTime(float* milliseconds, void* from, void* to) {
     ENTER("cuEventElapsedTime");
-    *milliseconds = std::chrono::duration<float, std::milli>(static_cast<Event*>(to)->at - static_cast<Event*>(from)->at).count();
+    if (!eventOf(from).reached || !eventOf(to).reached) return 600;
+    *milliseconds = std::chrono::duration<float, std::milli>(eventOf(to).at - eventOf(from).at).count();
     return 0;
 }
-API cuEventDestroy_v2(void* event) { ENTER("cuEventDestroy"); delete static_cast<Event*>(event); return 0; }
+API cuEventDestroy_v2(void* event) { ENTER("cuEventDestroy"); delete static_cast<EventHandle*>(event); return 0; }

@@ -43,6 +43,14 @@ export class FakeCuda {
   }
 }
 
+/** The driver's functions that wait for what was started, or ask how far it has come. */
+export const waitingFunctions: ReadonlySet<string> = new Set([
+  'cuStreamSynchronize',
+  'cuEventSynchronize',
+  'cuEventElapsedTime',
+  'cuMemcpyDtoHAsync',
+]);
+
 /** The kernel library in a folder of its own. */
 export class FakeKernels {
   readonly folder = mkdtempSync(join(tmpdir(), 'moa-fake-kernels-'));

@@ -51,7 +51,8 @@ private:
         const int first = loadGlobal(p.cuSeqlens + slot);
         const int end = first + addedTo(p, slot);
         const int length = loadGlobal(p.lengths + slot);
-        if (length < 0 || token >= end) return;  // a slot without a sequence; a row that is no token
+        // A slot without a sequence; a row that is no token, or one of a sequence that is left out.
+        if (length < 0 || token >= end || end - first < p.fewest) return;
         const int position = length + token - first;
 
         if (task < 2 * kKvHeads) {
@@ -133,7 +134,7 @@ private:
         for (int slot = threadIndex(); slot < p.slots; slot += kThreads) {
             const int added = addedTo(p, slot);
             const int length = loadGlobal(p.lengths + slot);
-            if (length >= 0) storeGlobal(p.lengths + slot, length + added);
+            if (length >= 0 && added >= p.fewest) storeGlobal(p.lengths + slot, length + added);
         }
     }
 };

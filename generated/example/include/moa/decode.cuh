@@ -1,6 +1,6 @@
 // Decode attention: one query token a sequence, appended to its rings and attended in one launch. Bound by reading pages.
 //
-//   block   = a run of segments from the static schedule; a segment is a run of pages of one (sequence, KV head)
+//   block   = a run of segments from the plan; a segment is a run of pages of one (sequence, KV head), in pieces with results of their own
 //   group   = 4 warps, each takes 16 rows of a page; the groups of a block take the pages of a segment in turn
 //   pages   : by a producer warp and bulk copies (sm_90), or by each computing warp for itself with cp.async (sm_80), whole or half by half
 //   append  : the warp that computes the new token's row writes it into the ring, and over the stale row in shared memory
@@ -10,7 +10,7 @@
 // With several new tokens (Config::kManyTokens) they are in the rings already, which have the slack for it, and lengths count them: nothing is appended, and
 // rows of queries are (token, query head) pairs (queryRows.cuh), each masked by its own position.
 //
-// A slot without a sequence has length -1: no page of its rings is in use, its output is 0, and nothing of it changes.
+// A slot without a sequence has length -1: a segment of no ring says that its rows of the output become 0, and nothing of it changes.
 //
 // Launched so that it may start before the launch before it has ended (PTX griddepcontrol): with p.early it reads the old pages at once, and
 // waits before it touches anything that the launch before may have written, the new token and its queries among it. It lets its successor begin
@@ -64,7 +64,6 @@ private:
     template <class Params>
     static MOA_DEVICE void compute(const Params& p, Pages& pages) {
         const int row = (warpIndex() & 3) * Attend::kRows;
-        const int group = warpIndex() / 4;
         const SharedAddress area = sharedBase() + Pages::kSharedBytes;
         DecodeSegment segment;
         Attend attend;
@@ -74,16 +73,20 @@ private:
         for (bool final = false; !final;) {
             const PageItem item = pages.acquire(p);
             if (item.is(PageItem::kFirst)) {
-                segment = pages.segment();
-                if constexpr (!kHasManyTokens<Config>) token.place(p, segment, item.length, row, group, Config::kGroups);
-                attend.place(p, segment, item.length);
-                if (!waited) {
-                    waited = true;
-                    waitForPrerequisites();
-                    if constexpr (!Config::kProducer) launchDependents();
+                if (item.is(PageItem::kOpens)) {
+                    segment = pages.segment();
+                    if constexpr (!kHasManyTokens<Config>) token.place(p, segment, item.length, row);
+                    attend.place(p, segment, item.length);
+                    if (!waited) {
+                        waited = true;
+                        waitForPrerequisites();
+                        if constexpr (!Config::kProducer) launchDependents();
+                    }
+                    attend.open(p, segment, item.length);
+                    if constexpr (!kHasManyTokens<Config>) token.load(p, segment, item.length - 1);
+                } else {
+                    attend.restart();
                 }
-                attend.open(p, segment, item.length);
-                if constexpr (!kHasManyTokens<Config>) token.load(p, segment, item.length - 1);
             }
             if constexpr (!Config::kProducer && !kHasManyTokens<Config>) {
                 if (!exhausted && pages.exhausted()) {
@@ -112,9 +115,14 @@ private:
                 pages.releaseKeys(p);
             }
             pages.release(p, written);
-            if (item.is(PageItem::kLast) && segment.splits > 0) {
+            if (item.is(PageItem::kLast) && segment.splits == 0) {
+                if (segment.runs > 0) clearRows(p, segment.slot);
+            } else if (item.is(PageItem::kLast)) {
                 attend.store(p, segment, area + warpIndex() * Config::kMaxGroup * Merging::kRowBytes, Merging::kRowBytes);
-                Merging::run(p, segment, area);
+                const bool closes = item.is(PageItem::kCloses);
+                Merging::run(p, segment, area, closes);
+                if (closes) attend.forget();
+                ++segment.split;
             }
             final = item.is(PageItem::kFinal);
         }
@@ -128,8 +136,28 @@ private:
         if (shuffle(finished, 0) != static_cast<uint32_t>(gridSize() * readers - 1)) return;
         for (int slot = laneIndex(); slot < p.slots; slot += 32) {
             const int length = loadGlobal(p.lengths + slot);
-            if (length >= 0) storeGlobal(p.lengths + slot, length + 1);
+            if (length >= 0 && isOne(p, slot)) storeGlobal(p.lengths + slot, length + 1);
         }
+    }
+
+    /// Whether a slot has one new token: without p.cuSeqlens each sequence has.
+    template <class Params>
+    static MOA_DEVICE bool isOne(const Params& p, int slot) {
+        return p.cuSeqlens == nullptr || loadGlobal(p.cuSeqlens + slot + 1) - loadGlobal(p.cuSeqlens + slot) == 1;
+    }
+
+    /// Of a slot without a new token: its rows become 0. By all threads that compute.
+    template <class Params>
+    static MOA_DEVICE void clearRows(const Params& p, int slot) {
+        constexpr int threads = Config::kWarps * 32;
+        int rows = Config::queryHeads(p);
+        if constexpr (kHasManyTokens<Config>) rows *= p.tokens;
+        const int64_t first = static_cast<int64_t>(slot) * rows;
+        Vec16* out = reinterpret_cast<Vec16*>(p.out + first * Config::kHeadDim);
+        for (int i = threadIndex(); i < rows * (Config::kHeadDim / kChunkElements); i += threads) storeGlobal(out + i, Vec16{});
+        if (p.lse == nullptr) return;
+        const float never = kNegativeInfinity;
+        for (int i = threadIndex(); i < rows; i += threads) storeGlobal(p.lse + first + i, never);
     }
 };
 

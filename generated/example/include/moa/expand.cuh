@@ -1,6 +1,7 @@
 // Expand for chunks of prompts behind a cache in E4M3: pages of rings become pages of 16-bit elements, which prefill reads in place of the pool's.
 //
-//   block   = one page, of those of all rings in the order of their list; it becomes the page of the same number
+//   grid    = any: blocks take the rings of the sequences that go on by turns, and of a ring its pages in use
+//   page    : entry n of the layer's page table becomes page n
 //   thread  : eight elements of K or V at once, 8 bytes in and 16 out; all that it reads is under way before it writes
 //   element = number of the code x scale of the head's keys or values, rounded
 //
@@ -12,19 +13,14 @@
 
 namespace moa {
 
-/// A ring whose pages in use are expanded.
-struct ExpandedRing {
-    int firstPage;    ///< pages of the rings before it
-    int tableOffset;  ///< of its first page in the page table
-    int kvHead;
-};
-
 template <class Config>
 class Expand {
     using Element = typename Config::Element;
     using From = Cache8<Config::kHeadDim, Element>;
     using To = Cache16<Config::kHeadDim, Element>;
+    static constexpr int kKvHeads = Config::kKvHeads;
     static constexpr int kRowChunks = Page<Config::kHeadDim>::kChunks;
+    static constexpr int kRingBlocks = 8;  ///< that share the pages of a ring
 
 public:
     static constexpr int kThreads = 256;
@@ -32,39 +28,35 @@ public:
 
     template <class Params>
     static MOA_DEVICE void run(const Params& p) {
-        const ExpandedRing* ring = ringOf(p, blockIndex());
-        const int ringPage = blockIndex() - loadGlobal(&ring->firstPage);
-        const int page = loadGlobal(p.pageTable + loadGlobal(&ring->tableOffset) + ringPage);
-        const int kvHead = loadGlobal(&ring->kvHead);
+        for (int task = blockIndex(); task < p.slots * kKvHeads * kRingBlocks; task += gridSize()) {
+            const int unit = task / kRingBlocks;
+            const int slot = unit / kKvHeads;
+            const int kvHead = unit % kKvHeads;
+            const int length = loadGlobal(p.lengths + slot);
+            if (length <= 0 || loadGlobal(p.cuSeqlens + slot + 1) == loadGlobal(p.cuSeqlens + slot)) continue;
+            const Vec8 words = loadGlobal(reinterpret_cast<const Vec8*>(p.rings) + unit);
+            const int entry = static_cast<int>(words.w[0]);
+            const int pages = RingGeometry{p.sink}.pagesInUse(length, static_cast<int>(words.w[1]));
+            for (int page = task % kRingBlocks; page < pages; page += kRingBlocks) expandPage(p, kvHead, entry + page);
+        }
+    }
+
+private:
+    template <class Params>
+    static MOA_DEVICE void expandPage(const Params& p, int kvHead, int entry) {
+        const int page = loadGlobal(p.pageTable + entry);
         const uint8_t* from = p.pool + static_cast<int64_t>(page) * From::kPageBytes;
-        uint8_t* to = reinterpret_cast<uint8_t*>(p.expanded) + static_cast<int64_t>(blockIndex()) * To::kPageBytes;
+        uint8_t* to = reinterpret_cast<uint8_t*>(p.expanded) + static_cast<int64_t>(entry) * To::kPageBytes;
         Codes keys;
         Codes values;
         load(keys, from);
         load(values, from + From::kHalfBytes);
         store(to, keys, From::keyScale(p, kvHead));
-        store(to + To::kHalfBytes, values, From::valueScale(p, Config::kKvHeads, kvHead));
+        store(to + To::kHalfBytes, values, From::valueScale(p, kKvHeads, kvHead));
     }
 
-private:
     static constexpr int kSteps = kPageTokens * kRowChunks / kThreads;
     using Codes = Vec8[kSteps];
-
-    /// The ring that has page `page` of all: the last one that begins at or before it.
-    template <class Params>
-    static MOA_DEVICE const ExpandedRing* ringOf(const Params& p, int page) {
-        int low = 0;
-        int high = p.ringCount;
-        while (high - low > 1) {
-            const int middle = (low + high) / 2;
-            if (loadGlobal(&p.rings[middle].firstPage) <= page) {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        return p.rings + low;
-    }
 
     static MOA_DEVICE void load(Codes& codes, const uint8_t* from) {
 #pragma unroll

@@ -33,36 +33,24 @@ public:
     /// Floats of one partial result.
     static constexpr int kPartialFloats = Config::kMaxGroup * kStateFloats;
 
-    /// All computing warps have written their states to `area`, warp after warp, kMaxGroup rows each, and call this.
+    /// All computing warps have written their states of a piece to `area`, warp after warp, kMaxGroup rows each, and call this. `closes`: the block leaves the ring
+    /// with it.
     template <class Params>
-    static MOA_DEVICE void run(const Params& p, const DecodeSegment& segment, SharedAddress area) {
-        float* partial = partialOf(p, segment);
-        bool whole = segment.splits == 1;  // the area has all of the ring
-        // One place in the code for both sums: a launch is so short that the way of its instructions counts.
-#pragma unroll 1
-        for (;;) {
-            meet();
-            combine(p, segment, area, [&](const Sum& sum, int member, int column) {
-                if (whole) {
-                    writeOut(sum, p, segment, member, column);
-                } else {
-                    writePartial<false>(sum, partial + member * kStateFloats, column);
-                }
-            });
-            if (whole || !finishesRing(p, segment, area)) break;
-            gather(p, segment, area);
-            whole = true;
+    static MOA_DEVICE void run(const Params& p, const DecodeSegment& segment, SharedAddress area, bool closes) {
+        const auto out = [&](const Sum& sum, int member, int column) { writeOut(sum, p, segment, member, column); };
+        meet();
+        if (segment.splits == 1) {
+            combine(p, segment, area, out);
+        } else {
+            float* partial = p.partials + static_cast<int64_t>(segment.firstPartial + segment.split) * kPartialFloats;
+            combine(p, segment, area, [&](const Sum& sum, int member, int column) { writePartial(sum, partial + member * kStateFloats, column); });
+            if (closes && finishesRing(p, segment, area)) {
+                gather(p, segment, area);
+                meet();
+                combine(p, segment, area, out);
+            }
         }
-        meet();  // the area is free for the next segment
-    }
-
-    /// The same of a piece behind which the block goes on with the ring.
-    template <class Params>
-    static MOA_DEVICE void leave(const Params& p, const DecodeSegment& segment, SharedAddress area) {
-        float* partial = partialOf(p, segment);
-        meet();
-        combine(p, segment, area, [&](const Sum& sum, int member, int column) { writePartial<true>(sum, partial + member * kStateFloats, column); });
-        meet();
+        meet();  // the area is free for the next piece
     }
 
 private:
@@ -73,12 +61,6 @@ private:
         float first = 0.0f;
         float second = 0.0f;
     };
-
-    /// Of the segment's present piece.
-    template <class Params>
-    static MOA_DEVICE float* partialOf(const Params& p, const DecodeSegment& segment) {
-        return p.partials + static_cast<int64_t>(segment.firstPartial + segment.split) * kPartialFloats;
-    }
 
     /// The computing threads meet.
     static MOA_DEVICE void meet() {
@@ -118,18 +100,10 @@ private:
         }
     }
 
-    /// `kKept`: others read it later, of the many that a launch writes.
-    template <bool kKept>
+    /// To be kept in the cache, beside the pages that a launch reads once, until the ring's last piece comes.
     static MOA_DEVICE void writePartial(const Sum& sum, float* row, int column) {
-        const Vec8 pair{{floatBits(sum.first), floatBits(sum.second)}};
-        const Vec8 scalars{{floatBits(sum.largest), floatBits(sum.total)}};
-        if constexpr (kKept) {
-            storeGlobalKept(row + column, pair);
-            if (column == 0) storeGlobalKept(row + kHeadDim, scalars);
-        } else {
-            storeGlobal(reinterpret_cast<Vec8*>(row + column), pair);
-            if (column == 0) storeGlobal(reinterpret_cast<Vec8*>(row + kHeadDim), scalars);
-        }
+        storeGlobalKept(row + column, Vec8{{floatBits(sum.first), floatBits(sum.second)}});
+        if (column == 0) storeGlobalKept(row + kHeadDim, Vec8{{floatBits(sum.largest), floatBits(sum.total)}});
     }
 
     /// Counts the segment as finished; true for the last of its ring, which sees the partial results of all.

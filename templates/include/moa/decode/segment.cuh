@@ -16,23 +16,26 @@ struct alignas(16) DecodeSegment {
     int pageBegin;     ///< first page of the run, counted in the ring
     int pageEnd;       ///< one past its last page
     int split;         ///< number of its first piece among those of the ring
-    int splits;        ///< pieces of the ring; 0: of none, for a slot without new tokens, whose rows become 0, or for a block without work
+    int splits;        ///< pieces of the ring; 0: of none
     int firstPartial;  ///< partial result of piece 0; unused when splits == 1
-    int runs;          ///< segments of the ring
+    int runs;          ///< segments of the ring; of no ring 1 for a slot without new tokens, whose rows become 0, 0 for a block without work
     int firstRow;      ///< of its rows of queries (queryRows.cuh)
-    int row;           ///< of the sequence's new token among those of all; -1 for a block without work
+    int row;           ///< of the sequence's new token among those of all
 
     static constexpr int kWords = 12;
 };
 
-/// The same with what only those who walk its pages read. Piece by piece the end moves on by `step` pages, and by one more where `error`, which grows by
-/// `remainder`, reaches `pieces`.
+/// Pages come in rounds: groups of warps take the pages of a ring in turn, so a piece begins with a page of the first group.
+constexpr int kRoundPages = 2;
+
+/// The same with what only those who walk its pages read. Piece by piece the end moves on by `step` pages, and by a round more where `rest`, of which each takes
+/// `remainder`, has less and gets `pieces`.
 struct alignas(16) PlannedSegment {
     DecodeSegment segment;
     int next;      ///< the block's next segment, or -1
     int firstEnd;  ///< one past the last page of its first piece
     int step;
-    int fraction;  ///< pieces of the sequence, remainder, and error at firstEnd: ten bits each
+    int fraction;  ///< pieces of the sequence, remainder, and rest at firstEnd: ten bits each
 
     static constexpr int kWords = 16;
     static constexpr int kBits = 10;
@@ -77,11 +80,11 @@ MOA_DEVICE DecodeSegment loadSegment(SharedAddress entry) {
 
 /// Walks the pages of a block's segments, as a warp: lane i holds word i of the present segment, and the numbers of 64 pages ahead are
 /// spread over the lanes, so that neither is waited for page by page. Page n of a ring belongs to group n % kGroups of the warps, whatever pieces and segments there
-/// are. Every group gets an item of every piece, so that it knows where the piece begins and ends: pieces have a page for each, and a segment is filled
-/// up with items without a page.
+/// are. Every group gets an item of every piece, so that it knows where the piece begins and ends: where a ring ends inside a round, one without a page.
 template <class Config>
 class PageWalker {
     static constexpr int kWords = PlannedSegment::kWords;
+    static_assert(kRoundPages % Config::kGroups == 0, "every round has a page for each group");
 
 public:
     /// Every `step`-th page, from page `offset` on: all of them, or those of one group.
@@ -92,7 +95,7 @@ public:
     }
 
     MOA_DEVICE bool done() const { return done_; }
-    MOA_DEVICE bool empty() const { return page_ < begin_ || page_ >= segmentEnd_; }
+    MOA_DEVICE bool empty() const { return page_ >= segmentEnd_; }
     /// The number in the pool of the present page.
     MOA_DEVICE int pageNumber() const { return shuffle(numbers_, (page_ - base_) & 31); }
     /// Rows of the present page that hold a token.
@@ -159,13 +162,12 @@ private:
         const int slot = shuffle(word_, 0);
         tableOffset_ = shuffle(word_, 2);
         window_ = shuffle(word_, 3);
-        begin_ = shuffle(word_, 4);
+        base_ = shuffle(word_, 4);
         segmentEnd_ = shuffle(word_, 5);
         next_ = shuffle(word_, 12);
         const int firstEnd = shuffle(word_, 13);
         pieceStep_ = shuffle(word_, 14);
         fraction_ = shuffle(word_, 15);
-        base_ = begin_ - begin_ % Config::kGroups;
         numbers_ = loadNumbers(p, base_);
         ahead_ = loadNumbers(p, base_ + 32);
         length_ = lengthOf(p, slot);
@@ -177,11 +179,10 @@ private:
         setRows(p);
     }
 
-    /// The present piece ends with page `end` - 1, or with the segment, if less than a page for each group would be left.
+    /// The present piece ends with page `end` - 1, or with the segment.
     MOA_DEVICE void setPieceEnd(int end) {
-        const bool closes = end > segmentEnd_ - Config::kGroups;
-        pieceEnd_ = closes ? segmentEnd_ : end;
-        itemEnd_ = closes ? maximum(firstEnd_, ceilDivide(segmentEnd_, Config::kGroups) * Config::kGroups) : end;
+        pieceEnd_ = minimum(end, segmentEnd_);
+        itemEnd_ = maximum(firstEnd_, ceilDivide(pieceEnd_, Config::kGroups) * Config::kGroups);
     }
 
     /// Pages from the present piece to the end of the next.
@@ -189,11 +190,11 @@ private:
         const int mask = PlannedSegment::kMostPieces;
         const int pieces = fraction_ & mask;
         const int remainder = fraction_ >> PlannedSegment::kBits & mask;
-        int error = (fraction_ >> 2 * PlannedSegment::kBits & mask) + remainder;
-        const bool carries = error >= pieces;
-        if (carries) error -= pieces;
-        fraction_ = pieces | remainder << PlannedSegment::kBits | error << 2 * PlannedSegment::kBits;
-        return pieceStep_ + (carries ? 1 : 0);
+        int rest = (fraction_ >> 2 * PlannedSegment::kBits & mask) - remainder;
+        const bool isLonger = rest < 0;
+        if (isLonger) rest += pieces;
+        fraction_ = pieces | remainder << PlannedSegment::kBits | rest << 2 * PlannedSegment::kBits;
+        return pieceStep_ + (isLonger ? kRoundPages : 0);
     }
 
     /// Tokens of a sequence, the new ones included. One that gets none is as a slot without a sequence: nothing of it is read.
@@ -220,7 +221,6 @@ private:
     int base_;
     int tableOffset_;
     int window_;
-    int begin_;
     int segmentEnd_;
     int pieceEnd_;
     int pieceStep_;

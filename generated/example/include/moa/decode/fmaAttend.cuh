@@ -71,8 +71,19 @@ public:
     MOA_DEVICE void open(const Params& p, const DecodeSegment& segment, int length) {
         loadQueries(p, segment, maximum(length, 1) - 1);
         scale2_ = p.scale * Cache::keyScale(p, segment.kvHead) * kLog2e;
+        restart();
+    }
+
+    /// Begins another piece of the same ring; what was stored is empty.
+    MOA_DEVICE void restart() {
         maximum_ = kNegativeInfinity;
         sum_ = 0.0f;
+    }
+
+    /// What `open` brought need not be kept.
+    MOA_DEVICE void forget() {
+        scale2_ = 0.0f;
+        restart();
     }
 
     /// The 16 keys from `row` of the page at `stage` on: scores, mask, softmax, O += P V. Values are read before the softmax, since no load moves

@@ -33,22 +33,24 @@ public:
     /// Floats of one partial result.
     static constexpr int kPartialFloats = Config::kMaxGroup * kStateFloats;
 
-    /// All computing warps have written their states to `area`, warp after warp, kMaxGroup rows each, and call this.
+    /// All computing warps have written their states of a piece to `area`, warp after warp, kMaxGroup rows each, and call this. `closes`: the block leaves the ring
+    /// with it.
     template <class Params>
-    static MOA_DEVICE void run(const Params& p, const DecodeSegment& segment, SharedAddress area) {
+    static MOA_DEVICE void run(const Params& p, const DecodeSegment& segment, SharedAddress area, bool closes) {
+        const auto out = [&](const Sum& sum, int member, int column) { writeOut(sum, p, segment, member, column); };
         meet();
         if (segment.splits == 1) {
-            combine(p, segment, area, [&](const Sum& sum, int member, int column) { writeOut(sum, p, segment, member, column); });
+            combine(p, segment, area, out);
         } else {
             float* partial = p.partials + static_cast<int64_t>(segment.firstPartial + segment.split) * kPartialFloats;
             combine(p, segment, area, [&](const Sum& sum, int member, int column) { writePartial(sum, partial + member * kStateFloats, column); });
-            if (finishesRing(p, segment, area)) {
+            if (closes && finishesRing(p, segment, area)) {
                 gather(p, segment, area);
                 meet();
-                combine(p, segment, area, [&](const Sum& sum, int member, int column) { writeOut(sum, p, segment, member, column); });
+                combine(p, segment, area, out);
             }
         }
-        meet();  // the area is free for the next segment
+        meet();  // the area is free for the next piece
     }
 
 private:
@@ -98,17 +100,18 @@ private:
         }
     }
 
+    /// To be kept in the cache, beside the pages that a launch reads once, until the ring's last piece comes.
     static MOA_DEVICE void writePartial(const Sum& sum, float* row, int column) {
-        storeGlobal(reinterpret_cast<Vec8*>(row + column), Vec8{{floatBits(sum.first), floatBits(sum.second)}});
-        if (column == 0) storeGlobal(reinterpret_cast<Vec8*>(row + kHeadDim), Vec8{{floatBits(sum.largest), floatBits(sum.total)}});
+        storeGlobalKept(row + column, Vec8{{floatBits(sum.first), floatBits(sum.second)}});
+        if (column == 0) storeGlobalKept(row + kHeadDim, Vec8{{floatBits(sum.largest), floatBits(sum.total)}});
     }
 
     /// Counts the segment as finished; true for the last of its ring, which sees the partial results of all.
     template <class Params>
     static MOA_DEVICE bool finishesRing(const Params& p, const DecodeSegment& segment, SharedAddress area) {
-        const uint32_t last = static_cast<uint32_t>(segment.splits - 1);
+        const uint32_t last = static_cast<uint32_t>(segment.runs - 1);
         meet();
-        if (threadIndex() == 0) storeShared(area, atomicIncrementWrap(p.tickets + 1 + segment.ticket, last));
+        if (threadIndex() == 0) storeShared(area, atomicIncrementWrap(p.tickets + 1 + QueryRows<Config>::ring(p, segment), last));
         meet();
         const bool finished = loadShared<uint32_t>(area) == last;
         if (finished) meet();  // `area` has been read

@@ -41,6 +41,25 @@ public:
         loadQueries<Config>(queries_, p, segment, angles_);
         scale2_ = p.scale * Cache::keyScale(p, segment.kvHead) * kLog2e;
         if constexpr (kNarrow) narrowQueries();
+        restart();
+    }
+
+    /// What `open` brought need not be kept: the compiler does not know that it comes next, and would keep it in registers while the block merges.
+    MOA_DEVICE void forget() {
+#pragma unroll
+        for (int tile = 0; tile < kHeadTiles; ++tile) {
+#pragma unroll
+            for (int step = 0; step < kSteps; ++step) queries_[tile][step][0] = queries_[tile][step][1] = 0;
+            power_[tile][0] = power_[tile][1] = 1.0f;
+        }
+        mask_ = {};
+        angles_ = {};
+        scale2_ = 0.0f;
+        restart();
+    }
+
+    /// Begins another piece of the same ring.
+    MOA_DEVICE void restart() {
 #pragma unroll
         for (int tile = 0; tile < kHeadTiles; ++tile) {
 #pragma unroll

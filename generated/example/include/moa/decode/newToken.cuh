@@ -62,15 +62,14 @@ class NewToken {
     static constexpr int kTaskLanes = kHeadDim / 16;  ///< of the key; as many for the value
 
 public:
-    /// Where the new token lies, from the segment's and the warp's view: row < 0 when it is not this warp's. The warp computes 16 rows from
-    /// `warpRow` on, of every `step`-th page of the segment from its page `offset` on.
+    /// Where the new token lies, from the segment's and the warp's view. The warp computes 16 rows from `warpRow` on; of those of all groups the one that gets the
+    /// page writes the token.
     template <class Params>
-    MOA_DEVICE void place(const Params& p, const DecodeSegment& segment, int length, int warpRow, int offset, int step) {
+    MOA_DEVICE void place(const Params& p, const DecodeSegment& segment, int length, int warpRow) {
         const int slot = Config::rings(p).slotOf(length - 1, segment.window);
         page_ = slot / kPageTokens;
         row_ = slot % kPageTokens;
-        const int behind = page_ - segment.pageBegin;
-        if (length == 0 || behind < 0 || page_ >= segment.pageEnd || behind % step != offset || row_ / 16 * 16 != warpRow) {
+        if (length == 0 || page_ < segment.pageBegin || page_ >= segment.pageEnd || row_ / 16 * 16 != warpRow) {
             page_ = -1;
         } else {
             number_ = loadGlobal(p.pageTable + segment.tableOffset + page_);
@@ -83,7 +82,7 @@ public:
         if (page_ < 0 || laneIndex() >= 2 * kTaskLanes) return;
         const bool isValue = laneIndex() >= kTaskLanes;
         const int lane = laneIndex() % kTaskLanes;
-        const int64_t row = static_cast<int64_t>(segment.slot) * Config::kvHeads(p) + segment.kvHead;
+        const int64_t row = static_cast<int64_t>(segment.row) * Config::kvHeads(p) + segment.kvHead;
         const Vec16* source = reinterpret_cast<const Vec16*>((isValue ? p.v : p.k) + row * kHeadDim);
         Vec16 low = loadGlobal(source + lowChunkOf<Config>(lane));
         Vec16 high = loadGlobal(source + highChunkOf<Config>(lane));

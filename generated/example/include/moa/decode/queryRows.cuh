@@ -36,9 +36,22 @@ struct QueryRows {
     /// A row's place in q, out and lse.
     template <class Params>
     static MOA_DEVICE int64_t place(const Params& p, const DecodeSegment& segment, int member) {
-        int64_t token = segment.slot;
+        int64_t token = segment.row;
         if constexpr (kHasManyTokens<Config>) token = token * p.tokens + (segment.firstRow + member) / Config::groupSize(p);
         return token * Config::queryHeads(p) + head(p, segment, member);
+    }
+
+    /// Tiles that the rows of a ring fill.
+    template <class Params>
+    static MOA_DEVICE int tiles(const Params& p) {
+        if constexpr (kHasManyTokens<Config>) return ceilDivide(p.tokens * Config::groupSize(p), Config::kMaxGroup);
+        return 1;
+    }
+
+    /// The number of a segment's ring, or of its tile of rows, among those of the launch.
+    template <class Params>
+    static MOA_DEVICE int ring(const Params& p, const DecodeSegment& segment) {
+        return (segment.kvHead * tiles(p) + segment.firstRow / Config::kMaxGroup) * p.slots + segment.slot;
     }
 
     /// New tokens of a sequence.

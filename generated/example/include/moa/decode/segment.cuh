@@ -5,21 +5,41 @@
 
 namespace moa {
 
-/// A run of pages of one ring. Built by the schedule (src/passes/schedule/decodeSegments.ts). The first segment of block b is number b; the
-/// others of a block follow by `next`.
+/// A run of pages of one ring, which a block reads. Its pages are cut into pieces whose ends follow from the sequence's own length alone; each has a partial
+/// result of its own, so that sums have one order however the pieces are shared out among blocks. Written by the plan (plan/decodePlan.cuh). The first
+/// segment of block b is number b; the others of a block follow by `next`.
 struct alignas(16) DecodeSegment {
     int slot;          ///< sequence
     int kvHead;
     int tableOffset;   ///< of the ring's first page in the page table
     int window;        ///< of the ring
     int pageBegin;     ///< first page of the run, counted in the ring
-    int pageEnd;       ///< one past its last page when the ring is full
-    int split;         ///< this segment's number among those of its ring
-    int splits;        ///< segments of its ring; 0: of none, for a block without work
-    int firstPartial;  ///< partial result of split 0; unused when splits == 1
-    int ticket;        ///< counter of finished splits
-    int next;          ///< the block's next segment, or -1
+    int pageEnd;       ///< one past its last page
+    int split;         ///< number of its first piece among those of the ring
+    int splits;        ///< pieces of the ring; 0: of none
+    int firstPartial;  ///< partial result of piece 0; unused when splits == 1
+    int runs;          ///< segments of the ring; of no ring 1 for a slot without new tokens, whose rows become 0, 0 for a block without work
     int firstRow;      ///< of its rows of queries (queryRows.cuh)
+    int row;           ///< of the sequence's new token among those of all
+
+    static constexpr int kWords = 12;
+};
+
+/// Pages come in rounds: groups of warps take the pages of a ring in turn, so a piece begins with a page of the first group.
+constexpr int kRoundPages = 2;
+
+/// The same with what only those who walk its pages read. Piece by piece the end moves on by `step` pages, and by a round more where `rest`, of which each takes
+/// `remainder`, has less and gets `pieces`.
+struct alignas(16) PlannedSegment {
+    DecodeSegment segment;
+    int next;      ///< the block's next segment, or -1
+    int firstEnd;  ///< one past the last page of its first piece
+    int step;
+    int fraction;  ///< pieces of the sequence, remainder, and rest at firstEnd: ten bits each
+
+    static constexpr int kWords = 16;
+    static constexpr int kBits = 10;
+    static constexpr int kMostPieces = (1 << kBits) - 1;
 };
 
 /// What those who compute a page must know of it, beside its rows in a stage. Its segment goes with it: 64 bytes in shared memory.
@@ -32,14 +52,16 @@ struct PageItem {
     static constexpr int kBytes = 64;
     static constexpr int kOffset = sizeof(DecodeSegment);  ///< of these four words, behind the segment's
 
-    static constexpr int kFirst = 1;  ///< its group's first of the segment
-    static constexpr int kLast = 2;   ///< its group's last of the segment
-    static constexpr int kFinal = 4;  ///< its group's last of all
-    static constexpr int kEmpty = 8;  ///< no page at all: every group gets as many items of a segment, and one at least
+    static constexpr int kFirst = 1;    ///< its group's first of the piece
+    static constexpr int kLast = 2;     ///< its group's last of the piece
+    static constexpr int kFinal = 4;    ///< its group's last of all
+    static constexpr int kEmpty = 8;    ///< no page at all: every group gets as many items of a piece, and one at least
+    static constexpr int kOpens = 16;   ///< its piece is the segment's first
+    static constexpr int kCloses = 32;  ///< its piece is the segment's last
 
     MOA_DEVICE bool is(int flag) const { return (flags & flag) != 0; }
 };
-static_assert(sizeof(DecodeSegment) == 48 && PageItem::kOffset + sizeof(PageItem) == PageItem::kBytes);
+static_assert(sizeof(DecodeSegment) == 48 && sizeof(PlannedSegment) == 64 && PageItem::kOffset + sizeof(PageItem) == PageItem::kBytes);
 
 MOA_DEVICE PageItem loadItem(SharedAddress entry) {
     const Vec16 words = loadShared<Vec16>(entry + PageItem::kOffset);
@@ -57,14 +79,15 @@ MOA_DEVICE DecodeSegment loadSegment(SharedAddress entry) {
 }
 
 /// Walks the pages of a block's segments, as a warp: lane i holds word i of the present segment, and the numbers of 64 pages ahead are
-/// spread over the lanes, so that neither is waited for page by page. Groups of warps take pages in turn, and every group gets an item of every
-/// segment, so that it knows where the segment begins and ends.
+/// spread over the lanes, so that neither is waited for page by page. Page n of a ring belongs to group n % kGroups of the warps, whatever pieces and segments there
+/// are. Every group gets an item of every piece, so that it knows where the piece begins and ends: where a ring ends inside a round, one without a page.
 template <class Config>
 class PageWalker {
-    static constexpr int kWords = sizeof(DecodeSegment) / 4;
+    static constexpr int kWords = PlannedSegment::kWords;
+    static_assert(kRoundPages % Config::kGroups == 0, "every round has a page for each group");
 
 public:
-    /// Every `step`-th item of each segment, from item `offset` on: all of them, or those of one group.
+    /// Every `step`-th page, from page `offset` on: all of them, or those of one group.
     template <class Params>
     MOA_DEVICE PageWalker(const Params& p, int offset, int step) : offset_(offset), step_(step) {
         word_ = loadWord(p, blockIndex());
@@ -72,7 +95,7 @@ public:
     }
 
     MOA_DEVICE bool done() const { return done_; }
-    MOA_DEVICE bool empty() const { return page_ >= pageEnd_; }
+    MOA_DEVICE bool empty() const { return page_ >= segmentEnd_; }
     /// The number in the pool of the present page.
     MOA_DEVICE int pageNumber() const { return shuffle(numbers_, (page_ - base_) & 31); }
     /// Rows of the present page that hold a token.
@@ -82,13 +105,14 @@ public:
     MOA_DEVICE void writeItem(SharedAddress entry) const {
         const int lane = laneIndex();
         const bool last = page_ + Config::kGroups >= itemEnd_;
-        const int flags = (page_ < firstEnd_ ? PageItem::kFirst : 0) | (last ? PageItem::kLast : 0) | (last && next_ < 0 ? PageItem::kFinal : 0) |
-                          (empty() ? PageItem::kEmpty : 0);
+        const bool closes = pieceEnd_ == segmentEnd_;
+        const int flags = (page_ < firstEnd_ ? PageItem::kFirst : 0) | (last ? PageItem::kLast : 0) | (last && closes && next_ < 0 ? PageItem::kFinal : 0) |
+                          (empty() ? PageItem::kEmpty : 0) | (opens_ ? PageItem::kOpens : 0) | (closes ? PageItem::kCloses : 0);
         int word = word_;
-        if (lane == kWords) word = page_;
-        if (lane == kWords + 1) word = length_;
-        if (lane == kWords + 2) word = flags;
-        if (lane == kWords + 3) word = rows_;
+        if (lane == DecodeSegment::kWords) word = page_;
+        if (lane == DecodeSegment::kWords + 1) word = length_;
+        if (lane == DecodeSegment::kWords + 2) word = flags;
+        if (lane == DecodeSegment::kWords + 3) word = rows_;
         if (lane < PageItem::kBytes / 4) storeShared<int>(entry + lane * 4, word);
     }
 
@@ -96,11 +120,13 @@ public:
     MOA_DEVICE void advance(const Params& p) {
         page_ += step_;
         if (page_ < itemEnd_) {
-            if (page_ - base_ >= 32) {
-                base_ += 32;
-                numbers_ = ahead_;
-                ahead_ = loadNumbers(p, base_ + 32);
-            }
+            lookAhead(p);
+            setRows(p);
+        } else if (pieceEnd_ < segmentEnd_) {
+            opens_ = false;
+            firstEnd_ = pieceEnd_ + Config::kGroups;
+            setPieceEnd(pieceEnd_ + nextStep());
+            lookAhead(p);
             setRows(p);
         } else if (next_ < 0) {
             done_ = true;
@@ -122,25 +148,53 @@ private:
         return page < segmentEnd_ ? loadGlobal(p.pageTable + tableOffset_ + page) : 0;
     }
 
+    template <class Params>
+    MOA_DEVICE void lookAhead(const Params& p) {
+        if (page_ - base_ < 32) return;
+        base_ += 32;
+        numbers_ = ahead_;
+        ahead_ = loadNumbers(p, base_ + 32);
+    }
+
     /// Begins the segment whose words the lanes hold.
     template <class Params>
     MOA_DEVICE void open(const Params& p) {
         const int slot = shuffle(word_, 0);
         tableOffset_ = shuffle(word_, 2);
         window_ = shuffle(word_, 3);
-        const int begin = shuffle(word_, 4);
+        base_ = shuffle(word_, 4);
         segmentEnd_ = shuffle(word_, 5);
-        next_ = shuffle(word_, 10);
-        base_ = begin;
-        numbers_ = loadNumbers(p, begin);
-        ahead_ = loadNumbers(p, begin + 32);
+        next_ = shuffle(word_, 12);
+        const int firstEnd = shuffle(word_, 13);
+        pieceStep_ = shuffle(word_, 14);
+        fraction_ = shuffle(word_, 15);
+        numbers_ = loadNumbers(p, base_);
+        ahead_ = loadNumbers(p, base_ + 32);
         length_ = lengthOf(p, slot);
         if (next_ >= 0) nextWord_ = loadWord(p, next_);
-        page_ = begin + offset_;
-        pageEnd_ = minimum(segmentEnd_, Config::rings(p).pagesInUse(length_, window_));
-        firstEnd_ = begin + Config::kGroups;
-        itemEnd_ = begin + maximum(1, ceilDivide(pageEnd_ - begin, Config::kGroups)) * Config::kGroups;
+        opens_ = true;
+        page_ = base_ + offset_;
+        firstEnd_ = base_ + Config::kGroups;
+        setPieceEnd(firstEnd);
         setRows(p);
+    }
+
+    /// The present piece ends with page `end` - 1, or with the segment.
+    MOA_DEVICE void setPieceEnd(int end) {
+        pieceEnd_ = minimum(end, segmentEnd_);
+        itemEnd_ = maximum(firstEnd_, ceilDivide(pieceEnd_, Config::kGroups) * Config::kGroups);
+    }
+
+    /// Pages from the present piece to the end of the next.
+    MOA_DEVICE int nextStep() {
+        const int mask = PlannedSegment::kMostPieces;
+        const int pieces = fraction_ & mask;
+        const int remainder = fraction_ >> PlannedSegment::kBits & mask;
+        int rest = (fraction_ >> 2 * PlannedSegment::kBits & mask) - remainder;
+        const bool isLonger = rest < 0;
+        if (isLonger) rest += pieces;
+        fraction_ = pieces | remainder << PlannedSegment::kBits | rest << 2 * PlannedSegment::kBits;
+        return pieceStep_ + (isLonger ? kRoundPages : 0);
     }
 
     /// Tokens of a sequence, the new ones included. One that gets none is as a slot without a sequence: nothing of it is read.
@@ -168,13 +222,16 @@ private:
     int tableOffset_;
     int window_;
     int segmentEnd_;
+    int pieceEnd_;
+    int pieceStep_;
+    int fraction_;
     int next_;
     int length_;
     int page_;
-    int pageEnd_;
     int firstEnd_;
     int itemEnd_;
     int rows_;
+    bool opens_ = true;
     bool done_ = false;
 };
 

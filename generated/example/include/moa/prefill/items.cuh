@@ -1,4 +1,4 @@
-// What prefill works on: one item a block of query rows of one head of one sequence. Built by the schedule (src/passes/schedule/prefillItems.ts).
+// What prefill works on: one item a block of query rows of one head of one sequence. Made on the device (plan/prefillPlan.cuh).
 #pragma once
 #include <moa/page.cuh>
 

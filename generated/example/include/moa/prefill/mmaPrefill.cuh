@@ -45,6 +45,8 @@ public:
 
     template <class Params>
     static MOA_DEVICE void run(const Params& p) {
+        // Of a launch with a block for every item that there may be.
+        if (p.itemCount != nullptr && blockIndex() >= loadGlobal(p.itemCount)) return;
         if (threadIndex() == 0) begin(p);
         blockBarrier();
 

@@ -62,8 +62,8 @@ public:
         bool scans = false;  // the second pass
         int again = 0;       // items that come again next; they lie in their slots
         // An item is known an item ahead, and its number two.
-        int word = loadWord(p, blockIndex());
-        uint32_t ticket = takeTicket(p);
+        int word = loadFirstWord(p);
+        uint32_t ticket = takeTicket(p, blockIndex());
         for (;;) {
             mbarrierWait(emptyItem(slot.index()), slot.parity() ^ 1);
             const SharedAddress at = itemSlot(slot.index());
@@ -86,7 +86,7 @@ public:
                 warpBarrier();  // what comes next through a barrier tells of the item, too
                 const int next = gridSize() + static_cast<int>(shuffle(ticket, 0));
                 word = loadWord(p, next);
-                if (next < p.itemCount) ticket = takeTicket(p);
+                ticket = takeTicket(p, next);
             }
             slot.advance();
 
@@ -214,16 +214,24 @@ private:
         return Pages{KeyPage{shuffle(found.code, lane)}, KeyPage{shuffle(found.code, lane + 1)}, shuffle(found.number, lane), shuffle(found.number, lane + 1)};
     }
 
-    /// Lane 0 gets the number of an item behind those that blocks begin with.
+    /// Lane 0 gets the number of an item behind those that blocks begin with, if there is an item `index`: so as many are taken as there are items.
     template <class Params>
-    static MOA_DEVICE uint32_t takeTicket(const Params& p) {
-        return laneIndex() == 0 ? atomicIncrementWrapRelaxed(p.ticket, static_cast<uint32_t>(p.itemCount - 1)) : 0;
+    static MOA_DEVICE uint32_t takeTicket(const Params& p, int index) {
+        if (laneIndex() != 0) return 0;
+        const int count = loadGlobal(p.itemCount);
+        return index < count ? atomicIncrementWrapRelaxed(p.ticket, static_cast<uint32_t>(count - 1)) : 0;
+    }
+
+    /// Of the item that the block begins with: where there are fewer items than blocks, the plan ends with zeros for the others.
+    template <class Params>
+    static MOA_DEVICE int loadFirstWord(const Params& p) {
+        return laneIndex() < PrefillItem::kWords ? loadGlobal(reinterpret_cast<const int*>(p.items + blockIndex()) + laneIndex()) : 0;
     }
 
     /// Zeros, which no item has for its length, when there is no such item.
     template <class Params>
     static MOA_DEVICE int loadWord(const Params& p, int index) {
-        if (index >= p.itemCount || laneIndex() >= PrefillItem::kWords) return 0;
+        if (laneIndex() >= PrefillItem::kWords || index >= loadGlobal(p.itemCount)) return 0;
         return loadGlobal(reinterpret_cast<const int*>(p.items + index) + laneIndex());
     }
 

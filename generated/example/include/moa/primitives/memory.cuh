@@ -47,6 +47,13 @@ MOA_DEVICE void storeGlobal(T* address, const T& value) {
     *address = value;
 }
 
+/// The same of 8 bytes that others read soon: the last that the L2 cache gives up.
+MOA_DEVICE void storeGlobalKept(float* address, const Vec8& value) {
+    uint64_t policy;
+    asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
+    asm volatile("st.global.L2::cache_hint.v2.b32 [%0], {%1, %2}, %3;" ::"l"(__cvta_generic_to_global(address)), "r"(value.w[0]), "r"(value.w[1]), "l"(policy) : "memory");
+}
+
 /// Returns the old value and stores old >= limit ? 0 : old + 1: a counter that resets itself. What this thread wrote before, and what others wrote
 /// and showed it at a barrier, is visible to those who increment later and what comes after in them (PTX atom.acq_rel.gpu.inc).
 MOA_DEVICE uint32_t atomicIncrementWrap(uint32_t* counter, uint32_t limit) {
