@@ -962,8 +962,8 @@ export const mutations = [
   mutation(
     'structs: an operation has the number of another',
     structs,
-    "['add', 'remove', 'fork', 'truncate']",
-    "['remove', 'add', 'fork', 'truncate']",
+    "['add', 'remove', 'fork', 'truncate', 'begin']",
+    "['remove', 'add', 'fork', 'truncate', 'begin']",
     packageData,
   ),
   mutation(
@@ -978,13 +978,6 @@ export const mutations = [
     buffers,
     "const zeros: InitialContent = { kind: 'bytes', value: 0 };",
     "const zeros: InitialContent = { kind: 'bytes', value: 255 };",
-  ),
-  mutation(
-    'buffers: free pages one too high',
-    buffers,
-    'range(subtract(pages, constant(1)), -1)',
-    'range(pages, -1)',
-    packageData,
   ),
   mutation(
     'grids: too few blocks plan prefill',

@@ -115,8 +115,8 @@ export const structs = Object.fromEntries(declared.map((each) => [each.name, eac
 
 export const isStructName = (name: string): name is StructName => Object.hasOwn(structs, name);
 
-/** Changes of one sequence, in the order of `moa::SequenceOperation`. */
-export const sequenceOperations = ['add', 'remove', 'fork', 'truncate'] as const;
+/** Changes of one sequence, and the begin of a session, in the order of `moa::SequenceOperation`. */
+export const sequenceOperations = ['add', 'remove', 'fork', 'truncate', 'begin'] as const;
 export type SequenceOperation = (typeof sequenceOperations)[number];
 
 /** Enumerations that host and device share: their values count from 0, in this order. */

@@ -52,6 +52,7 @@ const changeFields: readonly ParamField[] = [
   ...tables,
   pointer('lengths', 'int*', '[layers][lengthStride] tokens of each slot; -1 without a sequence'),
   pointer('windows', 'int*', '[classes][slots][queryHeads] tokens'),
+  pointer('ringPlaces', 'const int*', '[classes][kvHeads + 1] entries of a slot before those of each ring, and all of them'),
   pointer('planClasses', 'const int*', '[classes] the number of each among the classes of the plan'),
   pointer('spanRules', 'const moa::SpanRule*', 'rules of the plan'),
   pointer('spanSteps', 'const moa::SpanStep*', 'steps of expressions, one expression after the other'),
@@ -65,7 +66,7 @@ const changeFields: readonly ParamField[] = [
   int32('operation', 'moa::SequenceOperation'),
   int32('slot', 'whose sequence changes; of a fork, the one that is there'),
   int32('other', 'of a fork: the free slot'),
-  int32('value', 'length bound of a new sequence, length after a truncation'),
+  int32('value', 'length bound of a new sequence, length after a truncation, pages of a session'),
 ];
 
 /** What is new in a step. */

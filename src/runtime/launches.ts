@@ -55,6 +55,12 @@ export class Launches {
     this.prefillRoom = new PrefillRoom(device, plan, layout, batch);
   }
 
+  /** All pages are free, and rings have their places: before everything else. `order`: in which pages are taken, for tests. */
+  begin(pages: number, order?: Int32Array): void {
+    this.changeSequence('begin', 0, { value: pages });
+    if (order !== undefined) this.#buffers.tables.freePages.write(order.toReversed());
+  }
+
   /** Changes one sequence. */
   changeSequence(operation: SequenceOperation, slot: number, { other = 0, value = 0 }: { readonly other?: number; readonly value?: number } = {}): void {
     const { changeSequence } = this.#planners;
@@ -68,12 +74,12 @@ export class Launches {
   }
 
   #changeValues(): Readonly<Record<string, ParamValue>> {
-    const { planClasses, spanRules, spanSteps, spanBegins, headSpans, ringSpans, spanSinks } = this.#buffers.planTables;
+    const { ringPlaces, planClasses, spanRules, spanSteps, spanBegins, headSpans, ringSpans, spanSinks } = this.#buffers.planTables;
     return {
       ...this.#tables(),
       lengths: this.#buffers.lengths.address,
       windows: this.#buffers.tables.windows.address,
-      ...addressesOf({ planClasses, spanRules, spanSteps, spanBegins, headSpans, ringSpans, spanSinks }),
+      ...addressesOf({ ringPlaces, planClasses, spanRules, spanSteps, spanBegins, headSpans, ringSpans, spanSinks }),
       minSpan: this.#plan.limits.minSpan,
       queryHeads: this.#plan.shape.queryHeads,
       lengthStride: this.#buffers.sizes.size('lengthStride'),

@@ -23,6 +23,7 @@ import { SessionBuffers, type KernelLookup, type LayerState } from './sessionBuf
 import { sessionError } from './sessionChecks.ts';
 import { SessionEffect, type RecordedCounts } from './sessionEffect.ts';
 import { layersOf, layoutSession, ringPagesInUse, windowsOfHeads, windowsOfRings, type SessionMemory } from './sessionLayout.ts';
+import { orderOfPages } from './sessionOptions.ts';
 import type { AddOptions, CapturedStep, DecodeTensors, PrefillTensors, SessionOptions, SessionUsage, StepTensors } from './sessionTypes.ts';
 import { StepPlans } from './stepPlans.ts';
 import { TensorChecks } from './tensorChecks.ts';
@@ -70,6 +71,7 @@ export class Session implements Disposable {
     this.#tensors = new TensorChecks(device, plan.shape, elementType);
     this.memory = this.#buffers.memory;
     try {
+      this.#launches.begin(this.#pages, orderOfPages(this.#pages, options));
       if (options.slots !== 'free') for (let slot = 0; slot < this.batch; slot += 1) this.add();
     } catch (error) {
       this.dispose();

@@ -10,7 +10,6 @@ import type { Device } from './device.ts';
 import type { Kernel } from './kernel.ts';
 import { planDecodeRoom, type DecodeRoom } from './decodeRoom.ts';
 import { readRopeOption } from './rope.ts';
-import { sessionError } from './sessionChecks.ts';
 import { sessionMemory, type LayerLayout, type SessionLayout, type SessionMemory } from './sessionLayout.ts';
 import type { SessionOptions } from './sessionTypes.ts';
 import { sinkTable } from './sinkLogits.ts';
@@ -81,7 +80,7 @@ export class SessionBuffers {
   /** The sequences' own tables, by the names of planners' parameters. */
   readonly tables: Readonly<Record<'reserved' | 'sharing' | 'bounds' | 'windows' | 'rings' | 'refs' | 'freePages' | 'freeCount' | 'error', DeviceBuffer>>;
   /** What follows from the plan, by the names of planners' parameters. */
-  readonly planTables: Readonly<Record<'pagedLayers' | 'planClasses' | 'spanRules' | 'spanSteps' | 'spanBegins' | 'headSpans' | 'ringSpans' | 'spanSinks' | 'classSinks' | 'sinks', DeviceBuffer>>;
+  readonly planTables: Readonly<Record<'pagedLayers' | 'ringPlaces' | 'planClasses' | 'spanRules' | 'spanSteps' | 'spanBegins' | 'headSpans' | 'ringSpans' | 'spanSinks' | 'classSinks' | 'sinks', DeviceBuffer>>;
   /** Plans of decode that appends its token, and of decode of tokens in the rings. */
   readonly decodePlans: Readonly<Record<'one' | 'many', DecodeRoom | undefined>>;
   readonly #device: Device;
@@ -101,7 +100,6 @@ export class SessionBuffers {
     const rope = readRopeOption(options.rope, plan, layout.layers.map(({ layer }) => layer), lengthBound);
     this.ropeShift = rope.tables[0]?.shift ?? 0;
     const pages = options.pages ?? layout.entries;
-    const order = pageOrder(pages, options);
     const appends = decodeAppends(plan.shape);
     const hasMany = decodeTokens > 1 || !appends;
     const sinks = [...new Set(classes.map(({ sink }) => sink))];
@@ -130,14 +128,15 @@ export class SessionBuffers {
         sharing: make('sharing'),
         bounds: make('bounds'),
         windows: make('windows'),
-        rings: make('rings', ringPlaces(plan, layout, batch)),
+        rings: make('rings'),
         refs: make('refs'),
-        freePages: make('freePages', order),
+        freePages: make('freePages'),
         freeCount: make('freeCount'),
         error: make('error'),
       };
       this.planTables = {
         pagedLayers: make('pagedLayers', pagedLayers(plan, layout)),
+        ringPlaces: integers('ringPlaces', classes.flatMap(({ tableOffsets, slotPages }) => [...tableOffsets, slotPages])),
         planClasses: integers('planClasses', classes.map(({ planClass }) => planClass)),
         spanRules: make('spanRules'),
         spanSteps: make('spanSteps'),
@@ -251,37 +250,6 @@ export class SessionBuffers {
 export interface PlacedCounts {
   readonly buffer: DeviceBuffer;
   readonly write: () => void;
-}
-
-/** The stack of free pages: those that are taken first lie last. */
-function pageOrder(pages: number, options: SessionOptions): Int32Array {
-  if (options.pageOrder === undefined) {
-    const stack = new Int32Array(pages);
-    for (let n = 0; n < pages; n += 1) stack[n] = pages - 1 - n;
-    return stack;
-  }
-  const order = options.pageOrder(pages);
-  const seen = new Set(order);
-  if (order.length !== pages || seen.size !== pages || order.some((page) => page < 0 || page >= pages)) {
-    throw sessionError('badOptions', `pageOrder gave no permutation of 0 to ${pages - 1}`);
-  }
-  return order.toReversed();
-}
-
-/** `[classes][slots][kvHeads]` rings: their places in the page table. Windows come with sequences. */
-function ringPlaces({ shape, structs }: PlanDefinition, { classes }: SessionLayout, slots: number): Uint8Array {
-  const rings = new StructArray(structs.Ring, classes.length * slots * shape.kvHeads);
-  const setOffset = rings.field('tableOffset');
-  let ring = 0;
-  for (const { slotPages, tableOffsets } of classes) {
-    for (let slot = 0; slot < slots; slot += 1) {
-      for (const offset of tableOffsets) {
-        setOffset(ring, slot * slotPages + offset);
-        ring += 1;
-      }
-    }
-  }
-  return rings.bytes;
 }
 
 /** `[layers]` */

@@ -79,3 +79,14 @@ export function checkSessionOptions(plan: PlanDefinition, usable: readonly Kerne
     throw bad(`decodeTokens is ${describeValue(decodeTokens)}; the package decodes ${most === 1 ? 'one token at a time' : `1 to ${most} tokens at once`}`);
   }
 }
+
+/** The order in which pages are taken, where the options have one, found to be a permutation. */
+export function orderOfPages(pages: number, { pageOrder: given }: SessionOptions): Int32Array | undefined {
+  if (given === undefined) return undefined;
+  const order = given(pages);
+  const seen = new Set(order);
+  if (order.length !== pages || seen.size !== pages || order.some((page) => page < 0 || page >= pages)) {
+    throw sessionError('badOptions', `pageOrder gave no permutation of 0 to ${pages - 1}`);
+  }
+  return order;
+}

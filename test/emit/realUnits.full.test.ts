@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { compilePackage } from '../../src/compilePackage.ts';
 import type { ScheduledModule } from '../../src/ir/nodes.ts';
+import { plannerEntries } from '../../src/kernels/planners.ts';
 import { cubinProblem } from '../../src/toolchain/checkImage.ts';
 import { findNvcc } from '../../src/toolchain/findNvcc.ts';
 import { KernelCache } from '../../src/toolchain/kernelCache.ts';
@@ -33,7 +34,8 @@ describe.skipIf(nvcc === undefined)('the real nvcc (skipped where there is none)
     const compiled = compileText(text, { architectures, elementTypes: [elementType], ...options });
     const { files, kernels, units } = await compilePackage(compiled, { emit: new Set(['cubin', 'ts']), targets, toolchain, planText: text, version: '1.2.3' });
     expect(units.total).toBe(3);
-    expect(kernels).toHaveLength(compiled.module.kernels.flatMap((kernel) => kernel.architectures).length);
+    const plannersOfUnits = units.total * plannerEntries.length;
+    expect(kernels).toHaveLength(compiled.module.kernels.flatMap((kernel) => kernel.architectures).length + plannersOfUnits);
     for (const { name, registers, threads, sharedBytes, architecture } of kernels) {
       const limits = architectures.find((known) => known.name === architecture)!;
       expect(registers * threads, name).toBeLessThanOrEqual(limits.registersPerSm);

@@ -1,4 +1,5 @@
 /** The page tables of a session on the emulator, which the kernels `changeSequence` and `step` change. */
+import { expect } from 'vitest';
 import { evaluate, spanOf } from '../../src/ir/affine.ts';
 import { layerClasses } from '../../src/ir/layerClasses.ts';
 import type { PlanDefinition } from '../../src/ir/planDefinition.ts';
@@ -40,7 +41,7 @@ export async function loadPageKernels(device: Device): Promise<PageKernels> {
   };
 }
 
-const operations = { add: 0, remove: 1, fork: 2, truncate: 3 } as const;
+const operations = { add: 0, remove: 1, fork: 2, truncate: 3, begin: 4 } as const;
 
 /** How decode is cut in these tests. */
 export const decodeCut: DecodeCut = { blocks: 5, minPages: 2, segmentPages: 1 };
@@ -115,7 +116,7 @@ export class PageSession {
       return placed;
     });
     const rings = layouts.flatMap(({ offsets, slotPages }) =>
-      Array.from({ length: slots }, (_, slot) => offsets.flatMap((own) => [slot * slotPages + own, -7])).flat(),
+      Array.from({ length: slots }, (_, slot) => offsets.flatMap((own) => [slot * slotPages + own, 0])).flat(),
     );
     this.#shapes = {
       lengths: new Int32Array(layers.length * this.lengthStride).fill(-1),
@@ -123,11 +124,11 @@ export class PageSession {
       reserved: new Int32Array(slots),
       sharing: new Int32Array(slots),
       windows: new Int32Array(classes * slots * queryHeads).fill(-7),
-      rings: Int32Array.from(rings),
+      rings: new Int32Array(rings.length).fill(-7),
       pageTable: new Int32Array(entries).fill(-1),
       refs: new Int32Array(pages),
-      freePages: Int32Array.from({ length: pages }, (_, n) => (n * 7919) % pages),
-      freeCount: Int32Array.of(pages),
+      freePages: new Int32Array(pages).fill(-7),
+      freeCount: Int32Array.of(-7),
       error: Int32Array.of(0),
       ticket: Int32Array.of(0),
       segments: new Int32Array(classes * this.segmentStride * segmentWords).fill(-7),
@@ -147,6 +148,7 @@ export class PageSession {
       ...this.#shapes,
       pool: this.pool,
       pagedLayers: layerWords,
+      ringPlaces: Int32Array.from(layouts.flatMap(({ offsets, slotPages }) => [...offsets, slotPages])),
       planClasses: Int32Array.from(this.planClasses),
       spanRules: Int32Array.from(tables.rules.flat()),
       spanSteps: Int32Array.from(tables.steps.flat()),
@@ -177,6 +179,12 @@ export class PageSession {
       tiles: 1,
       tileRows: 16,
     };
+    this.sequence(3, 'begin', 0, { value: pages });
+    const begun = this.read();
+    expect([...begun.rings]).toEqual(rings);
+    expect([...begun.freePages, ...begun.freeCount]).toEqual([...Array(pages).keys()].toReversed().concat(pages));
+    // Neighbours in the page table have other pages.
+    this.#buffers['freePages']!.write(Int32Array.from({ length: pages }, (_, n) => (n * 7919) % pages));
   }
 
   sequence(grid: number, operation: keyof typeof operations, slot: number, { other = -1, value = -1 } = {}): void {

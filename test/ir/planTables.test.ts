@@ -69,6 +69,7 @@ function windowsOnDevice(plan: TabledPlan, grid: number): { readonly heads: Int3
     freePages: 0n,
     freeCount: 0n,
     pagedLayers: 0n,
+    ringPlaces: 0n,
     ticket: 0n,
     lengths: 0n,
     lengthStride: 0,

@@ -147,6 +147,7 @@ describe('bytes', () => {
       bounds: 20,
       windows: 4 * 2 * 5 * 8,
       rings: 8 * 2 * 5 * 2,
+      ringPlaces: 4 * 2 * 3,
       refs: 240,
       freePages: 240,
       freeCount: 4,
@@ -232,8 +233,6 @@ describe('first contents', () => {
   test('of bytes, ranges, tables and nothing', () => {
     expect(contentOf('pageTable', { entries: 9 })).toEqual({ bytes: 36, byte: 255 });
     expect(contentOf('refs', { pages: 3 })).toEqual({ bytes: 12, byte: 0 });
-    expect(contentOf('freePages', { pages: 4 })).toEqual(Int32Array.of(3, 2, 1, 0));
-    expect(contentOf('freeCount', { pages: 4 })).toEqual(Int32Array.of(4));
     expect(contentOf('kvScales', { layers: 1 })).toEqual(Float32Array.of(1, 1));
     expect(contentOf('expandedTable', { items: 0, slotPages: 2 }, 'prefill')).toEqual(Int32Array.of(0, 1, 2, 3));
     expect(contentOf('spanRules', {})).toEqual(Int32Array.from(definition.tables.rules.flat()));
@@ -255,9 +254,12 @@ describe('first contents', () => {
       'counts',
       'cuSeqlens',
       'expandedPool',
+      'freeCount',
+      'freePages',
       'items',
       'partials',
       'pool',
+      'rings',
       'scratch',
       'segments',
       'sizes',
@@ -284,7 +286,7 @@ describe('structs', () => {
   });
 
   test('operations have the numbers that kernels know them by', () => {
-    expect(definition.enums.SequenceOperation).toEqual({ add: 0, remove: 1, fork: 2, truncate: 3 });
+    expect(definition.enums.SequenceOperation).toEqual({ add: 0, remove: 1, fork: 2, truncate: 3, begin: 4 });
     expect(definition.enums.SpanOp).toMatchObject({ constant: 0, bound: 1, span: 2, roundUp: 9 });
   });
 

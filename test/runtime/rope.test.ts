@@ -161,7 +161,7 @@ describe('layers', () => {
       });
       for (const layer of [0, 1, 2]) session.decode(layer, tensors);
     }
-    const ofSession = ['changeSequence', 'step', 'decode', 'decode', 'decode'];
+    const ofSession = ['changeSequence', 'changeSequence', 'step', 'decode', 'decode', 'decode'];
     expect(rolesOf(launches)).toEqual([...ofSession, ...ofSession, ...ofSession]);
     const launched = launches
       .filter(({ role }) => role === 'decode')

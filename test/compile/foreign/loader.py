@@ -54,13 +54,13 @@ class Session:
                   "layers": len(self.of_layer), "classes": len(sinks), "sinkCount": len(different), "entries": entries,
                   "pages": entries, "multiprocessors": device.multiprocessors, "blocksPerSm": decode["blocksPerSm"],
                   "decodeTokens": 1, "partialFloats": decode["partialFloats"], "scale": shape["headDim"] ** -0.5}
-        places = [{"tableOffset": slot * pages[c] + rings[c][head], "window": 0}
-                  for c in range(len(sinks)) for slot in range(slots) for head in range(shape["kvHeads"])]
+        places = flat([[rings[c][head] for head in range(shape["kvHeads"])] + [pages[c]] for c in range(len(sinks))])
         layers = [{"firstEntry": e, "classIndex": c, "sink": sinks[c]} for e, c in zip(self.first, self.of_layer)]
         self.sets, self.strides = {}, {}
-        self.make("session", rings=self.structs("Ring", places), pagedLayers=self.structs("PagedLayer", layers),
+        self.make("session", ringPlaces=integers(places), pagedLayers=self.structs("PagedLayer", layers),
                   planClasses=integers(range(len(sinks))), classSinks=integers(sinks), sinks=integers(different))
         self.make("decode")
+        self.change("begin", 0, bound=self.v["pages"])
 
     def structs(self, name, records):
         facts = self.plan["structs"][name]

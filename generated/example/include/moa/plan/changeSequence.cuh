@@ -1,4 +1,4 @@
-// Changes of sequences on the device: one is added, removed, forked or truncated by a launch.
+// Changes of sequences on the device: one is added, removed, forked or truncated by a launch; and the begin of a session.
 //
 //   grid     : any. Warps take rings by turns, threads take windows and lengths
 //   pages    : `reserved` tokens of a sequence have theirs, in all layers: the first pagesInUse(reserved) of a ring
@@ -19,6 +19,7 @@ enum class SequenceOperation : int {
     remove,    ///< the sequence in `slot` ends
     fork,      ///< the free slot `other` becomes what `slot` is, and shares its pages
     truncate,  ///< the sequence in `slot` goes back to `value` tokens, in all layers
+    begin,     ///< of a session, before all others: `value` pages are free, and the rings of every slot get their places in the page table
 };
 
 class SequenceChanges {
@@ -36,10 +37,24 @@ public:
             case SequenceOperation::remove: cutBack(p, 0, true); break;
             case SequenceOperation::fork: fork(p); break;
             case SequenceOperation::truncate: cutBack(p, p.value, false); break;
+            case SequenceOperation::begin: begin(p, p.value); break;
         }
     }
 
 private:
+    /// The first page to be taken is page 0.
+    template <class Params>
+    static MOA_DEVICE void begin(const Params& p, int pages) {
+        for (int page = gridThread(); page < pages; page += gridThreads()) storeGlobal(p.freePages + page, pages - 1 - page);
+        if (gridThread() == 0) storeGlobal(p.freeCount, pages);
+        for (int ring = gridThread(); ring < p.classes * p.slots * p.kvHeads; ring += gridThreads()) {
+            const int slot = ring / p.kvHeads % p.slots;
+            const int* const places = p.ringPlaces + ring / (p.slots * p.kvHeads) * (p.kvHeads + 1);
+            const int first = slot * loadGlobal(places + p.kvHeads) + loadGlobal(places + ring % p.kvHeads);
+            storeGlobal(reinterpret_cast<Vec8*>(p.rings + ring), Vec8{{static_cast<uint32_t>(first), 0u}});
+        }
+    }
+
     template <class Params>
     static MOA_DEVICE void add(const Params& p, int bound) {
         const auto windowOf = [&p, bound](int planClass, int head, const int*) {
