@@ -24,33 +24,36 @@ export interface MeasuredDecode extends Times {
 const bytesOfReplay = 1 << 30;
 /** Steps before N tokens are reached. They all read the same pages: the last page of 64 tokens is in use from its first token on. */
 const freeSteps = 64;
-/** Decode calls of a graph, at the least: few layers are gone through several times, so that starting a graph does not count. */
-const fewestCalls = 4;
+/** Of a step, so that what comes before its first layer counts about as in a model. */
+const fewestLayers = 8;
+/** Steps at once: the GPU does not wait for the host, as it does not while a model runs. */
+const queued = 4;
 const mostWarmUps = 8;
 
 /** The layers that are measured at N `tokens`. */
 export function layersToMeasure(plan: Plan, tokens: number, batch: number): number[] {
   const { layers } = plan.memory({ batch, lengthBound: tokens });
-  return chooseLayersOf(layers.map(({ bytes }) => bytes), bytesOfReplay);
+  return chooseLayersOf(layers.map(({ bytes }) => bytes), bytesOfReplay, fewestLayers);
 }
 
 /** What `measureDecode` fills rings from: made once for all cases of one N. */
 export const promptOf = (device: Device, plan: Plan, tokens: number): Tensors => tensors(device, plan.definition, tokens - freeSteps);
 
-/** One CUDA graph of append + decode over `layers`, replayed: microseconds and bytes are those of the graph over its decode calls. */
+/** One CUDA graph of a step over `layers`, replayed: microseconds and bytes are those of the graph over its layers. */
 export function measureDecode(device: Device, plan: Plan, prompt: Tensors, { tokens, batch, layers, replays: mostReplays = 25 }: DecodeCase): MeasuredDecode {
   using session = plan.createSession({ batch, lengthBound: tokens, layers, rope: 'none' });
   fillRings(session, layers, prompt, tokens - freeSteps);
   const step = tensors(device, plan.definition, batch);
-  const rounds = Math.ceil(fewestCalls / layers.length);
-  const launches = Math.floor(freeSteps / rounds);
-  const replays = Math.min(mostReplays, launches - 1);
+  const launches = Math.floor(freeSteps / queued);
+  const warmUps = Math.min(mostWarmUps, launches - 1);
+  const replays = Math.min(mostReplays, launches - warmUps);
   try {
-    using graph = session.capture(() => {
-      for (let round = 0; round < rounds; round += 1) for (const layer of layers) session.decode(layer, step);
-    });
-    for (let n = 0; n < Math.min(mostWarmUps, launches - replays); n += 1) graph.launch();
-    const times = Array.from({ length: replays }, () => (device.measure(() => graph.launch()) * 1000) / (rounds * layers.length));
+    using graph = session.capture(() => layers.forEach((layer) => session.decode(layer, step)));
+    const launch = (): void => {
+      for (let n = 0; n < queued; n += 1) graph.launch();
+    };
+    for (let n = 0; n < warmUps; n += 1) launch();
+    const times = Array.from({ length: replays }, () => (device.measure(launch) * 1000) / (queued * layers.length));
     const bytes = (layers.reduce((sum, layer) => sum + session.pagesInUse(layer), 0) * plan.definition.layout.pageBytes) / layers.length;
     const us = median(times);
     return {

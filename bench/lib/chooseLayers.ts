@@ -19,9 +19,9 @@ export function chooseLayers(weights: readonly number[], count: number): number[
   return chosen.sort((a, b) => a - b);
 }
 
-/** The fewest layers, chosen as above, that weigh `enough` together; all when there is not as much. */
-export function chooseLayersOf(weights: readonly number[], enough: number): number[] {
-  for (let count = 1; count < weights.length; count += 1) {
+/** The fewest layers, chosen as above, that weigh `enough` together and are at least `fewest`; all when there is not as much. */
+export function chooseLayersOf(weights: readonly number[], enough: number, fewest = 1): number[] {
+  for (let count = fewest; count < weights.length; count += 1) {
     const layers = chooseLayers(weights, count);
     if (layers.reduce((sum, layer) => sum + weights[layer]!, 0) >= enough) return layers;
   }

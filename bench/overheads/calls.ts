@@ -17,12 +17,15 @@ export interface Sizes {
   readonly bound: number;
   /** Tokens of the sequence that is forked. */
   readonly forked: number;
+  /** Rows of a captured step, and tokens of the chunk in it; all other slots decode. */
+  readonly budget: number;
+  readonly mixed: number;
   readonly samples: number;
 }
 
-export const usualSizes: Sizes = { prompt: 16384, chunk: 2048, prompts: 64, promptTokens: 512, slots: 32, bound: 8192, forked: 1030, samples: 3 };
+export const usualSizes: Sizes = { prompt: 16384, chunk: 2048, prompts: 64, promptTokens: 512, slots: 32, bound: 8192, forked: 1030, budget: 1024, mixed: 512, samples: 5 };
 /** To try the program. */
-export const smallSizes: Sizes = { prompt: 192, chunk: 64, prompts: 4, promptTokens: 48, slots: 4, bound: 128, forked: 70, samples: 1 };
+export const smallSizes: Sizes = { prompt: 192, chunk: 64, prompts: 4, promptTokens: 48, slots: 4, bound: 128, forked: 70, budget: 64, mixed: 32, samples: 1 };
 
 export interface Row {
   readonly call: string;
@@ -32,6 +35,8 @@ export interface Row {
   readonly hostMs: number;
   /** The same launches in a CUDA graph, lists of work made before; absent where a call is no kernels. */
   readonly kernelsMs?: number;
+  /** Of the pool, that sequences hold after the call. */
+  readonly heldBytes?: number;
 }
 
 interface Time {
@@ -41,7 +46,7 @@ interface Time {
 
 /** Measures every call of `plan`; `add` is told of each. */
 export function measureCalls(device: Device, plan: Plan, sizes: Sizes, add: (row: Row) => void): void {
-  for (const measure of [prefillOfOne, prefillOfMany, chunks, newSession, changes, eagerDecode]) measure(device, plan, sizes, add);
+  for (const measure of [prefillOfOne, prefillOfMany, chunks, newSession, changes, samplesOfOne, eagerDecode, mixedSteps]) measure(device, plan, sizes, add);
 }
 
 function prefillOfOne(device: Device, plan: Plan, { prompt, samples }: Sizes, add: (row: Row) => void): void {
@@ -128,19 +133,21 @@ function changes(device: Device, plan: Plan, { slots, bound, forked, samples }: 
   const layers = layersOf(plan);
   const input = tensors(device, plan.definition, forked, session.elementType);
   try {
-    for (let n = 0; n < slots - 2; n += 1) session.join();
+    for (let n = 0; n < slots - 2; n += 1) session.add();
     const cuSeqlens = Int32Array.from({ length: slots + 1 }, (_, at) => (at === 0 ? 0 : forked));
     layers.forEach((layer) => session.prefill(layer, { ...input, cuSeqlens }));
-    const times: Record<string, Time[]> = { join: [], leave: [], [`fork of ${forked} tokens`]: [], truncate: [] };
-    for (let n = 0; n <= samples; n += 1) {
+    const times: Record<string, Time[]> = { add: [], remove: [], [`fork of ${forked} tokens`]: [], truncate: [] };
+    // The first calls of a process are slower than all that come: a server meets them once.
+    const warm = 10;
+    for (let n = 0; n < warm + 5 * samples; n += 1) {
       let slot = 0;
-      times['join']!.push(time(device, () => (slot = session.join({ lengthBound: bound - 64 * n }))));
-      times['leave']!.push(time(device, () => session.leave(slot)));
+      times['add']!.push(time(device, () => (slot = session.add({ lengthBound: bound - n }))));
+      times['remove']!.push(time(device, () => session.remove(slot)));
       times[`fork of ${forked} tokens`]!.push(time(device, () => (slot = session.fork(0))));
       times['truncate']!.push(time(device, () => session.truncate(slot, forked - 1)));
-      session.leave(slot);
+      session.remove(slot);
     }
-    for (const [call, all] of Object.entries(times)) add({ call, ...middle(all.slice(1)) });
+    for (const [call, all] of Object.entries(times)) add({ call, ...middle(all.slice(warm)) });
   } finally {
     disposeAll(input);
   }
@@ -158,6 +165,65 @@ function eagerDecode(device: Device, plan: Plan, { slots, bound, samples }: Size
     add({ call: `eager decode of ${layers.length} layers, batch ${slots}, short sequences`, ...middle(times.slice(5)), kernelsMs: significant(median(kernels), 4) });
   } finally {
     disposeAll(step);
+  }
+}
+
+/** Eight samples of one prompt: it is prefilled once, forked, and each sequence decodes a token of its own. */
+function samplesOfOne(device: Device, plan: Plan, { prompt, samples }: Sizes, add: (row: Row) => void): void {
+  const count = 8;
+  using session = plan.createSession({ batch: count, lengthBound: prompt + 64, slots: 'free', rope: 'none' });
+  const layers = layersOf(plan);
+  const input = tensors(device, plan.definition, prompt, session.elementType);
+  const step = tensors(device, plan.definition, count, session.elementType);
+  const heldBytes = (): number => session.usage().held * session.usage().pageBytes;
+  try {
+    const first = session.add();
+    const rows: Row[][] = [];
+    for (let n = 0; n <= samples; n += 1) {
+      session.truncate(first, 0);
+      const ends = Int32Array.from({ length: count + 1 }, (_, slot) => (slot > first ? prompt - n : 0));
+      layers.forEach((layer) => session.prefill(layer, { ...input, cuSeqlens: ends }));
+      const alone = heldBytes();
+      const forks = time(device, () => {
+        for (let sample = 1; sample < count; sample += 1) session.fork(first);
+      });
+      const forked = heldBytes();
+      const decode = time(device, () => layers.forEach((layer) => session.decode(layer, step)));
+      rows.push([
+        { call: `a prompt of ${prompt}`, ms: 0, hostMs: 0, heldBytes: alone },
+        { call: `seven forks of it`, ...forks, heldBytes: forked },
+        { call: `the first tokens of the eight`, ...decode, heldBytes: heldBytes() },
+      ]);
+      for (let slot = 0; slot < count; slot += 1) if (slot !== first) session.remove(slot);
+    }
+    const last = rows.at(-1)!;
+    last.forEach((row, index) => add({ ...row, ...(index === 0 ? {} : middle(rows.slice(1).map((of) => of[index]!))) }));
+  } finally {
+    disposeAll(input);
+    disposeAll(step);
+  }
+}
+
+/** A captured step for any mixture: one slot brings a chunk, all others a token, and who does changes from launch to launch. */
+function mixedSteps(device: Device, plan: Plan, { slots, bound, budget, mixed, samples }: Sizes, add: (row: Row) => void): void {
+  using session = plan.createSession({ batch: slots, lengthBound: bound, rope: 'none' });
+  const layers = layersOf(plan);
+  const rows = tensors(device, plan.definition, budget, session.elementType);
+  const numbers = session.newTokens({ budget });
+  try {
+    using graph = session.capture(() => layers.forEach((layer) => session.step(layer, { ...rows, cuSeqlens: numbers })));
+    const launch = (n: number): void => {
+      numbers.set(Int32Array.from({ length: slots }, (_, slot) => (slot === n % slots ? mixed : 1)));
+      graph.launch();
+    };
+    const times = Array.from({ length: 5 + samples }, (_, n) => time(device, () => launch(n)));
+    const kernels = Array.from({ length: samples }, (_, n) => {
+      numbers.set(Int32Array.from({ length: slots }, (_one, slot) => (slot === n % slots ? mixed : 1)));
+      return device.measure(() => graph.launch());
+    });
+    add({ call: `captured step: a chunk of ${mixed} and ${slots - 1} tokens`, ...middle(times.slice(5)), kernelsMs: significant(median(kernels), 4) });
+  } finally {
+    disposeAll(rows);
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * What calls of the runtime take beside their kernels: prefill, chunks, sessions, sequences that come and go, eager decode.
+ * What calls of the runtime take beside their kernels: prefill, chunks, sessions, sequences that come, fork and go, decode, and captured steps of any mixture.
  *
  *     node dist-bench/overheads/overheads.js OUT.json [--device emulator --small] plan=variant:folder ...
  *
@@ -31,5 +31,5 @@ for (const argument of packages) {
   });
 }
 const text = (value: number | undefined): string => (value === undefined ? '-' : String(value));
-console.log(table(['plan', 'for', 'call', 'ms', 'of the host', 'its kernels'], rows.map((row) => [row.plan, row.implementation, row.call, text(row.ms), text(row.hostMs), text(row.kernelsMs)])));
+console.log(table(['plan', 'for', 'call', 'ms', 'of the host', 'its kernels', 'MiB held'], rows.map((row) => [row.plan, row.implementation, row.call, text(row.ms), text(row.hostMs), text(row.kernelsMs), text(row.heldBytes === undefined ? undefined : Math.round(row.heldBytes / 2 ** 20))])));
 device.dispose();

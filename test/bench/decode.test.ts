@@ -36,6 +36,7 @@ describe('chooseLayers', () => {
   test('as few as hold enough bytes', () => {
     expect(chooseLayersOf([10, 90, 20, 80], 20)).toEqual([2]);
     expect(chooseLayersOf([10, 10, 10, 10], 15)).toHaveLength(2);
+    expect(chooseLayersOf([10, 10, 10, 10], 15, 3)).toHaveLength(3);
     expect(chooseLayersOf([10, 10, 10], 1000)).toEqual([0, 1, 2]);
     expect(chooseLayersOf([10], 1000)).toEqual([0]);
   });
