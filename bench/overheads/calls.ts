@@ -1,5 +1,5 @@
 /** The calls of a serving loop, through the public API, and what their kernels take alone. All layers, lengths that the session has not seen before. */
-import type { Device, Plan, Session } from 'moa-compile/runtime';
+import type { Device, DeviceBuffer, Plan, Session } from 'moa-compile/runtime';
 import { disposeAll, tensors } from '../lib/buffers.ts';
 import { median, significant } from '../lib/statistics.ts';
 import { cuSeqlensOf } from '../prefill/scenarios.ts';
@@ -118,12 +118,16 @@ function newSession(device: Device, plan: Plan, { slots, bound, samples }: Sizes
   const allocations: Time[] = [];
   const sessions: Time[] = [];
   for (let n = 0; n <= samples; n += 1) {
-    allocations.push(time(device, () => device.alloc(bytes).dispose()));
+    let cache: DeviceBuffer | undefined;
+    allocations.push(time(device, () => (cache = device.alloc(bytes))));
+    cache!.dispose();
+    waitForDriver();
     let session: Session | undefined;
     sessions.push(time(device, () => (session = plan.createSession(options))));
     session!.dispose();
+    waitForDriver();
   }
-  add({ call: `a session's cache, allocated and freed (${slots} slots, ${bound})`, ...middle(allocations.slice(1)) });
+  add({ call: `a session's cache alone, allocated (${slots} slots, ${bound})`, ...middle(allocations.slice(1)) });
   add({ call: `a new session (${slots} slots, ${bound})`, ...middle(sessions.slice(1)) });
 }
 
@@ -159,10 +163,12 @@ function eagerDecode(device: Device, plan: Plan, { slots, bound, samples }: Size
   const step = tensors(device, plan.definition, slots, session.elementType);
   try {
     const decode = (): void => layers.forEach((layer) => session.decode(layer, step));
-    const times = Array.from({ length: 5 + samples }, () => time(device, decode));
+    // The first calls of a process are slower than all that come.
+    const warm = 40;
+    const times = Array.from({ length: warm + 5 * samples }, () => time(device, decode));
     using graph = session.capture(decode);
     const kernels = Array.from({ length: samples }, () => device.measure(() => graph.launch()));
-    add({ call: `eager decode of ${layers.length} layers, batch ${slots}, short sequences`, ...middle(times.slice(5)), kernelsMs: significant(median(kernels), 4) });
+    add({ call: `eager decode of ${layers.length} layers, batch ${slots}, short sequences`, ...middle(times.slice(warm)), kernelsMs: significant(median(kernels), 4) });
   } finally {
     disposeAll(step);
   }
@@ -182,7 +188,7 @@ function samplesOfOne(device: Device, plan: Plan, { prompt, samples }: Sizes, ad
     for (let n = 0; n <= samples; n += 1) {
       session.truncate(first, 0);
       const ends = Int32Array.from({ length: count + 1 }, (_, slot) => (slot > first ? prompt - n : 0));
-      layers.forEach((layer) => session.prefill(layer, { ...input, cuSeqlens: ends }));
+      const prefill = time(device, () => layers.forEach((layer) => session.prefill(layer, { ...input, cuSeqlens: ends })));
       const alone = heldBytes();
       const forks = time(device, () => {
         for (let sample = 1; sample < count; sample += 1) session.fork(first);
@@ -190,14 +196,14 @@ function samplesOfOne(device: Device, plan: Plan, { prompt, samples }: Sizes, ad
       const forked = heldBytes();
       const decode = time(device, () => layers.forEach((layer) => session.decode(layer, step)));
       rows.push([
-        { call: `a prompt of ${prompt}`, ms: 0, hostMs: 0, heldBytes: alone },
+        { call: `a prompt of ${prompt}, prefilled once`, ...prefill, heldBytes: alone },
         { call: `seven forks of it`, ...forks, heldBytes: forked },
         { call: `the first tokens of the eight`, ...decode, heldBytes: heldBytes() },
       ]);
       for (let slot = 0; slot < count; slot += 1) if (slot !== first) session.remove(slot);
     }
     const last = rows.at(-1)!;
-    last.forEach((row, index) => add({ ...row, ...(index === 0 ? {} : middle(rows.slice(1).map((of) => of[index]!))) }));
+    last.forEach((row, index) => add({ ...row, ...middle(rows.slice(1).map((of) => of[index]!)) }));
   } finally {
     disposeAll(input);
     disposeAll(step);
@@ -225,6 +231,11 @@ function mixedSteps(device: Device, plan: Plan, { slots, bound, budget, mixed, s
   } finally {
     disposeAll(rows);
   }
+}
+
+/** The driver clears memory that was freed, some hundred GB in a second, and who allocates meanwhile waits for it. */
+function waitForDriver(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
 }
 
 /** Of work on an idle device. */
