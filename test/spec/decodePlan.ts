@@ -8,11 +8,9 @@ import { invariant } from '../../src/util/invariant.ts';
 export const segmentWords = 16;
 /** Most pieces of a sequence. */
 const mostPieces = 1023;
-/** Groups of warps take the pages of a ring in turn, and each has one of a piece that another piece follows. */
-const mostGroups = 2;
 
 export interface DecodeCut {
-  /** A sequence has at least so many pages for each of its pieces; `mostGroups` or more. */
+  /** A sequence has at least so many pages for each of its parts, and a ring for each of its pieces but the last: no group of warps is without one. */
   readonly minPages: number;
   /** What it costs to begin and end a ring, in pages. */
   readonly segmentPages: number;
@@ -82,10 +80,10 @@ interface Piece {
 }
 
 /** A ring is cut where a part begins inside it, behind its first pages. Parts of its pieces follow each other. */
-function piecesOf(cut: SequenceCut, place: number, pages: number): readonly Piece[] {
+function piecesOf(cut: SequenceCut, minPages: number, place: number, pages: number): readonly Piece[] {
   const parts = Array.from({ length: cut.pieces }, (_, part) => part);
   const pageOf = (part: number): number => beginOf(cut, part) - place;
-  const fewest = Math.min(mostGroups, pages);
+  const fewest = Math.min(minPages, pages);
   const cuts = parts.filter((part) => pageOf(part) >= fewest && pageOf(part) < pages);
   const first = parts.findLast((part) => pageOf(part) < fewest)!;
   return [first, ...cuts].map((part, index) => ({
@@ -112,7 +110,7 @@ export function planDecode(cut: DecodeCut, sequences: readonly DecodeSequence[],
     const blockOf = (part: number): number => Number((BigInt(offset + part * cost + Math.floor(cost / 2)) * BigInt(used)) / BigInt(total));
     units.forEach((unit, number) => {
       const place = own.places[number]!;
-      const pieces = piecesOf(own, place, unit.pages);
+      const pieces = piecesOf(own, cut.minPages, place, unit.pages);
       const blocks = pieces.map(({ part }) => blockOf(part));
       const runs = new Set(blocks).size;
       // Numbers of partial results rise from piece to piece and from ring to ring.

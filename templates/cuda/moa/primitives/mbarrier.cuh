@@ -3,6 +3,8 @@
 // A phase completes when the arrivals given at its initialisation have come and all bytes expected in it have landed; then the next begins.
 // Phases have parity 0, 1, 0, ... What is said to be of sm_90 does not assemble below it.
 #pragma once
+#include <nv/target>
+
 #include <moa/primitives/memory.cuh>
 
 namespace moa {
@@ -33,21 +35,23 @@ MOA_DEVICE void mbarrierArriveExpect(SharedAddress barrier, uint32_t bytes) {
 /// Waits until the phase of this parity has completed: parity 1 of a new barrier counts as completed. By all 32 lanes of a warp together,
 /// with equal arguments. No fence is needed to read what bulk copies of the phase wrote.
 MOA_DEVICE void mbarrierWait(SharedAddress barrier, uint32_t parity) {
-    // Below sm_90 a wait that fails does not suspend the thread.
-#if __CUDA_ARCH__ >= 900
-#define MOA_WAIT "mbarrier.try_wait"
-#else
-#define MOA_WAIT "mbarrier.test_wait"
-#endif
-    asm volatile(
-        "{\n"
-        ".reg .pred completed;\n"
-        "retry:\n" MOA_WAIT ".parity.acquire.cta.shared::cta.b64 completed, [%0], %1;\n"
-        "@!completed bra retry;\n"
-        "}" ::"r"(barrier),
-        "r"(parity)
-        : "memory");
-#undef MOA_WAIT
+    NV_IF_ELSE_TARGET(NV_PROVIDES_SM_90,
+                      (asm volatile("{\n"
+                                    ".reg .pred completed;\n"
+                                    "retry:\n"
+                                    "mbarrier.try_wait.parity.acquire.cta.shared::cta.b64 completed, [%0], %1;\n"
+                                    "@!completed bra retry;\n"
+                                    "}" ::"r"(barrier),
+                                    "r"(parity)
+                                    : "memory");),
+                      (asm volatile("{\n"
+                                    ".reg .pred completed;\n"
+                                    "retry:\n"
+                                    "mbarrier.test_wait.parity.acquire.cta.shared::cta.b64 completed, [%0], %1;\n"
+                                    "@!completed bra retry;\n"
+                                    "}" ::"r"(barrier),
+                                    "r"(parity)
+                                    : "memory");))
 }
 
 }  // namespace moa

@@ -75,8 +75,9 @@ public:
     template <class Params>
     MOA_DEVICE void settle(const Params& p, const DecodeSegment& segment, SharedAddress area) {
         mbarrierWait(full(area), left_ & 1);
-        // Where half of the threads suffice, the halves take turns.
-        writePartials(p, segment, segment.split - 1, area, threadIndex() ^ (left_ & 1) * (kThreads / 2));
+        // Where the threads of a group suffice, the groups take turns.
+        const int thread = threadIndex() + left_ % Config::kGroups * (kThreads / Config::kGroups);
+        writePartials(p, segment, segment.split - 1, area, thread < kThreads ? thread : thread - kThreads);
         warpBarrier();
         if (laneIndex() == 0) mbarrierArrive(free(area));
         ++left_;

@@ -6,7 +6,7 @@
 namespace moa {
 
 /// A run of pages of one ring, which a block reads. Its pages are cut into pieces whose ends follow from the sequence's own length alone; each has a partial
-/// result of its own, so that sums have one order however the pieces are shared out among blocks. Written by the plan (plan/decodePlan.cuh). The first
+/// result of its own, so that sums have one order however the pieces are shared out among blocks. A piece that another one follows has a page for each group of warps. Written by the plan (plan/decodePlan.cuh). The first
 /// segment of block b is number b; the others of a block follow by `next`.
 struct alignas(16) DecodeSegment {
     int slot;          ///< sequence
@@ -24,9 +24,6 @@ struct alignas(16) DecodeSegment {
 
     static constexpr int kWords = 12;
 };
-
-/// Most groups of warps of a block. They take the pages of a ring in turn, so that a piece which another one follows has at least so many.
-constexpr int kMostGroups = 2;
 
 /// The same with what only those who walk its pages read. Piece by piece the end moves on by `step` pages, and by one more where `rest`, of which each takes
 /// `remainder`, has less and gets `pieces`.
@@ -85,7 +82,6 @@ MOA_DEVICE DecodeSegment loadSegment(SharedAddress entry) {
 template <class Config>
 class PageWalker {
     static constexpr int kWords = PlannedSegment::kWords;
-    static_assert(Config::kGroups <= kMostGroups, "every piece has a page for each group");
 
 public:
     /// Every `step`-th page, from page `offset` on: all of them, or those of one group.

@@ -18,7 +18,7 @@ namespace moa {
 /// What is the same for all classes.
 struct DecodeCut {
     int blocks;        ///< of a launch
-    int minPages;      ///< for each part of a sequence; kMostGroups or more
+    int minPages;      ///< for each part of a sequence, and of each piece of a ring but the last: no group of warps is without one
     int segmentPages;  ///< that a ring costs besides its own
     int slots;
     int kvHeads;
@@ -246,8 +246,8 @@ private:
         const int place = get(placeAt(slot, unit));
         const int end = unit + 1 < units_ ? get(placeAt(slot, unit + 1)) - cut_.segmentPages : length;
         const auto partsUpTo = [&](int at) { return minimum(parts, static_cast<int>(static_cast<int64_t>(at) * parts / length) + 1); };
-        // The ring is cut where a part begins that is not one of its first pages, which have a piece for each group of warps.
-        return Pieces{place, partsUpTo(minimum(place + kMostGroups, end) - 1) - 1, partsUpTo(end - 1) - 1};
+        // The ring is cut where a part begins behind its first minPages.
+        return Pieces{place, partsUpTo(minimum(place + cut_.minPages, end) - 1) - 1, partsUpTo(end - 1) - 1};
     }
 
     /// Where a part begins, in pages of the sequence's rings. Rounded up: the last block of a launch starts last, and gets one of the shorter parts.
