@@ -711,8 +711,8 @@ export const mutations = [
   mutation(
     'pages: a group without pages gets no item',
     walker,
-    'maximum(firstEnd_, ceilDivide(pieceEnd_, Config::kGroups) * Config::kGroups)',
-    'pieceEnd_',
+    'ceilDivide(maximum(firstEnd_, segmentEnd_), Config::kGroups) * Config::kGroups',
+    'segmentEnd_',
   ),
   mutation(
     'pages: the first of a segment for one group only',

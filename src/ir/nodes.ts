@@ -265,6 +265,8 @@ export interface HopperDecodeKernel extends DecodeFacts {
   readonly variant: 'hopper';
   /** The most pages under way at once. */
   readonly inFlight: number;
+  /** The same before the launch before has ended. */
+  readonly inFlightAtFirst: number;
 }
 
 export type DecodeKernel = PortableDecodeKernel | HopperDecodeKernel;

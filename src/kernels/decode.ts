@@ -122,9 +122,10 @@ function computeOf(
 export interface PagesContext {
   readonly pagesClass: string;
   readonly pagesHeader: string;
-  /** Whether a warp of its own does; then so many pages are on their way at once. */
+  /** Whether a warp of its own does; then so many pages are on their way at once, and before the launch before has ended. */
   readonly producer: boolean;
   readonly inFlight: number;
+  readonly inFlightAtFirst: number;
 }
 
 interface DecodeContext extends ScoreContext, CacheContext, RopeContext, PagesContext {

@@ -14,6 +14,8 @@ import type { Variant } from './variant.ts';
 interface HopperDecodeTile extends DecodeTile {
   /** Pages under way at once: what keeps the memory busy, and no more. */
   readonly inFlight: number;
+  /** The same before the launch before has ended. */
+  readonly inFlightAtFirst: number;
 }
 
 /**
@@ -21,9 +23,9 @@ interface HopperDecodeTile extends DecodeTile {
  * leave what else is read less to wait for.
  */
 const tiles: Readonly<Record<number, HopperDecodeTile>> = Object.freeze({
-  64: { stages: 12, inFlight: 4, groups: 2, blocksPerSm: 1, residentBlocksPerSm: 1 },
-  128: { stages: 6, inFlight: 2, groups: 2, blocksPerSm: 1, residentBlocksPerSm: 1 },
-  256: { stages: 3, inFlight: 2, groups: 1, blocksPerSm: 1, residentBlocksPerSm: 1 },
+  64: { stages: 12, inFlight: 4, inFlightAtFirst: 3, groups: 3, blocksPerSm: 1, residentBlocksPerSm: 1 },
+  128: { stages: 6, inFlight: 2, inFlightAtFirst: 2, groups: 2, blocksPerSm: 1, residentBlocksPerSm: 1 },
+  256: { stages: 3, inFlight: 2, inFlightAtFirst: 2, groups: 1, blocksPerSm: 1, residentBlocksPerSm: 1 },
 });
 
 /** CUDA cores for no group: measured as in `decodePortable.ts`. */
@@ -46,17 +48,18 @@ export const decodeHopper: Variant<HopperDecodeKernel, HopperDecodeTile> = {
     const tile = tiles[headDim];
     invariant(tile !== undefined, `there are decode tiles for headDim ${headDim}`);
     const facts = decodeFacts(traits, request, tile);
-    const inFlight = tile.inFlight * pagesInPlaceOfOne(facts.cacheType);
-    return { ...facts, inFlight: Math.min(inFlight, facts.stages) };
+    const most = (pages: number): number => Math.min(pages * pagesInPlaceOfOne(facts.cacheType), facts.stages);
+    return { ...facts, inFlight: most(tile.inFlight), inFlightAtFirst: most(tile.inFlightAtFirst) };
   },
 
   context(kernel) {
-    const { inFlight } = kernel;
+    const { inFlight, inFlightAtFirst } = kernel;
     return decodeContext(kernel, {
       pagesClass: 'BulkPages',
       pagesHeader: 'bulkPages',
       producer: true,
       inFlight,
+      inFlightAtFirst,
     });
   },
 

@@ -13,7 +13,7 @@ import type { TileArchitecture, Variant } from './variant.ts';
 
 /**
  * Measured on an H200 with the plans of vicuna-7b, Llama-3-8B and Llama-3.2-1B, batch 1, 8 and 32
- * (docs/kernels/decode.md): a second group of warps hides the chain of one page's arithmetic;
+ * (docs/kernels/decode.md): a second group of warps hides the chain of one page's arithmetic, with headDim 64 a third one;
  * 64 KiB under way in an SM read as fast as more; space for a second block, so that the next launch
  * is resident earlier, takes more from the pipeline than it gives.
  *
@@ -21,7 +21,7 @@ import type { TileArchitecture, Variant } from './variant.ts';
  * of warps; no other tile was tried.
  */
 const overlappingTiles: Readonly<Record<number, DecodeTile>> = Object.freeze({
-  64: { stages: 3, groups: 2, blocksPerSm: 1, residentBlocksPerSm: 1 },
+  64: { stages: 3, groups: 3, blocksPerSm: 1, residentBlocksPerSm: 1 },
   128: { stages: 2, groups: 2, blocksPerSm: 1, residentBlocksPerSm: 1 },
   256: { stages: 3, groups: 1, blocksPerSm: 1, residentBlocksPerSm: 1 },
 });
@@ -69,7 +69,7 @@ export const decodePortable: Variant<PortableDecodeKernel, DecodeTile> = {
     // Of one stage its halves are copied apart.
     const [pagesClass, pagesHeader] =
       stages > 1 ? ['CpAsyncPages', 'cpAsyncPages'] : ['CpAsyncHalves', 'cpAsyncHalves'];
-    return decodeContext(kernel, { pagesClass, pagesHeader, producer: false, inFlight: stages });
+    return decodeContext(kernel, { pagesClass, pagesHeader, producer: false, inFlight: stages, inFlightAtFirst: stages });
   },
 
   blocksPerSm: ({ blocksPerSm }) => blocksPerSm,

@@ -83,7 +83,8 @@ export function decodeSharedBytes(
 ): number {
   const warps = groups * 4;
   const pageItemBytes = 64;
-  const mergeBytes = warps * rows * (headDim + 4) * 4;
+  const barrierBytes = 16;
+  const mergeBytes = warps * rows * (headDim + 4) * 4 + barrierBytes;
   const pipelineBytes = producerWarp
     ? stages * (pageBytes + pageItemBytes) + Math.ceil((2 * stages * 8) / 16) * 16
     : groups * stages * pageBytes + warps * stages * pageItemBytes;

@@ -11,8 +11,9 @@
 import type { KernelModule, ScheduledModule } from '../ir/nodes.ts';
 import type { PassContext } from './pass.ts';
 
-/** Below two pages a block costs more to merge than it reads. */
-const minPages = 2;
+/** Below two pages a block costs more to merge than it reads; and each group of warps has one. */
+const minPages = ({ kernels }: KernelModule): number =>
+  Math.max(2, ...kernels.map((kernel) => (kernel.role === 'decode' ? kernel.groups : 0)));
 
 /**
  * Bytes that a block reads in the time of a segment's beginning and end: measured on an H200, 3 us at 34 bytes a nanosecond and SM
@@ -38,6 +39,6 @@ export function schedule(module: KernelModule, { ablations }: Pick<PassContext, 
     ...module,
     kind: 'scheduledModule',
     prefill: { kind: 'prefillSchedule', cacheShare, splitPages, splitShare, byCost: !ablations.includes('unspecialised') },
-    decode: { kind: 'decodeSchedule', minPages, segmentPages: Math.round(segmentBytes / module.layout.pageBytes) },
+    decode: { kind: 'decodeSchedule', minPages: minPages(module), segmentPages: Math.round(segmentBytes / module.layout.pageBytes) },
   };
 }

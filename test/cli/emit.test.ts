@@ -109,7 +109,7 @@ test('options choose the kernels', () => {
   const found = kernelsOf(noRope, 'moa_').map(first);
   expect(found).toEqual(['append', 'change', 'decode', 'decode', 'plan', 'prefill', 'step']);
   const decodes = (result: RunResult | undefined): string[] => kernelsOf(result, 'moa_decode').map((path) => path.replace(/^.*_sink64_|\.cu$/g, ''));
-  expect(decodes(hopper)).toEqual(['s12x2_bulk', 's12x2_bulk_age']);
+  expect(decodes(hopper)).toEqual(['s12x3_bulk', 's12x3_bulk_age']);
   expect(decodes(cores)).toEqual(['s6_cores', 's6_cores_age']);
   expect(decodes(unspecialised)).toEqual(['s6_any_age']);
 });

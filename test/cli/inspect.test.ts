@@ -61,16 +61,16 @@ test('a small plan as a table', () => {
 
     2 of 4 KV heads have query heads of one rule; the others keep the longest and mask the rest by age.
     --arch  shared memory of a block  runs on compute capability
-    sm_80                  99.63 KiB  8.0, 8.7
-    sm_86                  83.38 KiB  8.6, 8.7, 8.9
-    sm_87                  99.63 KiB  8.7
-    sm_89                  83.38 KiB  8.9
-    sm_90                 101.75 KiB  9.0
+    sm_80                  99.64 KiB  8.0, 8.7
+    sm_86                  83.39 KiB  8.6, 8.7, 8.9
+    sm_87                  99.64 KiB  8.7
+    sm_89                  83.39 KiB  8.9
+    sm_90                 152.64 KiB  9.0
     sm_90a                208.75 KiB  9.0
-    sm_100                101.75 KiB  10.0, 10.3
-    sm_103                101.75 KiB  10.3
-    sm_120                 83.38 KiB  12.0, 12.1
-    sm_121                 83.38 KiB  12.1
+    sm_100                152.64 KiB  10.0, 10.3
+    sm_103                152.64 KiB  10.3
+    sm_120                 83.39 KiB  12.0, 12.1
+    sm_121                 83.39 KiB  12.1
 
     Plan density averages query heads, cache density KV heads; cache bytes are of one sequence, in whole pages.
 

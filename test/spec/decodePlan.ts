@@ -8,14 +8,11 @@ import { invariant } from '../../src/util/invariant.ts';
 export const segmentWords = 16;
 /** Most pieces of a sequence. */
 const mostPieces = 1023;
-/** Groups of warps take the pages of a ring in turn: pieces begin with a page of the first group. */
-const roundPages = 2;
-const roundsOf = (pages: number): number => Math.ceil(pages / roundPages);
 
 export interface DecodeCut {
-  /** A sequence has at least so many pages for each of its pieces. */
+  /** A sequence has at least so many pages for each of its parts, and a ring for each of its pieces but the last: no group of warps is without one. */
   readonly minPages: number;
-  /** What it costs to begin and end a ring, in pages; both are counted in rounds, rounded up. */
+  /** What it costs to begin and end a ring, in pages. */
   readonly segmentPages: number;
   /** Blocks of the launch. */
   readonly blocks: number;
@@ -48,27 +45,27 @@ export interface DecodePlan {
 }
 
 /**
- * How a sequence is cut: the rounds of its rings are laid end to end, each ring's behind those that it costs to begin and end one, in `pieces` parts of equal length. It says
+ * How a sequence is cut: the pages of its rings are laid end to end, each ring's behind those that it costs to begin and end one, in `pieces` parts of equal length. It says
  * nothing of others.
  */
 export interface SequenceCut {
-  /** Rounds. */
+  /** Pages. */
   readonly length: number;
   readonly pieces: number;
-  /** Where each unit's first round lies. */
+  /** Where each unit's first page lies. */
   readonly places: readonly number[];
 }
 
 export function cutSequence({ minPages, segmentPages, blocks }: DecodeCut, units: readonly DecodeUnit[]): SequenceCut {
   let length = 0;
-  let rounds = 0;
+  let pages = 0;
   const places = units.map((unit) => {
-    const place = length + roundsOf(segmentPages);
-    length = place + roundsOf(unit.pages);
-    rounds += roundsOf(unit.pages);
+    const place = length + segmentPages;
+    length = place + unit.pages;
+    pages += unit.pages;
     return place;
   });
-  const pieces = Math.max(1, Math.min(Math.floor(rounds / roundsOf(minPages)), blocks, mostPieces));
+  const pieces = Math.max(1, Math.min(Math.floor(pages / minPages), blocks, mostPieces));
   return { length, pieces, places };
 }
 
@@ -82,23 +79,24 @@ interface Piece {
   readonly end: number;
 }
 
-/** A ring is cut where a part begins inside it. Parts of its pieces follow each other. */
-function piecesOf(cut: SequenceCut, place: number, pages: number): readonly Piece[] {
+/** A ring is cut where a part begins inside it, behind its first pages. Parts of its pieces follow each other. */
+function piecesOf(cut: SequenceCut, minPages: number, place: number, pages: number): readonly Piece[] {
   const parts = Array.from({ length: cut.pieces }, (_, part) => part);
-  const roundOf = (part: number): number => beginOf(cut, part) - place;
-  const cuts = parts.filter((part) => roundOf(part) >= 1 && roundOf(part) < roundsOf(pages));
-  const first = parts.findLast((part) => roundOf(part) < 1)!;
+  const pageOf = (part: number): number => beginOf(cut, part) - place;
+  const fewest = Math.min(minPages, pages);
+  const cuts = parts.filter((part) => pageOf(part) >= fewest && pageOf(part) < pages);
+  const first = parts.findLast((part) => pageOf(part) < fewest)!;
   return [first, ...cuts].map((part, index) => ({
     part,
-    begin: index === 0 ? 0 : roundPages * roundOf(part),
-    end: index < cuts.length ? roundPages * roundOf(cuts[index]!) : pages,
+    begin: index === 0 ? 0 : pageOf(part),
+    end: index < cuts.length ? pageOf(cuts[index]!) : pages,
   }));
 }
 
 /** Of each block the segments, in order. Parts of sequences, each as costly as its sequence's costliest, are dealt out in their order: every block gets as much of the sum as any other, to a part. */
 export function planDecode(cut: DecodeCut, sequences: readonly DecodeSequence[], idle: readonly number[] = []): DecodePlan {
   const cuts = sequences.map(({ units }) => cutSequence(cut, units));
-  const costs = cuts.map(({ length, pieces }) => Math.ceil(length / pieces) + roundsOf(cut.segmentPages));
+  const costs = cuts.map(({ length, pieces }) => Math.ceil(length / pieces) + cut.segmentPages);
   const total = cuts.reduce((sum, { pieces }, index) => sum + pieces * costs[index]!, 0);
   const parts = cuts.reduce((sum, { pieces }) => sum + pieces, 0);
   const used = Math.min(cut.blocks, parts);
@@ -112,7 +110,7 @@ export function planDecode(cut: DecodeCut, sequences: readonly DecodeSequence[],
     const blockOf = (part: number): number => Number((BigInt(offset + part * cost + Math.floor(cost / 2)) * BigInt(used)) / BigInt(total));
     units.forEach((unit, number) => {
       const place = own.places[number]!;
-      const pieces = piecesOf(own, place, unit.pages);
+      const pieces = piecesOf(own, cut.minPages, place, unit.pages);
       const blocks = pieces.map(({ part }) => blockOf(part));
       const runs = new Set(blocks).size;
       // Numbers of partial results rise from piece to piece and from ring to ring.
@@ -124,7 +122,7 @@ export function planDecode(cut: DecodeCut, sequences: readonly DecodeSequence[],
         const rest = (own.pieces - ((next * own.length) % own.pieces)) % own.pieces;
         byBlock[blocks[from]!]!.push([
           slot, unit.kvHead, unit.tableOffset, unit.window, pieces[from]!.begin, pieces[to]!.end, from, pieces.length, firstPartial, runs, unit.firstRow, row,
-          -1, pieces[from]!.end, roundPages * Math.floor(own.length / own.pieces), own.pieces | (own.length % own.pieces << 10) | (rest << 20),
+          -1, pieces[from]!.end, Math.floor(own.length / own.pieces), own.pieces | (own.length % own.pieces << 10) | (rest << 20),
         ]);
         from = to + 1;
       }

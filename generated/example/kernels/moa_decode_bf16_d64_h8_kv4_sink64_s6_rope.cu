@@ -105,7 +105,7 @@ struct Config {
 };
 
 using Kernel = moa::Decode<Config, moa::MmaAttend<Config, Mask>, moa::CpAsyncPages<Config>>;
-static_assert(Kernel::kSharedBytes == 102016, "selectTiles and the kernel agree on shared memory");
+static_assert(Kernel::kSharedBytes == 102032, "selectTiles and the kernel agree on shared memory");
 static_assert(Kernel::kThreads == 128, "selectTiles and the kernel agree on threads");
 static_assert(Kernel::kPartialFloats == 136, "the runtime makes room for 136 floats a split");
 static_assert(sizeof(moa::PlannedSegment) == 64, "the runtime has room for segments of 64 bytes");

@@ -6,6 +6,7 @@
 
 #include <moa/plan/decodePlan.cuh>
 #include <moa/plan/takePages.cuh>
+#include <moa/primitives/dependentLaunch.cuh>
 
 namespace emitted::moa_step {
 
@@ -127,6 +128,9 @@ static_assert(Planning::scratchWords(257, 31) == 9509);
 static_assert(Planning::mostSegments(257, 31, 4095) == 12062);
 
 MOA_KERNEL(moa_step, Params, 256, 2) {
+    // The first layer may take its place on the GPU, where it waits for the plan.
+    moa::waitForPrerequisites();
+    moa::launchDependents();
     if (moa::blockIndex() < p.pageBlocks) {
         Taking::run(p, moa::blockIndex(), p.pageBlocks);
         return;

@@ -40,7 +40,10 @@ public:
     static MOA_DEVICE void run(const Params& p) {
         if (p.early == 0) waitForPrerequisites();
         if constexpr (Config::kProducer) {
-            if (threadIndex() == 0) Pages::initialize();
+            if (threadIndex() == 0) {
+                Merging::initialize(mergeArea());
+                Pages::initialize();
+            }
             blockBarrier();
             if (warpIndex() == Config::kWarps) {
                 PageWalker<Config> walker(p, 0, 1);
@@ -54,19 +57,24 @@ public:
                 compute(p, pages);
             }
         } else {
+            if (threadIndex() == 0) Merging::initialize(mergeArea());
             Pages pages(p);
+            blockBarrier();
             compute(p, pages);
             pages.finish();
         }
     }
 
 private:
+    static MOA_DEVICE SharedAddress mergeArea() { return sharedBase() + Pages::kSharedBytes; }
+
     template <class Params>
     static MOA_DEVICE void compute(const Params& p, Pages& pages) {
         const int row = (warpIndex() & 3) * Attend::kRows;
-        const SharedAddress area = sharedBase() + Pages::kSharedBytes;
+        const SharedAddress area = mergeArea();
         DecodeSegment segment;
         Attend attend;
+        Merging merging;
         NewToken<Config> token;
         bool waited = false;
         bool exhausted = false;
@@ -115,14 +123,19 @@ private:
                 pages.releaseKeys(p);
             }
             pages.release(p, written);
+            if (item.is(PageItem::kFirst) && !item.is(PageItem::kOpens)) merging.settle(p, segment, area);
             if (item.is(PageItem::kLast) && segment.splits == 0) {
                 if (segment.runs > 0) clearRows(p, segment.slot);
             } else if (item.is(PageItem::kLast)) {
+                merging.claim(area);
                 attend.store(p, segment, area + warpIndex() * Config::kMaxGroup * Merging::kRowBytes, Merging::kRowBytes);
-                const bool closes = item.is(PageItem::kCloses);
-                Merging::run(p, segment, area, closes);
-                if (closes) attend.forget();
-                ++segment.split;
+                if (item.is(PageItem::kCloses)) {
+                    Merging::close(p, segment, area);
+                    attend.forget();
+                } else {
+                    Merging::leave(area);
+                    ++segment.split;
+                }
             }
             final = item.is(PageItem::kFinal);
         }

@@ -1,10 +1,14 @@
-// From the parts of a ring to its output: the states of a block's warps become a segment's, and where a ring is cut into several segments, the
-// block that finishes last adds their partial results in the order of the splits, so the result does not depend on timing.
+// From the parts of a ring to its output: the states of a block's warps become a piece's, and where a ring is cut into several pieces, the block that finishes last
+// adds their partial results in the order of the splits, so the result does not depend on timing.
+//
+// Behind a piece with which a block leaves the ring its warps meet. Behind another one nobody waits: full: all warps have written their states; each reads the next page
+// first, then adds its share; free: all have done so.
 #pragma once
 #include <type_traits>
 
 #include <moa/decode/queryRows.cuh>
 #include <moa/primitives/barrier.cuh>
+#include <moa/primitives/mbarrier.cuh>
 #include <moa/scoreOptions.cuh>
 
 namespace moa {
@@ -29,28 +33,54 @@ class Merge {
 
 public:
     static constexpr int kRowBytes = kRowFloats * 4;
-    static constexpr int kBytes = kWarps * Config::kMaxGroup * kRowBytes;
+    static constexpr int kBarriers = kWarps * Config::kMaxGroup * kRowBytes;  ///< offset of full and free
+    static constexpr int kBytes = kBarriers + 16;
     /// Floats of one partial result.
     static constexpr int kPartialFloats = Config::kMaxGroup * kStateFloats;
 
-    /// All computing warps have written their states of a piece to `area`, warp after warp, kMaxGroup rows each, and call this. `closes`: the block leaves the ring
-    /// with it.
+    /// By one thread, before the block meets.
+    static MOA_DEVICE void initialize(SharedAddress area) {
+        mbarrierInit(full(area), kWarps);
+        mbarrierInit(free(area), kWarps);
+    }
+
+    /// Before a computing warp writes its states of a piece to `area`: warp after warp, kMaxGroup rows each.
+    MOA_DEVICE void claim(SharedAddress area) const { mbarrierWait(free(area), (left_ + 1) & 1); }
+
+    /// All computing warps have written their states of the piece with which the block leaves the ring.
     template <class Params>
-    static MOA_DEVICE void run(const Params& p, const DecodeSegment& segment, SharedAddress area, bool closes) {
+    static MOA_DEVICE void close(const Params& p, const DecodeSegment& segment, SharedAddress area) {
         const auto out = [&](const Sum& sum, int member, int column) { writeOut(sum, p, segment, member, column); };
         meet();
         if (segment.splits == 1) {
-            combine(p, segment, area, out);
+            combine(p, segment, area, threadIndex(), out);
         } else {
-            float* partial = p.partials + static_cast<int64_t>(segment.firstPartial + segment.split) * kPartialFloats;
-            combine(p, segment, area, [&](const Sum& sum, int member, int column) { writePartial(sum, partial + member * kStateFloats, column); });
-            if (closes && finishesRing(p, segment, area)) {
+            writePartials(p, segment, segment.split, area, threadIndex());
+            if (finishesRing(p, segment, area)) {
                 gather(p, segment, area);
                 meet();
-                combine(p, segment, area, out);
+                combine(p, segment, area, threadIndex(), out);
             }
         }
         meet();  // the area is free for the next piece
+    }
+
+    /// The warp has written its states of another piece.
+    static MOA_DEVICE void leave(SharedAddress area) {
+        warpBarrier();
+        if (laneIndex() == 0) mbarrierArrive(full(area));
+    }
+
+    /// After `leave`, when the warp has done what need not wait: its share of the sums of the piece, which is the one before that of `segment`.
+    template <class Params>
+    MOA_DEVICE void settle(const Params& p, const DecodeSegment& segment, SharedAddress area) {
+        mbarrierWait(full(area), left_ & 1);
+        // Where the threads of a group suffice, the groups take turns.
+        const int thread = threadIndex() + left_ % Config::kGroups * (kThreads / Config::kGroups);
+        writePartials(p, segment, segment.split - 1, area, thread < kThreads ? thread : thread - kThreads);
+        warpBarrier();
+        if (laneIndex() == 0) mbarrierArrive(free(area));
+        ++left_;
     }
 
 private:
@@ -61,6 +91,9 @@ private:
         float first = 0.0f;
         float second = 0.0f;
     };
+
+    static MOA_DEVICE SharedAddress full(SharedAddress area) { return area + kBarriers; }
+    static MOA_DEVICE SharedAddress free(SharedAddress area) { return area + kBarriers + 8; }
 
     /// The computing threads meet.
     static MOA_DEVICE void meet() {
@@ -73,11 +106,11 @@ private:
 
     static MOA_DEVICE float weightOf(float maximum, float largest, float scale2) { return exp2Approx(maximum * scale2 - finiteMaximum(largest) * scale2); }
 
-    /// Adds the states of the warps, in their order, and gives each pair of columns to `emit`.
+    /// Adds the states of the warps, in their order, and gives each pair of columns to `emit`. As computing thread number `thread`.
     template <class Params, class Emit>
-    static MOA_DEVICE void combine(const Params& p, const DecodeSegment& segment, SharedAddress area, const Emit& emit) {
+    static MOA_DEVICE void combine(const Params& p, const DecodeSegment& segment, SharedAddress area, int thread, const Emit& emit) {
         const float scale2 = scoreUnit<Config>(p) * kLog2e;
-        for (int index = threadIndex(); index < QueryRows<Config>::count(p, segment) * (kHeadDim / 2); index += kThreads) {
+        for (int index = thread; index < QueryRows<Config>::count(p, segment) * (kHeadDim / 2); index += kThreads) {
             const int member = index / (kHeadDim / 2);
             const int column = index % (kHeadDim / 2) * 2;
             const SharedAddress row = area + member * kRowBytes;
@@ -98,6 +131,12 @@ private:
             }
             emit(sum, member, column);
         }
+    }
+
+    template <class Params>
+    static MOA_DEVICE void writePartials(const Params& p, const DecodeSegment& segment, int split, SharedAddress area, int thread) {
+        float* partial = p.partials + static_cast<int64_t>(segment.firstPartial + split) * kPartialFloats;
+        combine(p, segment, area, thread, [&](const Sum& sum, int member, int column) { writePartial(sum, partial + member * kStateFloats, column); });
     }
 
     /// To be kept in the cache, beside the pages that a launch reads once, until the ring's last piece comes.
@@ -193,6 +232,8 @@ private:
         storeGlobal(reinterpret_cast<uint32_t*>(p.out + row * kHeadDim + column), packPair<Element>(sum.first * inverse, sum.second * inverse));
         if (p.lse != nullptr && column == 0) storeGlobal(p.lse + row, logSumExpOf<Config>(p, sum.largest, sum.total));
     }
+
+    int left_ = 0;  ///< pieces behind which the block went on
 };
 
 }  // namespace moa

@@ -2,8 +2,8 @@
 // in shared memory, so nothing else is needed. full[stage]: the page has landed; empty[stage]: the warps of its group are done with it. Groups take
 // stages in turn, as they take pages.
 //
-// At most kInFlight copies are under way at once: more would not read faster, but everything else that the launch reads, and the end of the launch
-// before, would wait behind them.
+// At most kInFlight copies are under way at once: more would not read faster, but everything else that the launch reads would wait behind them; and fewer until the
+// stages are full for the first time, for the end of the launch before.
 #pragma once
 #include <moa/decode/segment.cuh>
 #include <moa/primitives/barrier.cuh>
@@ -19,8 +19,9 @@ class BulkPages {
     static constexpr int kStages = Config::kStages;
     static constexpr int kGroups = Config::kGroups;
     static constexpr int kInFlight = Config::kInFlight;
+    static constexpr int kInFlightAtFirst = Config::kInFlightAtFirst;
     static_assert(kStages % kGroups == 0, "a stage belongs to one group");
-    static_assert(kInFlight <= kStages);
+    static_assert(kInFlightAtFirst <= kInFlight && kInFlight <= kStages);
     static constexpr int kItemLanes = PageItem::kBytes / 4;                ///< of the producer, that write an item
     static constexpr int kItems = kStages * Cache::kPageBytes;             ///< offset of the items
     static constexpr int kBarriers = kItems + kStages * PageItem::kBytes;  ///< offset of full[], then empty[]
@@ -46,13 +47,18 @@ public:
         int stage = 0;
         uint32_t parity = 1;  // the stages are empty at first: the phase before the first has completed
         bool first = true;
-        int landing = kStages - kInFlight;  // the stage of the copy kInFlight before this one, and its phase
+        int inFlight = kInFlightAtFirst;
+        int landing = kStages - inFlight;  // the stage of the copy `inFlight` before this one, and its phase
         uint32_t landingParity = 1;
         while (!walker.done()) {
-            mbarrierWait(full(landing), landingParity);
-            if (++landing == kStages) {
-                landing = 0;
-                landingParity ^= 1;
+            if (first || inFlight == kInFlight) {
+                mbarrierWait(full(landing), landingParity);
+                if (++landing == kStages) {
+                    landing = 0;
+                    landingParity ^= 1;
+                }
+            } else {
+                ++inFlight;
             }
             mbarrierWait(empty(stage), parity);
             walker.writeItem(item(stage));

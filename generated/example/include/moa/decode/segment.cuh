@@ -6,7 +6,7 @@
 namespace moa {
 
 /// A run of pages of one ring, which a block reads. Its pages are cut into pieces whose ends follow from the sequence's own length alone; each has a partial
-/// result of its own, so that sums have one order however the pieces are shared out among blocks. Written by the plan (plan/decodePlan.cuh). The first
+/// result of its own, so that sums have one order however the pieces are shared out among blocks. A piece that another one follows has a page for each group of warps. Written by the plan (plan/decodePlan.cuh). The first
 /// segment of block b is number b; the others of a block follow by `next`.
 struct alignas(16) DecodeSegment {
     int slot;          ///< sequence
@@ -25,10 +25,7 @@ struct alignas(16) DecodeSegment {
     static constexpr int kWords = 12;
 };
 
-/// Pages come in rounds: groups of warps take the pages of a ring in turn, so a piece begins with a page of the first group.
-constexpr int kRoundPages = 2;
-
-/// The same with what only those who walk its pages read. Piece by piece the end moves on by `step` pages, and by a round more where `rest`, of which each takes
+/// The same with what only those who walk its pages read. Piece by piece the end moves on by `step` pages, and by one more where `rest`, of which each takes
 /// `remainder`, has less and gets `pieces`.
 struct alignas(16) PlannedSegment {
     DecodeSegment segment;
@@ -80,11 +77,11 @@ MOA_DEVICE DecodeSegment loadSegment(SharedAddress entry) {
 
 /// Walks the pages of a block's segments, as a warp: lane i holds word i of the present segment, and the numbers of 64 pages ahead are
 /// spread over the lanes, so that neither is waited for page by page. Page n of a ring belongs to group n % kGroups of the warps, whatever pieces and segments there
-/// are. Every group gets an item of every piece, so that it knows where the piece begins and ends: where a ring ends inside a round, one without a page.
+/// are. Every group gets an item of every piece, so that it knows where the piece begins and ends, and all get as many of a segment: where it does not begin with a page of
+/// the first group, or end with one of the last, there are items without a page.
 template <class Config>
 class PageWalker {
     static constexpr int kWords = PlannedSegment::kWords;
-    static_assert(kRoundPages % Config::kGroups == 0, "every round has a page for each group");
 
 public:
     /// Every `step`-th page, from page `offset` on: all of them, or those of one group.
@@ -95,7 +92,7 @@ public:
     }
 
     MOA_DEVICE bool done() const { return done_; }
-    MOA_DEVICE bool empty() const { return page_ >= segmentEnd_; }
+    MOA_DEVICE bool empty() const { return page_ < begin_ || page_ >= segmentEnd_; }
     /// The number in the pool of the present page.
     MOA_DEVICE int pageNumber() const { return shuffle(numbers_, (page_ - base_) & 31); }
     /// Rows of the present page that hold a token.
@@ -162,7 +159,8 @@ private:
         const int slot = shuffle(word_, 0);
         tableOffset_ = shuffle(word_, 2);
         window_ = shuffle(word_, 3);
-        base_ = shuffle(word_, 4);
+        begin_ = shuffle(word_, 4);
+        base_ = begin_ / Config::kGroups * Config::kGroups;
         segmentEnd_ = shuffle(word_, 5);
         next_ = shuffle(word_, 12);
         const int firstEnd = shuffle(word_, 13);
@@ -182,7 +180,8 @@ private:
     /// The present piece ends with page `end` - 1, or with the segment.
     MOA_DEVICE void setPieceEnd(int end) {
         pieceEnd_ = minimum(end, segmentEnd_);
-        itemEnd_ = maximum(firstEnd_, ceilDivide(pieceEnd_, Config::kGroups) * Config::kGroups);
+        const int all = ceilDivide(maximum(firstEnd_, segmentEnd_), Config::kGroups) * Config::kGroups;
+        itemEnd_ = pieceEnd_ < segmentEnd_ ? pieceEnd_ : all;
     }
 
     /// Pages from the present piece to the end of the next.
@@ -194,7 +193,7 @@ private:
         const bool isLonger = rest < 0;
         if (isLonger) rest += pieces;
         fraction_ = pieces | remainder << PlannedSegment::kBits | rest << 2 * PlannedSegment::kBits;
-        return pieceStep_ + (isLonger ? kRoundPages : 0);
+        return pieceStep_ + (isLonger ? 1 : 0);
     }
 
     /// Tokens of a sequence, the new ones included. One that gets none is as a slot without a sequence: nothing of it is read.
@@ -218,6 +217,7 @@ private:
     int nextWord_ = 0;
     int numbers_;
     int ahead_;
+    int begin_;
     int base_;
     int tableOffset_;
     int window_;

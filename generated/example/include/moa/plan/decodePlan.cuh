@@ -1,8 +1,8 @@
 // The plan of decode for one class of layers: which block reads which pages of which ring. By one thread block; test/spec/decodePlan.ts says the same word for word.
 //
-//   sequence : its rings laid end to end, in rounds of pages, each with what it costs to begin and end one before its own, are cut into parts of equal length: one
-//              for each block of a launch, or fewer where there are fewer than minPages pages for each. Where a part begins inside a ring the ring is cut, so
-//              that pieces of rings say nothing of other sequences
+//   sequence : the pages of its rings laid end to end, each ring's behind those that it costs to begin and end one, are cut into parts of equal length: one for each
+//              block of a launch, or fewer where there are fewer than minPages pages for each. Where a part begins inside a ring the ring is cut, so that
+//              pieces of rings say nothing of other sequences
 //   launch   : the parts of all sequences, one after the other, each as costly as its sequence's costliest, are dealt out to blocks in runs of equal cost
 //   segment  : the pieces of one ring that follow each other in one block; or a slot without new tokens, whose rows become 0
 //
@@ -18,8 +18,8 @@ namespace moa {
 /// What is the same for all classes.
 struct DecodeCut {
     int blocks;        ///< of a launch
-    int minPages;      ///< for each part of a sequence
-    int segmentPages;  ///< that a ring costs besides its own; both are counted in rounds, rounded up
+    int minPages;      ///< for each part of a sequence, and of each piece of a ring but the last: no group of warps is without one
+    int segmentPages;  ///< that a ring costs besides its own
     int slots;
     int kvHeads;
     int tiles;     ///< that the rows of queries of a KV head fill
@@ -126,23 +126,23 @@ private:
     MOA_DEVICE void cutSequence(int slot) const {
         const int tokens = tokens_.lengthAfter(slot);
         int length = 0;
-        int rounds = 0;
+        int pages = 0;
         if (tokens > 0) {
             for (int first = 0; first < units_; first += 32) {
                 const int unit = first + laneIndex();
-                const int own = unit < units_ ? roundsOf(geometry_.pagesInUse(tokens, ringOf(slot, unit).window)) : 0;
-                const int cost = unit < units_ ? own + segmentRounds() : 0;
+                const int own = unit < units_ ? geometry_.pagesInUse(tokens, ringOf(slot, unit).window) : 0;
+                const int cost = unit < units_ ? own + cut_.segmentPages : 0;
                 const int upTo = sumUpTo(cost);
                 if (unit < units_) set(placeAt(slot, unit), length + upTo - own);
                 length += shuffle(upTo, 31);
-                rounds += shuffle(sumUpTo(own), 31);
+                pages += shuffle(sumUpTo(own), 31);
             }
         }
         if (laneIndex() != 0) return;
-        const int parts = tokens > 0 ? maximum(1, minimum(rounds / roundsOf(cut_.minPages), minimum(cut_.blocks, kMostPieces))) : 0;
+        const int parts = tokens > 0 ? maximum(1, minimum(pages / cut_.minPages, minimum(cut_.blocks, kMostPieces))) : 0;
         set(lengthAt(slot), length);
         set(partsAt(slot), parts);
-        set(costAt(slot), tokens > 0 ? ceilDivide(length, parts) + segmentRounds() : 0);
+        set(costAt(slot), tokens > 0 ? ceilDivide(length, parts) + cut_.segmentPages : 0);
     }
 
     /// By one warp: what comes before each slot.
@@ -244,16 +244,14 @@ private:
 
     MOA_DEVICE Pieces piecesOf(int slot, int unit, int length, int parts) const {
         const int place = get(placeAt(slot, unit));
-        const int end = unit + 1 < units_ ? get(placeAt(slot, unit + 1)) - segmentRounds() : length;
+        const int end = unit + 1 < units_ ? get(placeAt(slot, unit + 1)) - cut_.segmentPages : length;
         const auto partsUpTo = [&](int at) { return minimum(parts, static_cast<int>(static_cast<int64_t>(at) * parts / length) + 1); };
-        // The ring is cut where a part begins that is not its first round.
-        return Pieces{place, partsUpTo(place) - 1, partsUpTo(end - 1) - 1};
+        // The ring is cut where a part begins behind its first minPages.
+        return Pieces{place, partsUpTo(minimum(place + cut_.minPages, end) - 1) - 1, partsUpTo(end - 1) - 1};
     }
 
-    /// Where a part begins, in rounds of the sequence's rings. Rounded up: the last block of a launch starts last, and gets one of the shorter parts.
+    /// Where a part begins, in pages of the sequence's rings. Rounded up: the last block of a launch starts last, and gets one of the shorter parts.
     static MOA_DEVICE int beginOf(int part, int length, int parts) { return static_cast<int>((static_cast<int64_t>(part) * length + parts - 1) / parts); }
-    static MOA_DEVICE int roundsOf(int pages) { return ceilDivide(pages, kRoundPages); }
-    MOA_DEVICE int segmentRounds() const { return roundsOf(cut_.segmentPages); }
 
     /// Calls `take` for the segments of a block, in their order, with the segment and its number. Returns how many they are.
     template <class Take>
@@ -328,7 +326,7 @@ private:
 
     /// Pieces of parts `from` .. `to` of a ring.
     MOA_DEVICE PlannedSegment segmentOf(int slot, int unit, const Pieces& pieces, int from, int to, int length, int parts, int used) const {
-        const auto pageAt = [&](int part) { return kRoundPages * (beginOf(part, length, parts) - pieces.place); };
+        const auto pageAt = [&](int part) { return beginOf(part, length, parts) - pieces.place; };
         const Ring ring = ringOf(slot, unit);
         const int pages = geometry_.pagesInUse(tokens_.lengthAfter(slot), ring.window);
         const int splits = pieces.last - pieces.first + 1;
@@ -349,7 +347,7 @@ private:
         planned.segment.row = tokens_.rowOf(slot);
         planned.next = -1;
         planned.firstEnd = from == pieces.last ? pages : pageAt(from + 1);
-        planned.step = kRoundPages * (length / parts);
+        planned.step = length / parts;
         planned.fraction = parts | length % parts << PlannedSegment::kBits | rest << 2 * PlannedSegment::kBits;
         return planned;
     }

@@ -1,4 +1,4 @@
-// Barriers in shared memory that count arrivals and the bytes of bulk copies (PTX mbarrier, sm_90). A barrier has 8 bytes, aligned to 8.
+// Barriers in shared memory that count arrivals and the bytes of bulk copies (PTX mbarrier, sm_80 and sm_90). A barrier has 8 bytes, aligned to 8.
 //
 // A phase completes when the arrivals given at its initialisation have come and all bytes expected in it have landed; then the next begins.
 // Phases have parity 0, 1, 0, ...
@@ -7,7 +7,7 @@
 
 namespace moa {
 
-/// Makes a barrier whose phases take `arrivals` arrivals each. By one thread; others may use it after `mbarrierInitFence` and a block barrier.
+/// Makes a barrier whose phases take `arrivals` arrivals each. By one thread; others may use it after a block barrier, and bulk copies after `mbarrierInitFence` besides.
 MOA_PRIMITIVE void mbarrierInit(SharedAddress barrier, uint32_t arrivals, emulator::Site site = emulator::Site::current()) {
     emulator::initMbarrier(emulator::engine(), barrier, arrivals, site);
 }

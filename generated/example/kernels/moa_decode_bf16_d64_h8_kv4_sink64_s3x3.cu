@@ -1,4 +1,4 @@
-// moa_decode_bf16_d64_h8_kv4_sink64_s3x2
+// moa_decode_bf16_d64_h8_kv4_sink64_s3x3
 //
 // Decode attention: 8 query heads on 4 KV heads, headDim 64, bf16, sink 64.
 // All query heads of a ring have its window: no age mask.
@@ -10,7 +10,7 @@
 #include <moa/decode/mmaAttend.cuh>
 #include <moa/decode/cpAsyncPages.cuh>
 
-namespace emitted::moa_decode_bf16_d64_h8_kv4_sink64_s3x2 {
+namespace emitted::moa_decode_bf16_d64_h8_kv4_sink64_s3x3 {
 
 /// Packed by the runtime, field for field.
 struct Params {
@@ -90,7 +90,7 @@ struct Config {
     static constexpr int kMaxGroup = 2;
     static constexpr int kHeadTiles = 1;  ///< of 8 heads, the columns of m16n8k16
     static constexpr int kStages = 3;
-    static constexpr int kGroups = 2;  ///< of four warps
+    static constexpr int kGroups = 3;  ///< of four warps
     static constexpr int kWarps = 4 * kGroups;
     static constexpr bool kProducer = false;
     static constexpr bool kAgeMask = false;
@@ -103,13 +103,13 @@ struct Config {
 };
 
 using Kernel = moa::Decode<Config, moa::MmaAttend<Config, Mask>, moa::CpAsyncPages<Config>>;
-static_assert(Kernel::kSharedBytes == 104192, "selectTiles and the kernel agree on shared memory");
-static_assert(Kernel::kThreads == 256, "selectTiles and the kernel agree on threads");
+static_assert(Kernel::kSharedBytes == 156304, "selectTiles and the kernel agree on shared memory");
+static_assert(Kernel::kThreads == 384, "selectTiles and the kernel agree on threads");
 static_assert(Kernel::kPartialFloats == 136, "the runtime makes room for 136 floats a split");
 static_assert(sizeof(moa::PlannedSegment) == 64, "the runtime has room for segments of 64 bytes");
 
-MOA_KERNEL(moa_decode_bf16_d64_h8_kv4_sink64_s3x2, Params, 256, 1) {
+MOA_KERNEL(moa_decode_bf16_d64_h8_kv4_sink64_s3x3, Params, 384, 1) {
     Kernel::run(p);
 }
 
-}  // namespace emitted::moa_decode_bf16_d64_h8_kv4_sink64_s3x2
+}  // namespace emitted::moa_decode_bf16_d64_h8_kv4_sink64_s3x3
