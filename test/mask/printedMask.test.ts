@@ -7,7 +7,7 @@ import { kernelContext } from '../../src/emit/kernelContext.ts';
 import { renderKernel } from '../../src/emit/templateEngine.ts';
 import type { ScheduledModule } from '../../src/ir/nodes.ts';
 import { allows, keysOfRow } from '../../src/mask/mask.ts';
-import { classifyTiles } from '../../src/mask/classifyTiles.ts';
+import { classifyTiles } from '../spec/classifyTiles.ts';
 import { sinkWindow } from '../../src/mask/sinkWindow.ts';
 import { pipeline } from '../../src/passes/pipeline.ts';
 import { runPasses } from '../../src/passes/runPasses.ts';

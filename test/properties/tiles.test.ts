@@ -1,7 +1,7 @@
 /** The compiler's mask data against the oracle's pair-by-pair mask, over every small case. No device. */
 import { describe, expect, test } from 'vitest';
 import { effectiveMask, spanOf, windowOf } from '../../src/ir/affine.ts';
-import { classifyTiles, countTiles } from '../../src/mask/classifyTiles.ts';
+import { classifyTiles, countTiles } from '../spec/classifyTiles.ts';
 import { allows } from '../../src/mask/mask.ts';
 import { sinkWindow } from '../../src/mask/sinkWindow.ts';
 import fc from 'fast-check';

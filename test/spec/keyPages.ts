@@ -2,7 +2,7 @@
  * How many pages of keys a block of query rows visits: the cost of a work item. The kernels walk them (templates/include/moa/prefill/keyPages.cuh); tests
  * hold what they visit equal to this.
  */
-import { countTiles } from '../../src/mask/classifyTiles.ts';
+import { countTiles } from './classifyTiles.ts';
 import type { MaskShape } from '../../src/mask/mask.ts';
 
 /** What a sequence had in the cache before its new tokens: tokens, and the window slots of the ring that holds them. */

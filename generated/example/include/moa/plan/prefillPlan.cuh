@@ -163,15 +163,7 @@ template <class Mask>
 MOA_DEVICE int countKeyPages(const Mask& mask, const RingTokens& ring, int window, int firstRow, int lastRow) {
     const int cached = ring.cached;
     const int own = TileSequence<Mask, kPageTokens>(mask, cached + firstRow, cached + lastRow, cached).count();
-    if (cached == 0) return own;
-    const int sinkPages = ceilDivide(minimum(cached, ring.geometry.sink), kPageTokens);
-    const int age = ring.attendedBy(firstRow, window) - 1;
-    if (age < 0) return own + sinkPages;
-    const bool wraps = age > ring.newest;
-    const int oldest = wraps ? ring.newest - age + ring.window : ring.newest - age;
-    const int behind = ring.newest / kPageTokens - oldest / kPageTokens;
-    const int pages = ring.windowPages();
-    return own + sinkPages + minimum(pages, (wraps ? behind + pages : behind) + 1);
+    return cached == 0 ? own : own + ring.sinkPages() + ring.visitedPages(firstRow, window);
 }
 
 template <class Mask, int kThreads>

@@ -36,6 +36,18 @@ struct RingTokens {
     MOA_DEVICE int windowPages() const { return ceilDivide(window, kPageTokens); }
     /// Of them the newest ones, so many, are attended by row `row` of the new tokens, of a head with this window.
     MOA_DEVICE int attendedBy(int row, int headWindow) const { return minimum(held(), headWindow - 1 - row); }
+
+    MOA_DEVICE int sinkPages() const { return ceilDivide(minimum(cached, geometry.sink), kPageTokens); }
+    /// Pages of the window that rows from `firstRow` on visit, of a head with this window: from that of the newest token back to that of the oldest which a row attends.
+    MOA_DEVICE int visitedPages(int firstRow, int headWindow) const {
+        const int age = attendedBy(firstRow, headWindow) - 1;  // of the oldest
+        if (age < 0) return 0;
+        const bool wraps = age > newest;
+        const int oldest = wraps ? newest - age + window : newest - age;
+        const int behind = newest / kPageTokens - oldest / kPageTokens;
+        const int pages = windowPages();
+        return minimum(pages, (wraps ? behind + pages : behind) + 1);
+    }
 };
 
 template <class Mask>
@@ -47,16 +59,9 @@ public:
         if (item.cached == 0) return;
         const RingTokens ring = RingTokens::of(geometry, item);
         newest_ = item.newest;
-        sinkPages_ = ceilDivide(minimum(item.cached, geometry.sink), kPageTokens);
-        // The oldest token that a row attends lies so many slots behind the newest one.
-        const int age = ring.attendedBy(firstRow, item.window) - 1;
-        if (age < 0) return;
-        int oldest = newest_ - age;
-        if (oldest < 0) oldest += item.ringWindow;
+        sinkPages_ = ring.sinkPages();
+        windowPages_ = ring.visitedPages(firstRow, item.window);
         pages_ = ring.windowPages();
-        const int newestPage = newest_ / kPageTokens;
-        const int behind = newestPage - oldest / kPageTokens;
-        windowPages_ = minimum(pages_, (behind < 0 || oldest > newest_ ? behind + pages_ : behind) + 1);
         firstWindowPage_ = geometry.sinkPages();
     }
 

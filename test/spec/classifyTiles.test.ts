@@ -1,9 +1,9 @@
 /** The tiles that prefill visits, against every pair of a small space. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { classifyTiles, countTiles } from '../../src/mask/classifyTiles.ts';
+import { classifyTiles, countTiles } from './classifyTiles.ts';
 import { sinkWindow } from '../../src/mask/sinkWindow.ts';
-import { bruteTiles } from './sinkWindow.ts';
+import { bruteTiles } from '../mask/sinkWindow.ts';
 
 function check(sink: number, window: number, firstRow: number, lastRow: number, columns: number): void {
   const mask = sinkWindow(sink);

@@ -1,5 +1,5 @@
-import { invariant } from '../util/invariant.ts';
-import { keysOfRow, type MaskShape } from './mask.ts';
+import { invariant } from '../../src/util/invariant.ts';
+import { keysOfRow, type MaskShape } from '../../src/mask/mask.ts';
 
 export interface TileClass {
   /** Keys `columns * tile` to `columns * (tile + 1) - 1`. */
