@@ -45,10 +45,9 @@ public:
 
     template <class Params>
     static MOA_DEVICE void run(const Params& p) {
-        // Of a launch with a block for every item that there may be.
-        if (p.itemCount != nullptr && blockIndex() >= loadGlobal(p.itemCount)) return;
         if (threadIndex() == 0) begin(p);
         blockBarrier();
+        if (item().length == 0) return;
 
         float output[kRowTiles][kOutputTiles][4];
         float maximum[kLaneRows];
@@ -169,8 +168,12 @@ private:
     /// By one thread: takes the item, and walks to its first page.
     template <class Params>
     static MOA_DEVICE void begin(const Params& p) {
-        const PrefillItem item = loadPrefillItem(p.items, blockIndex());
+        // A launch has a block for every item that there may be. How many there are is read with the item, not before it.
+        const int count = p.itemCount != nullptr ? loadGlobal(p.itemCount) : blockIndex() + 1;
+        PrefillItem item = loadPrefillItem(p.items, blockIndex());
+        if (blockIndex() >= count) item.length = 0;
         storeWords<PrefillItem::kWords>(sharedBase() + kWalk, item);
+        if (item.length == 0) return;
         const int firstRow = item.queryBlock * kRows;
         const KeyPages<Mask> pages(Mask{item.window}, Config::rings(p), item, firstRow, minimum(firstRow + kRows, item.length) - 1);
         storeWords<kWalkWords>(walkSlot(), pages);
