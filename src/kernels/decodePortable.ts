@@ -21,7 +21,7 @@ import type { TileArchitecture, Variant } from './variant.ts';
  * of warps; no other tile was tried.
  */
 const overlappingTiles: Readonly<Record<number, DecodeTile>> = Object.freeze({
-  64: { stages: 3, groups: 3, blocksPerSm: 1, residentBlocksPerSm: 1 },
+  64: { stages: 2, groups: 3, blocksPerSm: 1, residentBlocksPerSm: 1 },
   128: { stages: 2, groups: 2, blocksPerSm: 1, residentBlocksPerSm: 1 },
   256: { stages: 3, groups: 1, blocksPerSm: 1, residentBlocksPerSm: 1 },
 });
