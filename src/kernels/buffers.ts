@@ -83,7 +83,7 @@ function sessionBuffers({ attention, layout, tables }: BufferFacts): BufferSet {
         'the number in the pool of each page of a ring; -1 where there is none',
       ),
       lengths: buffer('int32', [layers, variable('lengthStride')], ones, 'tokens of each slot; -1 without a sequence'),
-      reserved: buffer('int32', [slots], zeros, 'tokens that have their pages in all layers'),
+      reserved: buffer('int32', [slots], zeros, 'tokens that have their pages in all layers; those behind that need no other pages may be left out'),
       sharing: buffer('int32', [slots], zeros, '1 where pages may have other holders'),
       bounds: buffer('int32', [slots], zeros, 'length bounds; 0 without a sequence'),
       windows: buffer('int32', [classes, slots, queryHeads], zeros, 'tokens behind the sink that a head attends'),

@@ -32,7 +32,7 @@ export interface SizeCheck {
 }
 
 const tables: readonly ParamField[] = [
-  pointer('reserved', 'int*', '[slots] tokens that have their pages in all layers'),
+  pointer('reserved', 'int*', '[slots] tokens that have their pages in all layers; those behind that need no other pages may be left out'),
   pointer('sharing', 'int*', '[slots] 1 where pages may have other holders'),
   pointer('bounds', 'int*', '[slots] length bounds; 0 without a sequence'),
   pointer('rings', 'moa::Ring*', '[classes][slots][kvHeads]'),

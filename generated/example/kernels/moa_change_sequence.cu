@@ -10,7 +10,7 @@ namespace emitted::moa_change_sequence {
 
 /// Packed by the runtime, field for field.
 struct Params {
-    int* reserved;                       ///< [slots] tokens that have their pages in all layers
+    int* reserved;                       ///< [slots] tokens that have their pages in all layers; those behind that need no other pages may be left out
     int* sharing;                        ///< [slots] 1 where pages may have other holders
     int* bounds;                         ///< [slots] length bounds; 0 without a sequence
     moa::Ring* rings;                    ///< [classes][slots][kvHeads]

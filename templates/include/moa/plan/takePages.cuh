@@ -1,7 +1,8 @@
 // Takes the pages that the new tokens of a step are written to, in all layers: new ones, and copies of those that
 // another sequence holds too. Run again for the same tokens it does nothing.
 //
-//   slots : each block lists those that may need a page. In most steps of decode there are none, and the launch ends
+//   slots : each block lists those that may need a page. In most steps of decode there are none, and the launch ends: `reserved` may lag behind by tokens
+//           that begin no page
 //   rings : a lane looks at one ring of a listed slot. Neighbours go to different warps, so that all share the copies
 //   pages : a warp lays the pages that its rings need end to end, one for a lane, and copies them one after the other
 //   end   : the block that finishes last writes `reserved`, when all others have read it
@@ -18,25 +19,24 @@ namespace moa {
 template <int kBlockThreads>
 class TakePages {
     static constexpr int kWarps = kBlockThreads / 32;
-    static constexpr int kVec8Bytes = static_cast<int>(sizeof(Vec8));
     static constexpr int kVec16Bytes = static_cast<int>(sizeof(Vec16));
     static constexpr int kInFlight = 8;  ///< a lane's, read before written: pages are whole steps of a warp, of 4 KiB
 
 public:
     static constexpr int kThreads = kBlockThreads;
-    static constexpr int kSharedBytes = kThreads * kVec16Bytes + kWarps * kVec8Bytes;
+    static constexpr int kSharedBytes = kThreads * kVec16Bytes + (kWarps * 4 + 15) / 16 * 16;
 
     /// By `blocks` blocks of which this is number `block`; whatever else the grid does.
     template <class Params>
     static MOA_DEVICE void run(const Params& p, int block, int blocks) {
-        bool grows = false;  // whether any sequence does: the same in all blocks
+        bool listsAny = false;  // the same in all blocks
         for (int first = 0; first < p.slots; first += kThreads) {
             if (first > 0) blockBarrier();  // all have read the list before
-            const Listed listed = listSlots(p, first);
-            grows |= listed.grows;
-            takeForRings(p, listed.count, block, blocks);
+            const int listed = listSlots(p, first);
+            listsAny |= listed > 0;
+            takeForRings(p, listed, block, blocks);
         }
-        if (!grows || !isLastBlock(p.ticket, blocks, sharedBase())) return;
+        if (!listsAny || !isLastBlock(p.ticket, blocks, sharedBase())) return;
         for (int slot = threadIndex(); slot < p.slots; slot += kThreads) {
             const Growth growth = growthOf(p, slot);
             if (growth.target > growth.reserved) storeGlobal(p.reserved + slot, growth.target);
@@ -47,14 +47,9 @@ private:
     /// What a step does to a sequence.
     struct alignas(16) Growth {
         int slot;
-        int reserved;  ///< tokens that have their pages
+        int reserved;  ///< tokens that have their pages, those in the cache among them
         int target;    ///< tokens after the step
         int sharing;
-    };
-
-    struct Listed {
-        int count;
-        bool grows;
     };
 
     /// Pages of a ring that the new tokens lie in, from page `first` on. Behind the last page of the ring come those of
@@ -73,7 +68,7 @@ private:
     static MOA_DEVICE Growth growthOf(const Params& p, int slot) {
         if (slot >= p.slots) return Growth{slot, 0, 0, 0};
         const int length = loadGlobal(p.lengths + slot);
-        const int reserved = loadGlobal(p.reserved + slot);
+        const int reserved = maximum(length, loadGlobal(p.reserved + slot));
         const int sharing = loadGlobal(p.sharing + slot);
         int tokens = p.tokens;
         if (p.cuSeqlens != nullptr) tokens = loadGlobal(p.cuSeqlens + slot + 1) - loadGlobal(p.cuSeqlens + slot);
@@ -96,27 +91,25 @@ private:
 
     static MOA_DEVICE SharedAddress listEntry(int index) { return sharedBase() + index * kVec16Bytes; }
 
-    /// Lists those of slots first .. first + kThreads - 1 that need a look, in their order: all blocks list the same.
+    /// Lists those of slots first .. first + kThreads - 1 that need a look, in their order: all blocks list the same. Returns how many they are.
     template <class Params>
-    static MOA_DEVICE Listed listSlots(const Params& p, int first) {
+    static MOA_DEVICE int listSlots(const Params& p, int first) {
         const Growth growth = growthOf(p, first + threadIndex());
         const bool isListed = needsLook(p, growth);
         const uint32_t mask = warpBallot(isListed);
-        const uint32_t growing = warpBallot(growth.target > growth.reserved);
         const SharedAddress masks = listEntry(kThreads);
         const int warp = warpIndex();
-        if (laneIndex() == 0) storeShared(masks + warp * kVec8Bytes, Vec8{ {mask, growing} });
+        if (laneIndex() == 0) storeShared(masks + warp * 4, mask);
         blockBarrier();
-        Listed listed{0, false};
+        int listed = 0;
         int before = 0;
 #pragma unroll
         for (int other = 0; other < kWarps; ++other) {
-            const Vec8 words = loadShared<Vec8>(masks + other * kVec8Bytes);
-            if (other < warp) before += countBits(words.w[0]);
-            listed.count += countBits(words.w[0]);
-            listed.grows |= words.w[1] != 0;
+            const int count = countBits(loadShared<uint32_t>(masks + other * 4));
+            if (other < warp) before += count;
+            listed += count;
         }
-        if (listed.count == 0) return listed;
+        if (listed == 0) return 0;
         if (isListed) storeShared(listEntry(before + countLanesBelow(mask)), growth);
         blockBarrier();
         return listed;
