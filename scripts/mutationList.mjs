@@ -2,7 +2,8 @@
  * The planted bugs: a text that stands once in a file, and what stands there instead. Left out is what the emulator cannot show: a ticket drawn
  * without release or acquire, or without a barrier before it, since blocks run one after another; a missing `warpBarrier` between a
  * wait and ldmatrix, since what a lane waited for is seen by its warp at once; and one missing before a stage is released, since all lanes have
- * come through the operation before. Speed is not looked at either: a turn that nobody takes, or a page that is cleared although nobody reads it.
+ * come through the operation before. Speed is not looked at either: a turn that nobody takes, a plan that is made again for the same step,
+ * or a page that is cleared although nobody reads it.
  */
 const prefill = 'templates/include/moa/prefill/mmaPrefill.cuh';
 const wgmmaOutput = 'templates/include/moa/prefill/wgmmaOutput.cuh';
@@ -48,6 +49,11 @@ const takePages = 'templates/include/moa/plan/takePages.cuh';
 const freePages = 'templates/include/moa/plan/freePages.cuh';
 const changeSequence = 'templates/include/moa/plan/changeSequence.cuh';
 const windows = 'templates/include/moa/plan/windows.cuh';
+const blockScan = 'templates/include/moa/plan/blockScan.cuh';
+const newTokens = 'templates/include/moa/plan/newTokens.cuh';
+const newTokensHost = 'src/runtime/newTokens.ts';
+const pageAccounts = 'src/runtime/pageAccounts.ts';
+const pageCounts = 'src/runtime/pageCounts.ts';
 const planTables = 'src/ir/planTables.ts';
 const structs = 'src/ir/structs.ts';
 const buffers = 'src/kernels/buffers.ts';
@@ -80,6 +86,13 @@ const prefillPlans = { files: ['test/emulator/prefillPlan.test.ts'] };
 /** A test of what sessions launch and count, by the end of its name or a part of it. */
 const ofSteps = (only) => ({ files: ['test/runtime/steps.test.ts'], only });
 const ofPages = (only) => ({ files: ['test/runtime/pages.test.ts'], only });
+const countedAccounts = { files: ['test/runtime/pageAccounts.test.ts'], only: 'anywhere' };
+const families = { files: ['test/runtime/pageAccounts.test.ts'], only: 'do not rise|gave up|chain of forks' };
+const mixtures = { files: ['test/properties/mixtures.test.ts'], only: 'cp.async' };
+const mixedErrors = { files: ['test/properties/sessionErrors.test.ts'], only: 'a mixed step' };
+/** Few blocks, so that each has several pieces of a ring. */
+const pieces = { files: ['test/properties/decode.test.ts'], only: 'many pieces' };
+const copies = { files: ['test/runtime/emulatorDevice.test.ts'], only: 'copies go where they should' };
 const earlyReads = { files: ['test/runtime/session.test.ts'], only: 'reads early' };
 const refusedLaunch = { files: ['test/runtime/cudaGraphs.test.ts'], only: 'that the driver refuses' };
 const spanTables = { files: ['test/ir/planTables.test.ts'] };
@@ -1036,4 +1049,291 @@ export const mutations = [
     'if (this.#checked.length === 0) this.#checked = checked;',
   ),
   mutation('graphs: a reset in a capture', session, "this.#checkChangeable('reset');", ''),
+
+  // Decode's plan: cuts of sequences, parts dealt to blocks, segments
+  mutation(
+    'decode plan: a ring begins without its gap',
+    decodePlan,
+    'set(placeAt(slot, unit), length + upTo - own);',
+    'set(placeAt(slot, unit), length + upTo - cost);',
+    decodePlans,
+  ),
+  mutation('decode plan: rings behind the first 32 begin at 0', decodePlan, 'length += shuffle(upTo, 31);', 'length = shuffle(upTo, 31);', decodePlans),
+  mutation('decode plan: a part with fewer pages than groups', decodePlan, 'minimum(pages / cut_.minPages,', 'minimum(ceilDivide(pages, cut_.minPages),', decodePlans),
+  mutation('decode plan: a ring that is cut has no partial result more', decodePlan, 'const int room = parts > 0 ? parts + units_ : 0;', 'const int room = parts;', decodePlans),
+  mutation('decode plan: packed rows have idle slots', decodePlan, 'parts == 0 && tokens_.cuSeqlens == nullptr ? 1 : 0;', 'parts == 0 ? 1 : 0;', mixtures),
+  mutation('decode plan: an idle slot has the number of the one before', decodePlan, 'if (get(idleAt(middle)) <= rank) {', 'if (get(idleAt(middle)) < rank) {', decodePlans),
+  mutation('decode plan: the share of a block rounded down', decodePlan, '(block * total + used - 1) / used', 'block * total / used', decodePlans),
+  mutation(
+    'decode plan: a ring ends behind the gap of the next',
+    decodePlan,
+    'get(placeAt(slot, unit + 1)) - cut_.segmentPages : length;',
+    'get(placeAt(slot, unit + 1)) : length;',
+    decodePlans,
+  ),
+  mutation('decode plan: a ring is cut within its first pages', decodePlan, 'partsUpTo(minimum(place + cut_.minPages, end) - 1) - 1', 'partsUpTo(place) - 1', decodePlans),
+  mutation(
+    'decode plan: the fraction of the piece before',
+    decodePlan,
+    'static_cast<int64_t>(from + 1) * length % parts',
+    'static_cast<int64_t>(from) * length % parts',
+    decodePlans,
+  ),
+  mutation('decode plan: what is past the page, not what is missing', decodePlan, 'past == 0 ? 0 : parts - past;', 'past;', decodePlans),
+  mutation('decode plan: a run too few', decodePlan, 'blockOf(pieces.last) - blockOf(pieces.first) + 1;', 'maximum(1, blockOf(pieces.last) - blockOf(pieces.first));', decodePlans),
+  mutation('decode plan: rows of a tile counted over all KV heads', decodePlan, 'unit % cut_.tiles * cut_.tileRows', 'unit * cut_.tileRows', decodePlans),
+  mutation('decode plan: blocks past the threads write over those before', decodePlan, 'rest += all;', 'rest = all;', decodePlans),
+  mutation('decode plan: another length bound is no news', decodePlan, ' || loadGlobal(known + cut_.slots + slot) != bound;', ';', pageTables),
+  mutation('decode plan: packed rows are no news', decodePlan, 'storeShared(vote, static_cast<int>(tokens_.cuSeqlens != nullptr));', 'storeShared(vote, 0);', mixtures),
+  mutation('decode plan: what packed rows left is taken for that of slots', decodePlan, 'tokens_.cuSeqlens != nullptr ? -1 : cut_.tiles;', 'cut_.tiles;', pageTables),
+  mutation('decode plan: rows of a step are those of its slots', newTokens, 'return cuSeqlens == nullptr ? slot : loadGlobal(cuSeqlens + slot);', 'return slot;', mixtures),
+  mutation('decode plan: sequences with many new tokens are decoded', newTokens, 'added < maximum(1, fewest) || added > most ? 0', 'added < maximum(1, fewest) ? 0', decodePlans),
+
+  // Decode: the pieces of a segment, and their sums
+  mutation('decode pieces: ends beyond the segment', walker, 'pieceEnd_ = minimum(end, segmentEnd_);', 'pieceEnd_ = end;', pieces),
+  mutation(
+    'decode pieces: a piece ends with a page for each group',
+    walker,
+    'itemEnd_ = pieceEnd_ < segmentEnd_ ? pieceEnd_ : all;',
+    'itemEnd_ = pieceEnd_ < segmentEnd_ ? ceilDivide(pieceEnd_, Config::kGroups) * Config::kGroups : all;',
+    pieces,
+  ),
+  mutation('decode pieces: pages of the segment before are read', walker, 'return page_ < begin_ || page_ >= segmentEnd_;', 'return page_ >= segmentEnd_;', pieces),
+  mutation('decode pieces: each closes the segment', walker, 'const bool closes = pieceEnd_ == segmentEnd_;', 'const bool closes = true;', pieces),
+  mutation('decode pieces: the number of the next is not counted', decode, '++segment.split;', '', pieces),
+  mutation(
+    'decode pieces: sums go to the split that has begun',
+    merge,
+    'writePartials(p, segment, segment.split - 1, area,',
+    'writePartials(p, segment, segment.split, area,',
+    pieces,
+  ),
+  mutation('decode pieces: wrong parity of full', merge, 'mbarrierWait(full(area), left_ & 1);', 'mbarrierWait(full(area), (left_ + 1) & 1);', pieces),
+  mutation('decode pieces: wrong parity of free', merge, 'mbarrierWait(free(area), (left_ + 1) & 1);', 'mbarrierWait(free(area), left_ & 1);', pieces),
+  mutation('decode pieces: states over those that others still read', merge, '{ mbarrierWait(free(area), (left_ + 1) & 1); }', '{}', pieces),
+  mutation('decode pieces: added before all states are there', merge, 'mbarrierWait(full(area), left_ & 1);', '', pieces),
+  mutation('decode pieces: groups do not take turns as a ring', merge, 'thread < kThreads ? thread : thread - kThreads', 'thread', pieces),
+
+  // Prefill's plan: sequences, splits, sections, the sort
+  mutation('prefill plan: sequences that decode takes have items', prefillPlan, 'own.length >= maximum(1, in_.fewest);', 'own.length >= 1;', prefillPlans),
+  mutation('prefill plan: a list that just has space is refused', prefillPlan, 'return pairs_ <= mostItems() - items_;', 'return pairs_ < mostItems() - items_;', prefillPlans),
+  mutation(
+    'prefill plan: the first of two parts is not whole tiles',
+    prefillPlan,
+    'const int firstPages = 2 * ceilDivide(pages, 4);',
+    'const int firstPages = ceilDivide(pages, 2);',
+    prefillPlans,
+  ),
+  mutation('prefill plan: an item of two pages is split', prefillPlan, 'const int fewest = maximum(2, in_.splitPages);', 'const int fewest = in_.splitPages;', prefillPlans),
+  mutation(
+    'prefill plan: an item that is just a share is split',
+    prefillPlan,
+    'pages * scale > loadGlobal(scratch_.shares() + sequence)',
+    'pages * scale >= loadGlobal(scratch_.shares() + sequence)',
+    prefillPlans,
+  ),
+  mutation(
+    'prefill plan: a section takes a unit when it is full',
+    prefillPlan,
+    'itemsBefore.load(middle) - items < in_.blocks;',
+    'itemsBefore.load(middle) - items <= in_.blocks;',
+    prefillPlans,
+  ),
+  mutation(
+    'prefill plan: a section without the tokens of its last unit',
+    prefillPlan,
+    'tokensBefore.load(middle + 1) - tokens;',
+    'tokensBefore.load(middle) - tokens;',
+    prefillPlans,
+  ),
+  mutation(
+    'prefill plan: a unit reads more tokens than its ring holds',
+    prefillPlan,
+    'own.length + minimum(own.cached, in_.sink + ring.window);',
+    'own.length + own.cached;',
+    prefillPlans,
+  ),
+  mutation('prefill plan: costs compared by a bit less', prefillPlan, 'maximum(0, bitsOf(most) - kKeyBits) : 0;', 'maximum(0, bitsOf(most) - kKeyBits + 1) : 0;', prefillPlans),
+  mutation('prefill plan: the tail counts each round of threads anew', prefillPlan, '            missing -= sum.total;\n', '', prefillPlans),
+  mutation(
+    'prefill plan: equal costs of a warp in any order',
+    blockScan,
+    '(counted + before) << kDigitBits | digit);',
+    '(counted + countBits(same) - 1 - before) << kDigitBits | digit);',
+    prefillPlans,
+  ),
+  mutation('prefill plan: a sort without its last digit', blockScan, '} while (shift < bits);', '} while (shift + kDigitBits < bits);', prefillPlans),
+
+  // Mixed steps
+  mutation('mixed steps: the host keeps the numbers of before', newTokensHost, 'this.#counts = Int32Array.from(counts);', '', mixedErrors),
+  mutation('mixed steps: each slot has the whole budget', newTokensHost, 'if (total > this.budget)', 'if ((count as number) > this.budget)', mixedErrors),
+  mutation('mixed steps: sequences with two tokens are decoded', packedCalls, 'if (count >= fewest) sequences', 'if (count > fewest) sequences', mixtures),
+  mutation('mixed steps: who goes on is taken for new', packedCalls, 'cached: from.tokens[slot]! });', 'cached: 0 });', mixtures),
+  mutation(
+    'mixed steps: decoded tokens are appended again',
+    packedCalls,
+    'launches.appendRotated(state, tensors, rows, cuSeqlens, fewest);',
+    'launches.appendRotated(state, tensors, rows, cuSeqlens, 1);',
+    mixtures,
+  ),
+  mutation(
+    'mixed steps: decoded tokens of new prompts are appended again',
+    packedCalls,
+    'launches.append(state, tensors, rows, cuSeqlens, { fewest });',
+    'launches.append(state, tensors, rows, cuSeqlens);',
+    ofSteps('by what reads its plan'),
+  ),
+  mutation('mixed steps: prefill takes what decode has', launches, 'kvHeads: shape.kvHeads,\n      fewest,', 'kvHeads: shape.kvHeads,\n      fewest: 1,', mixtures),
+  mutation('mixed steps: a decode keeps the numbers of a step', launches, "    prepared.setPointer('cuSeqlens', 0n);\n", '', ofSteps('keeps no numbers')),
+  mutation('mixed steps: decode counts the tokens of prompts', decode, 'loadGlobal(p.cuSeqlens + slot) == 1;', 'loadGlobal(p.cuSeqlens + slot) >= 1;', mixtures),
+  mutation(
+    'mixed steps: planned before the numbers come',
+    stepPlans,
+    '    call.write();\n    this.launchPacked(state, call, () => this.#sequences.reserve([lengths]));',
+    '    this.launchPacked(state, call, () => this.#sequences.reserve([lengths]));\n    call.write();',
+    mixtures,
+  ),
+  mutation(
+    'mixed steps: a prefill reads the plan of a step',
+    stepPlans,
+    '`${planOfPrefill(state)} ${fewest} ${cuSeqlens}`',
+    '`${planOfPrefill(state)} ${cuSeqlens}`',
+    ofSteps('by what reads its plan'),
+  ),
+  mutation(
+    'mixed steps: numbers on the device are taken for those of the host',
+    stepPlans,
+    '`${planOfPrefill(state)} ${fewest} ${cuSeqlens}`',
+    '`${planOfPrefill(state)} ${fewest}`',
+    ofSteps('by what reads its plan'),
+  ),
+  mutation('mixed steps: a decode reads the plan of a step', stepPlans, "if (call.decodes) this.#planned.delete('one');", '', ofSteps('have the same memory')),
+  mutation(
+    'mixed steps: a step reads the plan of a decode',
+    stepPlans,
+    "if (name === 'one' && this.#packedDecodes) this.#planned.delete('packed');",
+    '',
+    ofSteps('have the same memory'),
+  ),
+  mutation(
+    'mixed steps: a decode in a graph reads the plan of a step',
+    sessionEffect,
+    "if (plans) this.#planned.delete('one');",
+    '',
+    ofSteps('of a graph that have the same memory'),
+  ),
+  mutation(
+    'mixed steps: a step in a graph reads the plan of a decode',
+    sessionEffect,
+    "if (name === 'one') this.#planned.delete('packed');",
+    '',
+    ofSteps('of a graph that have the same memory'),
+  ),
+  mutation(
+    'mixed steps: a graph plans once for layers of other numbers',
+    sessionEffect,
+    '`numbers ${this.#numberOf(numbers.cuSeqlens)}`',
+    "'numbers'",
+    ofSteps('plans each layer of other numbers'),
+  ),
+  mutation('mixed steps: a graph brings tokens to free slots', sessionEffect, 'this.#mirrors.sequences.checkAdded(numbers.current);', '', mixedErrors),
+  mutation('mixed steps: a graph with numbers that are gone', sessionEffect, '[...tensors, numbers.cuSeqlens]', 'tensors', mixedErrors),
+
+  // Pages, counted on the host
+  mutation(
+    'accounts: even up to a page too far',
+    pageCounts,
+    'begin + Math.ceil((length - begin) / pageTokens) * pageTokens;',
+    'begin + (Math.floor((length - begin) / pageTokens) + 1) * pageTokens;',
+    countedAccounts,
+  ),
+  mutation('accounts: even across the end of the sink', pageCounts, 'begin === 0 && sink > 0 ? Math.min(sink, page) : page', 'page', countedAccounts),
+  mutation('accounts: a tree that is gone is counted again', pageAccounts, 'this.#changed.delete(tree);', '', countedAccounts),
+  mutation('accounts: stretches that are no range are joined', pageAccounts, 'if (mayJoin(parent.stretch, other.stretch)) {', 'if (parent.stretch.length > 0) {', families),
+  mutation('accounts: a joined stretch forgets what the first gave up', pageAccounts, 'low: Math.min(first.low, second.low),', 'low: second.low,', families),
+  mutation('accounts: a fork has given up all pages', pageAccounts, 'reached: 0, length, low: length }, parent);', 'reached: 0, length, low: 0 }, parent);', families),
+  mutation(
+    'accounts: only the newest tokens of a stretch were written',
+    pageAccounts,
+    'return { from: Math.min(from, length), reached',
+    'return { from: length, reached',
+    families,
+  ),
+  mutation('accounts: a truncation is not counted', pageAccounts, 'leaf.evenTo = -1;\n    this.#changed.add(tree);', 'leaf.evenTo = -1;', countedAccounts),
+  mutation(
+    'accounts: written again by one is written again by all',
+    pageAccounts,
+    'reached: Math.min(a.reached, b.reached),',
+    'reached: Math.max(a.reached, b.reached),',
+    families,
+  ),
+  mutation('accounts: given up by one is given up by all', pageAccounts, 'low: Math.max(a.low, b.low),', 'low: Math.min(a.low, b.low),', countedAccounts),
+  mutation(
+    'accounts: pages of a truncation stay reserved',
+    sequences,
+    '    this.#reserved[slot] = length;\n    this.#change((next',
+    '    this.#change((next',
+    ofPages('goes back to what all layers have'),
+  ),
+
+  // Pages, taken and given up on the device
+  mutation('accounts: a page is taken from an empty stack', freePages, 'if (n >= free) return -1;', 'if (n > free) return -1;', pageTables),
+  mutation('accounts: rows that are no token take pages', takePages, 'if (p.counts != nullptr) tokens = minimum(tokens, loadGlobal(p.counts + slot));', '', pageTables),
+  mutation(
+    'accounts: a layer that is behind takes reserved pages back',
+    takePages,
+    'if (growth.target > growth.reserved) storeGlobal(p.reserved',
+    'storeGlobal(p.reserved',
+    ofPages('which has not its tokens'),
+  ),
+  mutation('accounts: tokens in pages that are there are not reserved', takePages, 'listed.grows |= words.w[1] != 0;', 'listed.grows |= words.w[0] != 0;', pageTables),
+  mutation(
+    'accounts: the last page of a shared sink is not copied',
+    takePages,
+    'pages.first = growth.reserved / kPageTokens;',
+    'pages.first = ceilDivide(growth.reserved, kPageTokens);',
+    pageTables,
+  ),
+  mutation('accounts: a page behind the sink is looked for in it', takePages, '} else if (begin < 0) {', '} else if (begin <= 0) {', pageTables),
+  mutation('accounts: the last slots of a long list are those of the first warp', takePages, 'if (other < warp) before += countBits(words.w[0]);', '', pageTables),
+  mutation('accounts: the last page is the first to be taken', changeSequence, 'pages - 1 - page);', 'page);', pageTables),
+  mutation('accounts: a fork is not marked as sharing', changeSequence, 'loadGlobal(p.bounds + p.slot), reserved, 1);', 'loadGlobal(p.bounds + p.slot), reserved, 0);', pageTables),
+  mutation(
+    'accounts: a truncated fork no longer shares',
+    changeSequence,
+    'if (length == 0) storeGlobal(p.sharing + p.slot, 0);',
+    'storeGlobal(p.sharing + p.slot, 0);',
+    pageTables,
+  ),
+  mutation(
+    'accounts: reserved is written while others read it',
+    changeSequence,
+    'if (!isLastBlock(p.ticket, gridSize(), sharedBase()) || threadIndex() != 0) return;',
+    'if (threadIndex() != 0) return;',
+    pageTables,
+  ),
+  mutation(
+    'accounts: warps that share a ring drop the same pages',
+    changeSequence,
+    'for (int first = begin + part * kWarpPages; first < end;',
+    'for (int first = begin; first < end;',
+    pageTables,
+  ),
+
+  // Bytes that views write and copy
+  mutation(
+    'buffers: a view writes from the begin of the memory',
+    buffer,
+    'addon.write(handle, this.#offset + byteOffset, source);',
+    'addon.write(handle, byteOffset, source);',
+    copies,
+  ),
+  mutation('buffers: a view is copied from the begin of the memory', buffer, 'source, from.#offset, from.bytes);', 'source, 0, from.bytes);', copies),
+  mutation(
+    'buffers: the bytes of an array begin at those of its memory',
+    buffer,
+    'return new Uint8Array(buffer, byteOffset, byteLength);',
+    'return new Uint8Array(buffer, 0, byteLength);',
+    copies,
+  ),
 ];

@@ -78,7 +78,7 @@ try {
     const { failed, reason } = await runTests(test);
     writeFileSync(path, text);
     // A bug that does not build proves nothing.
-    const verdict = !failed ? 'SURVIVED' : reason.includes('MOA6205') || reason === '' ? 'BROKEN' : 'killed';
+    const verdict = !failed ? 'SURVIVED' : /MOA6205|Command failed: g\+\+/.test(reason) || reason === '' ? 'BROKEN' : 'killed';
     if (verdict !== 'killed') bad += 1;
     say(verdict, name, (performance.now() - before) / 1000, reason);
   }

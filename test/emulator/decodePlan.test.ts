@@ -87,6 +87,20 @@ const cases: fc.Arbitrary<Case> = fc
     }),
   );
 
+/** More blocks than the planner has threads, and more than one segment in some of all of them. */
+const manyBlocks: Case = {
+  cut: { blocks: 300, minPages: 2, segmentPages: 1 },
+  sink: 64,
+  kvHeads: 8,
+  tiles: 1,
+  windows: Array.from({ length: 12 }, () => Array.from({ length: 8 }, () => 20_000)),
+  lengths: Array.from({ length: 12 }, () => 3000),
+  added: Array.from({ length: 12 }, () => 1),
+  fewest: 1,
+  each: 1,
+  most: 1,
+};
+
 interface Segment {
   readonly words: readonly number[];
   readonly block: number;
@@ -134,7 +148,7 @@ test('the plan on the device is the one of the specification', () => {
       const { words } = planDecode(each.cut, sequencesOf(each), idleOf(each));
       expect([...planOnDevice(each).subarray(0, words.length)]).toEqual([...words]);
     }),
-    { numRuns: 60 },
+    { numRuns: 60, examples: [[manyBlocks]] },
   );
 });
 

@@ -475,6 +475,25 @@ test('decode is planned again for another sequence that is as long', () => {
   pair.dispose();
 });
 
+test('decode is planned again for rows by slot behind packed ones, of sequences that come to no other page', () => {
+  const pair = new Pair('two layers', { seed: 18, slots: 2, pages: 60 });
+  pair.add(1, 400);
+  pair.step(Int32Array.of(0, 1), { cuSeqlens: Int32Array.of(0, 0, 1) }, 1);
+  pair.step(Int32Array.of(0, 1), { tokens: 1 }, 1);
+  pair.step(Int32Array.of(0, 1), { cuSeqlens: Int32Array.of(0, 0, 1) }, 1);
+  pair.dispose();
+});
+
+test.each([63, 64, 65, 99, 100, 101])('who forks at token %i, about the end of a sink, copies the pages that it writes and no other', (length) => {
+  const pair = new Pair('four layers of three classes', { seed: 17, slots: 2, pages: 60 });
+  pair.add(0, 400);
+  pair.step(Int32Array.of(length, 0), { cuSeqlens: Int32Array.of(0, length, length) });
+  pair.fork(0, 1);
+  pair.step(Int32Array.of(1, 2), { cuSeqlens: Int32Array.of(0, 1, 3) });
+  pair.check();
+  pair.dispose();
+});
+
 test('a session of some layers of a plan knows which of its classes they are', () => {
   const pair = new Pair('four layers of three classes', { seed: 10, slots: 3, pages: 100, layers: [2, 3] });
   expect(pair.session.planClasses).toEqual([2, 0]);

@@ -16,10 +16,11 @@ export async function isBatchInvariant(target: Target, testCase: Case): Promise<
   using plan = await target.load(device, specOf(testCase));
   const tokens = makeTokens(testCase);
   const row = shape.queryHeads * shape.headDim;
+  const lseRow = 2 * shape.queryHeads;
   const cacheScales = scalesOf(testCase);
   const options = { batch: prefill.length, lengthBound: bound, slots: 'free', poolByte: 0xff, ...(cacheScales === undefined ? {} : { cacheScales }) } as const;
 
-  /** Outputs `[layer][call][slot]` of the sequences in `held`, each in its slot; the others are free. */
+  /** Outputs and LSE `[layer][call][slot]`, as bits, of the sequences in `held`, each in its slot; the others are free. */
   const run = (held: ReadonlySet<number>): Uint16Array[][][] => {
     using session: Session = plan.createSession(options);
     prefill.forEach(() => session.join());
@@ -30,7 +31,11 @@ export async function isBatchInvariant(target: Target, testCase: Case): Promise<
         using tensors = new TensorSet(device, shape, ranges.map(([begin, end], slot) => ({ inputs: layerTokens[slot]!.given, begin, end })));
         call(tensors);
         const bits = tensors.bits('out');
-        return ranges.map((_, slot) => bits.slice(tensors.cuSeqlens[slot]! * row, tensors.cuSeqlens[slot + 1]! * row));
+        const lse = new Uint16Array(tensors.lse.read().buffer);
+        return ranges.map((_, slot) => {
+          const [begin, end] = [tensors.cuSeqlens[slot]!, tensors.cuSeqlens[slot + 1]!];
+          return Uint16Array.from([...bits.subarray(begin * row, end * row), ...lse.subarray(begin * lseRow, end * lseRow)]);
+        });
       };
       const chunks = chunksOf(testCase).map((chunk) => {
         const ranges = chunk.map(([begin, end], slot) => [begin, held.has(slot) ? end : begin] as const);

@@ -1,8 +1,21 @@
 /** Decode against the oracle: rings that fill, are full, and wrap. */
 import { describe, test } from 'vitest';
 import { caseArbitrary } from './arbitraries.ts';
+import { isBatchInvariant } from './batchInvariance.ts';
+import type { Case } from './case.ts';
+import type { RuleSpec } from './plans.ts';
 import { range } from './runCase.ts';
-import { Suite, timeout } from './suite.ts';
+import { Suite, target, timeout } from './suite.ts';
+
+const dense: RuleSpec = [0, 1, 1];
+/** Blocks that have several pieces of a ring, of unequal lengths: about as many sequences as blocks, each cut into a part for each of these. */
+const inPieces = { bound: 1400, decodes: 2, sampleRows: 20, shufflePages: true } as const;
+const pieceCases: Readonly<Record<string, Case>> = {
+  'many pieces of a ring': { ...inPieces, shape: 'bf16_d64_2x1', rules: [[dense, dense]], prefill: [1202, 818, 1330, 690], multiprocessors: 5, lane: 'normal', seed: 35 },
+  'many pieces of unequal rings in bulk': {
+    ...inPieces, family: 'hopper', shape: 'bf16_d64_4x2', rules: [[dense, [128, 0, 1], [0, 1, 2], [0, 1, 2]]], prefill: [1090, 870, 640, 1000], multiprocessors: 4, lane: 'oneHot', seed: 36,
+  },
+};
 
 describe('decode', () => {
   const suite = new Suite('decode');
@@ -27,6 +40,11 @@ describe('decode', () => {
         await suite.run({ shape, rules: [[[128, 0, 1], [192, 0, 1]]], bound: 600, prefill: [0, 2, 97, 128], decodes: 150, lane, seed: 3, shufflePages: true, multiprocessors: 5 });
       }
     }
+  });
+
+  test.each(Object.entries(pieceCases))('%s in a block', { timeout }, async (_, testCase) => {
+    await suite.run(testCase);
+    await isBatchInvariant(target, testCase);
   });
 
   test('prefills that end at the edges of rounds', { timeout }, async () => {

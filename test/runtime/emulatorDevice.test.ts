@@ -37,6 +37,8 @@ test('memory starts as NaN, 256-byte aligned, and copies go where they should', 
   expect(other.read(new Float32Array(3))).toEqual(source);
   expect(slice.slice(4, 4).read(new Float32Array(1))).toEqual(Float32Array.of(2));
   expect(device.upload(new DataView(source.buffer, 4, 4)).read(new Float32Array(1))).toEqual(Float32Array.of(1));
+  slice.write(Float32Array.of(7), 8);
+  expect(buffer.read(new Float32Array(4), 4)).toEqual(Float32Array.of(1, 2, 7, 0));
   expect(device.alloc(0).read()).toEqual(new Uint8Array(0));
 });
 

@@ -333,6 +333,22 @@ describe('in the middle of a step', () => {
     expectUsage(watched, 12);
   });
 
+  test('the pages of a sequence stay when another layer, which has not its tokens yet, brings those of another', () => {
+    const watched = create();
+    using session = watched.session;
+    session.add();
+    session.add();
+    prefill(session, [130], [0]);
+    expectUsage(watched, 15);
+    prefill(session, [0, 70], [1]);
+    expectUsage(watched, 15 + 12);
+    expect([...watched.read('reserved')]).toEqual([130, 70, 0]);
+    decode(session, [0]);
+    expectUsage(watched, 15 + 12);
+    session.remove(0);
+    expectUsage(watched, 12);
+  });
+
   test('a sequence ends, or one comes, and the other layers of the step follow', () => {
     const watched = create();
     using session = watched.session;

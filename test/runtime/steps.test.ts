@@ -233,6 +233,85 @@ describe('a prefill', () => {
   });
 });
 
+describe('a mixed step', () => {
+  const [decodes, prefills] = [['decode'], ['append', 'prefill']] as const;
+  const [pages, plans] = [['step'], ['step', 'planPrefill']] as const;
+
+  test('and a prefill are planned once for all layers, and again by what reads its plan', () => {
+    const { session, launches, roles } = noted();
+    /** Sequences with fewer tokens are left to decode, by all launches. */
+    const fewest = (): readonly number[] =>
+      launches.flatMap((launch) => (launch.role === 'append' || launch.role === 'planPrefill' ? launch.field('fewest') : []));
+    const numbers = session.newTokens({ budget: 8 });
+    numbers.set([1, 5]);
+    for (const layer of layers) session.step(layer, prompt(0, 1, 6));
+    expect(fewest()).toEqual([2, 2, 2, 2]);
+    expect(roles()).toEqual([...plans, ...decodes, ...prefills, ...decodes, ...prefills, ...decodes, ...prefills]);
+    session.reset();
+    session.step(0, prompt(0, 1, 6));
+    expect(roles().slice(-5)).toEqual([...plans, ...decodes, ...prefills]);
+    // The one token has an item too.
+    session.prefill(1, prompt(0, 1, 6));
+    expect(fewest()).toEqual([1, 1]);
+    expect(roles()).toEqual([...plans, ...prefills]);
+    session.reset();
+    roles();
+    session.step(0, { ...plain(), cuSeqlens: numbers });
+    expect(roles()).toEqual([...plans, ...decodes, ...prefills]);
+    // The numbers of the host lie elsewhere, and are to come there.
+    session.step(1, prompt(0, 1, 6));
+    expect(roles()).toEqual([...plans, ...decodes, ...prefills]);
+    session.dispose();
+  });
+
+  test('and a decode of one token have the same memory for their plans', () => {
+    const { session, roles } = noted();
+    session.decode(0, plain());
+    session.step(0, prompt(0, 1, 2));
+    session.decode(1, plain());
+    expect(roles()).toEqual([...pages, ...decodes, ...pages, ...decodes, ...pages, ...decodes]);
+    session.step(1, prompt(0, 1, 2));
+    expect(roles()).toEqual([...pages, ...decodes]);
+    session.dispose();
+  });
+
+  test('and a decode of a graph that have the same memory for their plans', () => {
+    const { session, roles } = noted();
+    const numbers = session.newTokens({ budget: 8 });
+    const both: readonly AnyRole[] = [...pages, ...decodes, ...plans, ...decodes, 'prefill', 'append'];
+    session.capture(() => {
+      for (const layer of [0, 1]) {
+        session.decode(layer, plain());
+        session.step(layer, { ...plain(), cuSeqlens: numbers });
+      }
+    });
+    expect(roles()).toEqual([...both, ...both]);
+    session.dispose();
+  });
+
+  test('in a graph plans each layer of other numbers', () => {
+    const { session, launches, roles } = noted();
+    const [one, other] = [session.newTokens({ budget: 8 }), session.newTokens({ budget: 8 })];
+    session.capture(() => [one, one, other].forEach((numbers, layer) => session.step(layer, { ...plain(), cuSeqlens: numbers })));
+    const given = launches.filter(({ role }) => role === 'step').map((launch) => launch.field('cuSeqlens'));
+    expect(given).toEqual([one, other].map(({ cuSeqlens }) => Number(cuSeqlens.address)));
+    const own: readonly AnyRole[] = [...decodes, 'prefill', 'append'];
+    expect(roles()).toEqual([...plans, ...own, ...own, ...plans, ...own]);
+    session.dispose();
+  });
+
+  test('leaves its numbers to it: a decode behind it keeps no numbers', () => {
+    const { session, launches } = noted();
+    const numbersOfDecodes = (): boolean[] =>
+      taken(launches).filter(({ role }) => role === 'decode').map((launch) => launch.field('cuSeqlens') !== 0);
+    session.step(0, prompt(0, 1, 2));
+    session.decode(0, plain());
+    session.step(0, prompt(0, 1, 1));
+    expect(numbersOfDecodes()).toEqual([true, false, true]);
+    session.dispose();
+  });
+});
+
 describe('what comes after a change is planned again', () => {
   const changes: readonly (readonly [string, (session: Session) => unknown])[] = [
     ['nothing but time', () => {}],
