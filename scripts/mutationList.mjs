@@ -1286,7 +1286,7 @@ export const mutations = [
     'storeGlobal(p.reserved',
     ofPages('which has not its tokens'),
   ),
-  mutation('accounts: tokens in pages that are there are not reserved', takePages, 'listed.grows |= words.w[1] != 0;', 'listed.grows |= words.w[0] != 0;', pageTables),
+  mutation('accounts: tokens of the cache are reserved no more', takePages, 'maximum(length, loadGlobal(p.reserved + slot))', 'loadGlobal(p.reserved + slot)', pageTables),
   mutation(
     'accounts: the last page of a shared sink is not copied',
     takePages,
@@ -1295,7 +1295,7 @@ export const mutations = [
     pageTables,
   ),
   mutation('accounts: a page behind the sink is looked for in it', takePages, '} else if (begin < 0) {', '} else if (begin <= 0) {', pageTables),
-  mutation('accounts: the last slots of a long list are those of the first warp', takePages, 'if (other < warp) before += countBits(words.w[0]);', '', pageTables),
+  mutation('accounts: the last slots of a long list are those of the first warp', takePages, 'if (other < warp) before += count;', '', pageTables),
   mutation('accounts: the last page is the first to be taken', changeSequence, 'pages - 1 - page);', 'page);', pageTables),
   mutation('accounts: a fork is not marked as sharing', changeSequence, 'loadGlobal(p.bounds + p.slot), reserved, 1);', 'loadGlobal(p.bounds + p.slot), reserved, 0);', pageTables),
   mutation(
