@@ -92,6 +92,7 @@ const mixtures = { files: ['test/properties/mixtures.test.ts'], only: 'cp.async'
 const mixedErrors = { files: ['test/properties/sessionErrors.test.ts'], only: 'a mixed step' };
 /** Few blocks, so that each has several pieces of a ring. */
 const pieces = { files: ['test/properties/decode.test.ts'], only: 'many pieces' };
+const pageWalker = { files: ['test/emulator/pageWalker.test.ts'] };
 const copies = { files: ['test/runtime/emulatorDevice.test.ts'], only: 'copies go where they should' };
 const earlyReads = { files: ['test/runtime/session.test.ts'], only: 'reads early' };
 const refusedLaunch = { files: ['test/runtime/cudaGraphs.test.ts'], only: 'that the driver refuses' };
@@ -1099,6 +1100,8 @@ export const mutations = [
     pieces,
   ),
   mutation('decode pieces: pages of the segment before are read', walker, 'return page_ < begin_ || page_ >= segmentEnd_;', 'return page_ >= segmentEnd_;', pieces),
+  mutation('decode pieces: a page more where none is missing', walker, 'const bool isLonger = rest < 0;', 'const bool isLonger = rest <= 0;', pageWalker),
+  mutation('decode pieces: what is missing is not carried on', walker, 'if (isLonger) rest += pieces;', '', pageWalker),
   mutation('decode pieces: each closes the segment', walker, 'const bool closes = pieceEnd_ == segmentEnd_;', 'const bool closes = true;', pieces),
   mutation('decode pieces: the number of the next is not counted', decode, '++segment.split;', '', pieces),
   mutation(
