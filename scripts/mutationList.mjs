@@ -1118,6 +1118,7 @@ export const mutations = [
   mutation('decode pieces: groups do not take turns as a ring', merge, 'thread < kThreads ? thread : thread - kThreads', 'thread', pieces),
 
   // Prefill's plan: sequences, splits, sections, the sort
+  mutation('prefill plan: no room for parts of pages that are partly filled', prefillRoom, 'Math.ceil(cached / pageTokens) + 3', 'Math.ceil(cached / pageTokens)', { files: ['test/runtime/prefillRoom.test.ts'] }),
   mutation('prefill plan: sequences that decode takes have items', prefillPlan, 'own.length >= maximum(1, in_.fewest);', 'own.length >= 1;', prefillPlans),
   mutation('prefill plan: a list that just has space is refused', prefillPlan, 'return pairs_ <= mostItems() - items_;', 'return pairs_ < mostItems() - items_;', prefillPlans),
   mutation(

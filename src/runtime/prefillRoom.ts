@@ -18,7 +18,7 @@ export interface PrefillNeeds {
 
 /** The needs of sequences with so many new tokens behind so many in the cache. */
 export function prefillNeeds(
-  { shape, prefill }: PlanDefinition,
+  { shape, prefill, layout }: Pick<PlanDefinition, 'shape' | 'prefill' | 'layout'>,
   { rows, blocksPerSm, partialFloats }: Pick<KernelDefinition, 'rows' | 'blocksPerSm' | 'partialFloats'>,
   multiprocessors: number,
   sequences: Iterable<{ readonly added: number; readonly cached: number }>,
@@ -31,13 +31,20 @@ export function prefillNeeds(
   for (const { added, cached } of sequences) {
     if (added <= 0) continue;
     const own = shape.queryHeads * Math.ceil(added / rows);
-    const pairs = splits && added + cached > 64 * prefill.splitPages ? Math.min(own, most) : 0;
+    const pairs = splits && mostKeyPages(added, cached, layout.pageTokens) > prefill.splitPages ? Math.min(own, most) : 0;
     items += own + pairs;
     parts += 2 * pairs;
     goesOn ||= cached > 0;
   }
   return { items, parts, goesOn };
 }
+
+/**
+ * Pages that rows of a sequence visit, at most: tokens in the cache lie in pages of the sink and of the window, of which the first, the last one and, where
+ * a ring ends within a page, one more are partly theirs.
+ */
+const mostKeyPages = (added: number, cached: number, pageTokens: number): number =>
+  Math.ceil(added / pageTokens) + (cached > 0 ? Math.ceil(cached / pageTokens) + 3 : 0);
 
 /** The most that any sequences need which bring `budget` tokens together, of those that bring `fewest` or more. */
 export function budgetNeeds(
