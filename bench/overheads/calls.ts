@@ -50,15 +50,19 @@ export function measureCalls(device: Device, plan: Plan, sizes: Sizes, add: (row
 }
 
 function prefillOfOne(device: Device, plan: Plan, { prompt, samples }: Sizes, add: (row: Row) => void): void {
-  prefills(device, plan, `prefill of ${prompt} tokens`, Array.from({ length: samples }, (_, n) => [prompt - n]), prompt, add);
+  prefills(device, plan, `prefill of ${prompt} tokens`, Array.from({ length: warmUps + samples }, (_, n) => [prompt - n]), prompt, add);
 }
 
 function prefillOfMany(device: Device, plan: Plan, { prompts, promptTokens, samples }: Sizes, add: (row: Row) => void): void {
-  const lengths = (sample: number): number[] => Array.from({ length: prompts }, (_, n) => promptTokens - ((n + sample) % 3));
-  prefills(device, plan, `${prompts} prompts of ${promptTokens}`, Array.from({ length: samples }, (_, n) => lengths(n)), promptTokens, add);
+  // As many tokens in every sample, shared out in another way.
+  const lengths = (sample: number): number[] => Array.from({ length: prompts }, (_, n) => promptTokens - ((n + sample) % Math.min(prompts, 32)));
+  prefills(device, plan, `${prompts} prompts of ${promptTokens}`, Array.from({ length: warmUps + samples }, (_, n) => lengths(n)), promptTokens, add);
 }
 
-/** Each sample has lengths of its own. */
+/** The first calls of a process are slower than all that come. */
+const warmUps = 10;
+
+/** Each sample has lengths of its own; the first `warmUps` are not counted. */
 function prefills(device: Device, plan: Plan, call: string, lengths: readonly (readonly number[])[], bound: number, add: (row: Row) => void): void {
   using session = plan.createSession({ batch: lengths[0]!.length, lengthBound: bound, rope: 'none' });
   const layers = layersOf(plan);
@@ -75,11 +79,11 @@ function prefills(device: Device, plan: Plan, call: string, lengths: readonly (r
     const given = { ...input, cuSeqlens: cuSeqlensOf(lengths.at(-1)!) };
     session.reset();
     using graph = device.capture(() => layers.forEach((layer) => session.recordPrefill(layer, given)));
-    const kernels = lengths.map(() => {
+    const kernels = lengths.slice(warmUps).map(() => {
       session.reset();
       return device.measure(() => graph.launch());
     });
-    add({ call, ...middle(times), kernelsMs: significant(median(kernels), 4) });
+    add({ call, ...middle(times.slice(warmUps)), kernelsMs: significant(median(kernels), 4) });
   } finally {
     disposeAll(input);
   }
