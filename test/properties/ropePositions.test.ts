@@ -8,7 +8,7 @@ import { readElements } from './elements.ts';
 import type { ModelRope } from '../../src/ir/rope.ts';
 import { ropeFrequencies } from '../../src/ir/ropeFrequencies.ts';
 import { parseModelConfig } from '../../src/plan/parseModelConfig.ts';
-import type { Device, DeviceBuffer, Session } from '../../src/runtime/index.ts';
+import type { Device, DeviceBuffer, Plan, Session } from '../../src/runtime/index.ts';
 import { encodeElements } from '../../src/runtime/elements.ts';
 import { DiagnosticList } from '../../src/util/diagnostics.ts';
 import { elementsOf, partnerOf, type OracleRotation } from '../oracle/rope.ts';
@@ -115,16 +115,19 @@ function sharpen(
 
 /**
  * Opens a session whose sequences hold as many tokens as `held` says, as far as the device
- * knows; with its pool.
+ * knows, in pages of the second half of its pool; with the pool.
  */
 function openAt(
   device: Device,
-  create: () => Session,
+  plan: Plan,
+  lengthBound: number,
   layers: number,
   held: readonly number[],
 ): { readonly session: Session; readonly pool: DeviceBuffer } {
+  const shape = { batch: held.length, lengthBound };
+  const entries = plan.memory(shape).cache / plan.definition.layout.pageBytes;
   const alloc = vi.spyOn(device, 'alloc');
-  const session = create();
+  const session = plan.createSession({ ...shape, pages: 2 * entries, poolByte: 0 });
   const buffers = alloc.mock.results.map(({ value }) => value as DeviceBuffer);
   alloc.mockRestore();
   const stride = Math.ceil(held.length / 8) * 8;
@@ -132,6 +135,8 @@ function openAt(
   const all = new Int32Array(stride * layers).fill(-1);
   for (let layer = 0; layer < layers; layer += 1) all.set(held, layer * stride);
   lengths.write(all);
+  const pageTable = buffers.find(({ bytes }) => bytes === entries * 4)!;
+  pageTable.write(Int32Array.from({ length: entries }, (_, entry) => entries + entry));
   return { session, pool: buffers.find(({ bytes }) => bytes === session.memory.cache)! };
 }
 
@@ -184,8 +189,6 @@ describe('positions up to 131,072', () => {
         v: upload(values.v),
         out: device.alloc(tokens * heads * headDim * 2),
       });
-      const create = () => plan.createSession({ batch: tokens, lengthBound: vectors.lengthBound, poolByte: 0 });
-
       const compare = (
         found: ArrayLike<number>,
         row: number,
@@ -209,7 +212,7 @@ describe('positions up to 131,072', () => {
       // Prefill rotates q and k where they lie.
       const prefilled = tensors();
       {
-        using session = openAt(device, create, rules.length, vectors.positions).session;
+        using session = openAt(device, plan, vectors.lengthBound, rules.length, vectors.positions).session;
         session.prefill(1, {
           ...prefilled,
           cuSeqlens: Array.from({ length: tokens + 1 }, (_one, n) => n),
@@ -230,7 +233,7 @@ describe('positions up to 131,072', () => {
       }
 
       // Decode writes the rotated key into its ring: all other rows of the pool are zeros.
-      const opened = openAt(device, create, rules.length, vectors.positions);
+      const opened = openAt(device, plan, vectors.lengthBound, rules.length, vectors.positions);
       using session = opened.session;
       session.decode(1, tensors());
       const keys = keysOfPool(opened.pool);
