@@ -124,10 +124,10 @@ function openAt(
   layers: number,
   held: readonly number[],
 ): { readonly session: Session; readonly pool: DeviceBuffer } {
-  const shape = { batch: held.length, lengthBound };
-  const entries = plan.memory(shape).cache / plan.definition.layout.pageBytes;
+  const bounds = { batch: held.length, lengthBound };
+  const entries = plan.memory(bounds).cache / plan.definition.layout.pageBytes;
   const alloc = vi.spyOn(device, 'alloc');
-  const session = plan.createSession({ ...shape, pages: 2 * entries, poolByte: 0 });
+  const session = plan.createSession({ ...bounds, pages: 2 * entries, poolByte: 0 });
   const buffers = alloc.mock.results.map(({ value }) => value as DeviceBuffer);
   alloc.mockRestore();
   const stride = Math.ceil(held.length / 8) * 8;
