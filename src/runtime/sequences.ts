@@ -101,13 +101,13 @@ export class Sequences {
     return this.bounds[slot]! > 0;
   }
 
-  /** Throws MOA6106 for a slot without a sequence. */
+  /** Throws MOA6107 for a slot without a sequence. */
   checkHeld(slot: number): void {
     if (this.bounds[slot] === undefined) throw sessionError('noSuchSequence', `there is no slot ${describeValue(slot)}; the session has ${this.slots}`);
     if (!this.isHeld(slot)) throw sessionError('noSuchSequence', `slot ${slot} holds no sequence`);
   }
 
-  /** Throws MOA6106 where tokens are for a slot without a sequence. */
+  /** Throws MOA6107 where tokens are for a slot without a sequence. */
   checkAdded(added: Int32Array): void {
     added.forEach((count, slot) => count > 0 && this.checkHeld(slot));
   }
