@@ -50,19 +50,19 @@ export function measureCalls(device: Device, plan: Plan, sizes: Sizes, add: (row
 }
 
 function prefillOfOne(device: Device, plan: Plan, { prompt, samples }: Sizes, add: (row: Row) => void): void {
-  prefills(device, plan, `prefill of ${prompt} tokens`, Array.from({ length: warmUps + samples }, (_, n) => [prompt - n]), prompt, add);
+  prefills(device, plan, `prefill of ${prompt} tokens`, Array.from({ length: warmUps.prefill + samples }, (_, n) => [prompt - n]), prompt, add);
 }
 
 function prefillOfMany(device: Device, plan: Plan, { prompts, promptTokens, samples }: Sizes, add: (row: Row) => void): void {
   // As many tokens in every sample, shared out in another way.
   const lengths = (sample: number): number[] => Array.from({ length: prompts }, (_, n) => promptTokens - ((n + sample) % Math.min(prompts, 32)));
-  prefills(device, plan, `${prompts} prompts of ${promptTokens}`, Array.from({ length: warmUps + samples }, (_, n) => lengths(n)), promptTokens, add);
+  prefills(device, plan, `${prompts} prompts of ${promptTokens}`, Array.from({ length: warmUps.prefill + samples }, (_, n) => lengths(n)), promptTokens, add);
 }
 
-/** The first calls of a process are slower than all that come. */
-const warmUps = 10;
+/** Samples that are not counted: the first calls of a process are slower than all that come. */
+const warmUps = { prefill: 10, session: 5, change: 10, decode: 40, step: 5 } as const;
 
-/** Each sample has lengths of its own; the first `warmUps` are not counted. */
+/** Each sample has lengths of its own. */
 function prefills(device: Device, plan: Plan, call: string, lengths: readonly (readonly number[])[], bound: number, add: (row: Row) => void): void {
   using session = plan.createSession({ batch: lengths[0]!.length, lengthBound: bound, rope: 'none' });
   const layers = layersOf(plan);
@@ -79,11 +79,11 @@ function prefills(device: Device, plan: Plan, call: string, lengths: readonly (r
     const given = { ...input, cuSeqlens: cuSeqlensOf(lengths.at(-1)!) };
     session.reset();
     using graph = device.capture(() => layers.forEach((layer) => session.recordPrefill(layer, given)));
-    const kernels = lengths.slice(warmUps).map(() => {
+    const kernels = lengths.slice(warmUps.prefill).map(() => {
       session.reset();
       return device.measure(() => graph.launch());
     });
-    add({ call, ...middle(times.slice(warmUps)), kernelsMs: significant(median(kernels), 4) });
+    add({ call, ...middle(times.slice(warmUps.prefill)), kernelsMs: significant(median(kernels), 4) });
   } finally {
     disposeAll(input);
   }
@@ -121,9 +121,7 @@ function newSession(device: Device, plan: Plan, { slots, bound, samples }: Sizes
   const bytes = plan.memory(options).cache;
   const allocations: Time[] = [];
   const sessions: Time[] = [];
-  // The first calls of a process are slower than all that come.
-  const warm = 5;
-  for (let n = 0; n < warm + samples; n += 1) {
+  for (let n = 0; n < warmUps.session + samples; n += 1) {
     let cache: DeviceBuffer | undefined;
     allocations.push(time(device, () => (cache = device.alloc(bytes))));
     cache!.dispose();
@@ -133,8 +131,8 @@ function newSession(device: Device, plan: Plan, { slots, bound, samples }: Sizes
     session!.dispose();
     waitForDriver();
   }
-  add({ call: `a session's cache alone, allocated (${slots} slots, ${bound})`, ...middle(allocations.slice(warm)) });
-  add({ call: `a new session (${slots} slots, ${bound})`, ...middle(sessions.slice(warm)) });
+  add({ call: `a session's cache alone, allocated (${slots} slots, ${bound})`, ...middle(allocations.slice(warmUps.session)) });
+  add({ call: `a new session (${slots} slots, ${bound})`, ...middle(sessions.slice(warmUps.session)) });
 }
 
 /** Sequences that come, go, fork and are cut, beside others that are there. */
@@ -147,9 +145,7 @@ function changes(device: Device, plan: Plan, { slots, bound, forked, samples }: 
     const cuSeqlens = Int32Array.from({ length: slots + 1 }, (_, at) => (at === 0 ? 0 : forked));
     layers.forEach((layer) => session.prefill(layer, { ...input, cuSeqlens }));
     const times: Record<string, Time[]> = { add: [], remove: [], [`fork of ${forked} tokens`]: [], truncate: [] };
-    // The first calls of a process are slower than all that come: a server meets them once.
-    const warm = 10;
-    for (let n = 0; n < warm + 5 * samples; n += 1) {
+    for (let n = 0; n < warmUps.change + 5 * samples; n += 1) {
       let slot = 0;
       times['add']!.push(time(device, () => (slot = session.add({ lengthBound: bound - n }))));
       times['remove']!.push(time(device, () => session.remove(slot)));
@@ -157,7 +153,7 @@ function changes(device: Device, plan: Plan, { slots, bound, forked, samples }: 
       times['truncate']!.push(time(device, () => session.truncate(slot, forked - 1)));
       session.remove(slot);
     }
-    for (const [call, all] of Object.entries(times)) add({ call, ...middle(all.slice(warm)) });
+    for (const [call, all] of Object.entries(times)) add({ call, ...middle(all.slice(warmUps.change)) });
   } finally {
     disposeAll(input);
   }
@@ -169,12 +165,10 @@ function eagerDecode(device: Device, plan: Plan, { slots, bound, samples }: Size
   const step = tensors(device, plan.definition, slots, session.elementType);
   try {
     const decode = (): void => layers.forEach((layer) => session.decode(layer, step));
-    // The first calls of a process are slower than all that come.
-    const warm = 40;
-    const times = Array.from({ length: warm + 5 * samples }, () => time(device, decode));
+    const times = Array.from({ length: warmUps.decode + 5 * samples }, () => time(device, decode));
     using graph = session.capture(decode);
     const kernels = Array.from({ length: samples }, () => device.measure(() => graph.launch()));
-    add({ call: `eager decode of ${layers.length} layers, batch ${slots}, short sequences`, ...middle(times.slice(warm)), kernelsMs: significant(median(kernels), 4) });
+    add({ call: `eager decode of ${layers.length} layers, batch ${slots}, short sequences`, ...middle(times.slice(warmUps.decode)), kernelsMs: significant(median(kernels), 4) });
   } finally {
     disposeAll(step);
   }
@@ -228,12 +222,12 @@ function mixedSteps(device: Device, plan: Plan, { slots, bound, budget, mixed, s
       numbers.set(Int32Array.from({ length: slots }, (_, slot) => (slot === n % slots ? mixed : 1)));
       graph.launch();
     };
-    const times = Array.from({ length: 5 + samples }, (_, n) => time(device, () => launch(n)));
+    const times = Array.from({ length: warmUps.step + samples }, (_, n) => time(device, () => launch(n)));
     const kernels = Array.from({ length: samples }, (_, n) => {
       numbers.set(Int32Array.from({ length: slots }, (_one, slot) => (slot === n % slots ? mixed : 1)));
       return device.measure(() => graph.launch());
     });
-    add({ call: `captured step: a chunk of ${mixed} and ${slots - 1} tokens`, ...middle(times.slice(5)), kernelsMs: significant(median(kernels), 4) });
+    add({ call: `captured step: a chunk of ${mixed} and ${slots - 1} tokens`, ...middle(times.slice(warmUps.step)), kernelsMs: significant(median(kernels), 4) });
   } finally {
     disposeAll(rows);
   }

@@ -1,7 +1,7 @@
 /** The device's plan of decode against its specification, word for word, and what the specification promises. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { cutSequence, planDecode, segmentWords, type DecodeCut, type DecodePlan, type DecodeSequence, type DecodeUnit } from '../spec/decodePlan.ts';
+import { cutSequence, pagesInUse, planDecode, segmentWords, type DecodeCut, type DecodePlan, type DecodeSequence, type DecodeUnit } from '../spec/decodePlan.ts';
 import { bytesOf, Kernel, unwritten } from './harness.ts';
 
 const kernel = new Kernel('decodePlan', ['-Wno-unknown-pragmas']);
@@ -22,9 +22,6 @@ interface Case {
   readonly each: number | undefined;
   readonly most: number;
 }
-
-const pagesInUse = (length: number, sink: number, window: number): number =>
-  length <= sink ? Math.ceil(length / 64) : Math.ceil(sink / 64) + Math.ceil(Math.min(length - sink, window) / 64);
 
 const ringOf = (slot: number, kvHead: number): number => 1000 * slot + 7 * kvHead;
 

@@ -1,7 +1,7 @@
 /** What walkers of decode's pages say of each page, against what a plan means. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { planDecode, segmentWords, type DecodeUnit } from '../spec/decodePlan.ts';
+import { pagesInUse, planDecode, segmentWords, type DecodeUnit } from '../spec/decodePlan.ts';
 import { bytesOf, Kernel, unwritten } from './harness.ts';
 
 const kernel = new Kernel('pageWalker', ['-Wno-unknown-pragmas']);
@@ -30,9 +30,6 @@ const cases: fc.Arbitrary<Case> = fc.integer({ min: 1, max: 3 }).chain((groups) 
     windows: fc.array(fc.oneof(fc.integer({ min: 28, max: 300 }), fc.integer({ min: 28, max: 3000 })), { minLength: 1, maxLength: 3 }),
   }),
 );
-
-const pagesInUse = (length: number, sink: number, window: number): number =>
-  length <= sink ? Math.ceil(length / 64) : Math.ceil(sink / 64) + Math.ceil(Math.min(length - sink, window) / 64);
 
 const rowsOf = (page: number, length: number, sink: number, window: number): number => {
   const sinkPages = Math.ceil(sink / 64);

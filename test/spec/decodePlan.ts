@@ -29,6 +29,10 @@ export interface DecodeUnit {
   readonly pages: number;
 }
 
+/** Pages of a ring that hold a token of a sequence of this length. All in tokens. */
+export const pagesInUse = (length: number, sink: number, window: number): number =>
+  length <= sink ? Math.ceil(length / 64) : Math.ceil(sink / 64) + Math.ceil(Math.min(length - sink, window) / 64);
+
 /** A sequence that decodes, in a slot. */
 export interface DecodeSequence {
   readonly slot: number;
