@@ -3,10 +3,15 @@ import type { DeviceBuffer } from './buffer.ts';
 import type { Device } from './device.ts';
 import { sessionError } from './sessionChecks.ts';
 
-/** A copy of `counts`, found legal: an integer from 0 to `tokens` for each slot. */
-export function checkCounts(counts: ArrayLike<number>, batch: number, tokens: number): Int32Array {
+/** Finds an array with an entry for each slot. */
+export function checkEntries(counts: ArrayLike<number>, batch: number): void {
   if (!Array.isArray(counts) && !ArrayBuffer.isView(counts)) throw sessionError('badCounts', `counts is ${describeValue(counts)}, not an array of numbers`);
   if (counts.length !== batch) throw sessionError('badCounts', `counts has ${counts.length} entries; a batch of ${batch} needs ${batch}`);
+}
+
+/** A copy of `counts`, found legal: an integer from 0 to `tokens` for each slot. */
+export function checkCounts(counts: ArrayLike<number>, batch: number, tokens: number): Int32Array {
+  checkEntries(counts, batch);
   for (let slot = 0; slot < batch; slot += 1) {
     const count: unknown = counts[slot];
     if (!Number.isInteger(count) || (count as number) < 0 || (count as number) > tokens) {

@@ -1,6 +1,7 @@
 /** How many tokens a step brings to each sequence, on the device: what a captured step reads. */
 import { describeValue } from '../util/describeValue.ts';
 import type { DeviceBuffer } from './buffer.ts';
+import { checkEntries } from './decodeCounts.ts';
 import type { PrefillRoom } from './prefillRoom.ts';
 import { sessionError } from './sessionChecks.ts';
 
@@ -40,8 +41,7 @@ export class NewTokens implements Disposable {
    */
   set(counts: ArrayLike<number>): void {
     const batch = this.#counts.length;
-    if (!Array.isArray(counts) && !ArrayBuffer.isView(counts)) throw sessionError('badCounts', `counts is ${describeValue(counts)}, not an array of numbers`);
-    if (counts.length !== batch) throw sessionError('badCounts', `counts has ${counts.length} entries; a batch of ${batch} needs ${batch}`);
+    checkEntries(counts, batch);
     const ends = new Int32Array(batch + 1);
     let total = 0;
     for (let slot = 0; slot < batch; slot += 1) {
