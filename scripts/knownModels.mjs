@@ -1,5 +1,5 @@
 /**
- * Writes python/moa_compile/known_models.json, the table of src/plan/config that the Python profiler reads, from the compiled sources.
+ * Writes python/moa_compile/search/known_models.json, the table of src/plan/config that the Python profiler reads, from the compiled sources.
  *
  *     node scripts/setup.mjs && node scripts/knownModels.mjs [--check]
  *
@@ -10,11 +10,11 @@ import { fileURLToPath } from 'node:url';
 import { knownModels } from '../dist/plan/config/knownModels.js';
 import { stableJson } from '../dist/util/stableJson.js';
 
-const path = fileURLToPath(new URL('../python/moa_compile/known_models.json', import.meta.url));
+const path = fileURLToPath(new URL('../python/moa_compile/search/known_models.json', import.meta.url));
 const text = stableJson(knownModels());
 
 if (!process.argv.includes('--check')) writeFileSync(path, text);
 else if (readFileSync(path, 'utf8') !== text) {
-  process.stderr.write('python/moa_compile/known_models.json is not current: run node scripts/knownModels.mjs\n');
+  process.stderr.write('python/moa_compile/search/known_models.json is not current: run node scripts/knownModels.mjs\n');
   process.exitCode = 1;
 }

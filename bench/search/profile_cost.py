@@ -17,11 +17,11 @@ import time
 import torch
 import torch.utils.checkpoint
 import transformers
-from moa_compile.data import Sample
-from moa_compile.interface import attention_of
-from moa_compile.loss import run_sample
-from moa_compile.model import decoder_layers, differentiable
-from moa_compile.profile import profile_sample
+from moa_compile.search.data import Sample
+from moa_compile.search.interface import attention_of
+from moa_compile.search.loss import run_sample
+from moa_compile.search.model import decoder_layers, differentiable
+from moa_compile.search.profile import profile_sample
 
 LLAMA_1B = dict(hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32, num_key_value_heads=8, head_dim=64)
 TINY = dict(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=16)

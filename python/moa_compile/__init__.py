@@ -1,6 +1,36 @@
-"""The part of moa-compile's plan search that runs the model. Files and words: docs/search-formats.md.
+"""Plans of sliding-window attention on torch tensors. Start with `load`; docs/python.md has the words.
 
-Nothing is imported here, so that `python -m moa_compile check` answers where torch is missing.
+Names are imported when they are first used, so that `python -m moa_compile check` answers where torch is missing.
 """
 
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .capture import CapturedStep
+    from .emulator import Emulator
+    from .errors import MoaError
+    from .new_tokens import NewTokens
+    from .package import Package, load
+    from .session import Session
+
+__all__ = ["CapturedStep", "Emulator", "MoaError", "NewTokens", "Package", "Session", "load"]
+
+_MODULE_OF = {
+    "CapturedStep": "capture",
+    "Emulator": "emulator",
+    "MoaError": "errors",
+    "NewTokens": "new_tokens",
+    "Package": "package",
+    "Session": "session",
+    "load": "package",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)

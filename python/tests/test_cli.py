@@ -12,9 +12,9 @@ from unittest import mock
 
 import torch
 
-from moa_compile import cli, environment, profile
-from moa_compile.codes import CODES, MoaError
-from moa_compile.data import Sample
+from moa_compile.search import cli, environment, profile
+from moa_compile.search.codes import CODES, MoaError
+from moa_compile.search.data import Sample
 
 from .reference import whole_attention
 from .tiny import VOCABULARY, WithFolder, line_of, tiny_model, tiny_sample, write_lines
@@ -63,7 +63,7 @@ class CommandLine(WithFolder):
         with mock.patch("transformers.__version__", "4.40.1"):
             self.assertEqual(environment.missing_packages(), ["transformers>=4.57"])
         # In a Python without torch at all.
-        script = "import sys; sys.modules.update(torch=None, transformers=None); from moa_compile.cli import main; sys.exit(main(['check']))"
+        script = "import sys; sys.modules.update(torch=None, transformers=None); from moa_compile.search.cli import main; sys.exit(main(['check']))"
         result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
         self.assertEqual((result.returncode, json.loads(result.stdout)["missing"], result.stderr), (3, ["torch", "transformers"], ""))
 
@@ -176,7 +176,7 @@ class CommandLine(WithFolder):
     def test_output_that_cannot_be_written(self):
         self.fails("MOA7409", "nowhere", *self.profile(output=self.path("nowhere/out")), status=1)
         self.fails("MOA7409", "it is a folder", *self.profile(output=self.root), status=1)
-        with mock.patch("moa_compile.tensorfile.os.fsync", side_effect=OSError(28, "No space left on device")):
+        with mock.patch("moa_compile.search.tensorfile.os.fsync", side_effect=OSError(28, "No space left on device")):
             self.fails("MOA7409", "No space left", *self.profile(), status=1)
         self.assertEqual(sorted(os.listdir(self.path(""))), ["data.jsonl"])
 
@@ -268,7 +268,7 @@ class CommandLine(WithFolder):
 
 class Text(WithFolder):
     def test_prompts_answers_and_texts(self):
-        from moa_compile.data import Encoder
+        from moa_compile.search.data import Encoder
 
         class Words:
             """A tokenizer that frames what it is given by 1 and 2."""

@@ -6,8 +6,8 @@ import unittest
 
 import torch
 
-from moa_compile.effective_mask import Mask, effective_mask, within_model
-from moa_compile.masked import masked_attention
+from moa_compile.search.effective_mask import Mask, effective_mask, within_model
+from moa_compile.search.masked import masked_attention
 
 from .reference import whole_attention
 from .tiny import SLIDING, VOCABULARY, tiny_model

@@ -12,10 +12,10 @@ from unittest import mock
 import torch
 from safetensors.torch import load_file, save_file
 
-from moa_compile import cli, profile
-from moa_compile.codes import MoaError
-from moa_compile.fingerprint import Fingerprint
-from moa_compile.profile import Interrupted
+from moa_compile.search import cli, profile
+from moa_compile.search.codes import MoaError
+from moa_compile.search.fingerprint import Fingerprint
+from moa_compile.search.profile import Interrupted
 
 from .tiny import WithFolder, line_of, tiny_model, write_lines
 
@@ -208,7 +208,7 @@ class Resume(WithFolder):
                 self.assertEqual(self.run_profile()[0], 0)  # Nothing of the first run was kept.
 
     def test_weights_that_are_replaced_while_they_are_loaded(self):
-        from moa_compile import model
+        from moa_compile.search import model
 
         real = model.load_model
 
@@ -222,7 +222,7 @@ class Resume(WithFolder):
         self.assertEqual((status, error.split(":")[0]), (2, "error MOA7412"))
 
     def test_weights_that_are_loaded_do_not_change_with_their_file(self):
-        from moa_compile.model import load_model
+        from moa_compile.search.model import load_model
 
         model = load_model(self.folder, torch.device("cpu"), "auto")
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -231,7 +231,7 @@ class Resume(WithFolder):
             self.assertTrue(torch.equal(tensor, before[name]), name)
 
     def test_a_validation_of_weights_that_are_replaced(self):
-        from moa_compile import validate
+        from moa_compile.search import validate
 
         request = self.path("request.json")
         with open(request, "w", encoding="utf-8") as file:

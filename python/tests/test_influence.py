@@ -6,8 +6,8 @@ import unittest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from moa_compile.blocks import PAGE, Rule, attend, block_sizes, blocks
-from moa_compile.influence import InfluenceAttention, pair_influence
+from moa_compile.search.blocks import PAGE, Rule, attend, block_sizes, blocks
+from moa_compile.search.influence import InfluenceAttention, pair_influence
 
 from .reference import page_sums, pair_influences
 

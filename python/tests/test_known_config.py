@@ -11,10 +11,10 @@ from unittest import mock
 
 import torch
 
-from moa_compile import cli
-from moa_compile.codes import MoaError
-from moa_compile.known_config import check_config, check_facts, known_models, may_matter
-from moa_compile.layer_facts import ModelFacts, model_facts, usual_scale
+from moa_compile.search import cli
+from moa_compile.search.codes import MoaError
+from moa_compile.search.known_config import check_config, check_facts, known_models, may_matter
+from moa_compile.search.layer_facts import ModelFacts, model_facts, usual_scale
 
 from .tiny import FAMILIES, WithFolder, line_of, tiny_model, write_lines
 
@@ -142,7 +142,7 @@ class Layers(unittest.TestCase):
         self.assertRegex(self.facts_or_error(no_cap, "gemma2"), "^MOA7411 the cap of the scores of layer 1 is None")
 
     def test_an_argument_of_attention_that_is_not_known(self):
-        from moa_compile import interface
+        from moa_compile.search import interface
 
         model = tiny_model("llama")
         with mock.patch.object(interface, "_ARGUMENTS", interface._ARGUMENTS - {"dropout"}), self.assertRaises(MoaError) as caught:
@@ -196,13 +196,13 @@ class Commands(WithFolder):
             self.assertNotIn("Traceback", process.stderr)
             return process.returncode, process.stderr
 
-        main = "import sys; from moa_compile import cli; sys.exit(cli.main(sys.argv[1:]))"
+        main = "import sys; from moa_compile.search import cli; sys.exit(cli.main(sys.argv[1:]))"
         for spoil, code, status in (
             ("import transformers; transformers.AutoModelForCausalLM = None", "MOA7401", 2),
-            ("import moa_compile.model as m; m.load_model = lambda *a: 1 / 0", "MOA7413", 1),
-            ("import sys, transformers; sys.modules['moa_compile.profile'] = None", "MOA7413", 1),
-            ("import moa_compile.model as m\ndef full(*a): raise MemoryError\nm.load_model = full", "MOA7408", 1),
-            ("import moa_compile.model as m\ndef deep(*a): return deep()\nm.load_model = deep", "MOA7413", 1),
+            ("import moa_compile.search.model as m; m.load_model = lambda *a: 1 / 0", "MOA7413", 1),
+            ("import sys, transformers; sys.modules['moa_compile.search.profile'] = None", "MOA7413", 1),
+            ("import moa_compile.search.model as m\ndef full(*a): raise MemoryError\nm.load_model = full", "MOA7408", 1),
+            ("import moa_compile.search.model as m\ndef deep(*a): return deep()\nm.load_model = deep", "MOA7413", 1),
         ):
             with self.subTest(spoil):
                 found, error = run(f"{spoil}\n{main}", *self.profile(self.model_folder))

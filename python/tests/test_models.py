@@ -4,13 +4,13 @@ import unittest
 
 import torch
 
-from moa_compile.codes import MoaError
-from moa_compile.data import Sample
-from moa_compile.loss import run_sample
-from moa_compile.masked import masked_attention
-from moa_compile.layer_facts import model_facts
-from moa_compile.model import differentiable, scores_of
-from moa_compile.profile import profile_sample
+from moa_compile.search.codes import MoaError
+from moa_compile.search.data import Sample
+from moa_compile.search.loss import run_sample
+from moa_compile.search.masked import masked_attention
+from moa_compile.search.layer_facts import model_facts
+from moa_compile.search.model import differentiable, scores_of
+from moa_compile.search.profile import profile_sample
 
 from .reference import reference, whole_attention
 from .tiny import FAMILIES, SLIDING, VOCABULARY, tiny_model, tiny_sample
@@ -218,7 +218,7 @@ class Masked(unittest.TestCase):
             model = tiny_model(family)
             rules = {}
 
-            from moa_compile.interface import attention_of
+            from moa_compile.search.interface import attention_of
 
             def note(layer, query, key, value, rule):
                 rules[layer] = rule.window

@@ -13,11 +13,11 @@ from unittest import mock
 import torch
 from safetensors import safe_open
 
-from moa_compile import cli, profile
-from moa_compile.codes import MoaError
-from moa_compile.fingerprint import Fingerprint
-from moa_compile.partial import Partial, Progress
-from moa_compile.profile import Interrupted
+from moa_compile.search import cli, profile
+from moa_compile.search.codes import MoaError
+from moa_compile.search.fingerprint import Fingerprint
+from moa_compile.search.partial import Partial, Progress
+from moa_compile.search.profile import Interrupted
 
 from .reference import reference
 from .tiny import WithFolder, line_of, tiny_model, tiny_sample, write_lines
@@ -123,7 +123,7 @@ class ProfileFile(WithFolder):
         output = self.path("killed.safetensors")
         # A partial file after each sample, and so slow that the signal comes between them.
         slow = (
-            "import sys, time; from moa_compile import cli, partial, profile; real = profile.profile_sample\n"
+            "import sys, time; from moa_compile.search import cli, partial, profile; real = profile.profile_sample\n"
             "def later(*a):\n    time.sleep(0.4); return real(*a)\n"
             "profile.profile_sample = later; save = partial.Partial.save\n"
             "partial.Partial.save = lambda self, at_once=True: save(self)\n"
@@ -178,7 +178,7 @@ class ProfileFile(WithFolder):
         self.assertTrue(os.path.exists(partial.path))
         partial._saved -= 11
         partial._took = 5.0
-        with mock.patch("moa_compile.partial.write_tensors") as write:
+        with mock.patch("moa_compile.search.partial.write_tensors") as write:
             partial.save(at_once=False)
         write.assert_not_called()
 

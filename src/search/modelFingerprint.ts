@@ -1,5 +1,5 @@
 /**
- * Which model a folder holds: the contents of its weights, config and tokenizer. The same number as python/moa_compile/fingerprint.py: SHA-256 of a line
+ * Which model a folder holds: the contents of its weights, config and tokenizer. The same number as python/moa_compile/search/fingerprint.py: SHA-256 of a line
  * `<sha256 of the file>  <name>\n` for each file, by name. Size, times and inode only say whether contents need to be read again.
  */
 import { createHash } from 'node:crypto';

@@ -32,7 +32,7 @@ from transformers import LlamaForCausalLM
 from task import Batch, Retrieval, Vocabulary, lengths_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "python"))
-from moa_compile.masked import masked_attention
+from moa_compile.search.masked import masked_attention
 
 PAGE = 64
 BIN = 64

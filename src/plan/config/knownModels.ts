@@ -20,7 +20,7 @@ export const KNOWN_TYPES: ReadonlyMap<string, KnownType> = new Map<string, Known
   ...Object.entries(REFUSED_TYPES),
 ]);
 
-/** `python/moa_compile/known_models.json`. */
+/** `python/moa_compile/search/known_models.json`. */
 export const knownModels = (): object => ({
   format: 1,
   nestedKeys: NESTED_KEYS,
