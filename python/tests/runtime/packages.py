@@ -1,0 +1,61 @@
+"""Packages that the tests of the runtime compile, once for each process, and the device that they run on."""
+
+import atexit
+import functools
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import moa_compile
+
+ROOT = Path(__file__).resolve().parents[3]
+COMPILER = Path(os.environ.get("MOA_TEST_COMPILER", ROOT / "bin/moa-compile.js"))
+
+LAYERS, QUERY_HEADS, KV_HEADS, HEAD_DIM = 3, 4, 2, 64
+# In layer 0 query heads of a KV head differ in their rule, so there are two classes of layers.
+PLAN = {
+    "format": "moa-plan",
+    "version": 1,
+    "model": {
+        "name": "test",
+        "layers": LAYERS,
+        "queryHeads": QUERY_HEADS,
+        "kvHeads": KV_HEADS,
+        "headDim": HEAD_DIM,
+    },
+    "sink": 64,
+    "alphas": [[0, 256, 0, 256], [0, 0, 0, 0], [0, 0, 0, 0]],
+    "betas": [[0.5, 0, 0.5, 0], [0.5, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, 0.5]],
+}
+
+
+def obstacle() -> str | None:
+    """Why packages cannot be compiled or run here; None: they can."""
+    if shutil.which("node") is None:
+        return "there is no node"
+    if not (COMPILER.parents[1] / "dist/cli/main.js").exists():
+        return "the compiler is not built: node scripts/setup.mjs packages typescript"
+    if shutil.which("g++") is None and shutil.which("clang++") is None:
+        return "there is no C++ compiler"
+    return None
+
+
+@functools.cache
+def _folder() -> Path:
+    folder = tempfile.mkdtemp(prefix="moa-python-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (Path(folder) / "plan.json").write_text(json.dumps(PLAN))
+    return Path(folder)
+
+
+@functools.cache
+def package(*options: str) -> moa_compile.Package:
+    """The test's plan, compiled with options of the command line."""
+    folder = _folder() / "_".join(("package", *options)).replace("/", "")
+    arguments = ["compile", str(_folder() / "plan.json"), "-o", str(folder), "--emit", "cuda", "--dtype", "bf16", "--quiet"]
+    options = options if "--arch" in options else (*options, "--arch", "8.0")
+    subprocess.run(["node", str(COMPILER), *arguments, *options], check=True, capture_output=True, text=True)
+    return moa_compile.load(folder)
