@@ -1,6 +1,5 @@
 """A GPU as a device: the package's machine code, launched on torch's current stream."""
 
-import functools
 import hashlib
 import json
 import re
@@ -72,16 +71,22 @@ class CudaDevice(Device):
                 driver().launch(found.entry.handle, *arguments)
 
 
-@functools.cache
-def cuda_device(index: int) -> CudaDevice:
-    """The GPU of this number. Raises MOA6001 or MOA6003 where there is none."""
+def cuda_device(index: int | None) -> CudaDevice:
+    """The GPU of this number, or torch's current one. Raises MOA6001 or MOA6003 where there is none."""
     if not torch.cuda.is_available():
         help = 'check nvidia-smi and that torch was built for CUDA, or use device="cpu", which runs the same kernels emulated'
         raise MoaError("noDriver", "torch has no GPU", help)
+    if index is None:
+        index = torch.cuda.current_device()
     if index >= torch.cuda.device_count():
         help = "nvidia-smi -L lists the GPUs; CUDA_VISIBLE_DEVICES chooses among them"
         raise MoaError("noSuchDevice", f"there is no device cuda:{index}: torch sees {torch.cuda.device_count()}", help)
-    return CudaDevice(index)
+    if index not in _devices:
+        _devices[index] = CudaDevice(index)
+    return _devices[index]
+
+
+_devices: dict[int, CudaDevice] = {}
 
 
 def _number(architecture: str) -> tuple[int, int, bool]:

@@ -1,5 +1,6 @@
 """How many tokens a step brings to each sequence, on the device: what a captured step reads."""
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -12,15 +13,20 @@ from .prefill_workspace import PrefillWorkspace
 from .words import describe, is_integer
 
 
+_handles = itertools.count(1)
+
+
 class NewTokens:
     """New tokens of each slot for steps of one session (`Session.new_tokens`). Steps that were captured with it serve
     whatever numbers it holds when they are replayed.
 
     budget: the most tokens of all slots together: rows of the tensors of a step.
+    handle: its number for the operators of `moa_compile.ops`.
     """
 
     def __init__(self, device: Device, slots: int, budget: int, buffer: Buffer, workspace: PrefillWorkspace) -> None:
         self.budget = budget
+        self.handle = next(_handles)
         self.workspace = workspace
         self.address = buffer.address
         self._device, self._buffer = device, buffer

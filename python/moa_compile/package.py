@@ -167,7 +167,7 @@ def _device_of(given: DeviceOption) -> Device:
         given = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(given)
     if device.type == "cuda":
-        return cuda_device(torch.cuda.current_device() if device.index is None else device.index)
+        return cuda_device(device.index)
     if device.type == "cpu":
         global _emulator
         _emulator = _emulator or Emulator()

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -57,8 +57,8 @@ class Session:
     """Made by `Package.session`.
 
     slots, length_bound: as it was made. dtype: of q, k, v, out and the cache. memory: bytes on the device.
-    handle: its number for the operators of `moa_compile.ops`. calls: `[1]` int64 on the device, which those count up, so
-    that compilers keep their order.
+    handle: its number for the operators of `moa_compile.ops`.
+    order: `[1]` int64 on the device, which those name as written, so that compilers keep their order.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Session:
         self._launches = Launches(device, definition, buffers, options, planners, workspace)
         self._plans = StepPlans(self._launches, self._sequences)
         self._packed = PackedCalls(device, definition, layout, buffers, self._sequences, self._launches, self._plans)
-        self._numbers: WeakSet[NewTokens] = WeakSet()
+        self._numbers: WeakValueDictionary[int, NewTokens] = WeakValueDictionary()
         self.memory: SessionMemory = session_memory(
             definition,
             options.slots,
@@ -95,7 +95,7 @@ class Session:
             buffers.partials.bytes,
         )
         self.handle = next(_handles)
-        self.calls = torch.zeros(1, dtype=torch.int64, device=self.device)
+        self.order = torch.zeros(1, dtype=torch.int64, device=self.device)
         sessions[self.handle] = self
         self._launches.change_sequence("begin", 0, value=self._pages)
         if not options.slots_free:
@@ -246,8 +246,8 @@ class Session:
         """
         state, tensors = self._layer(layer), Tensors(q, k, v, out, lse)
         effect = self._effect()
-        if isinstance(cu_seqlens, NewTokens) and cu_seqlens not in self._numbers:
-            raise session_error("badCuSeqlens", "cu_seqlens are new tokens of another session")
+        if isinstance(cu_seqlens, NewTokens):
+            self.new_tokens_of(cu_seqlens.handle)
         if effect is None:
             self._packed.run(state, tensors, self._packed_call(state, tensors, cu_seqlens, True))
             return
@@ -270,8 +270,19 @@ class Session:
         if not is_integer(budget) or not 1 <= budget <= 2**24:
             raise bad_options(f"budget is {describe(budget)}; it is an integer from 1 to 2^24 tokens")
         numbers = self._packed.new_tokens(list(self._layers.values()), budget)
-        self._numbers.add(numbers)
+        self._numbers[numbers.handle] = numbers
         return numbers
+
+    def new_tokens_of(self, handle: int) -> NewTokens:
+        """Those of `new_tokens` of this number. Raises MOA6104 for none of this session."""
+        numbers = self._numbers.get(handle)
+        if numbers is None:
+            raise session_error("badCuSeqlens", "cu_seqlens are new tokens of another session")
+        return numbers
+
+    def decode_appends(self, layer: int) -> bool:
+        """Whether decode of one token of a layer appends it in the same launch, and leaves q and k as they are."""
+        return self._layer(layer).decode is not None
 
     def decode(
         self,
