@@ -17,3 +17,10 @@ export function pythonObstacle(): string | undefined {
   const missing = status === 3 ? (JSON.parse(stdout) as { readonly missing: readonly string[] }).missing : [];
   return missing.length === 0 ? undefined : `${pythonPath} lacks ${missing.join(', ')}${stderr}`;
 }
+
+/** Why sessions of Python cannot be tested here; undefined: they can. */
+export function torchObstacle(): string | undefined {
+  const { status, error } = spawnSync(pythonPath, ['-c', 'import torch'], { env: variables });
+  if (error !== undefined) return `there is no ${pythonPath}`;
+  return status === 0 ? undefined : `${pythonPath} lacks torch; ${pythonPath} -m pip install torch`;
+}
