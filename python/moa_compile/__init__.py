@@ -1,6 +1,8 @@
-"""Plans of sliding-window attention on torch tensors. Start with `load`; docs/python.md has the words.
+"""Plans of sliding-window attention on torch tensors. Start with `load`; docs/python.md has the
+words.
 
-Names are imported when they are first used, so that `python -m moa_compile check` answers where torch is missing.
+Names are imported when they are first used, so that `python -m moa_compile check` answers where
+torch is missing.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -20,13 +20,18 @@ def int32_bytes(values: Iterable[int]) -> bytes:
 
 
 class BufferSizes:
-    """A set of buffers, for values of its variables. `values` are those of all variables and named sizes, for grids too."""
+    """A set of buffers, for values of its variables. `values` are those of all variables and named
+    sizes, for grids too."""
 
     def __init__(self, definition: Definition, name: SetName, variables: Mapping[str, int]) -> None:
         shape = definition["shape"]
         self._definition, self._name = definition, name
         self._set = definition["buffers"][name]
-        self.values: dict[str, int] = {"queryHeads": shape["queryHeads"], "kvHeads": shape["kvHeads"], **variables}
+        self.values: dict[str, int] = {
+            "queryHeads": shape["queryHeads"],
+            "kvHeads": shape["kvHeads"],
+            **variables,
+        }
         for size, expression in self._set["sizes"].items():
             self.values[size] = evaluate(expression, self.values)
 
@@ -47,7 +52,9 @@ class BufferSizes:
         size = self.bytes_of(name)
         data = self._initial(name) if content is None else content
         if data is not None:
-            assert len(data) == size, f"internal error: {name} has not the bytes that the package says"
+            assert len(data) == size, (
+                f"internal error: {name} has not the bytes that the package says"
+            )
             return device.upload(data)
         buffer = device.allocate(size)
         initial = self._set["buffers"][name]["initial"]
@@ -62,11 +69,16 @@ class BufferSizes:
             internal(f"{name} is filled by the host")
         if initial["kind"] == "table":
             rows = self._definition["tables"][initial["name"]]
-            return int32_bytes(number for row in rows for number in (row if isinstance(row, list) else [row]))
+            return int32_bytes(
+                number for row in rows for number in (row if isinstance(row, list) else [row])
+            )
         if initial["kind"] == "range":
             first, step = evaluate(initial["first"], self.values), initial["step"]
             count = self.bytes_of(name) // self._element_bytes(buffer["element"])
-            return struct.pack(f"<{count}{_SCALARS[buffer['element']]}", *range(first, first + count * step, step or 1))
+            return struct.pack(
+                f"<{count}{_SCALARS[buffer['element']]}",
+                *range(first, first + count * step, step or 1),
+            )
         return None
 
     def _bytes_from(self, name: str, dimension: int) -> int:
@@ -76,4 +88,8 @@ class BufferSizes:
 
     def _element_bytes(self, element: str) -> int:
         scalar = _SCALARS.get(element)
-        return self._definition["structs"][element]["bytes"] if scalar is None else struct.calcsize(scalar)
+        return (
+            self._definition["structs"][element]["bytes"]
+            if scalar is None
+            else struct.calcsize(scalar)
+        )

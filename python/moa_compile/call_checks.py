@@ -15,7 +15,8 @@ _NAMES: Final = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "
 
 @dataclass(frozen=True)
 class Tensors:
-    """q and out `[rows, query heads, head dim]`, k and v `[rows, KV heads, head dim]`, lse `[rows, query heads]` float32."""
+    """q and out `[rows, query heads, head dim]`, k and v `[rows, KV heads, head dim]`, lse `[rows,
+    query heads]` float32."""
 
     q: torch.Tensor
     k: torch.Tensor
@@ -39,7 +40,9 @@ class Tensors:
         }
 
 
-def check_tensors(tensors: Tensors, shape: Shape, rows: int, dtype: torch.dtype, device: torch.device) -> None:
+def check_tensors(
+    tensors: Tensors, shape: Shape, rows: int, dtype: torch.dtype, device: torch.device
+) -> None:
     """Raises MOA6103 for a tensor that is not good for so many rows."""
     heads, kv_heads, head_dim = shape["queryHeads"], shape["kvHeads"], shape["headDim"]
     _check_tensor("q", tensors.q, (rows, heads, head_dim), dtype, device)
@@ -51,7 +54,11 @@ def check_tensors(tensors: Tensors, shape: Shape, rows: int, dtype: torch.dtype,
 
 
 def _check_tensor(
-    name: str, tensor: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
+    name: str,
+    tensor: torch.Tensor,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> None:
     def fail(what: str) -> MoaError:
         return session_error("badTensor", f"{name} {what}")
@@ -77,23 +84,34 @@ def _check_tensor(
 
 
 def check_cu_seqlens(values: object, slots: int, length_bound: int) -> list[int]:
-    """A copy, found legal: slots + 1 integers from 0 that never fall, no sequence longer than the bound."""
+    """A copy, found legal: slots + 1 integers from 0 that never fall, no sequence longer than the
+    bound."""
     if not isinstance(values, Sequence) or isinstance(values, str):
         hint = (
             ": the host has to know them; see new_tokens for numbers on the device"
             if isinstance(values, torch.Tensor)
             else ""
         )
-        raise session_error("badCuSeqlens", f"cu_seqlens is {describe(values)}, not a sequence of numbers{hint}")
+        raise session_error(
+            "badCuSeqlens", f"cu_seqlens is {describe(values)}, not a sequence of numbers{hint}"
+        )
     if len(values) != slots + 1:
         message = f"cu_seqlens has {len(values)} entries; {slots} slots need {slots + 1}"
         raise session_error("badCuSeqlens", message)
     before = 0
     for slot, value in enumerate(values):
-        if not is_integer(value) or value < before or value > 0x7FFFFFFF or (slot == 0 and value != 0):
+        if (
+            not is_integer(value)
+            or value < before
+            or value > 0x7FFFFFFF
+            or (slot == 0 and value != 0)
+        ):
             raise session_error("badCuSeqlens", f"cu_seqlens[{slot}] is {describe(value)}")
         if value - before > length_bound:
-            message = f"sequence {slot - 1} has {value - before} tokens; the session's length bound is {length_bound}"
+            message = (
+                f"sequence {slot - 1} has {value - before} tokens; the session's length bound is "
+                f"{length_bound}"
+            )
             raise session_error("sequenceFull", message)
         before = value
     return list(values)
@@ -104,11 +122,14 @@ def check_counts(counts: object, slots: int, tokens: int) -> list[int]:
     if not isinstance(counts, Sequence) or isinstance(counts, str):
         raise session_error("badCounts", f"counts is {describe(counts)}, not a sequence of numbers")
     if len(counts) != slots:
-        raise session_error("badCounts", f"counts has {len(counts)} entries; {slots} slots need {slots}")
+        raise session_error(
+            "badCounts", f"counts has {len(counts)} entries; {slots} slots need {slots}"
+        )
     for slot, count in enumerate(counts):
         if not is_integer(count) or not 0 <= count <= tokens:
             message = (
-                f"counts[{slot}] is {describe(count)}; a decode of {tokens} tokens takes 0 to {tokens} of a sequence"
+                f"counts[{slot}] is {describe(count)}; a decode of {tokens} tokens takes 0 to "
+                f"{tokens} of a sequence"
             )
             raise session_error("badCounts", message)
     return list(counts)
@@ -121,4 +142,6 @@ def check_counts_tensor(counts: torch.Tensor, slots: int, device: torch.device) 
     if counts.dtype != torch.int32:
         raise session_error("badCounts", f"counts holds {counts.dtype}; int32 is needed")
     if counts.numel() != slots or not counts.is_contiguous():
-        raise session_error("badCounts", f"counts has {counts.nbytes} bytes; {slots} aligned words of 4 are needed")
+        raise session_error(
+            "badCounts", f"counts has {counts.nbytes} bytes; {slots} aligned words of 4 are needed"
+        )

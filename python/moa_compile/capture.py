@@ -1,4 +1,5 @@
-"""Captured steps: CUDA graphs, and on the emulator lists of launches, whose replays count the tokens of sessions."""
+"""Captured steps: CUDA graphs, and on the emulator lists of launches, whose replays count the
+tokens of sessions."""
 
 import contextlib
 import threading
@@ -13,7 +14,8 @@ from .errors import session_error
 
 
 class GraphEffect(Protocol):
-    """What a graph means for a session in it: what must hold before a replay, and what the host counts after it."""
+    """What a graph means for a session in it: what must hold before a replay, and what the host
+    counts after it."""
 
     def check_alive(self) -> None:
         """Raises where the graph can never be replayed again."""
@@ -68,8 +70,10 @@ def recording_on(device: Device) -> Recording | None:
     if device.is_capturing():
         raise session_error(
             "capture",
-            "torch captures a CUDA graph, and nobody would count the tokens of its replays: capture inside "
-            "`with session.graph() as step`, or `session.graph(graph)` within torch.cuda.graph(graph)",
+            "torch captures a CUDA graph, and nobody would count the tokens of its replays: "
+            "capture inside "
+            "`with session.graph() as step`, or `session.graph(graph)` within "
+            "torch.cuda.graph(graph)",
         )
     return None
 
@@ -77,7 +81,9 @@ def recording_on(device: Device) -> Recording | None:
 def check_not_capturing(device: Device, call: str) -> None:
     """Raises MOA6011 in a capture: `call` changes memory of the device now."""
     if _current.recording is not None or device.is_capturing():
-        raise session_error("capture", f"{call} changes tables on the device and cannot be captured")
+        raise session_error(
+            "capture", f"{call} changes tables on the device and cannot be captured"
+        )
 
 
 class CapturedStep:
@@ -90,13 +96,16 @@ class CapturedStep:
     def replay(self) -> None:
         """Starts all launches in order, and counts the tokens of every session in the graph.
 
-        Raises, and then nothing was launched or counted for any of them: MOA6101 where a sequence would grow past its
-        length bound, MOA6109 where a pool has too few pages, MOA6005 where a session was closed, MOA6011 in a capture.
+        Raises, and then nothing was launched or counted for any of them: MOA6101 where a sequence
+        would grow past its length bound, MOA6109 where a pool has too few pages, MOA6005 where a
+        session was closed, MOA6011 in a capture.
         """
         if _current.recording is not None:
             raise session_error("capture", "replay: a graph cannot be launched inside a capture")
         if self._start is None:
-            raise session_error("capture", "replay: the capture has not ended, or its recording failed")
+            raise session_error(
+                "capture", "replay: the capture has not ended, or its recording failed"
+            )
         for effect in self._effects:
             effect.check_alive()
         for effect in self._effects:
@@ -109,7 +118,9 @@ class CapturedStep:
 
 
 @contextlib.contextmanager
-def record_graph(device: Device, graph: torch.cuda.CUDAGraph | None, options: dict[str, Any]) -> Iterator[CapturedStep]:
+def record_graph(
+    device: Device, graph: torch.cuda.CUDAGraph | None, options: dict[str, Any]
+) -> Iterator[CapturedStep]:
     """Captures what is launched in the block (`Session.graph`)."""
     if _current.recording is not None:
         raise session_error("capture", "a capture is under way already")
@@ -122,7 +133,9 @@ def record_graph(device: Device, graph: torch.cuda.CUDAGraph | None, options: di
             start = replay
         elif device.is_capturing():
             if graph is None:
-                raise session_error("capture", "torch captures already: pass the graph, as in session.graph(graph)")
+                raise session_error(
+                    "capture", "torch captures already: pass the graph, as in session.graph(graph)"
+                )
             yield step
             start = graph.replay
         else:

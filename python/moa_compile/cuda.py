@@ -58,12 +58,24 @@ class CudaDevice(Device):
         return torch.cuda.is_current_stream_capturing()
 
     def launch(
-        self, found: FoundKernel, grid: int, params: int, overlaps: bool, tensors: Sequence[torch.Tensor]
+        self,
+        found: FoundKernel,
+        grid: int,
+        params: int,
+        overlaps: bool,
+        tensors: Sequence[torch.Tensor],
     ) -> None:
         index = self.torch_device.index
         stream = torch.cuda.current_stream(index).cuda_stream
         definition = found.definition
-        arguments = (grid, definition["threads"], definition["sharedBytes"], stream, params, overlaps)
+        arguments = (
+            grid,
+            definition["threads"],
+            definition["sharedBytes"],
+            stream,
+            params,
+            overlaps,
+        )
         if torch.cuda.current_device() == index:
             driver().launch(found.entry.handle, *arguments)
         else:
@@ -72,15 +84,23 @@ class CudaDevice(Device):
 
 
 def cuda_device(index: int | None) -> CudaDevice:
-    """The GPU of this number, or torch's current one. Raises MOA6001 or MOA6003 where there is none."""
+    """The GPU of this number, or torch's current one. Raises MOA6001 or MOA6003 where there is
+    none."""
     if not torch.cuda.is_available():
-        help = 'check nvidia-smi and that torch was built for CUDA, or use device="cpu", which runs the same kernels emulated'
+        help = (
+            'check nvidia-smi and that torch was built for CUDA, or use device="cpu", which runs '
+            "the same kernels emulated"
+        )
         raise MoaError("noDriver", "torch has no GPU", help)
     if index is None:
         index = torch.cuda.current_device()
     if index >= torch.cuda.device_count():
         help = "nvidia-smi -L lists the GPUs; CUDA_VISIBLE_DEVICES chooses among them"
-        raise MoaError("noSuchDevice", f"there is no device cuda:{index}: torch sees {torch.cuda.device_count()}", help)
+        raise MoaError(
+            "noSuchDevice",
+            f"there is no device cuda:{index}: torch sees {torch.cuda.device_count()}",
+            help,
+        )
     if index not in _devices:
         _devices[index] = CudaDevice(index)
     return _devices[index]
@@ -96,18 +116,34 @@ def _number(architecture: str) -> tuple[int, int, bool]:
     return int(match[1]), int(match[2]), match[3] != ""
 
 
-def choose_code(definition: Definition, capability: tuple[int, int], shared_bytes: int) -> Iterator[tuple[str, str]]:
-    """Architectures whose code a GPU runs, and the files, the best first: cubins of the newest version, with its own
-    instructions before without, then PTX of the newest. Code that needs more shared memory of a block comes last."""
+def choose_code(
+    definition: Definition, capability: tuple[int, int], shared_bytes: int
+) -> Iterator[tuple[str, str]]:
+    """Architectures whose code a GPU runs, and the files, the best first: cubins of the newest
+    version, with its own instructions before without, then PTX of the newest. Code that needs more
+    shared memory of a block comes last."""
     found: list[tuple[tuple[bool, bool, int, int, bool], str, str]] = []
     ptx = definition.get("ptx")
     for architecture in definition["cubins"]:
         major, minor, exact = _number(architecture)
-        own = [k["sharedBytes"] for k in definition["kernels"] if architecture in k["architectures"]]
+        own = [
+            k["sharedBytes"] for k in definition["kernels"] if architecture in k["architectures"]
+        ]
         fits = max(own, default=0) <= shared_bytes
         if major == capability[0] and (minor == capability[1] if exact else minor <= capability[1]):
-            found.append(((fits, True, major, minor, exact), architecture, definition["cubins"][architecture]))
-        if ptx is not None and architecture in ptx["architectures"] and not exact and (major, minor) <= capability:
+            found.append(
+                (
+                    (fits, True, major, minor, exact),
+                    architecture,
+                    definition["cubins"][architecture],
+                )
+            )
+        if (
+            ptx is not None
+            and architecture in ptx["architectures"]
+            and not exact
+            and (major, minor) <= capability
+        ):
             found.append(((fits, False, major, minor, exact), architecture, ptx["path"]))
     for _, architecture, path in sorted(found, reverse=True):
         yield architecture, path
@@ -121,15 +157,25 @@ class _MachineCode(KernelSource):
         if choice is None:
             names = ", ".join(definition["cubins"])
             made = f"it was compiled for {names}" if names else "it holds sources only"
-            message = f"the package has no cubin for {device.name} (compute capability {capability}): {made}"
-            raise MoaError("packageArchitecture", message, f"compile the plan again with --arch {capability}")
+            message = (
+                f"the package has no cubin for {device.name} (compute capability {capability}): "
+                f"{made}"
+            )
+            raise MoaError(
+                "packageArchitecture", message, f"compile the plan again with --arch {capability}"
+            )
         self._architecture, path = choice
-        self._usable = [kernel for kernel in definition["kernels"] if self._architecture in kernel["architectures"]]
+        self._usable = [
+            kernel
+            for kernel in definition["kernels"]
+            if self._architecture in kernel["architectures"]
+        ]
         self._library = driver().load_library(_read_image(folder, path))
         # All of them now: loading code is not allowed in a capture.
         with torch.cuda.device(device.torch_device):
             self._entries = {
-                kernel["name"]: self._load(kernel) for kernel in (*self._usable, *definition["planners"].values())
+                kernel["name"]: self._load(kernel)
+                for kernel in (*self._usable, *definition["planners"].values())
             }
 
     @property
@@ -150,15 +196,29 @@ class _MachineCode(KernelSource):
         shared = kernel["sharedBytes"] + facts["static_shared"]
         needs = None
         if shared > self._device.shared_bytes:
-            needs = f"needs {shared} bytes of shared memory a block; a block may have {self._device.shared_bytes}"
+            needs = (
+                f"needs {shared} bytes of shared memory a block; a block may have "
+                f"{self._device.shared_bytes}"
+            )
         elif threads > facts["max_threads"]:
-            needs = f"has blocks of {threads} threads; of this kernel a block may have {facts['max_threads']}"
+            needs = (
+                f"has blocks of {threads} threads; of this kernel a block may have "
+                f"{facts['max_threads']}"
+            )
         elif threads * facts["registers"] > _REGISTERS:
-            needs = f"needs {threads * facts['registers']} registers a block; a multiprocessor has {_REGISTERS}"
+            needs = (
+                f"needs {threads * facts['registers']} registers a block; a multiprocessor has "
+                f"{_REGISTERS}"
+            )
         if needs is not None:
-            message = f"kernel {name} of the package ({self._architecture}) {needs} on {self._device.name}"
+            message = (
+                f"kernel {name} of the package ({self._architecture}) {needs} on "
+                f"{self._device.name}"
+            )
             raise MoaError(
-                "packageLimits", message, "compile the plan again with --arch {}.{}".format(*self._device.capability)
+                "packageLimits",
+                message,
+                "compile the plan again with --arch {}.{}".format(*self._device.capability),
             )
         driver().allow_shared(function, kernel["sharedBytes"])
         return Entry(name, function)

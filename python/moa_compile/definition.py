@@ -39,7 +39,8 @@ class Layout(TypedDict):
 
 
 class Ring(TypedDict):
-    """KV heads whose rings are equal; `rules` index rules, `span` (tokens) and `pages` index expressions."""
+    """KV heads whose rings are equal; `rules` index rules, `span` (tokens) and `pages` index
+    expressions."""
 
     kvHeads: list[int]
     rules: list[int]
@@ -166,16 +167,21 @@ class Definition(_DefinitionOptions):
 
 def damaged(message: str) -> MoaError:
     """MOA6204"""
-    return MoaError("packageDamaged", message, "compile the plan again and replace the whole package")
+    return MoaError(
+        "packageDamaged", message, "compile the plan again and replace the whole package"
+    )
 
 
 def read_definition(path: Path) -> Definition:
-    """Reads `definition.json`. Raises MOA6201 for another format than this one, MOA6204 where it cannot be read."""
+    """Reads `definition.json`. Raises MOA6201 for another format than this one, MOA6204 where it
+    cannot be read."""
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = type(error).__name__ if not isinstance(error, OSError) else error.strerror
-        raise damaged(f"{path} cannot be read ({reason}): it is no package, or one of an older moa-compile") from error
+        raise damaged(
+            f"{path} cannot be read ({reason}): it is no package, or one of an older moa-compile"
+        ) from error
     try:
         value = json.loads(text)
     except ValueError as error:
@@ -185,7 +191,8 @@ def read_definition(path: Path) -> Definition:
     if value.get("format") != FORMAT:
         raise MoaError(
             "packageFormat",
-            f"the package has format {describe(value.get('format'))}; this runtime reads format {FORMAT}",
+            f"the package has format {describe(value.get('format'))}; this runtime reads format "
+            f"{FORMAT}",
             "compile the plan again with the moa-compile that is installed",
         )
     return cast(Definition, value)

@@ -55,7 +55,7 @@ class KernelSource(ABC):
     @property
     @abstractmethod
     def wait_themselves(self) -> bool:
-        """Whether decode kernels wait themselves for the launch before them (PTX griddepcontrol)."""
+        """Whether decode kernels wait for the launch before them themselves (griddepcontrol)."""
 
     @abstractmethod
     def entry(self, kernel: Planner) -> Entry:
@@ -90,11 +90,13 @@ class Device(ABC):
 
     @abstractmethod
     def tensor_map(self, address: int, rows: int, columns: int, box_rows: int) -> bytes:
-        """128 bytes that describe a row-major matrix of 16-bit elements, copied in boxes of `box_rows` x 64."""
+        """128 bytes that describe a row-major matrix of 16-bit elements, copied in boxes of
+        `box_rows` x 64."""
 
     @abstractmethod
     def load(self, definition: Definition, folder: str) -> KernelSource:
-        """The kernels of a package. Raises MOA6203, MOA6204, MOA6206 or MOA6207 where there are none for this device."""
+        """The kernels of a package. Raises MOA6203, MOA6204, MOA6206 or MOA6207 where there are
+        none for this device."""
 
     @abstractmethod
     def launch(
@@ -105,9 +107,11 @@ class Device(ABC):
         overlaps: bool,
         tensors: Sequence[torch.Tensor],
     ) -> None:
-        """Starts a kernel, whose parameters lie at the address `params` and are read before this returns.
+        """Starts a kernel, whose parameters lie at the address `params` and are read before this
+        returns.
 
-        `overlaps`: it may begin before the launch before it has ended. `tensors`: the caller's, which it reads or writes.
+        `overlaps`: it may begin before the launch before it has ended. `tensors`: the caller's,
+        which it reads or writes.
         """
 
     @abstractmethod

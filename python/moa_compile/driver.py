@@ -1,6 +1,8 @@
-"""The CUDA driver, `libcuda.so.1`, by ctypes: libraries of kernels, and launches. torch has opened it already.
+"""The CUDA driver, `libcuda.so.1`, by ctypes: libraries of kernels, and launches. torch has opened
+it already.
 
-CUDA Driver API 12.0 or later: cuLibraryLoadData, cuLibraryGetKernel, cuKernelGetFunction, cuLaunchKernelEx.
+CUDA Driver API 12.0 or later: cuLibraryLoadData, cuLibraryGetKernel, cuKernelGetFunction,
+cuLaunchKernelEx.
 """
 
 import ctypes
@@ -59,7 +61,8 @@ def driver() -> "Driver":
         return Driver(ctypes.CDLL("libcuda.so.1"))
     except (OSError, AttributeError) as error:
         help = (
-            'install an NVIDIA driver for CUDA 12.0 or later, or use device="cpu", which runs the same kernels emulated'
+            'install an NVIDIA driver for CUDA 12.0 or later, or use device="cpu", which runs the '
+            "same kernels emulated"
         )
         raise MoaError("noDriver", f"the NVIDIA driver cannot be used: {error}", help) from error
 
@@ -78,16 +81,20 @@ class Driver:
         self._check(library.cuDriverGetVersion(ctypes.byref(version)), "cuDriverGetVersion")
         # From CUDA 12.3 on graphs have edges of overlapping launches.
         self._may_overlap = version.value >= 12030
-        self._attribute = _LaunchAttribute(id=_PROGRAMMATIC_STREAM_SERIALIZATION, value=b"\x01\x00\x00\x00")
+        self._attribute = _LaunchAttribute(
+            id=_PROGRAMMATIC_STREAM_SERIALIZATION, value=b"\x01\x00\x00\x00"
+        )
 
     def device_facts(self, ordinal: int) -> dict[str, int]:
-        """`multiprocessors`, `l2_bytes` and `shared_bytes` (of a block, opt-in) of a device of this process."""
+        """`multiprocessors`, `l2_bytes` and `shared_bytes` (of a block, opt-in) of a device of this
+        process."""
         device, value = ctypes.c_int(), ctypes.c_int()
         self._check(self._library.cuDeviceGet(ctypes.byref(device), ordinal), "cuDeviceGet")
         facts = {}
         for name, attribute in _ATTRIBUTES.items():
             self._check(
-                self._library.cuDeviceGetAttribute(ctypes.byref(value), attribute, device), "cuDeviceGetAttribute"
+                self._library.cuDeviceGetAttribute(ctypes.byref(value), attribute, device),
+                "cuDeviceGetAttribute",
             )
             facts[name] = value.value
         return facts
@@ -95,16 +102,23 @@ class Driver:
     def load_library(self, image: bytes) -> int:
         """A cubin or a fatbin, for all devices of the process."""
         library = ctypes.c_void_p()
-        status = self._library.cuLibraryLoadData(ctypes.byref(library), image, None, None, 0, None, None, 0)
+        status = self._library.cuLibraryLoadData(
+            ctypes.byref(library), image, None, None, 0, None, None, 0
+        )
         self._check(status, "cuLibraryLoadData")
         return library.value or 0
 
     def function(self, library: int, name: str) -> int:
-        """A kernel as a function of the current context. Loads its code, which must not happen in a capture."""
+        """A kernel as a function of the current context. Loads its code, which must not happen in a
+        capture."""
         kernel, function = ctypes.c_void_p(), ctypes.c_void_p()
-        status = self._library.cuLibraryGetKernel(ctypes.byref(kernel), ctypes.c_void_p(library), name.encode())
+        status = self._library.cuLibraryGetKernel(
+            ctypes.byref(kernel), ctypes.c_void_p(library), name.encode()
+        )
         self._check(status, f"cuLibraryGetKernel of '{name}'")
-        self._check(self._library.cuKernelGetFunction(ctypes.byref(function), kernel), "cuKernelGetFunction")
+        self._check(
+            self._library.cuKernelGetFunction(ctypes.byref(function), kernel), "cuKernelGetFunction"
+        )
         return function.value or 0
 
     def function_facts(self, function: int) -> dict[str, int]:
@@ -117,18 +131,29 @@ class Driver:
         }
         facts = {}
         for name, attribute in wanted.items():
-            status = self._library.cuFuncGetAttribute(ctypes.byref(value), attribute, ctypes.c_void_p(function))
+            status = self._library.cuFuncGetAttribute(
+                ctypes.byref(value), attribute, ctypes.c_void_p(function)
+            )
             self._check(status, "cuFuncGetAttribute")
             facts[name] = value.value
         return facts
 
     def allow_shared(self, function: int, size: int) -> None:
         """Lets blocks of a function have so many bytes of dynamic shared memory."""
-        status = self._library.cuFuncSetAttribute(ctypes.c_void_p(function), _FUNCTION_MAX_DYNAMIC_SHARED, size)
+        status = self._library.cuFuncSetAttribute(
+            ctypes.c_void_p(function), _FUNCTION_MAX_DYNAMIC_SHARED, size
+        )
         self._check(status, "cuFuncSetAttribute")
 
     def launch(
-        self, function: int, grid: int, threads: int, shared: int, stream: int, params: int, overlaps: bool
+        self,
+        function: int,
+        grid: int,
+        threads: int,
+        shared: int,
+        stream: int,
+        params: int,
+        overlaps: bool,
     ) -> None:
         """Launches a function whose one argument lies at the address `params`."""
         config = _LaunchConfig(grid, 1, 1, threads, 1, 1, shared, stream, None, 0)
@@ -138,11 +163,14 @@ class Driver:
         status = self._launch(ctypes.addressof(config), function, ctypes.addressof(pointers), None)
         if status != 0:
             self._check(
-                status, f"cuLaunchKernelEx of {grid} blocks of {threads} threads with {shared} bytes of shared memory"
+                status,
+                f"cuLaunchKernelEx of {grid} blocks of {threads} threads with {shared} bytes of "
+                f"shared memory",
             )
 
     def tensor_map(self, address: int, rows: int, columns: int, box_rows: int) -> bytes:
-        """A row-major matrix of 16-bit elements in boxes of `box_rows` x 64, with 128-byte swizzle; zeros outside."""
+        """A row-major matrix of 16-bit elements in boxes of `box_rows` x 64, with 128-byte swizzle;
+        zeros outside."""
         raw = ctypes.create_string_buffer(128 + 64)
         aligned = ctypes.addressof(raw) + -ctypes.addressof(raw) % 64
         uint16, swizzle_128, promote_256, fill_zeros = 1, 3, 3, 0
@@ -172,7 +200,11 @@ class Driver:
         if status in _LOST:
             raise MoaError("deviceLost", message, "the device is lost: restart the process")
         if status in _BAD_IMAGE:
-            raise MoaError("badModule", message, "compile the plan for this device with moa-compile")
+            raise MoaError(
+                "badModule", message, "compile the plan for this device with moa-compile"
+            )
         if status == _NOT_FOUND:
-            raise MoaError("kernelNotFound", message, "compile the plan again and replace the whole package")
+            raise MoaError(
+                "kernelNotFound", message, "compile the plan again and replace the whole package"
+            )
         raise MoaError("outOfMemory" if status == _OUT_OF_MEMORY else "driverFailure", message)

@@ -1,4 +1,5 @@
-"""The emulator as a device of CPU tensors: the package's kernels, built by the host's compiler (native/emulator/abi.h)."""
+"""The emulator as a device of CPU tensors: the package's kernels, built by the host's compiler
+(native/emulator/abi.h)."""
 
 import contextlib
 import ctypes
@@ -61,7 +62,8 @@ _ENTRY_TYPE: Final = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.POINTER(_Launch))
 
 @dataclass(frozen=True)
 class _Owned:
-    """Memory that the emulator knows: its size, its number in findings, and which launch wrote each granule last."""
+    """Memory that the emulator knows: its size, its number in findings, and which launch wrote each
+    granule last."""
 
     bytes: int
     number: int
@@ -79,11 +81,13 @@ class _Recorded:
 
 
 class Emulator(Device):
-    """A device of CPU tensors, on which kernels are host functions and launches are done when they return.
+    """A device of CPU tensors, on which kernels are host functions and launches are done when they
+    return.
 
     multiprocessors: what the device claims to have: work is shared out for it.
     seed: draws the order of blocks, warps and asynchronous copies. Results do not depend on it.
-    architecture: whose kernels of a package are run (`sm_90a`); by default those of the package's first.
+    architecture: whose kernels of a package are run (`sm_90a`); by default those of the package's
+    first.
     fail_on_bank_conflict: a bank conflict is an error instead of a count.
     """
 
@@ -114,7 +118,9 @@ class Emulator(Device):
         try:
             whole = torch.full((max(size, 1) + _ALIGNMENT,), 0xFF, dtype=torch.uint8)
         except RuntimeError as error:
-            raise MoaError("outOfMemory", f"the host has no room for a buffer of {size} bytes") from error
+            raise MoaError(
+                "outOfMemory", f"the host has no room for a buffer of {size} bytes"
+            ) from error
         begin = -whole.data_ptr() % _ALIGNMENT
         tensor = whole[begin : begin + max(size, 1)]
         address = tensor.data_ptr()
@@ -146,7 +152,12 @@ class Emulator(Device):
         return False
 
     def launch(
-        self, found: FoundKernel, grid: int, params: int, overlaps: bool, tensors: Sequence[torch.Tensor]
+        self,
+        found: FoundKernel,
+        grid: int,
+        params: int,
+        overlaps: bool,
+        tensors: Sequence[torch.Tensor],
     ) -> None:
         if self._recorded is None:
             self._run(found, grid, params, overlaps, tensors)
@@ -165,7 +176,9 @@ class Emulator(Device):
         def replay() -> None:
             # A graph begins after all before it has ended.
             for number, each in enumerate(recorded):
-                self._run(each.found, each.grid, each.address, each.overlaps and number > 0, each.tensors)
+                self._run(
+                    each.found, each.grid, each.address, each.overlaps and number > 0, each.tensors
+                )
 
         self._recorded = recorded
         try:
@@ -173,7 +186,14 @@ class Emulator(Device):
         finally:
             self._recorded = None
 
-    def _run(self, found: FoundKernel, grid: int, params: int, overlaps: bool, tensors: Sequence[torch.Tensor]) -> None:
+    def _run(
+        self,
+        found: FoundKernel,
+        grid: int,
+        params: int,
+        overlaps: bool,
+        tensors: Sequence[torch.Tensor],
+    ) -> None:
         table, count = self._allocations(tensors)
         ctypes.memset(self._findings, 0, ctypes.sizeof(self._findings))
         seed = _mix(self._seed + (self._launches + 1) * 0x9E3779B97F4A7C15)
@@ -199,18 +219,34 @@ class Emulator(Device):
         status = _ENTRY_TYPE(found.entry.handle)(ctypes.byref(launch))
         what = f"kernel '{name}' (launch {self._launches - 1} of seed {self._seed})"
         if launch.findingCount > 0:
-            shown = [f"\n  {f.kind.decode()}: {f.message.decode()}" for f in self._findings[:_SHOWN_FINDINGS] if f.kind]
+            shown = [
+                f"\n  {f.kind.decode()}: {f.message.decode()}"
+                for f in self._findings[:_SHOWN_FINDINGS]
+                if f.kind
+            ]
             text = f"{what} has {launch.findingCount} findings:{''.join(shown)}"
             raise MoaError(
-                "emulatorFinding", text, "the same seed gives the same run; see the line that each finding names"
+                "emulatorFinding",
+                text,
+                "the same seed gives the same run; see the line that each finding names",
             )
         if status != 0:
-            raise MoaError("wrongParams", f"{what} was refused (status {status})", "compile the plan again")
+            raise MoaError(
+                "wrongParams", f"{what} was refused (status {status})", "compile the plan again"
+            )
 
-    def _allocations(self, tensors: Sequence[torch.Tensor]) -> tuple[ctypes.Array[ctypes.c_char], int]:
-        """The memory that a launch may touch, by address. Tensors that touch each other count as one."""
-        rows = [(at, owned.bytes, owned.number, owned.written.data_ptr()) for at, owned in self._owned.items()]
-        rows += [(tensor.data_ptr(), tensor.nbytes, 0, 0) for tensor in tensors if tensor.nbytes > 0]
+    def _allocations(
+        self, tensors: Sequence[torch.Tensor]
+    ) -> tuple[ctypes.Array[ctypes.c_char], int]:
+        """The memory that a launch may touch, by address. Tensors that touch each other count as
+        one."""
+        rows = [
+            (at, owned.bytes, owned.number, owned.written.data_ptr())
+            for at, owned in self._owned.items()
+        ]
+        rows += [
+            (tensor.data_ptr(), tensor.nbytes, 0, 0) for tensor in tensors if tensor.nbytes > 0
+        ]
         merged: list[tuple[int, int, int, int]] = []
         for row in sorted(rows):
             if merged and merged[-1][0] + merged[-1][1] >= row[0]:
@@ -233,16 +269,21 @@ def _mix(value: int) -> int:
 
 
 class _Sources(KernelSource):
-    """Kernels of one architecture: the emulator's, else the package's first. Each is built when it is first used."""
+    """Kernels of one architecture: the emulator's, else the package's first. Each is built when it
+    is first used."""
 
     def __init__(self, definition: Definition, folder: Path, asked: str | None) -> None:
         kernels = definition["kernels"]
         names = list(dict.fromkeys(name for kernel in kernels for name in kernel["architectures"]))
         if asked is not None and asked not in names:
             message = (
-                f"the emulator was opened for the kernels of {asked}, and the package has those of {', '.join(names)}"
+                f"the emulator was opened for the kernels of {asked}, and the package has those "
+                f"of {', '.join(names)}"
             )
-            advice = f"compile the plan again with --arch {asked}, or open the emulator for another architecture"
+            advice = (
+                f"compile the plan again with --arch {asked}, or open the emulator for another "
+                f"architecture"
+            )
             raise MoaError("packageArchitecture", message, advice)
         architecture = asked or names[0]
         self._usable = [kernel for kernel in kernels if architecture in kernel["architectures"]]
@@ -252,7 +293,9 @@ class _Sources(KernelSource):
         missing = [source for source in sources if not (folder / source).is_file()]
         if len(missing) == len(sources):
             help = "compile the plan again with cuda in --emit (which is the default), or use a GPU"
-            raise MoaError("packageSources", "the package holds no sources, and the emulator runs those", help)
+            raise MoaError(
+                "packageSources", "the package holds no sources, and the emulator runs those", help
+            )
         if missing:
             raise damaged(f"{missing[0]} of the package cannot be read")
 

@@ -44,20 +44,30 @@ _SESSION_HELP: Final = {
     "badCuSeqlens": "pass slots + 1 integers from 0 that never fall",
     "capture": "capture calls of decode, and of step with new_tokens, one capture at a time",
     "badOptions": "see Package.session",
-    "badCounts": "pass an integer from 0 for each slot, no larger than the message says: a list, or in decode a tensor of "
-    "int32 on the device",
-    "noSuchSequence": "a slot holds a sequence from add or fork to remove; in a session that does not begin with free "
-    "slots, from the beginning",
+    "badCounts": (
+        "pass an integer from 0 for each slot, no larger than the message says: a list, or in "
+        "decode a tensor of int32 on the device"
+    ),
+    "noSuchSequence": (
+        "a slot holds a sequence from add or fork to remove; in a session that does not begin with "
+        "free slots, from the beginning"
+    ),
     "noFreeSlot": "remove a sequence, or create the session with more slots",
     "poolFull": "remove or truncate a sequence, or create the session with more pages",
-    "tooManyTokens": "compile the plan with --decode-tokens, and create the session with decode_tokens",
+    "tooManyTokens": (
+        "compile the plan with --decode-tokens, and create the session with decode_tokens"
+    ),
     "inStep": "fork when all layers have the tokens of a step",
-    "cannotTruncate": "compile the plan with --slack: rings then keep so many tokens more; or prefill the sequence anew",
+    "cannotTruncate": (
+        "compile the plan with --slack: rings then keep so many tokens more; or prefill the "
+        "sequence anew"
+    ),
 }
 
 
 class MoaError(Exception):
-    """What the runtime raises. `code` is stable (`MOA6109`); `help` says what to do, and ends the message."""
+    """What the runtime raises. `code` is stable (`MOA6109`); `help` says what to do, and ends the
+    message."""
 
     def __init__(self, name: str, message: str, help: str = "") -> None:
         self.code: str = CODES[name]

@@ -24,7 +24,17 @@ class Expression(TypedDict, total=False):
     """A node; which keys it has follows from `kind`."""
 
     kind: Literal[
-        "constant", "variable", "add", "subtract", "product", "min", "max", "multiply", "divide", "roundUp", "span"
+        "constant",
+        "variable",
+        "add",
+        "subtract",
+        "product",
+        "min",
+        "max",
+        "multiply",
+        "divide",
+        "roundUp",
+        "span",
     ]
     value: int
     name: str

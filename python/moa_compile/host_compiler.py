@@ -1,5 +1,5 @@
-"""Builds emitted kernels for the emulator with the host's C++ compiler, as the Node runtime does, into the same cache
-(`src/toolchain/hostKernel.ts`): what one has built, the other loads."""
+"""Builds emitted kernels for the emulator with the host's C++ compiler, as the Node runtime does,
+into the same cache (`src/toolchain/hostKernel.ts`): what one has built, the other loads."""
 
 import functools
 import json
@@ -56,29 +56,42 @@ def _cache() -> KernelCache:
 
 
 def build_emulator_library(source: Path, name: str) -> Path:
-    """The shared library of an emitted kernel (native/emulator/abi.h), built where the cache has none.
+    """The shared library of an emitted kernel (native/emulator/abi.h), built where the cache has
+    none.
 
-    Raises MOA6205 where moa-compile's emulator or a C++20 compiler is missing, or the compiler fails.
+    Raises MOA6205 where moa-compile's emulator or a C++20 compiler is missing, or the compiler
+    fails.
     """
     if not _ENGINE.exists():
         raise _failure(
-            name, "the emulator's sources are not there", "use moa_compile of a checkout, or of the npm package"
+            name,
+            "the emulator's sources are not there",
+            "use moa_compile of a checkout, or of the npm package",
         )
     compiler = _find_compiler(os.environ.get("CXX", ""), os.environ.get("PATH", ""))
     engine = _engine(compiler)
     folders = (_HEADERS, _PRIMITIVES)
     flags = [*_KERNEL_FLAGS, *compiler.linker]
-    return _cache().place_library(_build(compiler, flags, name, source.read_text("utf-8"), folders, engine))
+    return _cache().place_library(
+        _build(compiler, flags, name, source.read_text("utf-8"), folders, engine)
+    )
 
 
 @functools.cache
 def _engine(compiler: HostCompiler) -> bytes:
     """The object that all kernels are linked with."""
-    return _build(compiler, _OBJECT_FLAGS, "engine", _ENGINE.read_text("utf-8"), (_PRIMITIVES,), None)
+    return _build(
+        compiler, _OBJECT_FLAGS, "engine", _ENGINE.read_text("utf-8"), (_PRIMITIVES,), None
+    )
 
 
 def _build(
-    compiler: HostCompiler, flags: list[str], name: str, text: str, folders: Sequence[Path], engine: bytes | None
+    compiler: HostCompiler,
+    flags: list[str],
+    name: str,
+    text: str,
+    folders: Sequence[Path],
+    engine: bytes | None,
 ) -> bytes:
     fields: list[tuple[str, str | bytes]] = [
         ("format", "host kernel 2"),
@@ -107,7 +120,12 @@ def _headers(folder: Path) -> list[tuple[str, bytes]]:
 
 
 def _compile(
-    compiler: HostCompiler, flags: list[str], name: str, text: str, folders: Sequence[Path], engine: bytes | None
+    compiler: HostCompiler,
+    flags: list[str],
+    name: str,
+    text: str,
+    folders: Sequence[Path],
+    engine: bytes | None,
 ) -> bytes:
     with tempfile.TemporaryDirectory(prefix="moa-compile-build-") as build:
         file = f"{name}.cu"
@@ -115,12 +133,16 @@ def _compile(
         if engine is not None:
             Path(build, "engine.o").write_bytes(engine)
         # The library names headers as they are included, so that it is the same wherever they lie.
-        includes = [word for each in folders for word in ("-I", str(each), f"-ffile-prefix-map={each}/=")]
+        includes = [
+            word for each in folders for word in ("-I", str(each), f"-ffile-prefix-map={each}/=")
+        ]
         linked = [] if engine is None else ["-x", "none", "engine.o"]
         args = [*compiler.args, *flags, *includes, "-x", "c++", file, *linked, "-o", "kernel.so"]
         status, output = _run([compiler.path, *args], build)
         if status != 0:
-            raise _failure(name, f"it does not compile (exit status {status}):\n{output.strip()[:4000]}")
+            raise _failure(
+                name, f"it does not compile (exit status {status}):\n{output.strip()[:4000]}"
+            )
         return Path(build, "kernel.so").read_bytes()
 
 
@@ -154,12 +176,17 @@ def _on_path(name: str, path: str) -> str | None:
 
 def _linker(compiler: str, args: list[str], identity: str, path: str) -> list[str] | None:
     """The flags of the linker to use; None where the compiler has no C++20."""
-    key = cache_key([("format", "host compiler 1"), ("compiler", identity), ("PATH", path), ("probe", _PROBE)])
+    key = cache_key(
+        [("format", "host compiler 1"), ("compiler", identity), ("PATH", path), ("probe", _PROBE)]
+    )
     known = _cache().load(key)
     if known is not None and "linker" in known:
         flags: list[str] = json.loads(known["linker"])
         return flags
-    for linker, own in ((_FAST_LINKER, ["-shared", "-fPIC", *_FAST_LINKER, "-o", "probe.so"]), ([], ["-fsyntax-only"])):
+    for linker, own in (
+        (_FAST_LINKER, ["-shared", "-fPIC", *_FAST_LINKER, "-o", "probe.so"]),
+        ([], ["-fsyntax-only"]),
+    ):
         with tempfile.TemporaryDirectory(prefix="moa-compile-build-") as build:
             Path(build, "probe.cpp").write_text(_PROBE)
             if _run([compiler, *args, "-std=c++20", *own, "probe.cpp"], build)[0] != 0:
@@ -171,10 +198,18 @@ def _linker(compiler: str, args: list[str], identity: str, path: str) -> list[st
 
 def _run(command: Sequence[str], folder: str | None = None) -> tuple[int, str]:
     """The exit status of a program, and what it printed: of one that failed, its errors."""
-    environment = {key: value for key, value in os.environ.items() if key not in _DROPPED} | {"LC_ALL": "C"}
+    environment = {key: value for key, value in os.environ.items() if key not in _DROPPED} | {
+        "LC_ALL": "C"
+    }
     try:
         done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+            command,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return -1, str(error)
@@ -187,4 +222,6 @@ def _json(value: object) -> str:
 
 
 def _failure(name: str, what: str, help: str = "") -> MoaError:
-    return MoaError("emulatorBuild", f"the emulator's library of {name} could not be built: {what}", help)
+    return MoaError(
+        "emulatorBuild", f"the emulator's library of {name} could not be built: {what}", help
+    )

@@ -1,7 +1,8 @@
-"""The cache of built kernels, which the compiler and the Node runtime share (`src/toolchain/kernelCache.ts`): an entry is one
-file, named by the hash of all that went into it:
+"""The cache of built kernels, which the compiler and the Node runtime share
+(`src/toolchain/kernelCache.ts`): an entry is one file, named by the hash of all that went into it:
 
-    magic (8) | bytes of the header, little-endian (4) | SHA-256 of the header (32) | header, JSON | the parts, end to end
+    magic (8) | bytes of the header, little-endian (4) | SHA-256 of the header (32) | header, JSON |
+    the parts, end to end
 """
 
 import contextlib
@@ -34,7 +35,8 @@ def sha256(data: bytes) -> str:
 
 
 class KernelCache:
-    """`${XDG_CACHE_HOME:-~/.cache}/moa-compile`. Where that is not a folder of this user alone, nothing is kept."""
+    """`${XDG_CACHE_HOME:-~/.cache}/moa-compile`. Where that is not a folder of this user alone,
+    nothing is kept."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         xdg = variables.get("XDG_CACHE_HOME", "")
@@ -43,7 +45,9 @@ class KernelCache:
         base = root / "moa-compile"
         usable = _is_own(base) and _is_own(base / "v1")
         self._entries: Path | None = base / "v1" if usable else None
-        self._libraries: Path | None = base / "libraries" if usable and _is_own(base / "libraries") else None
+        self._libraries: Path | None = (
+            base / "libraries" if usable and _is_own(base / "libraries") else None
+        )
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     def load(self, key: str) -> dict[str, bytes] | None:
@@ -55,17 +59,23 @@ class KernelCache:
         """Keeps parts under a key, where the disk takes them."""
         if self._entries is None:
             return
-        listed = [{"name": name, "bytes": len(data), "sha256": sha256(data)} for name, data in parts.items()]
+        listed = [
+            {"name": name, "bytes": len(data), "sha256": sha256(data)}
+            for name, data in parts.items()
+        ]
         text = json.dumps({"key": key, "parts": listed}, separators=(",", ":")).encode()
         header = _MAGIC + len(text).to_bytes(4, "little") + hashlib.sha256(text).digest() + text
         with contextlib.suppress(OSError):
             _replace(self._entries / key, header + b"".join(parts.values()))
 
     def place_library(self, data: bytes) -> Path:
-        """A file with exactly these bytes, for `dlopen`: named by their hash, in a folder of this user alone."""
+        """A file with exactly these bytes, for `dlopen`: named by their hash, in a folder of this
+        user alone."""
         folder = self._libraries
         if folder is None:
-            self._temporary = self._temporary or tempfile.TemporaryDirectory(prefix="moa-compile-libraries-")
+            self._temporary = self._temporary or tempfile.TemporaryDirectory(
+                prefix="moa-compile-libraries-"
+            )
             folder = Path(self._temporary.name)
         path = folder / f"{sha256(data)}.so"
         if _read_own(path) != data:
@@ -97,7 +107,11 @@ def _is_own(folder: Path) -> bool:
         status, parent = folder.lstat(), folder.parent.stat()
     except OSError:
         return False
-    own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and status.st_mode & 0o022 == 0
+    own = (
+        stat.S_ISDIR(status.st_mode)
+        and status.st_uid == os.geteuid()
+        and status.st_mode & 0o022 == 0
+    )
     return own and (parent.st_mode & 0o002 == 0 or parent.st_mode & 0o1000 != 0)
 
 
@@ -109,14 +123,19 @@ def _read_own(path: Path) -> bytes | None:
         return None
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(file.fileno())
-        return file.read() if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() else None
+        return (
+            file.read() if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() else None
+        )
 
 
 def _decode(key: str, data: bytes) -> dict[str, bytes] | None:
     start = len(_MAGIC) + 4 + 32
     end = start + int.from_bytes(data[len(_MAGIC) : len(_MAGIC) + 4], "little")
     text = data[start:end]
-    if not data.startswith(_MAGIC) or hashlib.sha256(text).digest() != data[len(_MAGIC) + 4 : start]:
+    if (
+        not data.startswith(_MAGIC)
+        or hashlib.sha256(text).digest() != data[len(_MAGIC) + 4 : start]
+    ):
         return None
     header = json.loads(text)
     if header["key"] != key:

@@ -9,16 +9,24 @@ import torch
 
 from .device import Device, FoundKernel
 
-_FORMATS: Final = {"pointer": struct.Struct("<Q"), "int32": struct.Struct("<i"), "float32": struct.Struct("<f")}
+_FORMATS: Final = {
+    "pointer": struct.Struct("<Q"),
+    "int32": struct.Struct("<i"),
+    "float32": struct.Struct("<f"),
+}
 # A struct with tensor maps is aligned so.
 _ALIGNMENT: Final = 64
 
 
 class KernelLaunch:
-    """`values`: of every field of the kernel's parameters a number, or the bytes of a tensor map."""
+    """`values`: of every field of the parameters a number, or the bytes of a tensor map."""
 
     def __init__(
-        self, device: Device, found: FoundKernel, grid: int, values: Mapping[str, int | float | bytes]
+        self,
+        device: Device,
+        found: FoundKernel,
+        grid: int,
+        values: Mapping[str, int | float | bytes],
     ) -> None:
         self._device, self._found, self._grid = device, found, grid
         raw = ctypes.create_string_buffer(found.params["bytes"] + _ALIGNMENT)
@@ -39,4 +47,6 @@ class KernelLaunch:
 
     def launch(self, tensors: Sequence[torch.Tensor] = ()) -> None:
         """`tensors`: the caller's, which the parameters point to."""
-        self._device.launch(self._found, self._grid, self._address, self._found.waits_itself, tensors)
+        self._device.launch(
+            self._found, self._grid, self._address, self._found.waits_itself, tensors
+        )

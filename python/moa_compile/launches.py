@@ -1,6 +1,8 @@
-"""The launches of a session: which kernel, how many blocks, with which parameters (docs/package-format.md).
+"""The launches of a session: which kernel, how many blocks, with which parameters
+(docs/package-format.md).
 
-What is legal, and in which order, is the session's."""
+What is legal, and in which order, is the session's.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +19,16 @@ from .prefill_workspace import PrefillNeeds, PrefillWorkspace
 from .session_buffers import DecodePlan, LayerState, SessionBuffers
 from .session_options import SessionOptions
 
-# Which plan of decode a step makes: for the kernel that appends its one token, or for the one whose tokens are in the rings.
+# Which plan of decode a step makes: for the kernel that appends its one token, or for the one whose
+# tokens are in the rings.
 PlanName = Literal["one", "many"]
 Values = Mapping[str, int | float | bytes]
 
 
 @dataclass(frozen=True)
 class StepTokens:
-    """What a step brings: new tokens of each sequence, where `cu_seqlens` says nothing. Addresses are 0 for nothing."""
+    """What a step brings: new tokens of each sequence, where `cu_seqlens` says nothing. Addresses
+    are 0 for nothing."""
 
     each: int
     cu_seqlens: int
@@ -65,7 +69,8 @@ class Launches:
         self._slots = options.slots
         self._planners = planners
         shape = definition["shape"]
-        # A pointer is the buffer of the field's name, and a number the variable or the size of that name.
+        # A pointer is the buffer of the field's name, and a number the variable or the size of that
+        # name.
         self._known: dict[str, int | float | bytes] = {
             **{name: value for name, value in shape.items() if isinstance(value, int)},
             "minSpan": definition["limits"]["minSpan"],
@@ -99,8 +104,9 @@ class Launches:
         tokens: int = 1,
         counts: Sequence[torch.Tensor] = (),
     ) -> None:
-        """What comes before the first layer of a step: pages for the new tokens, in all layers, and where it decodes, who
-        reads which of them. `tokens`: of a decode, the most new ones of a sequence. `counts`: the caller's tensors."""
+        """What comes before the first layer of a step: pages for the new tokens, in all layers, and
+        where it decodes, who reads which of them. `tokens`: of a decode, the most new ones of a
+        sequence. `counts`: the caller's tensors."""
         prepared = self._steps.get(plan)
         if prepared is None:
             prepared = self._steps[plan] = self._prepare_step(plan)
@@ -119,7 +125,11 @@ class Launches:
         """The work items of a prefill, of all classes of layers."""
         kernel, schedule = state.prefill_kernel, self._definition["prefill"]
         splits = kernel["partialFloats"] > 0 and schedule["byCost"]
-        section = int(schedule["cacheShare"] * self._device.l2_bytes / (4 * self._definition["shape"]["headDim"]))
+        section = int(
+            schedule["cacheShare"]
+            * self._device.l2_bytes
+            / (4 * self._definition["shape"]["headDim"])
+        )
         values = {
             **tokens.workspace.for_items(tokens.needs),
             "lengths": state.addresses["lengths"],
@@ -150,7 +160,8 @@ class Launches:
     ) -> None:
         """Writes new tokens into their rings, rotated where the session has RoPE, and counts them.
 
-        `rotated`: they were turned before. `only_rotate`: they are turned where they lie, and nothing is written.
+        `rotated`: they were turned before. `only_rotate`: they are turned where they lie, and
+        nothing is written.
         """
         found = state.append_rotated if rotated else state.append
         values: dict[str, int | float | bytes] = {
@@ -167,9 +178,11 @@ class Launches:
             values["pool"] = 0
         self._prepare(found, values, {"tokens": rows}).launch([*tensors.all(), *counted])
 
-    def prefill(self, state: LayerState, tensors: Tensors, tokens: PackedTokens) -> Callable[[], None]:
-        """Prefill's attention, as a function that launches it: what it needs is made before, so that when this raises
-        nothing was launched."""
+    def prefill(
+        self, state: LayerState, tensors: Tensors, tokens: PackedTokens
+    ) -> Callable[[], None]:
+        """Prefill's attention, as a function that launches it: what it needs is made before, so
+        that when this raises nothing was launched."""
         kernel, needs, shape = state.prefill_kernel, tokens.needs, self._definition["shape"]
         expanded = self.workspace.pages() if needs.goes_on and state.expand is not None else None
         values: dict[str, int | float | bytes] = {
@@ -208,15 +221,21 @@ class Launches:
         counts: int = 0,
         counted: Sequence[torch.Tensor] = (),
     ) -> None:
-        """Appends so many tokens to each sequence and attends. `early`: the launch before wrote nothing that this one reads
-        but new tokens. `counts`: on the device, how many rows of each sequence are tokens, where not all are."""
+        """Appends so many tokens to each sequence and attends. `early`: the launch before wrote
+        nothing that this one reads but new tokens. `counts`: on the device, how many rows of each
+        sequence are tokens, where not all are."""
         if plan == "many":
-            # Rings have the slack for it: the tokens are appended first, and each row masks by its own position.
+            # Rings have the slack for it: the tokens are appended first, and each row masks by its
+            # own position.
             ends, rows = self._buffers.token_ends(tokens), self._slots * tokens
             self.append(state, tensors, rows, ends, counts=counts, counted=counted)
-        self._launch_decode(state, tensors, plan, tokens, early and plan == "one", 0, counts, counted)
+        self._launch_decode(
+            state, tensors, plan, tokens, early and plan == "one", 0, counts, counted
+        )
 
-    def decode_packed(self, state: LayerState, tensors: Tensors, cu_seqlens: int, early: bool) -> None:
+    def decode_packed(
+        self, state: LayerState, tensors: Tensors, cu_seqlens: int, early: bool
+    ) -> None:
         """Decode of those sequences of a packed batch that have one new token."""
         self._launch_decode(state, tensors, "one", 1, early, cu_seqlens, 0, ())
 
@@ -243,7 +262,9 @@ class Launches:
             prepared.set("counts", counts)
         prepared.launch([*tensors.all(), *counted])
 
-    def _prepare(self, found: FoundKernel, values: Values, grid: Mapping[str, int] | None = None) -> KernelLaunch:
+    def _prepare(
+        self, found: FoundKernel, values: Values, grid: Mapping[str, int] | None = None
+    ) -> KernelLaunch:
         blocks = evaluate(found.definition["grid"], {**self._buffers.sizes.values, **(grid or {})})
         return KernelLaunch(self._device, found, blocks, {**self._known, **values})
 
@@ -261,9 +282,13 @@ class Launches:
         values.update(workspace.sizes.values)
         values.update(workspace.addresses)
         values["tokens"] = 0
-        return self._prepare(found, values, {"decodeClasses": self._buffers.sizes.values["classes"]})
+        return self._prepare(
+            found, values, {"decodeClasses": self._buffers.sizes.values["classes"]}
+        )
 
-    def _prepare_decode(self, state: LayerState, tensors: Tensors, plan: PlanName, tokens: int) -> KernelLaunch:
+    def _prepare_decode(
+        self, state: LayerState, tensors: Tensors, plan: PlanName, tokens: int
+    ) -> KernelLaunch:
         workspace = self._plan(plan)
         found = state.decode if plan == "one" else state.decode_many
         assert found is not None, "internal error: the session has the kernel"
@@ -285,7 +310,8 @@ class Launches:
         return workspace
 
     def _tiles_of(self, plan: PlanName, tokens: int) -> tuple[int, int]:
-        """Sizes of the plan of a decode of so many tokens, which has the memory of that of the most."""
+        """Sizes of the plan of a decode of so many tokens, which has the memory of that of the
+        most."""
         found = self._tiles.get((plan, tokens))
         if found is None:
             values = self._plan(plan).sizes.having(decodeTokens=tokens).values

@@ -1,4 +1,5 @@
-"""Where everything of a session lies: classes of layers, rings and page tables, before anything is allocated."""
+"""Where everything of a session lies: classes of layers, rings and page tables, before anything is
+allocated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from .words import ranges
 
 @dataclass(frozen=True)
 class RingWindows:
-    """Equal rings at a length bound. In tokens: the window that they keep behind the sink, and the longest that a query
-    head attends."""
+    """Equal rings at a length bound. In tokens: the window that they keep behind the sink, and the
+    longest that a query head attends."""
 
     kv_heads: tuple[int, ...]
     sink: int
@@ -24,10 +25,13 @@ class RingWindows:
 class LayerClass:
     """Layers of a session with equal rules, which have tables in common.
 
-    `index`: in the session. `slot_pages`: entries of the page table for one slot; `offsets`: where each KV head's begin.
+    `index`: in the session. `slot_pages`: entries of the page table for one slot; `offsets`: where
+    each KV head's begin.
     """
 
-    def __init__(self, definition: Definition, plan_class: int, layer: Layer, index: int, length_bound: int) -> None:
+    def __init__(
+        self, definition: Definition, plan_class: int, layer: Layer, index: int, length_bound: int
+    ) -> None:
         self.index, self.plan_class, self.sink = index, plan_class, layer["sink"]
         self._definition, self._layer = definition, layer
         self.offsets = [0] * definition["shape"]["kvHeads"]
@@ -87,14 +91,22 @@ class SessionLayout:
 
 
 def plan_layers(definition: Definition, layers: Sequence[int] | None) -> list[int]:
-    """The layers of a session by their numbers in the plan, rising. Raises MOA6106 for one without attention."""
+    """The layers of a session by their numbers in the plan, rising. Raises MOA6106 for one without
+    attention."""
     numbers = layer_numbers(definition)
     if layers is None:
         return list(range(len(numbers)))
     for index, layer in enumerate(layers):
         if layer not in numbers:
-            message = f"layers[{index}] is {layer}; the layers of the model that have attention are {ranges(numbers)}"
-            raise MoaError("badOptions", message, "a session serves layers of the plan, by their numbers in the model")
+            message = (
+                f"layers[{index}] is {layer}; the layers of the model that have attention are "
+                f"{ranges(numbers)}"
+            )
+            raise MoaError(
+                "badOptions",
+                message,
+                "a session serves layers of the plan, by their numbers in the model",
+            )
     return [numbers.index(layer) for layer in layers]
 
 
@@ -118,7 +130,8 @@ def layout_session(
 
 
 def ring_pages_in_use(length: int, window: int, sink: int, page_tokens: int) -> int:
-    """Pages of one ring that hold a token when its sequence has `length` tokens; none of a free slot, of length -1."""
+    """Pages of one ring that hold a token when its sequence has `length` tokens; none of a free
+    slot, of length -1."""
     if length <= sink:
         return ceil_divide(max(0, length), page_tokens)
     return ceil_divide(sink, page_tokens) + ceil_divide(min(length - sink, window), page_tokens)

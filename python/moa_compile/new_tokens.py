@@ -12,19 +12,20 @@ from .errors import session_error
 from .prefill_workspace import PrefillWorkspace
 from .words import describe, is_integer
 
-
 _handles = itertools.count(1)
 
 
 class NewTokens:
-    """New tokens of each slot for steps of one session (`Session.new_tokens`). Steps that were captured with it serve
-    whatever numbers it holds when they are replayed.
+    """New tokens of each slot for steps of one session (`Session.new_tokens`). Steps that were
+    captured with it serve whatever numbers it holds when they are replayed.
 
     budget: the most tokens of all slots together: rows of the tensors of a step.
     handle: its number for the operators of `moa_compile.ops`.
     """
 
-    def __init__(self, device: Device, slots: int, budget: int, buffer: Buffer, workspace: PrefillWorkspace) -> None:
+    def __init__(
+        self, device: Device, slots: int, budget: int, buffer: Buffer, workspace: PrefillWorkspace
+    ) -> None:
         self.budget = budget
         self.handle = next(_handles)
         self.workspace = workspace
@@ -34,8 +35,8 @@ class NewTokens:
 
     @property
     def cu_seqlens(self) -> torch.Tensor:
-        """`[slots + 1]` int32 on the device: the first row of each slot, and the end of the last one's. For kernels of
-        your own to read."""
+        """`[slots + 1]` int32 on the device: the first row of each slot, and the end of the last
+        one's. For kernels of your own to read."""
         return self._buffer.int32()
 
     @property
@@ -44,23 +45,32 @@ class NewTokens:
         return tuple(self._counts)
 
     def set(self, counts: Sequence[int]) -> None:
-        """Sets the tokens of each slot, together at most the budget; 0 for slots without a sequence.
+        """Sets the tokens of each slot, together at most the budget; 0 for slots without a
+        sequence.
 
-        In the order of the stream, without waiting: launches before it had the numbers before. Raises MOA6113.
+        In the order of the stream, without waiting: launches before it had the numbers before.
+        Raises MOA6113.
         """
         check_not_capturing(self._device, "set")
         slots = len(self._counts)
         if not isinstance(counts, Sequence) or isinstance(counts, str):
-            raise session_error("badCounts", f"counts is {describe(counts)}, not a sequence of numbers")
+            raise session_error(
+                "badCounts", f"counts is {describe(counts)}, not a sequence of numbers"
+            )
         if len(counts) != slots:
-            raise session_error("badCounts", f"counts has {len(counts)} entries; {slots} slots need {slots}")
+            raise session_error(
+                "badCounts", f"counts has {len(counts)} entries; {slots} slots need {slots}"
+            )
         ends = [0]
         for slot, count in enumerate(counts):
             if not is_integer(count) or count < 0:
                 raise session_error("badCounts", f"counts[{slot}] is {describe(count)}")
             ends.append(ends[-1] + count)
             if ends[-1] > self.budget:
-                message = f"the counts up to slot {slot} are {ends[-1]} tokens together; the budget is {self.budget}"
+                message = (
+                    f"the counts up to slot {slot} are {ends[-1]} tokens together; the budget is "
+                    f"{self.budget}"
+                )
                 raise session_error("badCounts", message)
         self._device.write(self._buffer, int32_bytes(ends))
         self._counts = list(counts)

@@ -1,9 +1,10 @@
-"""Sessions as operators of `torch.library`, `torch.ops.moa_compile.*`: what `torch.compile` keeps whole in its graphs.
+"""Sessions as operators of `torch.library`, `torch.ops.moa_compile.*`: what `torch.compile` keeps
+whole in its graphs.
 
 An operator names its session by `Session.handle`. It changes the session's memory, which compilers
-do not see, so each takes `Session.order` too, as if it wrote that: operators of one session keep their
-order. What else it writes, its schema says: `out` and `lse`; and q and k where they may be rotated in
-place. Nothing is returned.
+do not see, so each takes `Session.order` too, as if it wrote that: operators of one session keep
+their order. What else it writes, its schema says: `out` and `lse`; and q and k where they may be
+rotated in place. Nothing is returned.
 
 The functions here call them for a session: `ops.decode(session, layer, q, k, v, out)`.
 """
@@ -19,7 +20,10 @@ from .session import Session, sessions
 
 NAMESPACE: Final = "moa_compile"
 
-_READS: Final = "Tensor q, Tensor k, Tensor v, Tensor(c!) out, Tensor(d!)? lse, Tensor(e!) order, int session, int layer"
+_READS: Final = (
+    "Tensor q, Tensor k, Tensor v, Tensor(c!) out, Tensor(d!)? lse, Tensor(e!) order, int "
+    "session, int layer"
+)
 _ROTATES: Final = _READS.replace("Tensor q, Tensor k", "Tensor(a!) q, Tensor(b!) k")
 _SCHEMAS: Final = {
     "decode": f"({_READS}) -> ()",
@@ -40,7 +44,14 @@ def _session(handle: int) -> Session:
 
 
 def _decode(
-    q: _Tensor, k: _Tensor, v: _Tensor, out: _Tensor, lse: _Tensor | None, order: _Tensor, session: int, layer: int
+    q: _Tensor,
+    k: _Tensor,
+    v: _Tensor,
+    out: _Tensor,
+    lse: _Tensor | None,
+    order: _Tensor,
+    session: int,
+    layer: int,
 ) -> None:
     _session(session).decode(layer, q, k, v, out, lse=lse)
 
@@ -139,7 +150,8 @@ def decode(
     tokens: int = 1,
     counts: _Tensor | None = None,
 ) -> None:
-    """`Session.decode`. One token of each sequence leaves q and k as they are, where the package's kernels append it."""
+    """`Session.decode`. One token of each sequence leaves q and k as they are, where the package's
+    kernels append it."""
     own = (q, k, v, out, lse, session.order, session.handle, layer)
     if tokens == 1 and counts is None and session.decode_appends(layer):
         _ops.decode.default(*own)

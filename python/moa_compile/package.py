@@ -37,7 +37,8 @@ _emulator: Emulator | None = None
 def load(directory: str | os.PathLike[str]) -> "Package":
     """Reads a package from any folder, which may be read-only.
 
-    Raises MOA6201 for a package of another format, MOA6204 where the folder holds none or it is damaged.
+    Raises MOA6201 for a package of another format, MOA6204 where the folder holds none or it is
+    damaged.
     """
     folder = Path(directory).resolve()
     return Package(folder, read_definition(folder / "definition.json"))
@@ -53,14 +54,25 @@ class Package:
     @property
     def dtypes(self) -> list[torch.dtype]:
         """What sessions may have, in the order of the package."""
-        return [TORCH_TYPES[each] for each in dict.fromkeys(k["elementType"] for k in self.definition["kernels"])]
+        return [
+            TORCH_TYPES[each]
+            for each in dict.fromkeys(k["elementType"] for k in self.definition["kernels"])
+        ]
 
     def memory(
-        self, *, slots: int, length_bound: int, pages: int | None = None, layers: Sequence[int] | None = None
+        self,
+        *,
+        slots: int,
+        length_bound: int,
+        pages: int | None = None,
+        layers: Sequence[int] | None = None,
     ) -> SessionMemory:
-        """Bytes of the KV cache of a session, before anything is allocated. Tables and workspace are not counted."""
+        """Bytes of the KV cache of a session, before anything is allocated. Tables and workspace
+        are not counted."""
         slots, length_bound, pages = _check_shape(slots, length_bound, pages)
-        return session_memory(self.definition, slots, length_bound, pages, check_layers(self.definition, layers))
+        return session_memory(
+            self.definition, slots, length_bound, pages, check_layers(self.definition, layers)
+        )
 
     def session(
         self,
@@ -81,27 +93,38 @@ class Package:
         """Makes a session, whose cache is allocated at once.
 
         slots: each for a sequence, 0 to 65536.
-        length_bound: the most tokens a sequence will hold, prompt and new ones. Spans follow from it.
-        dtype: of q, k, v, out and the cache: torch.bfloat16 or torch.float16; the package's first by default.
-        device: by default torch's current GPU, or the emulator where there is none. "cpu" is the emulator.
-        pages: of the pool, which all sequences share; by default for `slots` sequences of `length_bound` tokens.
+        length_bound: the most tokens a sequence will hold, prompt and new ones. Spans follow from
+        it.
+        dtype: of q, k, v, out and the cache: torch.bfloat16 or torch.float16; the package's first
+        by default.
+        device: by default torch's current GPU, or the emulator where there is none. "cpu" is the
+        emulator.
+        pages: of the pool, which all sequences share; by default for `slots` sequences of
+        `length_bound` tokens.
         decode_tokens: the most new tokens of a sequence in one decode, at most the package's.
-        rope: how q and k are rotated: "model", the default where the package has it; "none": they come rotated;
-            {"theta": x}; {"inverse_frequencies": [...], "attention_factor": x}, in radians a token; or {"cos_sin": tensor},
-            float32 `[length_bound, rotary dim / 2, 2]`.
+        rope: how q and k are rotated: "model", the default where the package has it; "none": they
+        come rotated;
+            {"theta": x}; {"inverse_frequencies": [...], "attention_factor": x}, in radians a token;
+            or {"cos_sin": tensor}, float32 `[length_bound, rotary dim / 2, 2]`.
         layers: that the session serves, by their numbers in the model; all by default.
-        slots_free: sequences come with `add`. By default each slot begins with an empty one of `length_bound` tokens.
+        slots_free: sequences come with `add`. By default each slot begins with an empty one of
+        `length_bound` tokens.
         scale: multiplies q.k; the model's by default.
-        sink_logits: `[layer of the plan][query head]`, of a model with learned sinks, and required there.
-        cache_scales: of a cache in e4m3: scales of keys and of values, `[layer of the plan][KV head]` each.
+        sink_logits: `[layer of the plan][query head]`, of a model with learned sinks, and required
+        there.
+        cache_scales: of a cache in e4m3: scales of keys and of values, `[layer of the plan][KV
+        head]` each.
 
-        Raises MOA6106 for an option that is not legal, and where kernels are loaded MOA6001, MOA6003, MOA6202 to MOA6207.
+        Raises MOA6106 for an option that is not legal, and where kernels are loaded MOA6001,
+        MOA6003, MOA6202 to MOA6207.
         """
         slots, length_bound, pages = _check_shape(slots, length_bound, pages)
         served = check_layers(self.definition, layers)
         on = _device_of(device)
         if on.is_capturing():
-            raise MoaError("capture", "a session writes tables on the device and cannot be made in a capture")
+            raise MoaError(
+                "capture", "a session writes tables on the device and cannot be made in a capture"
+            )
         source = self._source(on)
         options = SessionOptions(
             slots=slots,
@@ -118,11 +141,20 @@ class Package:
         )
 
         def found(kernel: Planner, waits_itself: bool) -> FoundKernel:
-            return FoundKernel(kernel, self.definition["params"][kernel["params"]], source.entry(kernel), waits_itself)
+            return FoundKernel(
+                kernel,
+                self.definition["params"][kernel["params"]],
+                source.entry(kernel),
+                waits_itself,
+            )
 
         def find(role: str, layer: int, rotates: bool, many: bool) -> FoundKernel | None:
             kernel = _find(source.usable, options.element_type, role, layer, rotates, many)
-            return None if kernel is None else found(kernel, source.wait_themselves and role == "decode")
+            return (
+                None
+                if kernel is None
+                else found(kernel, source.wait_themselves and role == "decode")
+            )
 
         planners: Mapping[str, FoundKernel] = {
             role: found(kernel, False) for role, kernel in self.definition["planners"].items()
@@ -139,14 +171,25 @@ class Package:
         for element_type in types:
             if dtype is None or TORCH_TYPES[element_type] == dtype:
                 return element_type
-        raise bad_options(f"dtype is {describe(str(dtype))}; the package was loaded for {' and '.join(types)}")
+        raise bad_options(
+            f"dtype is {describe(str(dtype))}; the package was loaded for {' and '.join(types)}"
+        )
 
 
 def _find(
-    kernels: Sequence[Kernel], element_type: ElementType, role: str, layer: int, rotates: bool, many: bool
+    kernels: Sequence[Kernel],
+    element_type: ElementType,
+    role: str,
+    layer: int,
+    rotates: bool,
+    many: bool,
 ) -> Kernel | None:
     for kernel in kernels:
-        fits = kernel["role"] == role and kernel["elementType"] == element_type and kernel["rope"] == rotates
+        fits = (
+            kernel["role"] == role
+            and kernel["elementType"] == element_type
+            and kernel["rope"] == rotates
+        )
         if fits and layer in kernel["layers"] and ("tokens" in kernel) == many:
             return kernel
     return None
@@ -172,4 +215,8 @@ def _device_of(given: DeviceOption) -> Device:
         global _emulator
         _emulator = _emulator or Emulator()
         return _emulator
-    raise MoaError("badArgument", f"device is {describe(str(given))}", 'a GPU of torch, or "cpu" for the emulator')
+    raise MoaError(
+        "badArgument",
+        f"device is {describe(str(given))}",
+        'a GPU of torch, or "cpu" for the emulator',
+    )

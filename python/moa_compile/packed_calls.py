@@ -1,6 +1,6 @@
-"""Calls whose tensors hold the new tokens of all sequences one after the other: `prefill`, and `step`, in which each
-sequence brings none, one or many. Sequences with one new token are decoded, as far as the kernels append it themselves; the
-others have items of prefill."""
+"""Calls whose tensors hold the new tokens of all sequences one after the other: `prefill`, and
+`step`, in which each sequence brings none, one or many. Sequences with one new token are decoded,
+as far as the kernels append it themselves; the others have items of prefill."""
 
 from collections.abc import Callable, Sequence
 
@@ -33,20 +33,32 @@ class PackedCalls:
         plans: StepPlans,
     ) -> None:
         self._device, self._definition, self._layout = device, definition, layout
-        self._buffers, self._sequences, self._launches, self._plans = buffers, sequences, launches, plans
+        self._buffers, self._sequences, self._launches, self._plans = (
+            buffers,
+            sequences,
+            launches,
+            plans,
+        )
 
     def added_by(self, cu_seqlens: CuSeqlens, length_bound: int) -> list[int]:
-        """New tokens of each slot, as the host knows them. Raises MOA6104 for numbers that are none."""
+        """New tokens of each slot, as the host knows them. Raises MOA6104 for numbers that are
+        none."""
         if isinstance(cu_seqlens, NewTokens):
             return list(cu_seqlens.counts)
         ends = check_cu_seqlens(cu_seqlens, self._sequences.slots, length_bound)
         return [end - begin for begin, end in zip(ends, ends[1:], strict=False)]
 
-    def call(self, state: LayerState, given: CuSeqlens, added: list[int], is_step: bool) -> PackedCall:
+    def call(
+        self, state: LayerState, given: CuSeqlens, added: list[int], is_step: bool
+    ) -> PackedCall:
         """A call with lengths that the host knows, found to fit the length bounds."""
         before = self._sequences.lengths_of(state.index)
         fewest = _fewest(state, is_step)
-        brought = [(count, cached) for count, cached in zip(added, before.tokens, strict=True) if count >= fewest]
+        brought = [
+            (count, cached)
+            for count, cached in zip(added, before.tokens, strict=True)
+            if count >= fewest
+        ]
         lengths = self._sequences.after(before, added)
         self._sequences.check_room(state.index, lengths)
         needs = prefill_needs(
@@ -83,7 +95,9 @@ class PackedCalls:
         needs = self._needs_of(state, numbers.budget)
         prefills = needs.items > 0
         workspace = numbers.workspace
-        return PackedTokens(numbers.budget, numbers.address, workspace, fewest, fewest > 1, prefills, needs)
+        return PackedTokens(
+            numbers.budget, numbers.address, workspace, fewest, fewest > 1, prefills, needs
+        )
 
     def new_tokens(self, states: Sequence[LayerState], budget: int) -> NewTokens:
         """Numbers for steps of so many tokens, and what those need."""
@@ -102,7 +116,7 @@ class PackedCalls:
         return NewTokens(self._device, slots, budget, buffer, workspace)
 
     def run(self, state: LayerState, tensors: Tensors, call: PackedCall) -> None:
-        """Everything, in order. What it needs is made first: when it raises, nothing was launched."""
+        """All launches. What they need is made first: when it raises, nothing was launched."""
         if not call.decodes and not call.prefills:
             return
         layer = state.layout.layer
@@ -114,9 +128,11 @@ class PackedCalls:
         self._plans.writes(layer)
         self._sequences.commit(state.index, call.lengths)
 
-    def launches(self, state: LayerState, tensors: Tensors, tokens: PackedTokens) -> Callable[[bool], None]:
-        """The launches of a call behind its plan, as a function that launches them. Its argument: whether the launch before
-        wrote nothing of the layer."""
+    def launches(
+        self, state: LayerState, tensors: Tensors, tokens: PackedTokens
+    ) -> Callable[[bool], None]:
+        """The launches of a call behind its plan, as a function that launches them. Its argument:
+        whether the launch before wrote nothing of the layer."""
         launches, rows, ends, fewest = self._launches, tokens.rows, tokens.cu_seqlens, tokens.fewest
         attend = launches.prefill(state, tensors, tokens) if tokens.prefills else None
 
@@ -126,7 +142,8 @@ class PackedCalls:
             if attend is None:
                 return
             if tokens.needs.goes_on:
-                # New tokens may take the place of those that they attend, so they are written last; RoPE turns them first.
+                # New tokens may take the place of those that they attend, so they are written last;
+                # RoPE turns them first.
                 launches.append(state, tensors, rows, ends, fewest=fewest, only_rotate=True)
                 attend()
                 launches.append(state, tensors, rows, ends, fewest=fewest, rotated=True)
@@ -140,9 +157,12 @@ class PackedCalls:
         """What any step of so many tokens needs at most."""
         multiprocessors, slots = self._device.multiprocessors, self._sequences.slots
         fewest = _fewest(state, True)
-        return budget_needs(self._definition, state.prefill_kernel, multiprocessors, budget, fewest, slots)
+        return budget_needs(
+            self._definition, state.prefill_kernel, multiprocessors, budget, fewest, slots
+        )
 
 
 def _fewest(state: LayerState, is_step: bool) -> int:
-    """Sequences with fewer new tokens have no items: decode appends one token itself, where its kernel can."""
+    """Sequences with fewer new tokens have no items: decode appends one token itself, where its
+    kernel can."""
     return 2 if is_step and state.decode is not None else 1

@@ -1,13 +1,16 @@
-"""How many pages of the pool the sequences of a session hold, for a host that knows lengths and forks but no page table.
+"""How many pages of the pool the sequences of a session hold, for a host that knows lengths and
+forks but no page table.
 
-A fork ends a stretch of a sequence's history and begins two. Stretches form trees, whose leaves are the sequences:
+A fork ends a stretch of a sequence's history and begins two. Stretches form trees, whose leaves are
+the sequences:
 
     1000 tokens, fork, 50 tokens in one sequence, 300 in the other       [0, 1000) -+- [1000, 1050)
                                                                                     +- [1000, 1300)
 
-A page belongs to the stretch in which it was last written. A sequence that has written a page is its only holder, so a
-stretch has at most one page for each page of a ring that its tokens lie in. A page of a stretch that has ended is held as
-long as one of the sequences after it has neither written it again nor given it up.
+A page belongs to the stretch in which it was last written. A sequence that has written a page is
+its only holder, so a stretch has at most one page for each page of a ring that its tokens lie in. A
+page of a stretch that has ended is held as long as one of the sequences after it has neither
+written it again nor given it up.
 """
 
 from collections.abc import Callable
@@ -37,7 +40,8 @@ class _Stretch:
 class _Branch:
     """A stretch and all after it, as the stretches before it see them.
 
-    reached: every sequence in it has written the tokens up to here, all but one up to `next_reached`.
+    reached: every sequence in it has written the tokens up to here, all but one up to
+    `next_reached`.
     low: every sequence in it was this short or shorter, all but one `next_low`.
     own: pages that belong to its stretches; held: that its sequences hold. Both at most.
     """
@@ -57,7 +61,8 @@ _NO_END = 1 << 62
 
 @dataclass(eq=False)
 class _Node:
-    """`slot`: -1 of a stretch that has ended. `even_to`: up to this length it holds as many pages as when it was counted."""
+    """`slot`: -1 of a stretch that has ended. `even_to`: up to this length it holds as many pages
+    as when it was counted."""
 
     tree: "_Tree"
     slot: int
@@ -78,8 +83,8 @@ class _Tree:
 
 
 class PageAccounts:
-    """`pages`: of the pool. `held` and `shared` are at most what is so, and `free` at least; exact without truncations
-    behind a fork."""
+    """`pages`: of the pool. `held` and `shared` are at most what is so, and `free` at least; exact
+    without truncations behind a fork."""
 
     def __init__(self, counts: PageCounts, pages: int, slots: int) -> None:
         self._counts, self._pages = counts, pages
@@ -148,12 +153,14 @@ class PageAccounts:
         self._changed[tree] = None
 
     def fork(self, source: int, to: int) -> None:
-        """Begins a sequence in the free slot `to` that holds the pages of the one in `source`. `held` stays."""
+        """Begins a sequence in the free slot `to` that holds the pages of the one in `source`.
+        `held` stays."""
         parent = self._leaf(source)
         length = parent.stretch.length
         parent.slot = -1
         parent.children = [
-            self._add_leaf(parent.tree, slot, _Stretch(inf, 0, length, length), parent) for slot in (source, to)
+            self._add_leaf(parent.tree, slot, _Stretch(inf, 0, length, length), parent)
+            for slot in (source, to)
         ]
 
     def set_length(self, slot: int, length: int) -> None:
@@ -193,14 +200,20 @@ class PageAccounts:
         if len(nodes) == 1:
             return self._counts.in_use(bound, nodes[0].stretch.length + tokens(nodes[0].slot))
         for node in reversed(nodes):
-            node.branch = self._branch_of_leaf(node, tokens) if not node.children else self._branch_of_fork(node)
+            node.branch = (
+                self._branch_of_leaf(node, tokens)
+                if not node.children
+                else self._branch_of_fork(node)
+            )
         return nodes[0].branch.own
 
     def _branch_of_leaf(self, node: _Node, tokens: Callable[[int], int]) -> _Branch:
         bound = node.tree.bound
         stretch = _written(node.stretch, tokens(node.slot))
         own = self._counts.touched(bound, stretch.begin, stretch.reached, stretch.length)
-        return _Branch(stretch.reached, inf, stretch.low, -1, own, self._counts.in_use(bound, stretch.length))
+        return _Branch(
+            stretch.reached, inf, stretch.low, -1, own, self._counts.in_use(bound, stretch.length)
+        )
 
     def _branch_of_fork(self, node: _Node) -> _Branch:
         bound, stretch = node.tree.bound, node.stretch
@@ -232,15 +245,19 @@ class PageAccounts:
         return min(pages, held // 2)
 
     def _left(self, bound: int, stretch: _Stretch, reached: float, low: int) -> int:
-        """Pages of a stretch that has ended, without those that hold a token of `length .. reached - 1`, which were
-        written again, and those that are not in use at length `low`, which were given up."""
+        """Pages of a stretch that has ended, without those that hold a token of `length .. reached
+        - 1`, which were written again, and those that are not in use at length `low`, which were
+        given up."""
         kept = min(stretch.length, low)
         if reached <= max(stretch.begin, stretch.length):
             return self._counts.touched(bound, stretch.begin, stretch.reached, kept)
-        # What was written in the stretch and after it is one range of tokens. Nothing follows an infinite one.
+        # What was written in the stretch and after it is one range of tokens. Nothing follows an
+        # infinite one.
         end = _NO_END if reached == inf else int(reached)
         begin, most = min(stretch.begin, stretch.length), max(stretch.reached, end)
-        return self._counts.touched(bound, begin, most, kept) - self._counts.touched(bound, stretch.length, end, kept)
+        return self._counts.touched(bound, begin, most, kept) - self._counts.touched(
+            bound, stretch.length, end, kept
+        )
 
     def _add_leaf(self, tree: _Tree, slot: int, stretch: _Stretch, parent: _Node | None) -> _Node:
         leaf = _Node(tree, slot, stretch, parent)
@@ -260,7 +277,8 @@ def _no_tokens(_: int) -> int:
 
 
 def _is_even(leaf: _Node, tokens: int) -> bool:
-    """Whether a sequence that shares no page holds with `tokens` more as many pages as were counted."""
+    """Whether a sequence that shares no page holds with `tokens` more as many pages as were
+    counted."""
     return len(leaf.tree.nodes) == 1 and leaf.stretch.length + tokens <= leaf.even_to
 
 
@@ -273,7 +291,8 @@ def _written(stretch: _Stretch, tokens: int) -> _Stretch:
 
 
 def _may_join(first: _Stretch, second: _Stretch) -> bool:
-    """Whether the tokens of two stretches are one range: the second may go back behind the first, and stay there."""
+    """Whether the tokens of two stretches are one range: the second may go back behind the first,
+    and stay there."""
     return first.begin == inf or second.begin == inf or second.reached >= first.begin
 
 

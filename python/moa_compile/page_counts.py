@@ -1,4 +1,5 @@
-"""How many pages sequences use and write, from their lengths alone: no ring is walked. All counts are exact."""
+"""How many pages sequences use and write, from their lengths alone: no ring is walked. All counts
+are exact."""
 
 from collections import Counter
 from functools import lru_cache
@@ -18,10 +19,14 @@ class PageCounts:
     def in_use(self, bound: int, length: int) -> int:
         """Pages that a sequence of at most `bound` tokens holds when it has `length`."""
         pages = self._page_tokens
-        return sum(n * ring_pages_in_use(length, window, sink, pages) for sink, window, n in self._rings(bound))
+        return sum(
+            n * ring_pages_in_use(length, window, sink, pages)
+            for sink, window, n in self._rings(bound)
+        )
 
     def even_to(self, bound: int, length: int) -> float:
-        """A length up to which a sequence holds as many pages as at `length`: where a ring comes to another page, or before."""
+        """A length up to which a sequence holds as many pages as at `length`: where a ring comes to
+        another page, or before."""
         even = inf
         for sink, _, _ in self._rings(bound):
             begin = sink if length > sink else 0
@@ -30,7 +35,8 @@ class PageCounts:
         return even
 
     def touched(self, bound: int, begin: float, end: int, length: int) -> int:
-        """Pages that the tokens `begin .. end - 1` lie in and that are in use at `length`, each counted once."""
+        """Pages that the tokens `begin .. end - 1` lie in and that are in use at `length`, each
+        counted once."""
         if begin >= end:
             return 0
         first, pages = int(begin), 0
@@ -40,7 +46,8 @@ class PageCounts:
         return pages
 
     def _ring_pages_touched(self, begin: int, end: int, window: int, sink: int, limit: int) -> int:
-        """Of the first `limit` pages of a ring, those that the tokens lie in; there is at least one token."""
+        """Of the first `limit` pages of a ring, those that the tokens lie in; there is at least one
+        token."""
         size = self._page_tokens
         pages = 0
         if begin < sink:
@@ -55,9 +62,14 @@ class PageCounts:
         low, high = first % window, (last - 1) % window
         if low <= high:
             return pages + _between(low // size, high // size + 1, limit)
-        # Round the end of the ring: its first pages up to that of the last token, and those from the first token on.
+        # Round the end of the ring: its first pages up to that of the last token, and those from
+        # the first token on.
         below = high // size + 1
-        return pages + _between(0, below, limit) + _between(max(below, low // size), window_pages, limit)
+        return (
+            pages
+            + _between(0, below, limit)
+            + _between(max(below, low // size), window_pages, limit)
+        )
 
     def _count_rings(self, bound: int) -> tuple[tuple[int, int, int], ...]:
         """Sink, window and number of all equal rings."""

@@ -1,4 +1,5 @@
-"""Memory that prefills need: it grows with the largest of them, and they use it one after the other."""
+"""Memory that prefills need: it grows with the largest of them, and they use it one after the
+other."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from .layout import LayerClass
 
 @dataclass(frozen=True)
 class PrefillNeeds:
-    """What a prefill needs, at most. `items`: work items of a layer; `splits`: items that are one of two KV splits;
-    `goes_on`: whether a sequence holds tokens already."""
+    """What a prefill needs, at most. `items`: work items of a layer; `splits`: items that are one
+    of two KV splits; `goes_on`: whether a sequence holds tokens already."""
 
     items: int
     splits: int
@@ -23,7 +24,10 @@ class PrefillNeeds:
 
 
 def prefill_needs(
-    definition: Definition, kernel: Kernel, multiprocessors: int, sequences: Iterable[tuple[int, int]]
+    definition: Definition,
+    kernel: Kernel,
+    multiprocessors: int,
+    sequences: Iterable[tuple[int, int]],
 ) -> PrefillNeeds:
     """The needs of sequences, each with its new tokens and those in the cache."""
     schedule, heads = definition["prefill"], definition["shape"]["queryHeads"]
@@ -45,9 +49,15 @@ def prefill_needs(
 
 
 def budget_needs(
-    definition: Definition, kernel: Kernel, multiprocessors: int, budget: int, fewest: int, slots: int
+    definition: Definition,
+    kernel: Kernel,
+    multiprocessors: int,
+    budget: int,
+    fewest: int,
+    slots: int,
 ) -> PrefillNeeds:
-    """The most that any sequences need which bring `budget` tokens together, of those that bring `fewest` or more."""
+    """The most that any sequences need which bring `budget` tokens together, of those that bring
+    `fewest` or more."""
     sequences = min(slots, budget // fewest)
     # Each sequence may have one block of rows that is not full.
     blocks = (budget - sequences) // kernel["rows"] + sequences
@@ -70,8 +80,15 @@ def _most_pairs(definition: Definition, kernel: Kernel, multiprocessors: int) ->
 class PrefillWorkspace:
     """Work lists of `capacity` items for each class of layers, and partial results."""
 
-    def __init__(self, device: Device, definition: Definition, classes: tuple[LayerClass, ...], slots: int) -> None:
-        self._device, self._definition, self._classes, self._slots = device, definition, classes, slots
+    def __init__(
+        self, device: Device, definition: Definition, classes: tuple[LayerClass, ...], slots: int
+    ) -> None:
+        self._device, self._definition, self._classes, self._slots = (
+            device,
+            definition,
+            classes,
+            slots,
+        )
         self._buffers: dict[str, Buffer] = {}
         self.capacity = 0
 
@@ -93,12 +110,20 @@ class PrefillWorkspace:
         """Where the items of a class lie, and their number."""
         structs = self._definition["structs"]
         size = structs["PrefillPlanSize"]
-        items = self._buffers["items"].address + layer_class.index * self.capacity * structs["PrefillItem"]["bytes"]
-        count = self._buffers["sizes"].address + layer_class.index * size["bytes"] + field_offset(size, "count")
+        items = (
+            self._buffers["items"].address
+            + layer_class.index * self.capacity * structs["PrefillItem"]["bytes"]
+        )
+        count = (
+            self._buffers["sizes"].address
+            + layer_class.index * size["bytes"]
+            + field_offset(size, "count")
+        )
         return {"items": items, "itemCount": count}
 
     def splits(self, splits: int, kernel: Kernel) -> dict[str, int]:
-        """Addresses for partial results of so many items that are one of two, and counters; 0 for none."""
+        """Addresses for partial results of so many items that are one of two, and counters; 0 for
+        none."""
         if splits == 0:
             return {"partials": 0, "partTickets": 0}
         floats, threads = kernel["partialFloats"], kernel["threads"]
@@ -106,7 +131,8 @@ class PrefillWorkspace:
         return {name: self._at_least(name, sizes) for name in ("partials", "partTickets")}
 
     def pages(self) -> tuple[int, int]:
-        """A page of 16-bit elements for each entry of a layer's page table, and the table in which entry n is page n."""
+        """A page of 16-bit elements for each entry of a layer's page table, and the table in which
+        entry n is page n."""
         sizes = self._sizes(slotPages=max(each.slot_pages for each in self._classes))
         return self._at_least("expandedPool", sizes), self._at_least("expandedTable", sizes)
 

@@ -1,5 +1,6 @@
-"""Frequencies of rotary position embeddings (RoFormer, arXiv 2104.09864), with the roundings of Hugging Face transformers
-(`ROPE_INIT_FUNCTIONS`): exponent, power and reciprocal are each rounded to binary32."""
+"""Frequencies of rotary position embeddings (RoFormer, arXiv 2104.09864), with the roundings of
+Hugging Face transformers (`ROPE_INIT_FUNCTIONS`): exponent, power and reciprocal are each rounded
+to binary32."""
 
 import math
 from collections.abc import Mapping
@@ -15,22 +16,25 @@ def single(value: float) -> float:
 
 @dataclass(frozen=True)
 class RopeFrequencies:
-    """`inverse`: radians a token of each pair, in binary32. `attention_factor` multiplies cos and sin."""
+    """`inverse`: radians a token of each pair, in binary32. `attention_factor` multiplies cos and
+    sin."""
 
     inverse: list[float]
     attention_factor: float
 
 
 def rope_frequencies(rope: Mapping[str, Any], length_bound: int) -> RopeFrequencies:
-    """Of a rotation of the package. Dynamic and longrope depend on the length bound: beyond the original length theta grows
-    with it, or the long factors hold."""
+    """Of a rotation of the package. Dynamic and longrope depend on the length bound: beyond the
+    original length theta grows with it, or the long factors hold."""
     theta, rotary_dim, scaling = rope["theta"], rope["rotaryDim"], rope["scaling"]
     kind, factor = scaling["type"], scaling.get("attentionFactor", 1.0)
     if kind == "dynamic":
         length = max(length_bound, scaling["originalLength"])
         grown = scaling["factor"] * length / scaling["originalLength"] - (scaling["factor"] - 1)
         theta = theta * grown ** (rotary_dim / (rotary_dim - 2))
-    powers = [single(single(theta) ** single(2 * pair / rotary_dim)) for pair in range(rotary_dim // 2)]
+    powers = [
+        single(single(theta) ** single(2 * pair / rotary_dim)) for pair in range(rotary_dim // 2)
+    ]
     plain = [single(1 / power) for power in powers]
     if kind in ("default", "dynamic"):
         values = plain
@@ -41,14 +45,18 @@ def rope_frequencies(rope: Mapping[str, Any], length_bound: int) -> RopeFrequenc
     elif kind == "yarn":
         values = _yarn(powers, theta, rotary_dim, scaling)
     else:
-        factors = scaling["longFactors" if length_bound > scaling["originalLength"] else "shortFactors"]
-        values = [1 / single(single(each) * power) for each, power in zip(factors, powers, strict=True)]
+        factors = scaling[
+            "longFactors" if length_bound > scaling["originalLength"] else "shortFactors"
+        ]
+        values = [
+            1 / single(single(each) * power) for each, power in zip(factors, powers, strict=True)
+        ]
     return RopeFrequencies([single(value) for value in values], factor)
 
 
 def _llama3(frequency: float, scaling: Mapping[str, Any]) -> float:
-    """Wavelengths over `originalLength / lowFrequencyFactor` are stretched, and those between that and the other bound in
-    part."""
+    """Wavelengths over `originalLength / lowFrequencyFactor` are stretched, and those between that
+    and the other bound in part."""
     low, high = scaling["lowFrequencyFactor"], scaling["highFrequencyFactor"]
     original = scaling["originalLength"]
     wavelength = single(single(1 / frequency) * single(2 * math.pi))
@@ -63,12 +71,18 @@ def _llama3(frequency: float, scaling: Mapping[str, Any]) -> float:
     return single(rest + single(smooth * frequency))
 
 
-def _yarn(powers: list[float], theta: float, rotary_dim: int, scaling: Mapping[str, Any]) -> list[float]:
-    """Between the pairs that turn `betaFast` and `betaSlow` times in the original length, a ramp from the plain to the
-    divided frequency (arXiv 2309.00071)."""
+def _yarn(
+    powers: list[float], theta: float, rotary_dim: int, scaling: Mapping[str, Any]
+) -> list[float]:
+    """Between the pairs that turn `betaFast` and `betaSlow` times in the original length, a ramp
+    from the plain to the divided frequency (arXiv 2309.00071)."""
 
     def pair_of(turns: float) -> float:
-        return rotary_dim * math.log(scaling["originalLength"] / (turns * 2 * math.pi)) / (2 * math.log(theta))
+        return (
+            rotary_dim
+            * math.log(scaling["originalLength"] / (turns * 2 * math.pi))
+            / (2 * math.log(theta))
+        )
 
     fast, slow = pair_of(scaling["betaFast"]), pair_of(scaling["betaSlow"])
     if scaling["truncate"]:
@@ -80,5 +94,9 @@ def _yarn(powers: list[float], theta: float, rotary_dim: int, scaling: Mapping[s
         ramp = min(max(single(single(pair - single(begin)) / width), 0), 1)
         plain_part = single(1 - ramp)
         divided = single(1 / single(single(scaling["factor"]) * power))
-        values.append(single(single(divided * single(1 - plain_part)) + single(single(1 / power) * plain_part)))
+        values.append(
+            single(
+                single(divided * single(1 - plain_part)) + single(single(1 / power) * plain_part)
+            )
+        )
     return values

@@ -1,5 +1,6 @@
-"""What the host knows of a session's sequences: who holds a slot, of what length bound, and how many tokens each layer has
-of it. It plans nothing, and walks no rings: pages and tables are the device's."""
+"""What the host knows of a session's sequences: who holds a slot, of what length bound, and how
+many tokens each layer has of it. It plans nothing, and walks no rings: pages and tables are the
+device's."""
 
 from collections.abc import Callable, Sequence
 from weakref import WeakValueDictionary
@@ -14,11 +15,12 @@ AddedTokens = int | Sequence[int]
 
 
 class Lengths:
-    """Lengths that some layers have. Layers that are in step have the same object, and go from it to the same next one:
-    what is found for the first layer of a step holds for all.
+    """Lengths that some layers have. Layers that are in step have the same object, and go from it
+    to the same next one: what is found for the first layer of a step holds for all.
 
     tokens: by slot, -1 for a slot without a sequence, as on the device.
-    reached: the most that each sequence had since its rings went round: what a ring has lost follows from that.
+    reached: the most that each sequence had since its rings went round: what a ring has lost
+    follows from that.
     too_long: a slot whose sequence would be longer than its bound; -1 where there is none.
     """
 
@@ -30,7 +32,7 @@ class Lengths:
         self._next: WeakValueDictionary[object, Lengths] = WeakValueDictionary()
 
     def after(self, key: object, make: Callable[[], "Lengths"]) -> "Lengths":
-        """With so many more tokens. The same object for the same key, as long as somebody has it."""
+        """With so many more tokens. The same object for the same key while it lives."""
         known = self._next.get(key)
         if known is None:
             known = self._next[key] = make()
@@ -115,23 +117,24 @@ class Sequences:
         self._change(copy)
 
     def truncate(self, slot: int, length: int) -> None:
-        """Takes back the tokens from `length` on. Raises MOA6110, and changes nothing, where a ring has lost tokens that the
-        next one attends."""
+        """Takes back the tokens from `length` on. Raises MOA6110, and changes nothing, where a ring
+        has lost tokens that the next one attends."""
         wrapped = self._check_kept(slot, length)
         self.accounts.set_length(slot, length)
         self._reserved[slot] = length
 
         def shorten(following: Lengths, before: Lengths) -> None:
             following.tokens[slot] = length
-            # Of a sequence that no ring has gone round for, nothing is lost; what lies behind is written before it is read.
+            # Of a sequence that no ring has gone round for, nothing is lost; what lies behind is
+            # written before it is read.
             if before not in wrapped:
                 following.reached[slot] = length
 
         self._change(shorten)
 
     def _check_kept(self, slot: int, length: int) -> set[Lengths]:
-        """Raises MOA6110 where a layer has lost a token that the one after a truncation attends. Returns the lengths of
-        layers with rings that have gone round."""
+        """Raises MOA6110 where a layer has lost a token that the one after a truncation attends.
+        Returns the lengths of layers with rings that have gone round."""
         seen: set[tuple[LayerClass, Lengths]] = set()
         wrapped: set[Lengths] = set()
         for layer, lengths in zip(self._layout.layers, self._lengths, strict=True):
@@ -141,7 +144,9 @@ class Sequences:
             seen.add((layer.layer_class, lengths))
             held = lengths.tokens[slot]
             if length > held:
-                message = f"sequence {slot} has {held} tokens in layer {layer.layer}, fewer than {length}"
+                message = (
+                    f"sequence {slot} has {held} tokens in layer {layer.layer}, fewer than {length}"
+                )
                 raise session_error("cannotTruncate", message)
             for ring in layer.layer_class.rings(self.bounds[slot]):
                 kept = lengths.reached[slot] - ring.window
@@ -150,7 +155,9 @@ class Sequences:
                 wrapped.add(lengths)
                 needed = max(ring.sink, length - ring.longest + 1)
                 if kept > needed:
-                    raise session_error("cannotTruncate", _lost(slot, held, length, layer.layer, ring, kept, needed))
+                    raise session_error(
+                        "cannotTruncate", _lost(slot, held, length, layer.layer, ring, kept, needed)
+                    )
         return wrapped
 
     def fill_all(self, length: int) -> None:
@@ -169,7 +176,8 @@ class Sequences:
         self._change(fill)
 
     def after(self, before: Lengths, added: AddedTokens) -> Lengths:
-        """The lengths behind so many more tokens. Nothing changes, and nothing is checked: `commit` says that they came."""
+        """The lengths behind so many more tokens. Nothing changes, and nothing is checked: `commit`
+        says that they came."""
         key = added if isinstance(added, int) else tuple(added)
 
         def make() -> Lengths:
@@ -198,16 +206,20 @@ class Sequences:
         raise session_error("sequenceFull", message)
 
     def check_pages(self, every: Sequence[Lengths]) -> None:
-        """Raises MOA6109 where the pool may have too few pages for sequences as long as the longest of these."""
+        """Raises MOA6109 where the pool may have too few pages for sequences as long as the longest
+        of these."""
         if all(lengths.is_reserved for lengths in every):
             return
         needed = self.accounts.needed_for(lambda slot: self._beyond_reserved(every, slot))
         if needed > 0 and needed > self.accounts.free:
-            message = f"the new tokens need {needed} pages, and {self.accounts.free} of the pool are free"
+            message = (
+                f"the new tokens need {needed} pages, and {self.accounts.free} of the pool are free"
+            )
             raise session_error("poolFull", message)
 
     def reserve(self, every: Sequence[Lengths]) -> None:
-        """Counts the pages of sequences of these lengths as held: the launches that follow take them."""
+        """Counts the pages of sequences of these lengths as held: the launches that follow take
+        them."""
         if all(lengths.is_reserved for lengths in every):
             return
         for slot in range(self.slots):
@@ -231,7 +243,8 @@ class Sequences:
             if tokens != expected:
                 a, b = self._layout.layers[other].layer, self._layout.layers[layer].layer
                 message = (
-                    f"the graph decodes layers {a} and {b} in one step, and sequence {slot} has {expected} tokens in the one "
+                    f"the graph decodes layers {a} and {b} in one step, and sequence {slot} has "
+                    f"{expected} tokens in the one "
                     f"and {tokens} in the other"
                 )
                 raise session_error("capture", message)
@@ -262,13 +275,18 @@ class Sequences:
             if lengths not in changed:
                 made = Lengths(list(lengths.tokens), list(lengths.reached))
                 edit(made, lengths)
-                changed[lengths] = next((other for other in changed.values() if other.is_like(made)), made)
+                changed[lengths] = next(
+                    (other for other in changed.values() if other.is_like(made)), made
+                )
             self._lengths[layer] = changed[lengths]
 
 
-def _lost(slot: int, held: int, length: int, layer: int, ring: RingWindows, kept: int, needed: int) -> str:
+def _lost(
+    slot: int, held: int, length: int, layer: int, ring: RingWindows, kept: int, needed: int
+) -> str:
     behind = "" if ring.sink == 0 else "behind the sink, "
     return (
-        f"sequence {slot} cannot go back from {held} to {length} tokens: {behind}the ring of KV head {ring.kv_heads[0]} "
+        f"sequence {slot} cannot go back from {held} to {length} tokens: {behind}the ring of KV "
+        f"head {ring.kv_heads[0]} "
         f"in layer {layer} begins with token {kept}, and token {length} attends from {needed} on"
     )

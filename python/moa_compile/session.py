@@ -1,7 +1,9 @@
-"""A session: the KV cache of sequences in slots on one device, and the launches that fill and read it.
+"""A session: the KV cache of sequences in slots on one device, and the launches that fill and read
+it.
 
-All state that changes from step to step lies in device memory; the host mirrors lengths only to refuse what would not fit.
-It plans nothing. docs/runtime.md says what each call means; Node's `Session` is the same over buffers.
+All state that changes from step to step lies in device memory; the host mirrors lengths only to
+refuse what would not fit. It plans nothing. docs/runtime.md says what each call means; Node's
+`Session` is the same over buffers.
 """
 
 import contextlib
@@ -41,7 +43,8 @@ sessions: "WeakValueDictionary[int, Session]" = WeakValueDictionary()
 
 @dataclass(frozen=True)
 class SessionUsage:
-    """Pages of a session's pool: those that sequences hold, those of them that several hold, and those that are free.
+    """Pages of a session's pool: those that sequences hold, those of them that several hold, and
+    those that are free.
 
     Where pages are shared, `held` and `shared` are at most what is so, and `free` at least.
     """
@@ -56,9 +59,11 @@ class SessionUsage:
 class Session:
     """Made by `Package.session`.
 
-    slots, length_bound: as it was made. dtype: of q, k, v, out and the cache. memory: bytes on the device.
+    slots, length_bound: as it was made. dtype: of q, k, v, out and the cache. memory: bytes on the
+    device.
     handle: its number for the operators of `moa_compile.ops`.
-    order: `[1]` int64 on the device, which those name as written, so that compilers keep their order.
+    order: `[1]` int64 on the device, which those name as written, so that compilers keep their
+    order.
     """
 
     def __init__(
@@ -72,18 +77,28 @@ class Session:
         self.slots, self.length_bound = options.slots, options.length_bound
         self.dtype = TORCH_TYPES[options.element_type]
         self.device = device.torch_device
-        self._device, self._definition, self._decode_tokens = device, definition, options.decode_tokens
+        self._device, self._definition, self._decode_tokens = (
+            device,
+            definition,
+            options.decode_tokens,
+        )
         layout = layout_session(definition, options.slots, options.length_bound, options.layers)
-        self._buffers: SessionBuffers | None = SessionBuffers(device, definition, layout, options, find)
+        self._buffers: SessionBuffers | None = SessionBuffers(
+            device, definition, layout, options, find
+        )
         buffers = self._buffers
         self._layers = buffers.layers
         self._pages = layout.entries if options.pages is None else options.pages
         counts = PageCounts(layout, definition["layout"]["pageTokens"])
-        self._sequences = Sequences(layout, PageAccounts(counts, self._pages, options.slots), options.slots)
+        self._sequences = Sequences(
+            layout, PageAccounts(counts, self._pages, options.slots), options.slots
+        )
         workspace = PrefillWorkspace(device, definition, layout.classes, options.slots)
         self._launches = Launches(device, definition, buffers, options, planners, workspace)
         self._plans = StepPlans(self._launches, self._sequences)
-        self._packed = PackedCalls(device, definition, layout, buffers, self._sequences, self._launches, self._plans)
+        self._packed = PackedCalls(
+            device, definition, layout, buffers, self._sequences, self._launches, self._plans
+        )
         self._numbers: WeakValueDictionary[int, NewTokens] = WeakValueDictionary()
         self.memory: SessionMemory = session_memory(
             definition,
@@ -114,9 +129,11 @@ class Session:
         return list(self._sequences.bounds)
 
     def windows(self, layer: int, slot: int = 0) -> list[int]:
-        """The window in tokens of each query head of a layer, for the sequence in a slot; those of `length_bound` for a
-        free slot."""
-        return self._layer(layer).layout.layer_class.windows(self._sequences.bounds[slot] or self.length_bound)
+        """The window in tokens of each query head of a layer, for the sequence in a slot; those of
+        `length_bound` for a free slot."""
+        return self._layer(layer).layout.layer_class.windows(
+            self._sequences.bounds[slot] or self.length_bound
+        )
 
     def pages_in_use(self, layer: int) -> int:
         """Pages of a layer that hold a token now, over all sequences: what decode reads."""
@@ -125,7 +142,9 @@ class Session:
         tokens = self._sequences.lengths_of(state.index).tokens
         for length, bound in zip(tokens, self._sequences.bounds, strict=True):
             for ring in state.layout.layer_class.rings(bound or self.length_bound):
-                pages += len(ring.kv_heads) * ring_pages_in_use(length, ring.window, ring.sink, page_tokens)
+                pages += len(ring.kv_heads) * ring_pages_in_use(
+                    length, ring.window, ring.sink, page_tokens
+                )
         return pages
 
     def usage(self) -> SessionUsage:
@@ -139,10 +158,11 @@ class Session:
     # Sequences
 
     def add(self, *, length_bound: int | None = None) -> int:
-        """Begins an empty sequence in the first free slot, and returns the slot. It takes pages as tokens come.
+        """Begins an empty sequence in the first free slot, and returns the slot. It takes pages as
+        tokens come.
 
-        length_bound: the most tokens that it will hold; its windows follow from that. The session's by default.
-        Raises MOA6108 without a free slot.
+        length_bound: the most tokens that it will hold; its windows follow from that. The session's
+        by default. Raises MOA6108 without a free slot.
         """
         self._check_changeable("add")
         bound = self.length_bound if length_bound is None else length_bound
@@ -164,8 +184,8 @@ class Session:
         self._plans.forget()
 
     def fork(self, slot: int) -> int:
-        """Begins a sequence in the first free slot that is what the one in `slot` is, and returns that. Both hold the same
-        pages; a step that writes into one of them has it copied first.
+        """Begins a sequence in the first free slot that is what the one in `slot` is, and returns
+        that. Both hold the same pages; a step that writes into one of them has it copied first.
 
         Raises MOA6107, MOA6108 without a free slot, MOA6114 in the middle of a step.
         """
@@ -179,14 +199,18 @@ class Session:
         return to
 
     def truncate(self, slot: int, length: int) -> None:
-        """Takes back the newest tokens of the sequence in a slot, in all layers, so that it has `length` tokens.
+        """Takes back the newest tokens of the sequence in a slot, in all layers, so that it has
+        `length` tokens.
 
-        Raises MOA6107, and MOA6110 where a ring has lost a token that the next one attends; nothing changes then.
+        Raises MOA6107, and MOA6110 where a ring has lost a token that the next one attends; nothing
+        changes then.
         """
         self._check_changeable("truncate")
         self._sequences.check_held(slot)
         if not is_integer(length) or length < 0:
-            raise session_error("cannotTruncate", f"a sequence cannot have {describe(length)} tokens")
+            raise session_error(
+                "cannotTruncate", f"a sequence cannot have {describe(length)} tokens"
+            )
         self._sequences.truncate(slot, length)
         self._launches.change_sequence("truncate", slot, value=length)
         self._plans.forget()
@@ -213,13 +237,14 @@ class Session:
         cu_seqlens: Sequence[int],
         lse: torch.Tensor | None = None,
     ) -> None:
-        """Attends the new tokens of all sequences, and puts their keys and values into the cache of a layer. One that holds
-        tokens goes on behind them. Where the session has RoPE, q and k are rotated in place.
+        """Attends the new tokens of all sequences, and puts their keys and values into the cache of
+        a layer. One that holds tokens goes on behind them. Where the session has RoPE, q and k are
+        rotated in place.
 
-        q, out: `[tokens, query heads, head dim]`; k, v: `[tokens, KV heads, head dim]`; lse: `[tokens, query heads]`
-        float32, natural logarithm; written.
-        cu_seqlens: slots + 1 integers: where each sequence begins in the packed tensors, and the end.
-        Raises MOA6101, MOA6102, MOA6103, MOA6104, MOA6107, MOA6109, and MOA6011 in a capture.
+        q, out: `[tokens, query heads, head dim]`; k, v: `[tokens, KV heads, head dim]`; lse:
+        `[tokens, query heads]` float32, natural logarithm; written.
+        cu_seqlens: slots + 1 integers: where each sequence begins in the packed tensors, and the
+        end. Raises MOA6101, MOA6102, MOA6103, MOA6104, MOA6107, MOA6109, and MOA6011 in a capture.
         """
         state, tensors = self._layer(layer), Tensors(q, k, v, out, lse)
         call = self._packed_call(state, tensors, cu_seqlens, False)
@@ -239,8 +264,9 @@ class Session:
         cu_seqlens: CuSeqlens,
         lse: torch.Tensor | None = None,
     ) -> None:
-        """A step in which each sequence brings any number of new tokens: none, one or many. With `new_tokens` as
-        `cu_seqlens` it may be captured: then tensors have as many rows as their budget. Otherwise as `prefill`.
+        """A step in which each sequence brings any number of new tokens: none, one or many. With
+        `new_tokens` as `cu_seqlens` it may be captured: then tensors have as many rows as their
+        budget. Otherwise as `prefill`.
 
         q and k of sequences with several new tokens are rotated in place.
         """
@@ -264,11 +290,13 @@ class Session:
         run(not plans and before != layer)
 
     def new_tokens(self, *, budget: int) -> NewTokens:
-        """Numbers of new tokens that lie on the device, for `step`. Allocates work lists for steps of `budget` tokens, the
-        most of all sequences in a step."""
+        """Numbers of new tokens that lie on the device, for `step`. Allocates work lists for steps
+        of `budget` tokens, the most of all sequences in a step."""
         self._check_changeable("new_tokens")
         if not is_integer(budget) or not 1 <= budget <= 2**24:
-            raise bad_options(f"budget is {describe(budget)}; it is an integer from 1 to 2^24 tokens")
+            raise bad_options(
+                f"budget is {describe(budget)}; it is an integer from 1 to 2^24 tokens"
+            )
         numbers = self._packed.new_tokens(list(self._layers.values()), budget)
         self._numbers[numbers.handle] = numbers
         return numbers
@@ -281,7 +309,8 @@ class Session:
         return numbers
 
     def decode_appends(self, layer: int) -> bool:
-        """Whether decode of one token of a layer appends it in the same launch, and leaves q and k as they are."""
+        """Whether decode of one token of a layer appends it in the same launch, and leaves q and k
+        as they are."""
         return self._layer(layer).decode is not None
 
     def decode(
@@ -296,27 +325,34 @@ class Session:
         tokens: int = 1,
         counts: Sequence[int] | torch.Tensor | None = None,
     ) -> None:
-        """Appends one token to every sequence in the cache of a layer, or `tokens`, then attends: a new token attends
-        itself and those before it. Rows of free slots are ignored; theirs of `out` become 0, of `lse` -inf.
+        """Appends one token to every sequence in the cache of a layer, or `tokens`, then attends: a
+        new token attends itself and those before it. Rows of free slots are ignored; theirs of
+        `out` become 0, of `lse` -inf.
 
-        q, out: `[slots, tokens, query heads, head dim]`; k, v: `[slots, tokens, KV heads, head dim]`; lse:
-        `[slots, tokens, query heads]` float32. With several tokens q and k are rotated in place.
-        counts: how many rows of each slot are tokens: a list, or a tensor of int32 on the device, which is also read by
-        the host, and waits for what was launched.
-        Raises MOA6101, MOA6102, MOA6103, MOA6109, MOA6111, MOA6113.
+        q, out: `[slots, tokens, query heads, head dim]`; k, v: `[slots, tokens, KV heads, head
+        dim]`; lse: `[slots, tokens, query heads]` float32. With several tokens q and k are rotated
+        in place.
+        counts: how many rows of each slot are tokens: a list, or a tensor of int32 on the device,
+        which is also read by the host, and waits for what was launched. Raises MOA6101, MOA6102,
+        MOA6103, MOA6109, MOA6111, MOA6113.
         """
         state, tensors = self._layer(layer), Tensors(q, k, v, out, lse)
         if not is_integer(tokens) or not 1 <= tokens <= self._decode_tokens:
             message = (
-                f"decode of {describe(tokens)} tokens of each sequence; the session decodes 1 to {self._decode_tokens}"
+                f"decode of {describe(tokens)} tokens of each sequence; the session decodes 1 to "
+                f"{self._decode_tokens}"
             )
             raise session_error("tooManyTokens", message)
         self._check_tensors(tensors, self.slots * tokens)
         if self.slots == 0:
             return
         effect = self._effect()
-        given = None if counts is None else self._counts_of(state, counts, tokens, effect is not None)
-        plan: PlanName = "one" if tokens == 1 and state.decode is not None and given is None else "many"
+        given = (
+            None if counts is None else self._counts_of(state, counts, tokens, effect is not None)
+        )
+        plan: PlanName = (
+            "one" if tokens == 1 and state.decode is not None and given is None else "many"
+        )
         address, counted = (0, []) if given is None else (given.address, given.tensors)
         step = StepTokens(tokens, 0, address)
         if effect is not None:
@@ -324,7 +360,9 @@ class Session:
             plans = effect.add_decode(state, plan, tokens, given)
             if plans:
                 self._launches.step(state, step, plan, tokens, counted)
-            self._launches.decode(state, tensors, plan, tokens, not plans and before != layer, address, counted)
+            self._launches.decode(
+                state, tensors, plan, tokens, not plans and before != layer, address, counted
+            )
             return
         added = tokens if given is None or given.fixed is None else given.fixed
         lengths = self._sequences.after(self._sequences.lengths_of(state.index), added)
@@ -343,17 +381,21 @@ class Session:
     def graph(
         self, graph: torch.cuda.CUDAGraph | None = None, **options: Any
     ) -> contextlib.AbstractContextManager[CapturedStep]:
-        """Captures calls of `decode` and `step` in a `with` block, of this session and of others on the device, and all
-        else that torch launches there: `with session.graph() as step: ...`, then `step.replay()` for each step.
+        """Captures calls of `decode` and `step` in a `with` block, of this session and of others on
+        the device, and all
+        else that torch launches there: `with session.graph() as step: ...`, then `step.replay()`
+        for each step.
 
-        On a GPU the block is one of `torch.cuda.graph(graph, **options)`; within a `torch.cuda.graph(graph)` of your own
-        pass the same graph. The emulator records the launches of sessions alone. Nothing is counted when it is recorded.
+        On a GPU the block is one of `torch.cuda.graph(graph, **options)`; within a
+        `torch.cuda.graph(graph)` of your own pass the same graph. The emulator records the launches
+        of sessions alone. Nothing is counted when it is recorded.
         """
         self._check_open()
         return record_graph(self._device, graph, options)
 
     def close(self) -> None:
-        """Frees the cache. Every other call raises MOA6005 afterwards, and so does a replay of a graph with this session."""
+        """Frees the cache. Every other call raises MOA6005 afterwards, and so does a replay of a
+        graph with this session."""
         if self._buffers is None:
             return
         check_not_capturing(self._device, "close")
@@ -365,15 +407,18 @@ class Session:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()
 
     def _counts_of(
         self, state: LayerState, counts: Sequence[int] | torch.Tensor, tokens: int, recorded: bool
     ) -> DecodeCounts:
-        """Where the launches of a decode find its counts. What an eager one adds is known now; of a tensor that a graph
-        reads, at each replay."""
+        """Where the launches of a decode find its counts. What an eager one adds is known now; of a
+        tensor that a graph reads, at each replay."""
         buffers = self._buffers
         assert buffers is not None, "internal error: the session is open"
         if state.decode_many is None:
@@ -386,10 +431,14 @@ class Session:
         placed = buffers.fix_counts(known) if recorded else buffers.place_counts(known)
         return DecodeCounts(placed.buffer.address, known, placed)
 
-    def _packed_call(self, state: LayerState, tensors: Tensors, cu_seqlens: CuSeqlens, is_step: bool) -> PackedCall:
+    def _packed_call(
+        self, state: LayerState, tensors: Tensors, cu_seqlens: CuSeqlens, is_step: bool
+    ) -> PackedCall:
         """A packed call, when it is legal."""
         added = self._packed.added_by(cu_seqlens, self.length_bound)
-        self._check_tensors(tensors, cu_seqlens.budget if isinstance(cu_seqlens, NewTokens) else sum(added))
+        self._check_tensors(
+            tensors, cu_seqlens.budget if isinstance(cu_seqlens, NewTokens) else sum(added)
+        )
         self._sequences.check_added(added)
         return self._packed.call(state, cu_seqlens, added, is_step)
 
@@ -416,7 +465,10 @@ class Session:
         self._check_open()
         state = self._layers.get(layer)
         if state is None:
-            message = f"the session has no layer {describe(layer)}; it has layers {ranges(list(self._layers))}"
+            message = (
+                f"the session has no layer {describe(layer)}; it has layers "
+                f"{ranges(list(self._layers))}"
+            )
             raise session_error("noSuchLayer", message)
         return state
 

@@ -1,4 +1,5 @@
-"""A session's memory on the device: the pool, tables that the device keeps, and workspace of its plans."""
+"""A session's memory on the device: the pool, tables that the device keeps, and workspace of its
+plans."""
 
 import ctypes
 import struct
@@ -22,7 +23,8 @@ _SPECIAL = ("rope", "kvScales", "sinkLogits", "tokenEnds", "counts", "pool")
 
 @dataclass(frozen=True, eq=False)
 class LayerState:
-    """A layer's kernels, and where its tables lie on the device. `addresses`: by names of parameters."""
+    """A layer's kernels, and where its tables lie on the device. `addresses`: by names of
+    parameters."""
 
     layout: LayerLayout
     addresses: dict[str, int]
@@ -42,7 +44,8 @@ class LayerState:
 
 @dataclass(frozen=True)
 class DecodePlan:
-    """Workspace of a plan of decode: of decode that appends its token, or of tokens that are in the rings."""
+    """Workspace of a plan of decode: of decode that appends its token, or of tokens that are in the
+    rings."""
 
     sizes: BufferSizes
     buffers: dict[str, Buffer]
@@ -53,7 +56,8 @@ class DecodePlan:
 
 
 class SessionBuffers:
-    """`buffers`: of the session's set, by name. `plans`: of decode. `table_bytes` of all but pool and workspace."""
+    """`buffers`: of the session's set, by name. `plans`: of decode. `table_bytes` of all but pool
+    and workspace."""
 
     def __init__(
         self,
@@ -70,7 +74,11 @@ class SessionBuffers:
         self._counts: PlacedCounts | None = None
         pages = layout.entries if options.pages is None else options.pages
         sinks = list(dict.fromkeys(each.sink for each in layout.classes))
-        shape = {"slots": options.slots, "layers": len(layout.layers), "classes": len(layout.classes)}
+        shape = {
+            "slots": options.slots,
+            "layers": len(layout.layers),
+            "classes": len(layout.classes),
+        }
         self._plan_variables = {**shape, "multiprocessors": device.multiprocessors}
         self.sizes = BufferSizes(
             definition,
@@ -85,18 +93,24 @@ class SessionBuffers:
         )
         classes = layout.classes
         known = {
-            "ringPlaces": int32_bytes(n for each in classes for n in (*each.offsets, each.slot_pages)),
+            "ringPlaces": int32_bytes(
+                n for each in classes for n in (*each.offsets, each.slot_pages)
+            ),
             "pagedLayers": _paged_layers(definition["structs"]["PagedLayer"], layout.layers),
             "planClasses": int32_bytes(each.plan_class for each in classes),
             "classSinks": int32_bytes(each.sink for each in classes),
             "sinks": int32_bytes(sinks),
         }
-        names = [name for name in definition["buffers"]["session"]["buffers"] if name not in _SPECIAL]
+        names = [
+            name for name in definition["buffers"]["session"]["buffers"] if name not in _SPECIAL
+        ]
         self.buffers = {name: self._make(name, known.get(name)) for name in names}
         self._make_special(layout, options)
         self.layers = self._layers(layout, options, find)
         self.plans = {"one": self._plan([s.decode for s in self.layers.values()], 1)}
-        self.plans["many"] = self._plan([s.decode_many for s in self.layers.values()], options.decode_tokens)
+        self.plans["many"] = self._plan(
+            [s.decode_many for s in self.layers.values()], options.decode_tokens
+        )
         made = [plan for plan in self.plans.values() if plan is not None]
         # Other launches have a counter also without decode.
         self.tickets = device.allocate(max([4, *(plan.sizes.bytes_of("tickets") for plan in made)]))
@@ -106,14 +120,21 @@ class SessionBuffers:
             + self.tickets.bytes
             + sum(buffer.bytes for plan in made for buffer in plan.buffers.values())
         )
-        self.partials = device.allocate(max([0, *(plan.sizes.bytes_of("partials") for plan in made)]))
-        # Launches copy whole pages, and mask the rows that hold no token: what lies there does not matter.
+        self.partials = device.allocate(
+            max([0, *(plan.sizes.bytes_of("partials") for plan in made)])
+        )
+        # Launches copy whole pages, and mask the rows that hold no token: what lies there does not
+        # matter.
         self.pool = self.buffers["pool"] = self.sizes.make(device, "pool")
 
     @property
     def addresses(self) -> dict[str, int]:
         """Of all buffers, by names of parameters."""
-        own = {"tickets": self.tickets.address, "ticket": self.tickets.address, "partials": self.partials.address}
+        own = {
+            "tickets": self.tickets.address,
+            "ticket": self.tickets.address,
+            "partials": self.partials.address,
+        }
         return {**{name: buffer.address for name, buffer in self.buffers.items()}, **own}
 
     def token_ends(self, tokens: int) -> int:
@@ -128,10 +149,12 @@ class SessionBuffers:
         return self._counts
 
     def fix_counts(self, counts: Sequence[int]) -> "PlacedCounts":
-        """A count for each sequence in memory that a graph keeps reading, and that `write` fills."""
+        """A count for each slot in memory that a graph keeps reading, and `write` fills."""
         key = tuple(counts)
         if key not in self._fixed_counts:
-            self._fixed_counts[key] = PlacedCounts(self._device, self.sizes.make(self._device, "counts"))
+            self._fixed_counts[key] = PlacedCounts(
+                self._device, self.sizes.make(self._device, "counts")
+            )
             self._fixed_counts[key].set(counts)
         return self._fixed_counts[key]
 
@@ -152,11 +175,15 @@ class SessionBuffers:
             logits = [logit for layer in plan_layers for logit in options.sink_logits[layer]]
             self.buffers["sinkLogits"] = self._make("sinkLogits", _float_bytes(logits))
 
-    def _layers(self, layout: SessionLayout, options: SessionOptions, find: FindKernel) -> dict[int, LayerState]:
+    def _layers(
+        self, layout: SessionLayout, options: SessionOptions, find: FindKernel
+    ) -> dict[int, LayerState]:
         plan_layers = [layer.plan_layer for layer in layout.layers]
         rope = read_rope(options.rope, self._definition, plan_layers, options.length_bound)
         for table in rope.tables:
-            sizes = self.sizes.having(rotaryPairs=table.pairs, ropeBlock=1 << table.shift, ropeBlocks=table.blocks)
+            sizes = self.sizes.having(
+                rotaryPairs=table.pairs, ropeBlock=1 << table.shift, ropeBlocks=table.blocks
+            )
             values = ctypes.string_at(table.values.data_ptr(), table.values.nbytes)
             self.rope_tables.append(sizes.make(self._device, "rope", values))
             self._allocated += self.rope_tables[-1].bytes
@@ -167,12 +194,21 @@ class SessionBuffers:
             address = 0 if rotation is None else self.rope_tables[rotation].address
             states[layer.layer] = self._state(layer, rotation is not None, address, options, find)
         if any(state.decode_many is not None for state in states.values()):
-            ends = [t * slot for t in range(1, options.decode_tokens + 1) for slot in range(options.slots + 1)]
+            ends = [
+                t * slot
+                for t in range(1, options.decode_tokens + 1)
+                for slot in range(options.slots + 1)
+            ]
             self.buffers["tokenEnds"] = self._make("tokenEnds", int32_bytes(ends))
         return states
 
     def _state(
-        self, layer: LayerLayout, rotates: bool, rope: int, options: SessionOptions, find: FindKernel
+        self,
+        layer: LayerLayout,
+        rotates: bool,
+        rope: int,
+        options: SessionOptions,
+        find: FindKernel,
     ) -> LayerState:
         number = layer.plan_layer
 
@@ -188,7 +224,9 @@ class SessionBuffers:
             raise _missing_kernel()
         has_many = options.decode_tokens > 1 or decode is None
         prefill = need("prefill", False)
-        prefill_kernel = next(k for k in self._definition["kernels"] if k["name"] == prefill.definition["name"])
+        prefill_kernel = next(
+            k for k in self._definition["kernels"] if k["name"] == prefill.definition["name"]
+        )
         of_class, of_layer = layer.layer_class.index, layer.index
         addresses = {"rope": rope, "ropeShift": self.rope_shift, "sink": layer.layer_class.sink}
         for name, index in (
@@ -200,7 +238,9 @@ class SessionBuffers:
             ("sinkLogits", of_layer),
         ):
             buffer = self.buffers.get(name)
-            addresses[name] = 0 if buffer is None else buffer.address + index * self.sizes.stride(name)
+            addresses[name] = (
+                0 if buffer is None else buffer.address + index * self.sizes.stride(name)
+            )
         is_e4m3 = self._definition["layout"]["cacheType"] == "e4m3"
         return LayerState(
             layer,
@@ -219,10 +259,16 @@ class SessionBuffers:
         shared = [kernel for kernel in self._definition["kernels"] if kernel["name"] in names]
         if not shared:
             return None
-        most = {name: max(kernel[name] for kernel in shared) for name in ("blocksPerSm", "partialFloats")}
+        most = {
+            name: max(kernel[name] for kernel in shared)
+            for name in ("blocksPerSm", "partialFloats")
+        }
         variables = {**self._plan_variables, "decodeTokens": tokens, **most}
         sizes = BufferSizes(self._definition, "decode", variables)
-        return DecodePlan(sizes, {name: sizes.make(self._device, name) for name in ("segments", "scratch", "known")})
+        return DecodePlan(
+            sizes,
+            {name: sizes.make(self._device, name) for name in ("segments", "scratch", "known")},
+        )
 
 
 class PlacedCounts:
@@ -249,7 +295,8 @@ def _missing_kernel() -> MoaError:
     return MoaError(
         "packageKernel",
         "the package has no kernel for these options",
-        "a session with rope needs a package compiled with RoPE (the default), and an element type of the package",
+        "a session with rope needs a package compiled with RoPE (the default), and an element "
+        "type of the package",
     )
 
 

@@ -13,7 +13,8 @@ from .session_buffers import LayerState, PlacedCounts
 
 @dataclass(frozen=True)
 class DecodeCounts:
-    """Counts of a decode: `fixed` ones that the host knows, `placed` where it brings them, or a `tensor` on the device."""
+    """Counts of a decode: `fixed` ones that the host knows, `placed` where it brings them, or a
+    `tensor` on the device."""
 
     address: int
     fixed: list[int] | None = None
@@ -28,7 +29,8 @@ class DecodeCounts:
 
 @dataclass(frozen=True)
 class _RecordedTokens:
-    """New tokens of a recorded call. Equal ones have equal keys. `of`: those of a replay, with what was read for it."""
+    """New tokens of a recorded call. Equal ones have equal keys. `of`: those of a replay, with what
+    was read for it."""
 
     key: object
     of: Callable[[dict[int, list[int]]], AddedTokens]
@@ -36,13 +38,16 @@ class _RecordedTokens:
 
 
 class SessionEffect:
-    """Tokens are checked against length bounds and the pool before a replay and counted after it, for all sessions of the
-    graph alike.
+    """Tokens are checked against length bounds and the pool before a replay and counted after it,
+    for all sessions of the graph alike.
 
-    last_written: the layer that the graph's last launch of this session wrote; None before the first.
+    last_written: the layer that the graph's last launch of this session wrote; None before the
+    first.
     """
 
-    def __init__(self, sequences: Sequences, check_alive: Callable[[], None], was_written: Callable[[], None]) -> None:
+    def __init__(
+        self, sequences: Sequences, check_alive: Callable[[], None], was_written: Callable[[], None]
+    ) -> None:
         self.last_written: int | None = None
         self._sequences, self._check_alive, self._was_written = sequences, check_alive, was_written
         # By the layer's number among those of the session: what it gets, call by call.
@@ -54,7 +59,9 @@ class SessionEffect:
         self._checked: list[tuple[int, Lengths]] = []
         self._lengths: list[Lengths] = []
 
-    def add_decode(self, state: LayerState, plan: str, tokens: int, counts: DecodeCounts | None) -> bool:
+    def add_decode(
+        self, state: LayerState, plan: str, tokens: int, counts: DecodeCounts | None
+    ) -> bool:
         """A decode of so many tokens is recorded. Returns whether it has to be planned first."""
         if counts is None:
             return self._add(state, plan, _RecordedTokens(tokens, lambda _: tokens))

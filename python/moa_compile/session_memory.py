@@ -11,7 +11,7 @@ from .layout import layout_session, plan_layers
 
 @dataclass(frozen=True)
 class GroupMemory:
-    """Equal rings of a layer. `span`: tokens that one holds. `bytes` of the cache, over all slots."""
+    """Equal rings of a layer. `span`: tokens of one. `bytes`: of the cache, over all slots."""
 
     kv_heads: tuple[int, ...]
     span: int
@@ -31,9 +31,12 @@ class LayerMemory:
 class SessionMemory:
     """Bytes on the device.
 
-    cache: the pool. tables: page tables, rings, plans, lengths. workspace: partial results of rings that are cut in pieces.
-    expanded: not in `total`: of a cache of 8 bits, what the first chunk of a prompt allocates besides.
-    dense: what a dense cache of the same model would take. layers: what all slots take of the pool when they are full.
+    cache: the pool. tables: page tables, rings, plans, lengths. workspace: partial results of rings
+    that are cut in pieces.
+    expanded: not in `total`: of a cache of 8 bits, what the first chunk of a prompt allocates
+    besides.
+    dense: what a dense cache of the same model would take. layers: what all slots take of the pool
+    when they are full.
     """
 
     total: int
@@ -59,8 +62,13 @@ def session_memory(
     page_bytes, page_tokens = definition["layout"]["pageBytes"], definition["layout"]["pageTokens"]
 
     def group(ring: Ring) -> GroupMemory:
-        span, count = (evaluate(definition["expressions"][ring[key]], {"N": length_bound}) for key in ("span", "pages"))
-        return GroupMemory(tuple(ring["kvHeads"]), span, count * len(ring["kvHeads"]) * slots * page_bytes)
+        span, count = (
+            evaluate(definition["expressions"][ring[key]], {"N": length_bound})
+            for key in ("span", "pages")
+        )
+        return GroupMemory(
+            tuple(ring["kvHeads"]), span, count * len(ring["kvHeads"]) * slots * page_bytes
+        )
 
     of_layers = []
     for layer in plan_layers(definition, layers):
@@ -71,7 +79,17 @@ def session_memory(
     if definition["layout"]["cacheType"] == "e4m3":
         classes = layout_session(definition, slots, length_bound, layers).classes
         slot_pages = max((each.slot_pages for each in classes), default=0)
-        sizes = BufferSizes(definition, "prefill", {"slots": slots, "items": 0, "slotPages": slot_pages})
+        sizes = BufferSizes(
+            definition, "prefill", {"slots": slots, "items": 0, "slotPages": slot_pages}
+        )
         expanded = sizes.bytes_of("expandedPool") + sizes.bytes_of("expandedTable")
-    dense = len(of_layers) * definition["shape"]["kvHeads"] * slots * length_bound * (page_bytes // page_tokens)
-    return SessionMemory(cache + tables + workspace, cache, tables, workspace, expanded, dense, tuple(of_layers))
+    dense = (
+        len(of_layers)
+        * definition["shape"]["kvHeads"]
+        * slots
+        * length_bound
+        * (page_bytes // page_tokens)
+    )
+    return SessionMemory(
+        cache + tables + workspace, cache, tables, workspace, expanded, dense, tuple(of_layers)
+    )

@@ -40,11 +40,15 @@ def bad_options(message: str) -> MoaError:
     return session_error("badOptions", message)
 
 
-def check_integer(name: str, value: object, least: int, most: int, printed: str, unit: str = "") -> int:
+def check_integer(
+    name: str, value: object, least: int, most: int, printed: str, unit: str = ""
+) -> int:
     """The value, found to be an integer in a range whose end is printed so."""
     if isinstance(value, int) and is_integer(value) and least <= value <= most:
         return value
-    raise bad_options(f"{name} is {describe(value)}; it must be an integer from {least} to {printed}{unit}")
+    raise bad_options(
+        f"{name} is {describe(value)}; it must be an integer from {least} to {printed}{unit}"
+    )
 
 
 def check_layers(definition: Definition, layers: object) -> tuple[int, ...] | None:
@@ -52,12 +56,17 @@ def check_layers(definition: Definition, layers: object) -> tuple[int, ...] | No
     if layers is None:
         return None
     if not isinstance(layers, Sequence) or isinstance(layers, str):
-        raise bad_options(f"layers is {describe(layers)}; it must be a sequence of numbers of layers")
+        raise bad_options(
+            f"layers is {describe(layers)}; it must be a sequence of numbers of layers"
+        )
     last = layer_numbers(definition)[-1]
     for index, layer in enumerate(layers):
         before = -1 if index == 0 else layers[index - 1]
         if not is_integer(layer) or layer <= before or layer > last:
-            message = f"layers[{index}] is {describe(layer)}; layers rise, without repeats, from 0 to {last}"
+            message = (
+                f"layers[{index}] is {describe(layer)}; layers rise, without repeats, from 0 to "
+                f"{last}"
+            )
             raise bad_options(message)
     if len(layers) == 0:
         raise bad_options("layers is empty")
@@ -65,7 +74,8 @@ def check_layers(definition: Definition, layers: object) -> tuple[int, ...] | No
 
 
 def check_scale(scale: object) -> float | None:
-    """A factor that is positive and finite as the float32 that it becomes, also when kernels have multiplied it by log2 e."""
+    """A factor that is positive and finite as the float32 that it becomes, also when kernels have
+    multiplied it by log2 e."""
     if scale is None:
         return None
     problem = positive_problem(scale, math.log2(math.e))
@@ -75,7 +85,8 @@ def check_scale(scale: object) -> float | None:
 
 
 def positive_problem(value: object, factor: float = 1.0) -> str | None:
-    """What is wrong with a number that becomes a float32 on the device and has to be positive there."""
+    """What is wrong with a number that becomes a float32 on the device and has to be positive
+    there."""
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
         return f"is {describe(value)}; it must be a positive number"
     if value == math.inf:
@@ -99,22 +110,33 @@ def check_decode_tokens(usable: Sequence[Kernel], tokens: object) -> int:
 
 
 def check_sink_logits(definition: Definition, logits: Table | None) -> list[list[float]] | None:
-    """`[layer of the plan][query head]`, required of a package with learned sinks and not allowed elsewhere."""
+    """`[layer of the plan][query head]`, required of a package with learned sinks and not allowed
+    elsewhere."""
     if not has_learned_sinks(definition):
         if logits is None:
             return None
-        raise bad_options("sink_logits are for a model with learned sinks; this package was compiled without them")
+        raise bad_options(
+            "sink_logits are for a model with learned sinks; this package was compiled without them"
+        )
     if logits is None:
         raise bad_options(
-            "sink_logits are missing: the package was compiled for a model with learned sinks, which are part of the model's "
+            "sink_logits are missing: the package was compiled for a model with learned sinks, "
+            "which are part of the model's "
             "weights"
         )
-    rows = _rows("sink_logits", logits, definition["shape"]["layers"], definition["shape"]["queryHeads"], "query heads")
+    rows = _rows(
+        "sink_logits",
+        logits,
+        definition["shape"]["layers"],
+        definition["shape"]["queryHeads"],
+        "query heads",
+    )
     for layer, row in enumerate(rows):
         for head, logit in enumerate(row):
             if logit != -math.inf and not math.isfinite(single(logit)):
                 raise bad_options(
-                    f"sink_logits[{layer}][{head}] is {logit}; it must be a number that is finite as a float32, or -Infinity"
+                    f"sink_logits[{layer}][{head}] is {logit}; it must be a number that is finite "
+                    f"as a float32, or -Infinity"
                 )
     return rows
 
@@ -126,7 +148,9 @@ def check_cache_scales(
     if scales is None:
         return None
     if definition["layout"]["cacheType"] != "e4m3":
-        raise bad_options("cache_scales are for a cache in e4m3; this package stores the element type")
+        raise bad_options(
+            "cache_scales are for a cache in e4m3; this package stores the element type"
+        )
     shape = definition["shape"]
     keys, values = (
         _rows(f"cache_scales.{name}", table, shape["layers"], shape["kvHeads"], "KV heads")
@@ -148,5 +172,7 @@ def _rows(name: str, table: Table, layers: int, heads: int, what: str) -> list[l
         raise bad_options(f"{name} has {len(rows)} layers; the plan has {layers}")
     for layer, row in enumerate(rows):
         if len(row) != heads:
-            raise bad_options(f"{name}[{layer}] has {len(row)} entries; the plan has {heads} {what}")
+            raise bad_options(
+                f"{name}[{layer}] has {len(row)} entries; the plan has {heads} {what}"
+            )
     return rows

@@ -1,5 +1,6 @@
-"""The plans of steps: what comes before the first layer of a step, once for all layers that have the same lengths. A plan
-on the device stays good until other lengths come, or something else writes the session's state."""
+"""The plans of steps: what comes before the first layer of a step, once for all layers that have
+the same lengths. A plan on the device stays good until other lengths come, or something else writes
+the session's state."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from .session_buffers import LayerState
 
 @dataclass(frozen=True)
 class PackedCall(PackedTokens):
-    """A packed call whose lengths the host knows. `lengths`: behind it. `write`: brings its numbers to the device where
-    they do not lie there yet."""
+    """A packed call whose lengths the host knows. `lengths`: behind it. `write`: brings its numbers
+    to the device where they do not lie there yet."""
 
     lengths: Lengths
     write: Callable[[], None]
@@ -26,21 +27,25 @@ class StepPlans:
 
     def __init__(self, launches: Launches, sequences: Sequences) -> None:
         self._launches, self._sequences = launches, sequences
-        # The lengths behind the step that the plans on the device are for, and what else they are for.
+        # The lengths behind the step that the plans on the device are for, and what else they are
+        # for.
         self._planned: dict[str, tuple[Lengths, object]] = {}
         self._packed_decodes = False
-        # The layer whose state the last launch wrote; "all" where that is not known, or a plan was made.
+        # The layer whose state the last launch wrote; "all" where that is not known, or a plan was
+        # made.
         self._last_written: int | Literal["all"] = "all"
 
     def reserve_workspace(self, state: LayerState, call: PackedCall) -> None:
-        """Makes workspace for the work items of a packed call. Where that fails, nothing was launched."""
+        """Makes workspace for the work items of a packed call. Where that fails, nothing was
+        launched."""
         if not call.prefills or self._is_planned("packed", call.lengths, _purpose(state, call)):
             return
         self._planned.pop("packed", None)
         call.workspace.for_items(call.needs)
 
     def packed(self, state: LayerState, call: PackedCall) -> None:
-        """Of a packed call that has workspace: its numbers on the device, pages for the tokens, and what layers work on."""
+        """Of a packed call that has workspace: its numbers on the device, pages for the tokens, and
+        what layers work on."""
         purpose = _purpose(state, call)
         if self._is_planned("packed", call.lengths, purpose):
             return
@@ -53,9 +58,14 @@ class StepPlans:
         if call.decodes:
             self._planned.pop("one", None)
 
-    def launch_packed(self, state: LayerState, call: PackedTokens, taken: Callable[[], None] | None = None) -> None:
-        """The launches of such a plan, of numbers that lie on the device. `taken`: called when pages are."""
-        self._launches.step(state, StepTokens(0, call.cu_seqlens, 0), "one" if call.decodes else None)
+    def launch_packed(
+        self, state: LayerState, call: PackedTokens, taken: Callable[[], None] | None = None
+    ) -> None:
+        """The launches of such a plan, of numbers that lie on the device. `taken`: called when
+        pages are."""
+        self._launches.step(
+            state, StepTokens(0, call.cu_seqlens, 0), "one" if call.decodes else None
+        )
         if taken is not None:
             taken()
         if call.prefills:
@@ -82,7 +92,8 @@ class StepPlans:
             self._planned.pop("packed", None)
 
     def may_read_early(self, layer: int) -> bool:
-        """Whether the launch before wrote nothing that the next one of this layer reads, but new tokens."""
+        """Whether the launch before wrote nothing that the next one of this layer reads, but new
+        tokens."""
         return self._last_written not in (layer, "all")
 
     def writes(self, layer: int) -> None:
@@ -90,7 +101,8 @@ class StepPlans:
         self._last_written = layer
 
     def forget(self) -> None:
-        """The device's state, and its plans, are no longer what the session's last eager launch left."""
+        """The device's state, and its plans, are no longer what the session's last eager launch
+        left."""
         self._planned.clear()
         self._last_written = "all"
 
@@ -100,6 +112,13 @@ class StepPlans:
 
 
 def _purpose(state: LayerState, call: PackedTokens) -> object:
-    """What a packed call is planned for, besides lengths. Layers with different sinks have different kernels."""
+    """What a packed call is planned for, besides lengths. Layers with different sinks have
+    different kernels."""
     kernel = state.prefill_kernel
-    return kernel["rows"], kernel["blocksPerSm"], kernel["partialFloats"] > 0, call.fewest, call.cu_seqlens
+    return (
+        kernel["rows"],
+        kernel["blocksPerSm"],
+        kernel["partialFloats"] > 0,
+        call.fewest,
+        call.cu_seqlens,
+    )

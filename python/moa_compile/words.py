@@ -9,7 +9,13 @@ def describe(value: object) -> str:
     if value is None or isinstance(value, (bool, int, float)):
         return str(value)
     if isinstance(value, str):
-        return '"' + (value[:40] + "..." if len(value) > 40 else value).encode("unicode_escape").decode("ascii") + '"'
+        return (
+            '"'
+            + (value[:40] + "..." if len(value) > 40 else value)
+            .encode("unicode_escape")
+            .decode("ascii")
+            + '"'
+        )
     if isinstance(value, (list, tuple)):
         return f"a {type(value).__name__} of {len(value)}"
     if isinstance(value, Real):

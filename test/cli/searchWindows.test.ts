@@ -112,7 +112,7 @@ describe.skipIf(reason !== undefined).each(families)(`%s with %j${reason === und
 
 describe.skipIf(reason !== undefined)(`models that the search cannot handle${reason === undefined ? '' : ` (skipped: ${reason})`}`, { timeout: 300_000 }, () => {
   const llama = { model_type: 'llama', num_hidden_layers: 4, num_attention_heads: 8, hidden_size: 512, head_dim: 64 };
-  // More of them: python/tests/test_known_config.py.
+  // More of them: python/tests/search/test_known_config.py.
   test('are numbered errors that say why, and never a traceback', () => {
     const configs: Readonly<Record<string, object>> = {
       'differ by layer': { ...llama, num_attention_heads_per_layer: [48, 64, 64, 64] },

@@ -1,4 +1,4 @@
-/** RoPE of configs as transformers computes it; `python/tests/make_rope_vectors.py` makes the file. */
+/** RoPE of configs as transformers computes it; `python/tests/search/make_rope_vectors.py` makes the file. */
 import { readFileSync } from 'node:fs';
 
 export interface RopeVectors {

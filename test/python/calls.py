@@ -1,4 +1,5 @@
-"""Runs the calls of a test through moa_compile: argument 1 is a file that describes them (session.test.ts)."""
+"""Runs the calls of a test through moa_compile: argument 1 is a file that describes them
+(session.test.ts)."""
 
 import json
 import sys

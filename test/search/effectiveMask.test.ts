@@ -12,7 +12,7 @@ interface Row {
   readonly expected: { readonly sink: number; readonly window: number };
 }
 
-const rows = JSON.parse(readFileSync(repositoryPath('python/tests/effective_mask.json'), 'utf8')) as readonly Row[];
+const rows = JSON.parse(readFileSync(repositoryPath('python/tests/search/effective_mask.json'), 'utf8')) as readonly Row[];
 
 test('rows are enough to tell masks apart', () => expect(rows.length).toBeGreaterThan(10));
 

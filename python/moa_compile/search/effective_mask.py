@@ -1,6 +1,6 @@
 """What a query head attends: the plan's mask and the model's together.
 
-The same rule as src/ir/affine.ts; python/tests/effective_mask.json holds both to one table. Everything here that masks or counts keys takes it from here.
+The same rule as src/ir/affine.ts; python/tests/search/effective_mask.json holds both to one table. Everything here that masks or counts keys takes it from here.
 """
 
 from dataclasses import dataclass

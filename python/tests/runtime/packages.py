@@ -1,4 +1,5 @@
-"""Packages that the tests of the runtime compile, once for each process, and the device that they run on."""
+"""Packages that the tests of the runtime compile, once for each process, and the device that they
+run on."""
 
 import atexit
 import functools
@@ -55,7 +56,19 @@ def _folder() -> Path:
 def package(*options: str) -> moa_compile.Package:
     """The test's plan, compiled with options of the command line."""
     folder = _folder() / "_".join(("package", *options)).replace("/", "")
-    arguments = ["compile", str(_folder() / "plan.json"), "-o", str(folder), "--emit", "cuda", "--dtype", "bf16", "--quiet"]
+    arguments = [
+        "compile",
+        str(_folder() / "plan.json"),
+        "-o",
+        str(folder),
+        "--emit",
+        "cuda",
+        "--dtype",
+        "bf16",
+        "--quiet",
+    ]
     options = options if "--arch" in options else (*options, "--arch", "8.0")
-    subprocess.run(["node", str(COMPILER), *arguments, *options], check=True, capture_output=True, text=True)
+    subprocess.run(
+        ["node", str(COMPILER), *arguments, *options], check=True, capture_output=True, text=True
+    )
     return moa_compile.load(folder)

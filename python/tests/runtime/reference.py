@@ -1,4 +1,5 @@
-"""Attention of a plan in float64: the sink and a window of the last tokens for every head, from the plan's own formula."""
+"""Attention of a plan in float64: the sink and a window of the last tokens for every head, from the
+plan's own formula."""
 
 import math
 
@@ -19,7 +20,8 @@ def window(layer: int, head: int, bound: int) -> int:
 def attend(
     layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bound: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The last rows of a sequence: q `[rows, query heads, head dim]`, all k and v `[length, KV heads, head dim]`.
+    """The last rows of a sequence: q `[rows, query heads, head dim]`, all k and v `[length, KV
+    heads, head dim]`.
 
     Returns the output and the logarithm of each row's sum.
     """
@@ -30,7 +32,9 @@ def attend(
     for head in range(QUERY_HEADS):
         kv_head = head * KV_HEADS // QUERY_HEADS
         scores = q[:, head].double() @ k[:, kv_head].double().T / math.sqrt(HEAD_DIM)
-        seen = (key <= position) & ((key < PLAN["sink"]) | (key > position - window(layer, head, bound)))
+        seen = (key <= position) & (
+            (key < PLAN["sink"]) | (key > position - window(layer, head, bound))
+        )
         scores = scores.masked_fill(~seen, -math.inf)
         lse[:, head] = scores.logsumexp(-1)
         out[:, head] = scores.softmax(-1) @ v[:, kv_head].double()
@@ -38,7 +42,8 @@ def attend(
 
 
 def rotate(x: torch.Tensor, begin: int, theta: float) -> torch.Tensor:
-    """Tokens `[tokens, heads, head dim]` from position `begin` on, turned: element i with i + head dim / 2."""
+    """Tokens `[tokens, heads, head dim]` from position `begin` on, turned: element i with i + head
+    dim / 2."""
     half = HEAD_DIM // 2
     inverse = theta ** (-torch.arange(half, dtype=torch.float64) / half)
     angles = torch.arange(begin, begin + x.shape[0], dtype=torch.float64)[:, None, None] * inverse
@@ -129,7 +134,10 @@ class Model:
             q = rotate(q, k.shape[0] - q.shape[0], self.theta).to(torch.bfloat16)
             k = rotate(k, 0, self.theta).to(torch.bfloat16)
         wanted, sums = attend(layer, q, k, v, self.session.length_bounds()[slot])
-        error = max((out[rows].double() - wanted).abs().max().item() / 4, (lse[rows].double() - sums).abs().max().item())
+        error = max(
+            (out[rows].double() - wanted).abs().max().item() / 4,
+            (lse[rows].double() - sums).abs().max().item(),
+        )
         self.worst = max(self.worst, error)
 
 

@@ -33,7 +33,9 @@ class StandIn:
         return 0
 
     def cuGetErrorName(self, status: int, text) -> int:
-        text._obj.value = {700: b"CUDA_ERROR_ILLEGAL_ADDRESS", 2: b"CUDA_ERROR_OUT_OF_MEMORY"}[status]
+        text._obj.value = {700: b"CUDA_ERROR_ILLEGAL_ADDRESS", 2: b"CUDA_ERROR_OUT_OF_MEMORY"}[
+            status
+        ]
         return 0
 
 
@@ -42,7 +44,13 @@ class Launches(unittest.TestCase):
         library = StandIn()
         driver.Driver(library).launch(11, 22, 128, 4096, 33, 44, False)
         config, function, argument, attribute = library.launched[0]
-        sizes = (config.gridDimX, config.gridDimY, config.blockDimX, config.blockDimZ, config.sharedMemBytes)
+        sizes = (
+            config.gridDimX,
+            config.gridDimY,
+            config.blockDimX,
+            config.blockDimZ,
+            config.sharedMemBytes,
+        )
         self.assertEqual(sizes, (22, 1, 128, 1, 4096))
         self.assertEqual((config.hStream, function, argument, attribute), (33, 11, 44, None))
 

@@ -39,14 +39,22 @@ class Refusals(unittest.TestCase):
         file = folder / "definition.json"
         definition = json.loads(file.read_text())
         file.write_text(json.dumps({**definition, "format": 7}))
-        self.refused("MOA6201", "the package has format 7; this runtime reads format 8", lambda: moa_compile.load(folder))
+        self.refused(
+            "MOA6201",
+            "the package has format 7; this runtime reads format 8",
+            lambda: moa_compile.load(folder),
+        )
         file.write_text("[]")
         self.refused("MOA6204", "is not a definition", lambda: moa_compile.load(folder))
         file.write_text("{")
         self.refused("MOA6204", "is not JSON", lambda: moa_compile.load(folder))
         file.write_text(json.dumps(definition))
         (folder / definition["kernels"][0]["source"]).unlink()
-        self.refused("MOA6204", "of the package cannot be read", lambda: moa_compile.load(folder).session(**options))
+        self.refused(
+            "MOA6204",
+            "of the package cannot be read",
+            lambda: moa_compile.load(folder).session(**options),
+        )
         shutil.rmtree(folder / "kernels")
         self.refused("MOA6206", "no sources", lambda: moa_compile.load(folder).session(**options))
         emulator = moa_compile.Emulator(architecture="sm_90a")
@@ -69,46 +77,85 @@ class Refusals(unittest.TestCase):
             ("rope has nothing to rotate by", {"rope": {}}),
             ("rope.theta is -1; it is a positive number", {"rope": {"theta": -1}}),
             ("rope.inverse_frequencies has 3 values", {"rope": {"inverse_frequencies": [1, 1, 1]}}),
-            ("say rope.attention_factor too", {"rope": {"inverse_frequencies": [1.0, *[0.1] * 31]}}),
+            (
+                "say rope.attention_factor too",
+                {"rope": {"inverse_frequencies": [1.0, *[0.1] * 31]}},
+            ),
             ("rope.cos_sin has 4 values", {"rope": {"cos_sin": torch.ones(4)}}),
             ("cos^2 + sin^2", {"rope": {"cos_sin": torch.rand(100, 32, 2) + 0.1}}),
             ("sink_logits are for a model with learned sinks", {"sink_logits": [[0.0] * 4] * 3}),
-            ("cache_scales are for a cache in e4m3", {"cache_scales": ([[1.0] * 2] * 3, [[1.0] * 2] * 3)}),
+            (
+                "cache_scales are for a cache in e4m3",
+                {"cache_scales": ([[1.0] * 2] * 3, [[1.0] * 2] * 3)},
+            ),
             ("the package was loaded for bf16", {"dtype": torch.float16}),
         ):
             with self.subTest(text):
-                self.refused("MOA6106", text, lambda options=options: package().session(**{**good, **options}))
+                self.refused(
+                    "MOA6106",
+                    text,
+                    lambda options=options: package().session(**{**good, **options}),
+                )
         if not torch.cuda.is_available():
-            self.refused("MOA6001", "torch has no GPU", lambda: package().session(**{**good, "device": "cuda"}))
+            self.refused(
+                "MOA6001",
+                "torch has no GPU",
+                lambda: package().session(**{**good, "device": "cuda"}),
+            )
 
     def test_calls(self) -> None:
         session = package().session(slots=2, length_bound=100, device="cpu")
         tensors = Model(session).tensors(2)
         prefill = lambda ends, **given: session.prefill(0, **{**tensors, **given}, cu_seqlens=ends)
         for text, given in (
-            ("q is [3, 4, 64]; [2, 4, 64] is needed", {"q": torch.zeros(3, 4, 64, dtype=torch.bfloat16)}),
+            (
+                "q is [3, 4, 64]; [2, 4, 64] is needed",
+                {"q": torch.zeros(3, 4, 64, dtype=torch.bfloat16)},
+            ),
             ("k holds fp16; bf16 is needed", {"k": tensors["k"].half()}),
-            ("v is not contiguous", {"v": torch.zeros(2, 64, 2, dtype=torch.bfloat16).transpose(1, 2)}),
+            (
+                "v is not contiguous",
+                {"v": torch.zeros(2, 64, 2, dtype=torch.bfloat16).transpose(1, 2)},
+            ),
             ("out is memory of another device: meta", {"out": tensors["out"].to("meta")}),
             ("lse holds bf16; fp32 is needed", {"lse": tensors["lse"].bfloat16()}),
-            ("begins at an address", {"q": torch.zeros(520, dtype=torch.bfloat16)[1:513].view(2, 4, 64)}),
+            (
+                "begins at an address",
+                {"q": torch.zeros(520, dtype=torch.bfloat16)[1:513].view(2, 4, 64)},
+            ),
             ("q is None, not a tensor", {"q": None}),
         ):
             with self.subTest(text):
                 self.refused("MOA6103", text, lambda given=given: prefill([0, 1, 2], **given))
         self.refused("MOA6104", "cu_seqlens has 2 entries; 2 slots need 3", lambda: prefill([0, 2]))
         self.refused("MOA6104", "cu_seqlens[2] is 0", lambda: prefill([0, 2, 0]))
-        self.refused("MOA6104", "new_tokens for numbers on the device", lambda: prefill(torch.tensor([0, 1, 2])))
+        self.refused(
+            "MOA6104",
+            "new_tokens for numbers on the device",
+            lambda: prefill(torch.tensor([0, 1, 2])),
+        )
         self.refused("MOA6101", "sequence 1 has 101 tokens", lambda: prefill([0, 0, 101]))
-        self.refused("MOA6111", "the session decodes 1 to 1", lambda: session.decode(0, **tensors, tokens=2))
-        self.refused("MOA6111", "counts take a session", lambda: session.decode(0, **tensors, counts=[1, 1]))
-        self.refused("MOA6102", "the session has no layer 3; it has layers 0..2", lambda: session.decode(3, **tensors))
+        self.refused(
+            "MOA6111", "the session decodes 1 to 1", lambda: session.decode(0, **tensors, tokens=2)
+        )
+        self.refused(
+            "MOA6111", "counts take a session", lambda: session.decode(0, **tensors, counts=[1, 1])
+        )
+        self.refused(
+            "MOA6102",
+            "the session has no layer 3; it has layers 0..2",
+            lambda: session.decode(3, **tensors),
+        )
         numbers = session.new_tokens(budget=3)
-        self.refused("MOA6113", "the counts up to slot 1 are 4 tokens together", lambda: numbers.set([2, 2]))
+        self.refused(
+            "MOA6113", "the counts up to slot 1 are 4 tokens together", lambda: numbers.set([2, 2])
+        )
         self.refused("MOA6113", "counts[0] is -1", lambda: numbers.set([-1, 2]))
         self.refused("MOA6106", "budget is 0", lambda: session.new_tokens(budget=0))
         other = package().session(slots=2, length_bound=100, device="cpu")
-        self.refused("MOA6104", "another session", lambda: other.step(0, **tensors, cu_seqlens=numbers))
+        self.refused(
+            "MOA6104", "another session", lambda: other.step(0, **tensors, cu_seqlens=numbers)
+        )
         self.assertEqual(session.lengths(0), [0, 0])
 
     def test_a_mistake_of_a_kernel(self) -> None:

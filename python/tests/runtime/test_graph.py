@@ -1,4 +1,5 @@
-"""Captured steps: on the emulator the launches of a block are recorded, and each replay counts its tokens."""
+"""Captured steps: on the emulator the launches of a block are recorded, and each replay counts its
+tokens."""
 
 import unittest
 
@@ -17,7 +18,13 @@ MANY = ("--decode-tokens", "3", "--slack", "64")
 class Graphs(unittest.TestCase):
     def two(self, *options: str, **arguments) -> tuple[Model, Model]:
         """The same session twice: one for calls, one for captures."""
-        arguments = {"slots": 2, "length_bound": 300, "device": "cpu", "rope": {"theta": 10000.0}, **arguments}
+        arguments = {
+            "slots": 2,
+            "length_bound": 300,
+            "device": "cpu",
+            "rope": {"theta": 10000.0},
+            **arguments,
+        }
         models = tuple(Model(package(*options).session(**arguments)) for _ in range(2))
         for model in models:
             for slot in range(2):
@@ -25,7 +32,9 @@ class Graphs(unittest.TestCase):
         tensors = [models[0].tensors(203) for _ in range(LAYERS)]
         for layer, own in enumerate(tensors):
             for model in models:
-                model.session.prefill(layer, **{n: t.clone() for n, t in own.items()}, cu_seqlens=[0, 200, 203])
+                model.session.prefill(
+                    layer, **{n: t.clone() for n, t in own.items()}, cu_seqlens=[0, 200, 203]
+                )
         return models
 
     def refused(self, code: str, call) -> None:
@@ -114,7 +123,9 @@ class Graphs(unittest.TestCase):
             second.session.decode(0, **tensors)
             second.session.decode(0, **tensors)
         step.replay()
-        self.assertEqual((first.session.lengths(0), second.session.lengths(0)), ([201, 4], [202, 5]))
+        self.assertEqual(
+            (first.session.lengths(0), second.session.lengths(0)), ([201, 4], [202, 5])
+        )
         second.session.remove(0)
         second.session.add()
         step.replay()

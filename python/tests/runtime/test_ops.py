@@ -16,7 +16,13 @@ REASON = obstacle()
 class Operators(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
-        options = {"slots": 2, "length_bound": 500, "rope": {"theta": 10000.0}, "decode_tokens": 3, "device": "cpu"}
+        options = {
+            "slots": 2,
+            "length_bound": 500,
+            "rope": {"theta": 10000.0},
+            "decode_tokens": 3,
+            "device": "cpu",
+        }
         cls.session = package("--decode-tokens", "3", "--slack", "64").session(**options)
         cls.model = Model(cls.session)
 

@@ -1,4 +1,5 @@
-"""Pages of the pool: shared by forks, copied before they are written, refused where there are too few."""
+"""Pages of the pool: shared by forks, copied before they are written, refused where there are too
+few."""
 
 import random
 import unittest
@@ -15,7 +16,14 @@ REASON = obstacle()
 @unittest.skipIf(REASON is not None, REASON)
 class Pages(unittest.TestCase):
     def session(self, **options) -> Model:
-        arguments = {"slots": 4, "length_bound": 500, "device": "cpu", "slots_free": True, "rope": "none", **options}
+        arguments = {
+            "slots": 4,
+            "length_bound": 500,
+            "device": "cpu",
+            "slots_free": True,
+            "rope": "none",
+            **options,
+        }
         return Model(package().session(**arguments))
 
     def refused(self, code: str, call) -> str:
@@ -49,7 +57,10 @@ class Pages(unittest.TestCase):
         model.decode()
         self.assertLess(model.worst, TOLERANCE)
         model.remove(1)
-        self.assertEqual(model.session.usage(), moa_compile.session.SessionUsage(usage.pages, 16384, 0, 0, usage.pages))
+        self.assertEqual(
+            model.session.usage(),
+            moa_compile.session.SessionUsage(usage.pages, 16384, 0, 0, usage.pages),
+        )
 
     def test_a_step_that_does_not_fit_is_refused_and_changes_nothing(self) -> None:
         model = self.session(pages=24)
@@ -72,7 +83,10 @@ class Pages(unittest.TestCase):
         model.add()
         model.packed("prefill", [300, 0])
         self.refused("MOA6107", lambda: session.remove(1))
-        self.assertIn("there is no slot 2; the session has 2", self.refused("MOA6107", lambda: session.fork(2)))
+        self.assertIn(
+            "there is no slot 2; the session has 2",
+            self.refused("MOA6107", lambda: session.fork(2)),
+        )
         self.refused("MOA6110", lambda: session.truncate(0, 301))
         message = self.refused("MOA6110", lambda: session.truncate(0, 200))
         self.assertIn("behind the sink, the ring of KV head 0 in layer", message)
@@ -86,7 +100,10 @@ class Pages(unittest.TestCase):
         decode = lambda: session.decode(0, **model.tensors(2))
         for _ in range(195):
             decode()
-        self.assertIn("sequence 0 holds 500 of at most 500 tokens in layer 0; 1 more do not fit", self.refused("MOA6101", decode))
+        self.assertIn(
+            "sequence 0 holds 500 of at most 500 tokens in layer 0; 1 more do not fit",
+            self.refused("MOA6101", decode),
+        )
         session.close()
         self.refused("MOA6005", lambda: session.lengths(0))
 
@@ -96,18 +113,27 @@ class Pages(unittest.TestCase):
         refused = 0
         for _ in range(60):
             slots = list(model.tokens)
-            action = chosen.choice(("add", "add", "remove", "fork", "truncate", "step", "step", "step", "step"))
+            action = chosen.choice(
+                ("add", "add", "remove", "fork", "truncate", "step", "step", "step", "step")
+            )
             try:
                 if action == "add":
                     model.add(length_bound=chosen.choice((100, 300, 500)))
                 elif action == "step":
                     bounds, lengths = model.session.length_bounds(), model.session.lengths(0)
                     free = [bound - length for bound, length in zip(bounds, lengths)]
-                    counts = [chosen.choice((0, 1, 1, 70, 150)) if slot in slots else 0 for slot in range(4)]
-                    model.packed("step", [min(a, b) for a, b in zip(counts, free)] if slots else [0] * 4)
+                    counts = [
+                        chosen.choice((0, 1, 1, 70, 150)) if slot in slots else 0
+                        for slot in range(4)
+                    ]
+                    model.packed(
+                        "step", [min(a, b) for a, b in zip(counts, free)] if slots else [0] * 4
+                    )
                 elif slots and action == "truncate":
                     slot = chosen.choice(slots)
-                    model.truncate(slot, max(0, model.session.lengths(0)[slot] - chosen.choice((0, 1, 40))))
+                    model.truncate(
+                        slot, max(0, model.session.lengths(0)[slot] - chosen.choice((0, 1, 40)))
+                    )
                 elif slots:
                     getattr(model, action)(chosen.choice(slots))
             except moa_compile.MoaError as error:

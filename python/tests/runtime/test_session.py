@@ -9,7 +9,8 @@ import moa_compile
 from .packages import LAYERS, obstacle, package
 from .reference import Model, window
 
-# Outputs are up to 2 in bf16, whose neighbours are 2^-7 apart there; errors of out are divided by 4.
+# Outputs are up to 2 in bf16, whose neighbours are 2^-7 apart there; errors of out are divided by
+# 4.
 TOLERANCE = 2**-8
 MANY = ("--decode-tokens", "3", "--slack", "64")
 THETA = 10000.0
@@ -57,7 +58,9 @@ class Attention(unittest.TestCase):
 
     def test_sequences_with_bounds_of_their_own(self) -> None:
         model = self.session(slots_free=True)
-        self.assertEqual([model.add(), model.add(length_bound=200), model.add(length_bound=128)], [0, 1, 2])
+        self.assertEqual(
+            [model.add(), model.add(length_bound=200), model.add(length_bound=128)], [0, 1, 2]
+        )
         self.assertNotEqual(model.session.windows(0, 0), model.session.windows(0, 1))
         self.assertEqual(model.session.windows(1, 1), [window(1, head, 200) for head in range(4)])
         model.packed("prefill", [300, 150, 100])
@@ -125,10 +128,14 @@ class Attention(unittest.TestCase):
     def test_tables_of_rope(self) -> None:
         """The same rotation by frequencies and by cos and sin."""
         inverse = [THETA ** (-pair / 32) for pair in range(32)]
-        angles = torch.arange(500, dtype=torch.float64)[:, None] * torch.tensor(inverse, dtype=torch.float64)
+        angles = torch.arange(500, dtype=torch.float64)[:, None] * torch.tensor(
+            inverse, dtype=torch.float64
+        )
         cos_sin = torch.stack((angles.cos(), angles.sin()), -1).float()
         for rope in ({"inverse_frequencies": inverse}, {"cos_sin": cos_sin}):
-            model = Model(package().session(slots=1, length_bound=500, device="cpu", rope=rope), THETA)
+            model = Model(
+                package().session(slots=1, length_bound=500, device="cpu", rope=rope), THETA
+            )
             model.begin(0)
             model.packed("prefill", [300])
             model.decode()
@@ -137,8 +144,12 @@ class Attention(unittest.TestCase):
     def test_memory(self) -> None:
         session = package().session(slots=3, length_bound=500, device="cpu")
         before = package().memory(slots=3, length_bound=500)
-        self.assertEqual((before.cache, before.layers), (session.memory.cache, session.memory.layers))
-        self.assertEqual(session.memory.total, before.cache + session.memory.tables + session.memory.workspace)
+        self.assertEqual(
+            (before.cache, before.layers), (session.memory.cache, session.memory.layers)
+        )
+        self.assertEqual(
+            session.memory.total, before.cache + session.memory.tables + session.memory.workspace
+        )
         self.assertEqual(session.usage().pages * session.usage().page_bytes, before.cache)
         self.assertEqual(before.dense, 3 * 2 * 3 * 500 * 256)
 

@@ -1,6 +1,6 @@
 """Makes test/plan/fixtures/ropeVectors.json: configs, and what transformers makes of them.
 
-    python python/tests/make_rope_vectors.py > test/plan/fixtures/ropeVectors.json
+    python python/tests/search/make_rope_vectors.py > test/plan/fixtures/ropeVectors.json
 
 Inverse frequencies are those of ROPE_INIT_FUNCTIONS, or of the default of the model, in binary32; cos and sin are those of its rotary embedding
 in binary32 at positions up to 131,072, as the attention of the model would multiply queries with them.
