@@ -12,10 +12,10 @@ from typing import Final
 
 import torch
 
-from .definition import Definition, Kernel, Planner, damaged
-from .device import Buffer, Device, Entry, FoundKernel, KernelSource
+from .definition import Definition
+from .device import Buffer, Device, FoundKernel, KernelSource
+from .emulator_sources import EmulatorSources
 from .errors import MoaError
-from .host_compiler import build_emulator_library
 
 _ABI_VERSION: Final = 3
 _SHARED_BYTES: Final = 227 * 1024
@@ -146,7 +146,7 @@ class Emulator(Device):
         return _TENSOR_MAP.pack(_TENSOR_MAP_MAGIC, address, rows, columns, 2 * columns, box_rows, 0)
 
     def load(self, definition: Definition, folder: str) -> KernelSource:
-        return _Sources(definition, Path(folder), self.architecture)
+        return EmulatorSources(definition, Path(folder), self.architecture)
 
     def is_capturing(self) -> bool:
         return False
@@ -266,52 +266,3 @@ def _mix(value: int) -> int:
     value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 & _MASK64
     value = (value ^ (value >> 27)) * 0x94D049BB133111EB & _MASK64
     return value ^ (value >> 31)
-
-
-class _Sources(KernelSource):
-    """Kernels of one architecture: the emulator's, else the package's first. Each is built when it
-    is first used."""
-
-    def __init__(self, definition: Definition, folder: Path, asked: str | None) -> None:
-        kernels = definition["kernels"]
-        names = list(dict.fromkeys(name for kernel in kernels for name in kernel["architectures"]))
-        if asked is not None and asked not in names:
-            message = (
-                f"the emulator was opened for the kernels of {asked}, and the package has those "
-                f"of {', '.join(names)}"
-            )
-            advice = (
-                f"compile the plan again with --arch {asked}, or open the emulator for another "
-                f"architecture"
-            )
-            raise MoaError("packageArchitecture", message, advice)
-        architecture = asked or names[0]
-        self._usable = [kernel for kernel in kernels if architecture in kernel["architectures"]]
-        self._folder = folder
-        self._libraries: dict[str, ctypes.CDLL] = {}
-        sources = [kernel["source"] for kernel in (*self._usable, *definition["planners"].values())]
-        missing = [source for source in sources if not (folder / source).is_file()]
-        if len(missing) == len(sources):
-            help = "compile the plan again with cuda in --emit (which is the default), or use a GPU"
-            raise MoaError(
-                "packageSources", "the package holds no sources, and the emulator runs those", help
-            )
-        if missing:
-            raise damaged(f"{missing[0]} of the package cannot be read")
-
-    @property
-    def usable(self) -> list[Kernel]:
-        return self._usable
-
-    @property
-    def wait_themselves(self) -> bool:
-        return True
-
-    def entry(self, kernel: Planner) -> Entry:
-        name = kernel["name"]
-        library = self._libraries.get(name)
-        if library is None:
-            path = build_emulator_library(self._folder / kernel["source"], name)
-            library = self._libraries[name] = ctypes.CDLL(str(path), mode=ctypes.RTLD_LOCAL)
-        function = library[f"{name}_emulate"]
-        return Entry(name, ctypes.cast(function, ctypes.c_void_p).value or 0)

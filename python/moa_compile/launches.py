@@ -5,8 +5,6 @@ What is legal, and in which order, is the session's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
@@ -15,41 +13,12 @@ from .definition import Definition, default_scale
 from .device import Device, FoundKernel
 from .expressions import evaluate
 from .kernel_launch import KernelLaunch
-from .prefill_workspace import PrefillNeeds, PrefillWorkspace
+from .prefill_workspace import PrefillWorkspace
 from .session_buffers import DecodePlan, LayerState, SessionBuffers
 from .session_options import SessionOptions
+from .step_tokens import PackedTokens, PlanName, StepTokens
 
-# Which plan of decode a step makes: for the kernel that appends its one token, or for the one whose
-# tokens are in the rings.
-PlanName = Literal["one", "many"]
 Values = Mapping[str, int | float | bytes]
-
-
-@dataclass(frozen=True)
-class StepTokens:
-    """What a step brings: new tokens of each sequence, where `cu_seqlens` says nothing. Addresses
-    are 0 for nothing."""
-
-    each: int
-    cu_seqlens: int
-    counts: int
-
-
-@dataclass(frozen=True)
-class PackedTokens:
-    """New tokens of a packed call, by the memory that they lie in.
-
-    rows: of the tensors. fewest: sequences with fewer new tokens have no items of prefill.
-    decodes, prefills: whether some sequence may be decoded, and whether some may have items.
-    """
-
-    rows: int
-    cu_seqlens: int
-    workspace: PrefillWorkspace
-    fewest: int
-    decodes: bool
-    prefills: bool
-    needs: PrefillNeeds
 
 
 class Launches:

@@ -16,7 +16,8 @@ import torch
 
 from .errors import session_error
 from .new_tokens import NewTokens
-from .session import Session, sessions
+from .session import Session
+from .session_base import sessions
 
 NAMESPACE: Final = "moa_compile"
 
@@ -38,7 +39,7 @@ _Tensor = torch.Tensor
 
 def _session(handle: int) -> Session:
     session = sessions.get(handle)
-    if session is None:
+    if not isinstance(session, Session):
         raise session_error("usedAfterDispose", f"there is no session {handle}")
     return session
 

@@ -8,13 +8,15 @@ from .buffers import int32_bytes
 from .call_checks import Tensors, check_cu_seqlens
 from .definition import Definition
 from .device import Device
-from .launches import Launches, PackedTokens
+from .launches import Launches
 from .layout import SessionLayout
 from .new_tokens import NewTokens
 from .prefill_workspace import PrefillNeeds, PrefillWorkspace, budget_needs, prefill_needs
 from .sequences import Sequences
 from .session_buffers import LayerState, SessionBuffers
+from .session_effect import SessionEffect
 from .step_plans import PackedCall, StepPlans
+from .step_tokens import PackedTokens
 
 CuSeqlens = Sequence[int] | NewTokens
 
@@ -89,7 +91,7 @@ class PackedCalls:
             write=write,
         )
 
-    def recorded(self, state: LayerState, numbers: NewTokens) -> PackedTokens:
+    def _recorded(self, state: LayerState, numbers: NewTokens) -> PackedTokens:
         """A step that is recorded: of any numbers that `numbers` may hold."""
         fewest = _fewest(state, True)
         needs = self._needs_of(state, numbers.budget)
@@ -127,6 +129,18 @@ class PackedCalls:
         run(self._plans.may_read_early(layer))
         self._plans.writes(layer)
         self._sequences.commit(state.index, call.lengths)
+
+    def record(
+        self, state: LayerState, tensors: Tensors, numbers: NewTokens, effect: SessionEffect
+    ) -> None:
+        """A step in a capture, of any numbers that `numbers` may hold."""
+        call = self._recorded(state, numbers)
+        run = self.launches(state, tensors, call)
+        before = effect.last_written
+        plans = effect.add_step(state, numbers)
+        if plans:
+            self._plans.launch_packed(state, call)
+        run(not plans and before != state.layout.layer)
 
     def launches(
         self, state: LayerState, tensors: Tensors, tokens: PackedTokens

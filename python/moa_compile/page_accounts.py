@@ -18,43 +18,9 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from .page_counts import PageCounts
+from .page_stretches import Branch, Stretch, branch_after, joined, may_join, written
 
-
-@dataclass(frozen=True)
-class _Stretch:
-    """What a sequence did between two forks, in tokens.
-
-    begin: the first token that was written; infinite where none was.
-    reached: where the tokens that were written end, with those taken back since.
-    length: of the sequence, now or at the fork that ended the stretch.
-    low: the shortest that the sequence was: it gave up the pages behind.
-    """
-
-    begin: float
-    reached: int
-    length: int
-    low: int
-
-
-@dataclass(frozen=True)
-class _Branch:
-    """A stretch and all after it, as the stretches before it see them.
-
-    reached: every sequence in it has written the tokens up to here, all but one up to
-    `next_reached`.
-    low: every sequence in it was this short or shorter, all but one `next_low`.
-    own: pages that belong to its stretches; held: that its sequences hold. Both at most.
-    """
-
-    reached: float
-    next_reached: float
-    low: int
-    next_low: int
-    own: int
-    held: int
-
-
-_NOTHING = _Branch(0, 0, 0, 0, 0, 0)
+_NOTHING = Branch(0, 0, 0, 0, 0, 0)
 # Behind every token.
 _NO_END = 1 << 62
 
@@ -66,10 +32,10 @@ class _Node:
 
     tree: "_Tree"
     slot: int
-    stretch: _Stretch
+    stretch: Stretch
     parent: "_Node | None"
     children: list["_Node"] = field(default_factory=list)
-    branch: _Branch = _NOTHING
+    branch: Branch = _NOTHING
     even_to: float = -1
 
 
@@ -121,7 +87,7 @@ class PageAccounts:
 
     def add(self, slot: int, bound: int) -> None:
         """Begins an empty sequence of at most `bound` tokens in a free slot."""
-        self._add_leaf(_Tree(bound), slot, _Stretch(inf, 0, 0, 0), None)
+        self._add_leaf(_Tree(bound), slot, Stretch(inf, 0, 0, 0), None)
 
     def remove(self, slot: int) -> None:
         """Ends a slot's sequence."""
@@ -139,8 +105,8 @@ class PageAccounts:
             self._held -= tree.pages
             return
         other = next(child for child in parent.children if child not in gone)
-        if _may_join(parent.stretch, other.stretch):
-            parent.stretch = _joined(parent.stretch, other.stretch)
+        if may_join(parent.stretch, other.stretch):
+            parent.stretch = joined(parent.stretch, other.stretch)
             parent.slot, parent.children, parent.even_to = other.slot, other.children, -1
             for child in other.children:
                 child.parent = parent
@@ -159,7 +125,7 @@ class PageAccounts:
         length = parent.stretch.length
         parent.slot = -1
         parent.children = [
-            self._add_leaf(parent.tree, slot, _Stretch(inf, 0, length, length), parent)
+            self._add_leaf(parent.tree, slot, Stretch(inf, 0, length, length), parent)
             for slot in (source, to)
         ]
 
@@ -178,7 +144,7 @@ class PageAccounts:
     def advance(self, slot: int, tokens: int) -> None:
         """A slot's sequence has `tokens` more."""
         leaf = self._leaf(slot)
-        leaf.stretch = _written(leaf.stretch, tokens)
+        leaf.stretch = written(leaf.stretch, tokens)
         if not _is_even(leaf, 0):
             self._changed[leaf.tree] = None
 
@@ -207,21 +173,21 @@ class PageAccounts:
             )
         return nodes[0].branch.own
 
-    def _branch_of_leaf(self, node: _Node, tokens: Callable[[int], int]) -> _Branch:
+    def _branch_of_leaf(self, node: _Node, tokens: Callable[[int], int]) -> Branch:
         bound = node.tree.bound
-        stretch = _written(node.stretch, tokens(node.slot))
+        stretch = written(node.stretch, tokens(node.slot))
         own = self._counts.touched(bound, stretch.begin, stretch.reached, stretch.length)
-        return _Branch(
+        return Branch(
             stretch.reached, inf, stretch.low, -1, own, self._counts.in_use(bound, stretch.length)
         )
 
-    def _branch_of_fork(self, node: _Node) -> _Branch:
+    def _branch_of_fork(self, node: _Node) -> Branch:
         bound, stretch = node.tree.bound, node.stretch
-        after = _branch_after(node.children)
+        after = branch_after([child.branch for child in node.children])
         # Pages that the sequences hold were theirs at the fork, or belong to stretches after it.
         at_fork = replace(stretch, begin=0, reached=stretch.length)
         held = min(after.held, after.own + self._left(bound, at_fork, after.reached, after.low))
-        return _Branch(
+        return Branch(
             max(stretch.reached, after.reached),
             max(stretch.reached, after.next_reached),
             min(stretch.low, after.low),
@@ -240,11 +206,11 @@ class PageAccounts:
             if not node.children:
                 held += node.branch.held
                 continue
-            after = _branch_after(node.children)
+            after = branch_after([child.branch for child in node.children])
             pages += self._left(tree.bound, node.stretch, after.next_reached, after.next_low)
         return min(pages, held // 2)
 
-    def _left(self, bound: int, stretch: _Stretch, reached: float, low: int) -> int:
+    def _left(self, bound: int, stretch: Stretch, reached: float, low: int) -> int:
         """Pages of a stretch that has ended, without those that hold a token of `length .. reached
         - 1`, which were written again, and those that are not in use at length `low`, which were
         given up."""
@@ -259,7 +225,7 @@ class PageAccounts:
             bound, stretch.length, end, kept
         )
 
-    def _add_leaf(self, tree: _Tree, slot: int, stretch: _Stretch, parent: _Node | None) -> _Node:
+    def _add_leaf(self, tree: _Tree, slot: int, stretch: Stretch, parent: _Node | None) -> _Node:
         leaf = _Node(tree, slot, stretch, parent)
         tree.nodes.append(leaf)
         self._leaves[slot] = leaf
@@ -280,43 +246,3 @@ def _is_even(leaf: _Node, tokens: int) -> bool:
     """Whether a sequence that shares no page holds with `tokens` more as many pages as were
     counted."""
     return len(leaf.tree.nodes) == 1 and leaf.stretch.length + tokens <= leaf.even_to
-
-
-def _written(stretch: _Stretch, tokens: int) -> _Stretch:
-    """A stretch with `tokens` more."""
-    if tokens == 0:
-        return stretch
-    end = stretch.length + tokens
-    return _Stretch(min(stretch.begin, stretch.length), max(stretch.reached, end), end, stretch.low)
-
-
-def _may_join(first: _Stretch, second: _Stretch) -> bool:
-    """Whether the tokens of two stretches are one range: the second may go back behind the first,
-    and stay there."""
-    return first.begin == inf or second.begin == inf or second.reached >= first.begin
-
-
-def _joined(first: _Stretch, second: _Stretch) -> _Stretch:
-    """Two stretches, one after the other, as one."""
-    return _Stretch(
-        min(first.begin, second.begin),
-        max(first.reached, second.reached),
-        second.length,
-        min(first.low, second.low),
-    )
-
-
-def _branch_after(children: list[_Node]) -> _Branch:
-    """The branches after a stretch, as one."""
-    a = children[0].branch
-    if len(children) == 1:
-        return a
-    b = children[1].branch
-    return _Branch(
-        min(a.reached, b.reached),
-        min(max(a.reached, b.reached), a.next_reached, b.next_reached),
-        max(a.low, b.low),
-        max(min(a.low, b.low), a.next_low, b.next_low),
-        a.own + b.own,
-        a.held + b.held,
-    )

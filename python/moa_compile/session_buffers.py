@@ -11,6 +11,7 @@ from .definition import Definition, Kernel, Struct
 from .device import Buffer, Device, FoundKernel
 from .errors import MoaError
 from .layout import LayerLayout, SessionLayout
+from .placed_counts import PlacedCounts
 from .rope import read_rope
 from .session_options import SessionOptions
 
@@ -141,14 +142,14 @@ class SessionBuffers:
         """The address of `cuSeqlens` for so many tokens of each sequence."""
         return self.buffers["tokenEnds"].address + (tokens - 1) * self.sizes.stride("tokenEnds")
 
-    def place_counts(self, counts: Sequence[int]) -> "PlacedCounts":
+    def place_counts(self, counts: Sequence[int]) -> PlacedCounts:
         """A count for each sequence, on the device from `write` until the next one."""
         if self._counts is None:
             self._counts = PlacedCounts(self._device, self.sizes.make(self._device, "counts"))
         self._counts.set(counts)
         return self._counts
 
-    def fix_counts(self, counts: Sequence[int]) -> "PlacedCounts":
+    def fix_counts(self, counts: Sequence[int]) -> PlacedCounts:
         """A count for each slot in memory that a graph keeps reading, and `write` fills."""
         key = tuple(counts)
         if key not in self._fixed_counts:
@@ -269,25 +270,6 @@ class SessionBuffers:
             sizes,
             {name: sizes.make(self._device, name) for name in ("segments", "scratch", "known")},
         )
-
-
-class PlacedCounts:
-    """Counts of a decode on the device, which are written where they changed."""
-
-    def __init__(self, device: Device, buffer: Buffer) -> None:
-        self.buffer = buffer
-        self._device = device
-        self._wanted: list[int] = []
-        self._written: list[int] | None = None
-
-    def set(self, counts: Sequence[int]) -> None:
-        self._wanted = list(counts)
-
-    def write(self) -> None:
-        """Brings them to the device where they do not lie there yet."""
-        if self._written != self._wanted:
-            self._device.write(self.buffer, int32_bytes(self._wanted))
-            self._written = self._wanted
 
 
 def _missing_kernel() -> MoaError:

@@ -1,14 +1,15 @@
 """A session in a graph: the tokens that each replay adds to its layers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from .call_checks import check_counts
 from .new_tokens import NewTokens
+from .placed_counts import PlacedCounts
 from .sequences import AddedTokens, Lengths, Sequences
-from .session_buffers import LayerState, PlacedCounts
+from .session_buffers import LayerState
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,3 @@ class SessionEffect:
             self._in_step.append((state.index, planner))
         self.last_written = state.layout.layer
         return plans
-
-
-def counts_of_tensor(tensor: torch.Tensor, slots: int, tokens: int) -> Sequence[int]:
-    """The counts that lie in a tensor now. Waits for what was launched."""
-    return check_counts(tensor.flatten().tolist(), slots, tokens)

@@ -8,9 +8,10 @@ from typing import Literal
 
 import torch
 
-from .launches import Launches, PackedTokens, PlanName, StepTokens
+from .launches import Launches
 from .sequences import Lengths, Sequences
 from .session_buffers import LayerState
+from .step_tokens import PackedTokens, PlanName, StepTokens
 
 
 @dataclass(frozen=True)
