@@ -60,7 +60,7 @@ with open(task["outputs"], "wb") as outputs:
                 "bounds": session.length_bounds(),
                 "windows": session.windows(0, 1),
                 "usage": [usage.pages, usage.held, usage.shared, usage.free],
-                "pagesInUse": session.pages_in_use(1),
+                "pagesInUse": session.pages_in_use(0),
             }
         )
 memory = session.memory
