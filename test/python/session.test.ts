@@ -95,9 +95,9 @@ const inNodesWords = (text: string): string =>
 const reason = torchObstacle();
 
 describe.skipIf(reason !== undefined)(`sessions of Python${reason === undefined ? '' : ` (skipped: ${reason})`}`, () => {
-  test.each(packages)('are those of Node: %s', { timeout: 600_000 }, async (name, shape, more) => {
+  test.each(packages)('are those of Node: %s', { timeout: 600_000 }, async (label, shape, more) => {
     const folder = join(scratchFolder(), 'model');
-    const { targets, architectures } = targetsOf(name.split(',')[0]!);
+    const { targets, architectures } = targetsOf(label.split(',')[0]!);
     const text = planText(shape);
     const compiled = compileText(text, { architectures, elementTypes: ['bf16'], decodeTokens: 3, slack: 64, ...more });
     const emit = new Set(['cuda'] as const);
