@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Final
 
 import torch
 
 from .definition import Shape
-from .errors import MoaError, session_error
+from .errors import session_error
 from .words import describe, is_integer
 
 _NAMES: Final = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}
@@ -60,27 +61,32 @@ def _check_tensor(
     dtype: torch.dtype,
     device: torch.device,
 ) -> None:
-    def fail(what: str) -> MoaError:
-        return session_error("badTensor", f"{name} {what}")
+    problem = _problem_of(tensor, shape, dtype, device)
+    if problem is not None:
+        raise session_error("badTensor", f"{name} {problem}")
 
+
+def _problem_of(
+    tensor: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
+) -> str | None:
+    """Why a tensor is not what a call needs. Its rows may have several dimensions."""
     if not isinstance(tensor, torch.Tensor):
-        raise fail(f"is {describe(tensor)}, not a tensor")
+        return f"is {describe(tensor)}, not a tensor"
     if tensor.device != device:
-        raise fail(f"is memory of another device: {tensor.device}; the session is on {device}")
+        return f"is memory of another device: {tensor.device}; the session is on {device}"
     if tensor.dtype != dtype:
-        raise fail(f"holds {_NAMES.get(tensor.dtype, tensor.dtype)}; {_NAMES[dtype]} is needed")
-    # Rows may have several dimensions: [slots, tokens, heads, head dim].
-    inner = shape[1:]
-    needed = ", ".join(str(size) for size in shape)
-    size = 1
-    for each in shape:
-        size *= each
-    if tuple(tensor.shape[-len(inner) :]) != inner or tensor.numel() != size:
-        raise fail(f"is [{', '.join(str(each) for each in tensor.shape)}]; [{needed}] is needed")
+        return f"holds {_NAMES.get(tensor.dtype, tensor.dtype)}; {_NAMES[dtype]} is needed"
+    if tensor.shape[1 - len(shape) :] != shape[1:] or tensor.numel() != prod(shape):
+        return f"is {_listed(tensor.shape)}; {_listed(shape)} is needed"
     if not tensor.is_contiguous():
-        raise fail(f"is not contiguous; [{needed}] is needed without gaps")
+        return f"is not contiguous; {_listed(shape)} is needed without gaps"
     if tensor.data_ptr() % 16 != 0:
-        raise fail("begins at an address that is not a multiple of 16 bytes")
+        return "begins at an address that is not a multiple of 16 bytes"
+    return None
+
+
+def _listed(shape: Sequence[int]) -> str:
+    return f"[{', '.join(str(size) for size in shape)}]"
 
 
 def check_cu_seqlens(values: object, slots: int, length_bound: int) -> list[int]:

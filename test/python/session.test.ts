@@ -106,9 +106,9 @@ describe.skipIf(reason !== undefined)(`sessions of Python${reason === undefined 
 
     using device = await Device.open('emulator');
     using plan = await loadPackage(device, pathToFileURL(`${folder}/`));
-    // So few pages that a step of the calls does not fit.
-    const pages = shape.layers * shape.kvHeads * 12 - 2;
-    const options = { lengthBound: 500, decodeTokens: 3, pages, rope: { theta: 10000 } };
+    // So few that a step of the calls does not fit.
+    const poolPages = shape.layers * shape.kvHeads * 12 - 2;
+    const options = { lengthBound: 500, decodeTokens: 3, pages: poolPages, rope: { theta: 10000 } };
     using session = plan.createSession({ batch: 4, slots: 'free', ...options });
     const random = randomOf(11);
     const inputs: Buffer[] = [];
