@@ -75,10 +75,8 @@ class BufferSizes:
         if initial["kind"] == "range":
             first, step = evaluate(initial["first"], self.values), initial["step"]
             count = self.bytes_of(name) // self._element_bytes(buffer["element"])
-            return struct.pack(
-                f"<{count}{_SCALARS[buffer['element']]}",
-                *range(first, first + count * step, step or 1),
-            )
+            numbers = (first + number * step for number in range(count))
+            return struct.pack(f"<{count}{_SCALARS[buffer['element']]}", *numbers)
         return None
 
     def _bytes_from(self, name: str, dimension: int) -> int:

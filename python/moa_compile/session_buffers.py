@@ -68,7 +68,7 @@ class SessionBuffers:
         options: SessionOptions,
         find: FindKernel,
     ) -> None:
-        self._device, self._definition, self._options = device, definition, options
+        self._device, self._definition = device, definition
         self._allocated = 0
         self.rope_tables: list[Buffer] = []
         self._fixed_counts: dict[tuple[int, ...], PlacedCounts] = {}

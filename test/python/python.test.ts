@@ -21,6 +21,8 @@ const suites = [
   { name: 'the evidence', where: ['-s', 'bench/search/evidence', '-p', 'test_*.py'], cwd: repositoryPath(''), reason: pythonObstacle() },
 ];
 
+for (const { name, reason } of suites) if (reason !== undefined) console.warn(`SKIPPED: Python's tests of ${name}; ${reason}`);
+
 describe.each(suites)('Python', ({ name, where, cwd, reason }) => {
   const skipped = reason === undefined ? '' : ` (skipped: ${reason})`;
   test.skipIf(reason !== undefined)(`python3 -m unittest discover: ${name}${skipped}`, { timeout: 600_000 }, async () => {

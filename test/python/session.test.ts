@@ -93,6 +93,7 @@ const inNodesWords = (text: string): string =>
     .replace('a sequence of numbers', 'an array of numbers');
 
 const reason = torchObstacle();
+if (reason !== undefined) console.warn(`SKIPPED: sessions of Python; ${reason}`);
 
 describe.skipIf(reason !== undefined)(`sessions of Python${reason === undefined ? '' : ` (skipped: ${reason})`}`, () => {
   test.each(packages)('are those of Node: %s', { timeout: 600_000 }, async (label, shape, more) => {

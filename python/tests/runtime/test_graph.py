@@ -156,6 +156,32 @@ class Graphs(unittest.TestCase):
         self.refused("MOA6011", failed.replay)
         first.session.decode(0, **tensors)
 
+    def test_a_capture_of_torch_that_nobody_counts(self) -> None:
+        class Capturing(moa_compile.Emulator):
+            captures = False
+
+            def is_capturing(self) -> bool:
+                return self.captures
+
+        device = Capturing()
+        options = {"slots": 1, "length_bound": 300, "device": device}
+        session = package().session(**options)
+        numbers = session.new_tokens(budget=4)
+        device.captures = True
+        tensors = Model(session).tensors(1)
+        for call in (
+            lambda: session.decode(0, **tensors),
+            lambda: session.prefill(0, **tensors, cu_seqlens=[0, 1]),
+            lambda: session.step(0, **tensors, cu_seqlens=numbers),
+            lambda: numbers.set([1]),
+            lambda: session.remove(0),
+            lambda: package().session(**options),
+        ):
+            self.refused("MOA6011", call)
+        device.captures = False
+        session.decode(0, **tensors)
+        self.assertEqual(session.lengths(0), [1])
+
     def test_layers_that_are_no_longer_in_step(self) -> None:
         model, _ = self.two()
         tensors = model.tensors(2)

@@ -153,6 +153,18 @@ class Attention(unittest.TestCase):
         self.assertEqual(session.usage().pages * session.usage().page_bytes, before.cache)
         self.assertEqual(before.dense, 3 * 2 * 3 * 500 * 256)
 
+    def test_memory_goes_with_the_session(self) -> None:
+        emulator = moa_compile.Emulator()
+        model = self.session(device=emulator)
+        model.packed("prefill", [300, 1, 1])
+        with model.session.graph() as step:
+            model.session.decode(0, **model.tensors(3))
+        self.assertGreater(len(emulator._owned), 0)
+        del model
+        step.replay()
+        del step
+        self.assertEqual(len(emulator._owned), 0)
+
     def test_the_emulator_runs_any_seed_alike(self) -> None:
         outputs = []
         for seed in (1, 2):
