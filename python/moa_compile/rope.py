@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import torch
 
-from .definition import Definition, layer_numbers
+from .definition import Definition
 from .errors import MoaError, session_error
 from .rope_frequencies import RopeFrequencies, rope_frequencies, single
 from .words import describe
@@ -99,14 +99,10 @@ def _rotary_dim(definition: Definition, layer: int) -> int | None:
     that layer."""
     if "ropes" in definition and definition["layers"][layer].get("rope") is None:
         return None
-    number = layer_numbers(definition)[layer]
-    for kernel in definition["kernels"]:
-        if kernel["rope"] and layer in kernel["layers"]:
-            return kernel.get("rotaryDim", definition["shape"]["headDim"])
-    raise _fail(
-        f"the package has no kernel that rotates in layer {number}: compile the plan without "
-        f"--no-rope"
-    )
+    head_dim = definition["shape"]["headDim"]
+    rotating = (k for k in definition["kernels"] if k["rope"] and layer in k["layers"])
+    # Where no kernel rotates, the session finds none (MOA6202).
+    return next((kernel.get("rotaryDim", head_dim) for kernel in rotating), head_dim)
 
 
 def _told_tables(rope: object, dims: list[int], length_bound: int) -> list[RopeTable]:

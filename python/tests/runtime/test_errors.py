@@ -96,6 +96,9 @@ class Refusals(unittest.TestCase):
                     text,
                     lambda options=options: package().session(**{**good, **options}),
                 )
+        rotated = {**good, "rope": {"theta": 10000.0}}
+        no_rope = package("--no-rope")
+        self.refused("MOA6202", "no kernel for these options", lambda: no_rope.session(**rotated))
         if not torch.cuda.is_available():
             self.refused(
                 "MOA6001",
