@@ -40,7 +40,7 @@ def prefill_needs(
         if added <= 0:
             continue
         own = heads * ceil_divide(added, kernel["rows"])
-        is_long = added + cached > page_tokens * schedule["splitPages"]
+        is_long = _most_key_pages(added, cached, page_tokens) > schedule["splitPages"]
         pairs = min(own, most) if splits_items and is_long else 0
         items += own + pairs
         splits += 2 * pairs
@@ -65,6 +65,14 @@ def budget_needs(
     most = _most_pairs(definition, kernel, multiprocessors)
     pairs = min(own, sequences * most) if _splits_items(definition, kernel) else 0
     return PrefillNeeds(own + pairs, 2 * pairs, True)
+
+
+def _most_key_pages(added: int, cached: int, page_tokens: int) -> int:
+    """Pages that rows of a sequence visit, at most: tokens in the cache lie in pages of the sink and
+    of the window, of which the first, the last one and, where a ring ends within a page, one more
+    are partly theirs."""
+    own = ceil_divide(added, page_tokens)
+    return own + ceil_divide(cached, page_tokens) + 3 if cached > 0 else own
 
 
 def _splits_items(definition: Definition, kernel: Kernel) -> bool:
