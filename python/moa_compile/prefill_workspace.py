@@ -68,7 +68,7 @@ def budget_needs(
 
 
 def _most_key_pages(added: int, cached: int, page_tokens: int) -> int:
-    """Pages that rows of a sequence visit, at most. Tokens in the cache lie in pages of the sink and
+    """Pages that rows of a sequence visit, at most. Cached tokens lie in pages of the sink and
     of the window: the first, the last one and, where a ring ends within a page, one more of these
     are partly theirs."""
     own = ceil_divide(added, page_tokens)
