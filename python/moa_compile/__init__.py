@@ -13,11 +13,22 @@ if TYPE_CHECKING:
     from .capture import CapturedStep
     from .emulator import Emulator
     from .errors import MoaError
+    from .hf import attach, detach
     from .new_tokens import NewTokens
     from .package import Package, load
     from .session import Session
 
-__all__ = ["CapturedStep", "Emulator", "MoaError", "NewTokens", "Package", "Session", "load"]
+__all__ = [
+    "CapturedStep",
+    "Emulator",
+    "MoaError",
+    "NewTokens",
+    "Package",
+    "Session",
+    "attach",
+    "detach",
+    "load",
+]
 
 _MODULE_OF = {
     "CapturedStep": "capture",
@@ -26,6 +37,8 @@ _MODULE_OF = {
     "NewTokens": "new_tokens",
     "Package": "package",
     "Session": "session",
+    "attach": "hf",
+    "detach": "hf",
     "load": "package",
 }
 

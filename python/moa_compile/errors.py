@@ -1,4 +1,5 @@
-"""Errors of the runtime: the codes of docs/runtime.md, which Node's `RuntimeError` has too."""
+"""Errors of the runtime: the codes of docs/diagnostics.md. Node's `RuntimeError` has them too, but
+for 63xx: models of Hugging Face run in Python alone."""
 
 from typing import Final, NoReturn
 
@@ -34,6 +35,17 @@ CODES: Final = {
     "emulatorBuild": "MOA6205",
     "packageSources": "MOA6206",
     "packageLimits": "MOA6207",
+    "modelPackage": "MOA6301",
+    "modelPlacement": "MOA6302",
+    "modelState": "MOA6303",
+    "badCache": "MOA6304",
+    "badMask": "MOA6305",
+    "badPositions": "MOA6306",
+    "noAttentions": "MOA6307",
+    "overBound": "MOA6308",
+    "notAttached": "MOA6309",
+    "attached": "MOA6310",
+    "unsupportedModel": "MOA6311",
 }
 
 _SESSION_HELP: Final = {

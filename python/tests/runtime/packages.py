@@ -45,11 +45,17 @@ def obstacle() -> str | None:
 
 
 @functools.cache
-def _folder() -> Path:
+def scratch() -> Path:
+    """A folder of this process."""
     folder = tempfile.mkdtemp(prefix="moa-python-tests-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    (Path(folder) / "plan.json").write_text(json.dumps(PLAN))
     return Path(folder)
+
+
+@functools.cache
+def _folder() -> Path:
+    (scratch() / "plan.json").write_text(json.dumps(PLAN))
+    return scratch()
 
 
 @functools.cache

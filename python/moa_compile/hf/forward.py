@@ -1,0 +1,156 @@
+"""A forward of an attached model: what comes before its decoder runs, in each layer, and after it.
+
+The decoder (`model.model` of most models) has two hooks. The first reads the arguments and begins a
+step of the cache; attention functions find the step by the thread; the second ends it, also when
+the forward failed: then the cache is closed, since some layers may have the new tokens and others
+not."""
+
+import inspect
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from .cache import MoaCache
+from .call import ForwardCall, read_call
+from .facts import LayerFacts, rule_of
+from .problems import problem
+from .rows import CacheRows
+from .sessions import SessionPool
+from .step import Step
+
+
+class _Current(threading.local):
+    step: Step | None = None
+    rows: CacheRows | None = None
+    is_temporary = False
+
+
+class Forwards:
+    """Forwards of one attached model.
+
+    length_bound: of caches that a forward makes; None: its own tokens.
+    cache_name: of the decoder's parameter for caches.
+    """
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        layers: Sequence[LayerFacts],
+        pool: SessionPool,
+        length_bound: int | None,
+    ) -> None:
+        self.pool, self.length_bound = pool, length_bound
+        self._names = list(inspect.signature(decoder.forward).parameters)
+        self.cache_name = "cache" if "cache" in self._names else "past_key_values"
+        self._current = _Current()
+        self._count = len(layers)
+        self._modules = [facts.module for facts in layers]
+        for number, facts in enumerate(layers):
+            facts.module._moa_layer = AttachedLayer(self, number, facts)  # type: ignore[assignment]
+        self._hooks = (
+            decoder.register_forward_pre_hook(self._before, with_kwargs=True),
+            decoder.register_forward_hook(self._after, with_kwargs=True, always_call=True),
+        )
+
+    def remove(self) -> None:
+        """Takes hooks and layers out of the model."""
+        for hook in self._hooks:
+            hook.remove()
+        for module in self._modules:
+            del module._moa_layer
+
+    def new_cache(self, length_bound: int, most: int | None = None, copies: int = 1) -> MoaCache:
+        """A cache of this model. `most`, `copies`: as of `CacheRows`."""
+        return MoaCache(CacheRows(self.pool, length_bound, most, copies), self._count)
+
+    def check_cache(self, cache: object) -> MoaCache:
+        """Raises MOA6304 for a cache of another kind, or of another model."""
+        if not isinstance(cache, MoaCache):
+            raise problem("badCache", f"the model was given a {type(cache).__name__}")
+        if cache.content.pool is not self.pool:
+            raise problem("badCache", "the cache is another model's, or of an earlier attach")
+        return cache
+
+    def step(self, number: int) -> Step:
+        """The step under way in this thread. Raises MOA6309 where there is none."""
+        step = self._current.step
+        if step is None:
+            message = f"the attention of layer {number} was called outside of the model's forward"
+            raise problem("notAttached", message)
+        return step
+
+    def _before(
+        self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        current = self._current
+        if current.step is not None:
+            raise problem("badCache", "a forward of the model is under way in this thread")
+        call = read_call(decoder, self._names, args, kwargs)
+        rows, injected = self._rows_of(call)
+        current.step = rows.begin(call)
+        current.rows, current.is_temporary = rows, call.cache is None and injected is None
+        if injected is not None:
+            # A call that gives it as None by position would give it twice.
+            args = args[: self._names.index(self.cache_name)]
+            kwargs = {**kwargs, self.cache_name: injected}
+        return args, kwargs
+
+    def _rows_of(self, call: ForwardCall) -> tuple[CacheRows, MoaCache | None]:
+        """The rows of a forward, and the cache to give the model where it would make one."""
+        if call.cache is not None:
+            return self.check_cache(call.cache).content, None
+        bound = self.length_bound or max(1, call.columns)
+        if call.use_cache:
+            cache = self.new_cache(bound)
+            return cache.content, cache
+        return CacheRows(self.pool, bound), None
+
+    def _after(
+        self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        current = self._current
+        step, rows = current.step, current.rows
+        if step is None or rows is None:
+            return
+        temporary = current.is_temporary
+        current.step = current.rows = None
+        if step.layers == self._count:
+            rows.end()
+            if temporary:
+                rows.close()
+            return
+        rows.close("a forward through it failed")
+        if output is not None:
+            message = f"the forward went through {step.layers} of the {self._count} layers"
+            raise problem("unsupportedModel", message)
+
+
+class AttachedLayer:
+    """One attention layer of a model, as `interface.attention` finds it."""
+
+    def __init__(self, forwards: Forwards, number: int, facts: LayerFacts) -> None:
+        self._forwards, self._number = forwards, number
+        self._rule = (facts.scale, facts.soft_cap, facts.window, facts.sinks is not None)
+        self._head_dim = facts.head_dim
+
+    def attend(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        arguments: dict[str, Any],
+    ) -> torch.Tensor:
+        """Shapes as of `interface.attention`. Raises MOA6301 where the layer attends in another
+        way than when the model was attached."""
+        step = self._forwards.step(self._number)
+        rule = rule_of(arguments, self._head_dim)
+        if rule != self._rule:
+            message = (
+                f"layer {self._number} attends in another way than when the model was attached: "
+                f"{rule} is not {self._rule} (scale, soft cap, window, learned sinks)"
+            )
+            raise problem("modelPackage", message, "detach the model and attach it again")
+        return step.attend(self._number, query, key, value)

@@ -1,0 +1,147 @@
+"""Tiny random models of the families that differ in how they attend, the plan that they run on, and
+its packages."""
+
+import functools
+import json
+import subprocess
+from pathlib import Path
+
+import torch
+import transformers
+
+import moa_compile
+
+from ..runtime.packages import COMPILER, scratch
+
+# Everything is so small that a second thread only waits.
+torch.set_num_threads(1)
+transformers.logging.disable_progress_bar()
+transformers.logging.set_verbosity_error()
+
+VOCABULARY, LAYERS, QUERY_HEADS, KV_HEADS, HEAD_DIM = 64, 2, 4, 2, 64
+# Tokens that mean something to generation; texts have none of them.
+PAD, BEGIN, END = 0, 1, 2
+WINDOW = 128
+_COMMON = dict(
+    vocab_size=VOCABULARY,
+    hidden_size=64,
+    intermediate_size=64,
+    num_hidden_layers=LAYERS,
+    num_attention_heads=QUERY_HEADS,
+    num_key_value_heads=KV_HEADS,
+    head_dim=HEAD_DIM,
+    max_position_embeddings=1024,
+    bos_token_id=BEGIN,
+    eos_token_id=END,
+    pad_token_id=PAD,
+    initializer_range=0.2,
+)
+_TYPES = ["sliding_attention", "full_attention"]
+FAMILIES = {
+    "llama": ("LlamaConfig", {}),
+    "mistral": ("MistralConfig", dict(sliding_window=WINDOW)),
+    "qwen2": (
+        "Qwen2Config",
+        dict(use_sliding_window=True, sliding_window=WINDOW, max_window_layers=1),
+    ),
+    "qwen3": ("Qwen3Config", {}),
+    "gemma2": (
+        "Gemma2Config",
+        dict(
+            sliding_window=WINDOW,
+            layer_types=_TYPES,
+            attn_logit_softcapping=4.0,
+            query_pre_attn_scalar=HEAD_DIM,
+        ),
+    ),
+    "gemma3": (
+        "Gemma3TextConfig",
+        dict(sliding_window=WINDOW, layer_types=_TYPES, query_pre_attn_scalar=HEAD_DIM),
+    ),
+    "gpt-oss": (
+        "GptOssConfig",
+        dict(
+            sliding_window=WINDOW, layer_types=_TYPES, num_local_experts=2, num_experts_per_tok=1
+        ),
+    ),
+    "phi3": ("Phi3Config", dict(sliding_window=None)),
+    "smollm": ("SmolLM3Config", dict(no_rope_layers=[1, 0], use_sliding_window=False)),
+}
+# The model's own window of each layer, where it has any.
+WINDOWS = {
+    "mistral": (WINDOW, WINDOW),
+    "qwen2": (None, WINDOW),
+    "gemma2": (WINDOW, None),
+    "gemma3": (WINDOW, None),
+    "gpt-oss": (WINDOW, None),
+}
+# Spans follow from the length bound in some heads, and differ within a KV head.
+PLAN = {
+    "format": "moa-plan",
+    "version": 1,
+    "model": {
+        "name": "test",
+        "layers": LAYERS,
+        "queryHeads": QUERY_HEADS,
+        "kvHeads": KV_HEADS,
+        "headDim": HEAD_DIM,
+    },
+    "sink": 64,
+    "alphas": [[0, 128, 128, 128], [128, 0, 128, 192]],
+    "betas": [[0.7, 0, 0, 0], [0, 0.7, 0, 0]],
+}
+
+
+def config_of(family: str, **options):
+    name, own = FAMILIES[family]
+    return getattr(transformers, name)(**{**_COMMON, **own, **options})
+
+
+def tiny_model(family: str = "llama", seed: int = 0, dtype: torch.dtype = torch.bfloat16, **options):
+    """A random model in evaluation, whose weights want no gradients."""
+    torch.manual_seed(seed)
+    model = transformers.AutoModelForCausalLM.from_config(config_of(family, **options))
+    for key, parameter in model.named_parameters():
+        if key.endswith("sinks"):
+            torch.nn.init.normal_(parameter)
+    model.generation_config.eos_token_id = None
+    return model.to(dtype).eval().requires_grad_(False)
+
+
+@functools.cache
+def package(family: str = "llama", *options: str) -> moa_compile.Package:
+    """The plan, compiled with the config of a family and options of the command line."""
+    folder = scratch() / "_".join(("hf", family, *options)).replace("/", "")
+    folder.mkdir(exist_ok=True)
+    plan, config, out = folder / "plan.json", folder / "config.json", folder / "package"
+    plan.write_text(json.dumps(PLAN))
+    config.write_text(config_of(family).to_json_string(use_diff=False))
+    compile_package(plan, out, "--model", str(config), *options)
+    return moa_compile.load(out)
+
+
+def compile_package(plan: Path, out: Path, *options: str) -> None:
+    fixed = ("-o", str(out), "--emit", "cuda", "--dtype", "bf16", "--arch", "8.0", "--quiet")
+    result = subprocess.run(
+        ["node", str(COMPILER), "compile", str(plan), *fixed, *options],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def texts(*lengths: int, seed: int = 0) -> list[torch.Tensor]:
+    """Random texts."""
+    random = torch.Generator().manual_seed(seed)
+    return [torch.randint(3, VOCABULARY, (length,), generator=random) for length in lengths]
+
+
+def padded(rows: list[torch.Tensor], side: str = "left") -> dict[str, torch.Tensor]:
+    """A batch of texts of unequal lengths, and its mask."""
+    width = max(len(row) for row in rows)
+    ids = torch.full((len(rows), width), PAD)
+    mask = torch.zeros(len(rows), width, dtype=torch.long)
+    for index, row in enumerate(rows):
+        at = slice(width - len(row), width) if side == "left" else slice(0, len(row))
+        ids[index, at], mask[index, at] = row, 1
+    return {"input_ids": ids, "attention_mask": mask}
