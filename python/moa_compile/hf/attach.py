@@ -15,13 +15,13 @@ from .facts import LayerFacts, model_facts
 from .forward import Forwards
 from .generation import CachePreparation
 from .interface import NAME, register
-from .problems import problem
+from .problems import NotCopied, problem
 from .sessions import SessionPool
 
 _HOOK = "_prepare_cache_for_generation"
 
 
-class Attachment:
+class Attachment(NotCopied):
     """What `attach` did to a model, and how it is taken back. Lies in `model._moa_attachment`."""
 
     def __init__(

@@ -16,7 +16,7 @@ from torch import nn
 from .cache import MoaCache
 from .call import ForwardCall, read_call
 from .facts import LayerFacts, rule_of
-from .problems import problem
+from .problems import NotCopied, problem
 from .rows import CacheRows
 from .sessions import SessionPool
 from .step import Step
@@ -28,7 +28,7 @@ class _Current(threading.local):
     is_temporary = False
 
 
-class Forwards:
+class Forwards(NotCopied):
     """Forwards of one attached model.
 
     length_bound: of caches that a forward makes; None: its own tokens.
@@ -128,7 +128,7 @@ class Forwards:
             raise problem("unsupportedModel", message)
 
 
-class AttachedLayer:
+class AttachedLayer(NotCopied):
     """One attention layer of a model, as `interface.attention` finds it."""
 
     def __init__(self, forwards: Forwards, number: int, facts: LayerFacts) -> None:

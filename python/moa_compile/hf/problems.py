@@ -1,7 +1,7 @@
 """Errors of attached models: what was asked for that a compiled package cannot do, and what to do
 instead."""
 
-from typing import Final
+from typing import Final, NoReturn, SupportsIndex
 
 from ..errors import MoaError
 
@@ -44,3 +44,10 @@ _HELP: Final = {
 def problem(name: str, message: str, help: str = "") -> MoaError:
     """An error of an attached model, with the help of its code unless it has its own."""
     return MoaError(name, message, help or _HELP[name])
+
+
+class NotCopied:
+    """What a copy of an attached model would share with it: a session, hooks."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise problem("attached", "an attached model cannot be copied or pickled")

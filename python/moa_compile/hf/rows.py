@@ -11,12 +11,12 @@ import torch
 from ..session import Session
 from .call import ForwardCall
 from .columns import NewColumns, read_columns
-from .problems import problem
+from .problems import NotCopied, problem
 from .sessions import SessionPool
 from .step import Step
 
 
-class CacheRows:
+class CacheRows(NotCopied):
     """What a `MoaCache` holds.
 
     rows: of the batch; 0 before the first forward. columns: of each row in the cache, padding

@@ -62,7 +62,7 @@ class Step:
         """`[batch, heads, columns, head dim]` to `[tokens, heads, head dim]`."""
         batch, heads, columns, head_dim = tensor.shape
         rows = tensor.transpose(1, 2).reshape(batch * columns, heads, head_dim)
-        return rows if self._from is None else rows.index_select(0, self._from)
+        return rows.contiguous() if self._from is None else rows.index_select(0, self._from)
 
     def _index(
         self,

@@ -2,6 +2,7 @@
 its packages."""
 
 import functools
+import inspect
 import json
 import subprocess
 from pathlib import Path
@@ -35,6 +36,7 @@ _COMMON = dict(
     eos_token_id=END,
     pad_token_id=PAD,
     initializer_range=0.2,
+    tie_word_embeddings=False,
 )
 _TYPES = ["sliding_attention", "full_attention"]
 FAMILIES = {
@@ -61,7 +63,7 @@ FAMILIES = {
     "gpt-oss": (
         "GptOssConfig",
         dict(
-            sliding_window=WINDOW, layer_types=_TYPES, num_local_experts=2, num_experts_per_tok=1
+            sliding_window=WINDOW, layer_types=_TYPES, num_local_experts=1, num_experts_per_tok=1
         ),
     ),
     "phi3": ("Phi3Config", dict(sliding_window=None)),
@@ -106,6 +108,17 @@ def tiny_model(family: str = "llama", seed: int = 0, dtype: torch.dtype = torch.
             torch.nn.init.normal_(parameter)
     model.generation_config.eos_token_id = None
     return model.to(dtype).eval().requires_grad_(False)
+
+
+def given(cache) -> dict:
+    """A cache as an argument of a model: it was renamed in transformers 5.24."""
+    names = inspect.signature(transformers.LlamaModel.forward).parameters
+    return {"cache" if "cache" in names else "past_key_values": cache}
+
+
+def cache_in(output):
+    """The cache of a model's output, or of generate's."""
+    return output["cache" if "cache" in output else "past_key_values"]
 
 
 @functools.cache

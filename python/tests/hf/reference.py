@@ -8,7 +8,7 @@ import copy
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
 
-from .models import LAYERS, PLAN, QUERY_HEADS, WINDOWS
+from .models import LAYERS, PLAN, QUERY_HEADS, WINDOWS, given
 
 _NAME = "moa_reference"
 PAGE, LEAST = 64, 128
@@ -89,7 +89,7 @@ class Reference:
 
     def generate(self, bound: int, **arguments) -> torch.Tensor:
         self.bound(bound)
-        return self.model.generate(**{"past_key_values": DynamicCache(), **arguments})
+        return self.model.generate(**given(DynamicCache()), **arguments)
 
     def logits(self, bound: int, **arguments) -> torch.Tensor:
         self.bound(bound)
