@@ -21,6 +21,8 @@ from .rows import CacheRows
 from .sessions import SessionPool
 from .step import Step
 
+_FAILED = "a forward through it failed"
+
 
 class _Current(threading.local):
     step: Step | None = None
@@ -86,8 +88,10 @@ class Forwards(NotCopied):
         self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         current = self._current
-        if current.step is not None:
-            raise problem("badCache", "a forward of the model is under way in this thread")
+        if current.rows is not None:
+            # torch calls no hooks after a KeyboardInterrupt: what that left is closed here.
+            current.rows.close(_FAILED)
+            current.step = current.rows = None
         call = read_call(decoder, self._names, args, kwargs)
         rows, injected = self._rows_of(call)
         current.step = rows.begin(call)
@@ -122,7 +126,7 @@ class Forwards(NotCopied):
             if temporary:
                 rows.close()
             return
-        rows.close("a forward through it failed")
+        rows.close(_FAILED)
         if output is not None:
             message = f"the forward went through {step.layers} of the {self._count} layers"
             raise problem("unsupportedModel", message)

@@ -10,7 +10,8 @@ from .cache import MoaCache
 from .forward import Forwards
 from .problems import problem
 
-# Of generation configs of published models: it says that layers have windows, which a package knows.
+# "hybrid" is in generation configs of published models: some layers have windows, which a package
+# knows.
 _OWN_KINDS: Final = (None, "dynamic", "dynamic_full", "hybrid")
 
 

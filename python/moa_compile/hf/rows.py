@@ -177,8 +177,6 @@ class CacheRows(NotCopied):
             self._slots[row] = of[own]
 
     def _check_rows(self, rows: int) -> None:
-        if self._pending is not None:
-            raise problem("badCache", "a forward through the cache is under way")
         if self._session is None and (self.most is None or rows <= self.most):
             return
         if self._session is None or rows != self.rows:
@@ -197,6 +195,8 @@ class CacheRows(NotCopied):
     def _check_open(self) -> None:
         if self._closed is not None:
             raise problem("badCache", f"the cache cannot be used: {self._closed}")
+        if self._pending is not None:
+            raise problem("badCache", "a forward through the cache is under way, or was cancelled")
 
 
 def _keys(call: ForwardCall, new: NewColumns) -> list[tuple[object, ...]]:
@@ -207,5 +207,7 @@ def _keys(call: ForwardCall, new: NewColumns) -> list[tuple[object, ...]]:
     keys: list[tuple[object, ...]] = []
     for row, ids in enumerate(call.tokens.tolist()):
         own = [True] * len(ids) if real is None else real[row].tolist()
-        keys.append(tuple(None if not each_real else id for id, each_real in zip(ids, own, strict=True)))
+        keys.append(
+            tuple(None if not each_real else id for id, each_real in zip(ids, own, strict=True))
+        )
     return keys
