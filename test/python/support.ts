@@ -19,8 +19,12 @@ export function pythonObstacle(): string | undefined {
 }
 
 /** Why sessions of Python cannot be tested here; undefined: they can. */
-export function torchObstacle(): string | undefined {
-  const { status, error } = spawnSync(pythonPath, ['-c', 'import torch'], { env: variables });
+export const torchObstacle = (): string | undefined => importObstacle('torch');
+
+/** Why what imports these modules cannot be tested here; undefined: it can. */
+export function importObstacle(...modules: readonly string[]): string | undefined {
+  const { status, error } = spawnSync(pythonPath, ['-c', `import ${modules.join(', ')}`], { env: variables });
   if (error !== undefined) return `there is no ${pythonPath}`;
-  return status === 0 ? undefined : `${pythonPath} lacks torch; ${pythonPath} -m pip install torch`;
+  const names = modules.join(' or ');
+  return status === 0 ? undefined : `${pythonPath} lacks ${names}; ${pythonPath} -m pip install ${modules.join(' ')}`;
 }

@@ -21,6 +21,8 @@ from .rows import CacheRows
 from .sessions import SessionPool
 from .step import Step
 
+# transformers calls it `cache` since 5.24, and takes the other name too.
+_CACHE_NAMES = ("cache", "past_key_values")
 _FAILED = "a forward through it failed"
 
 
@@ -96,11 +98,17 @@ class Forwards(NotCopied):
         rows, injected = self._rows_of(call)
         current.step = rows.begin(call)
         current.rows, current.is_temporary = rows, call.cache is None and injected is None
-        if injected is not None:
-            # A call that gives it as None by position would give it twice.
-            args = args[: self._names.index(self.cache_name)]
-            kwargs = {**kwargs, self.cache_name: injected}
-        return args, kwargs
+        return (args, kwargs) if injected is None else self._with_cache(args, kwargs, injected)
+
+    def _with_cache(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], cache: MoaCache
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments of a call that has no cache, or None by any name, with this one."""
+        index = self._names.index(self.cache_name)
+        if len(args) > index:
+            return (*args[:index], cache, *args[index + 1 :]), kwargs
+        others = {name: value for name, value in kwargs.items() if name not in _CACHE_NAMES}
+        return args, {**others, self.cache_name: cache}
 
     def _rows_of(self, call: ForwardCall) -> tuple[CacheRows, MoaCache | None]:
         """The rows of a forward, and the cache to give the model where it would make one."""

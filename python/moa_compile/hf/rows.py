@@ -92,6 +92,11 @@ class CacheRows(NotCopied):
             )
         self.columns += columns
 
+    def check_under_way(self) -> None:
+        """Raises MOA6304 where no forward is, between `begin` and `end`."""
+        if self._pending is None or self._closed is not None:
+            raise problem("badCache", "the cache was given to a model that is not attached")
+
     def close(self, reason: str = "it was closed") -> None:
         """Gives the session back. Every other call raises MOA6304 afterwards."""
         if self._closed is None:

@@ -61,7 +61,7 @@ class Families(Attached):
                 self.assertEqual(session.windows(layer), mask_of(family, layer, BOUND)[1])
                 self.assertLess(min(session.windows(layer)) + 64, BOUND)
 
-    def test_fp16_and_other_types(self) -> None:
+    def test_element_types_and_devices(self) -> None:
         model = tiny_model(dtype=torch.float32)
         self.refused(
             "MOA6302",

@@ -73,3 +73,15 @@ class Forwards(WithCache):
     def test_hidden_states(self) -> None:
         output = self.forward(input_ids=texts(9)[0][None], output_hidden_states=True)
         self.assertEqual(len(output.hidden_states), 3)
+
+    def test_arguments_by_position(self) -> None:
+        """The decoder itself, which makes the cache that it is not given."""
+        ids = texts(30)[0][None]
+        embeds = self.model.get_input_embeddings()(ids)
+        decoder = self.model.model
+        with torch.no_grad():
+            expected = decoder(ids).last_hidden_state
+            for arguments in ((ids, None, None, None), (None, None, None, None, embeds)):
+                output = decoder(*arguments)
+                self.assertTrue(torch.equal(output.last_hidden_state, expected))
+                self.assertIsInstance(cache_in(output), moa_compile.hf.MoaCache)

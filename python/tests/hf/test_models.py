@@ -1,10 +1,12 @@
 """Attaching and detaching, and several models at once."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 
 import moa_compile
 
-from .models import given, texts, tiny_model
+from .models import given, package, texts, tiny_model
 from .support import Attached
 
 
@@ -57,3 +59,28 @@ class Models(Attached):
             "attached already",
             lambda: moa_compile.attach(model, model._moa_attachment.package),
         )
+
+    def test_a_cache_outlives_no_detach(self) -> None:
+        """A dense model would see the new keys alone."""
+        model, _ = self.attached()
+        cache = moa_compile.hf.new_cache(model, batch_size=1, length_bound=90)
+        ids = texts(9)[0][None]
+        model(ids, **given(cache))
+        self.refused(
+            "MOA6304", "a model that is not attached", lambda: tiny_model()(ids, **given(cache))
+        )
+        moa_compile.detach(model)
+        self.refused("MOA6304", "a model that is not attached", lambda: model(ids, **given(cache)))
+        moa_compile.attach(model, package())
+        self.refused("MOA6304", "of an earlier attach", lambda: model(ids, **given(cache)))
+
+    def test_threads(self) -> None:
+        """Generations of one model in two threads have sessions of their own."""
+        model, _ = self.attached(length_bound=230)
+        rows = torch.stack(texts(200, 200))
+        arguments = {"max_new_tokens": 6, "do_sample": False}
+        alone = [model.generate(row[None], **arguments) for row in rows]
+        with ThreadPoolExecutor(2) as threads:
+            both = list(threads.map(lambda row: model.generate(row[None], **arguments), rows))
+        for own, other in zip(alone, both):
+            self.assertTrue(torch.equal(own, other))

@@ -3,6 +3,8 @@
 import io
 from contextlib import redirect_stdout
 
+import transformers
+
 from .models import PAD, VOCABULARY, padded, texts
 from .support import BOUND, WithCache
 
