@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
+from ..errors import MoaError
 from ..session import Session
 from .call import ForwardCall
 from .columns import NewColumns, read_columns
@@ -128,7 +129,8 @@ class CacheRows(NotCopied):
 
     def crop(self, count: int) -> None:
         """Takes back the newest `count` columns. Raises MOA6110 where a ring has lost tokens that
-        the next one attends; nothing changes then in that sequence."""
+        the next one attends; nothing changes then, or the cache is closed where other rows have
+        changed."""
         self._check_open()
         if count <= 0 or self._session is None:
             return
@@ -137,9 +139,16 @@ class CacheRows(NotCopied):
         if self._mask is not None:
             removed = self._mask[:, self.columns - count :].sum(1).tolist()
         lengths = dict(zip(self._slots, self.lengths(), strict=True))
+        changed = False
         for slot, tokens in dict(zip(self._slots, removed, strict=True)).items():
-            if tokens > 0:
-                self._session.truncate(slot, lengths[slot] - tokens)
+            try:
+                if tokens > 0:
+                    self._session.truncate(slot, lengths[slot] - tokens)
+                    changed = True
+            except MoaError:
+                if changed:
+                    self.close("some rows lost their newest tokens, and others could not")
+                raise
         self.columns -= count
         if self._mask is not None:
             self._mask = self._mask[:, : self.columns]
