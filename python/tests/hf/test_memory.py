@@ -113,6 +113,27 @@ class Memory(WithCache):
             lambda: self.forward(input_ids=texts(9)[0][None], **given(cache)),
         )
 
+    def test_a_forward_that_was_cancelled(self) -> None:
+        """torch calls no hook after a KeyboardInterrupt: the next forward finds out."""
+
+        def hook(*_) -> None:
+            raise KeyboardInterrupt
+
+        ids = texts(9)[0][None]
+        cache = moa_compile.hf.new_cache(self.model, batch_size=1)
+        for arguments in ({"use_cache": False}, given(cache)):
+            handle = self.model.model.layers[1].register_forward_pre_hook(hook)
+            with self.assertRaises(KeyboardInterrupt):
+                self.forward(input_ids=ids, **arguments)
+            handle.remove()
+            self.forward(input_ids=ids, use_cache=False)
+            self.assertEqual(self.counts()[0], 0)
+        self.refused(
+            "MOA6304",
+            "a forward through it failed",
+            lambda: self.forward(input_ids=ids, **given(cache)),
+        )
+
     def test_a_forward_that_is_refused_changes_nothing(self) -> None:
         cache = moa_compile.hf.new_cache(self.model, batch_size=1)
         ids = texts(150)[0][None]

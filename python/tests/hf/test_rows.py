@@ -50,6 +50,16 @@ class Rows(WithCache):
         self.assertEqual(cache.content.slots, [0, 1, 3, 2])
         self.near(output.logits, torch.cat((ids, new, more), 1))
 
+    def test_rows_part_where_masks_do(self) -> None:
+        cache, ids = self.filled()
+        cache.batch_repeat_interleave(2)
+        new, mask = torch.tensor([[5, 6], [5, 6]]), torch.ones(2, 192, dtype=torch.long)
+        mask[1, 190] = 0
+        output = self.forward(input_ids=new, attention_mask=mask, **given(cache))
+        self.assertEqual((cache.content.slots, cache.content.lengths()), ([0, 1], [192, 191]))
+        whole = torch.cat((ids.repeat(2, 1), new), 1)
+        self.near(output.logits, whole, attention_mask=mask)
+
     def test_reorder_and_select(self) -> None:
         cache, ids = self.filled(rows=3)
         cache.reorder_cache(torch.tensor([2, 2, 0]))
