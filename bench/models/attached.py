@@ -2,11 +2,10 @@
 
 from typing import Any, Final
 
-import torch
-from torch import nn
-
 import moa_compile
+import torch
 from moa_compile.hf.attach import new_cache
+from torch import nn
 
 from .attention_only import attention_function, run_attention
 from .bare import random_tensor

@@ -36,9 +36,7 @@ class Attention(Protocol):
 class BareModel:
     """Random weights, and the tokens of a batch."""
 
-    def __init__(
-        self, shape: Shape, attention: Attention, rows: int, device: torch.device
-    ) -> None:
+    def __init__(self, shape: Shape, attention: Attention, rows: int, device: torch.device) -> None:
         def matrices(inputs: int, outputs: int) -> list[torch.Tensor]:
             return [random_tensor(device, inputs, outputs) for _ in range(shape.layers)]
 

@@ -5,9 +5,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import torch
-
 import moa_compile
+import torch
 
 from .attached import attached_model
 from .hugging_face import make_model, random_ids
@@ -59,7 +58,8 @@ def _measure(case: Case, generate_batch: Any, **options: Any) -> dict[str, Any]:
     if len(results) < case.rows:
         raise RuntimeError(f"{len(results)} of {case.rows} sequences came back")
     facts = decode_between([each.timestamps for each in results.values()])
-    whole = {"seconds": round(seconds, 3), "wholeTokensPerSecond": round(case.rows * new / seconds, 2)}
+    speed = round(case.rows * new / seconds, 2)
+    whole = {"seconds": round(seconds, 3), "wholeTokensPerSecond": speed}
     return {**facts, **whole, **memory_facts(case.device)}
 
 

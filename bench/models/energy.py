@@ -44,12 +44,15 @@ class NoMeter:
 class CounterMeter:
     """A counter of millijoules."""
 
-    def __init__(self, read: Callable[[], int], source: str) -> None:
-        self._read, self.source = read, source
+    source: str | None = "NVML total energy"
+
+    def __init__(self, read: Callable[[], int]) -> None:
+        self._read = read
 
     @contextmanager
     def while_running(self) -> Iterator[Reading]:
-        reading, samples, ended = Reading(), [(time.perf_counter(), self._read())], threading.Event()
+        reading, ended = Reading(), threading.Event()
+        samples = [(time.perf_counter(), self._read())]
 
         def sample() -> None:
             while not ended.wait(_EVERY):
@@ -109,8 +112,7 @@ def meter_of(device: torch.device) -> Meter:
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByUUID(gpu)
         pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-        read = lambda: int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))  # noqa: E731
-        return CounterMeter(read, "NVML total energy")
+        return CounterMeter(lambda: int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)))
     except Exception:  # noqa: BLE001 - a missing module, an old driver, a GPU without the counter
         pass
     try:

@@ -52,7 +52,7 @@ def _prompt(case: Case) -> int:
 
 def _attention_ms(model: Any, first: Callable[[], None]) -> float:
     """From the beginning of each attention call to its end on the GPU, all layers."""
-    spans: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+    spans: list[tuple[Any, Any]] = []
 
     def timed(attention: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -68,13 +68,14 @@ def _attention_ms(model: Any, first: Callable[[], None]) -> float:
     with wrapped_attention(model, timed):
         first()
     torch.cuda.synchronize()
-    return sum(start.elapsed_time(end) for start, end in spans)
+    return float(sum(start.elapsed_time(end) for start, end in spans))
 
 
 def _kernel_seconds(case: Case) -> float:
     package, tokens = case.package(), _prompt(case)
-    options = {"slots": 1, "length_bound": case.tokens, "rope": "none"}
-    session = package.session(device=case.settings.device, **options)
+    session = package.session(
+        slots=1, length_bound=case.tokens, rope="none", device=case.settings.device
+    )
     prompt = random_prompt(case.shape, tokens, case.device)
 
     def prefill() -> float:

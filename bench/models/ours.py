@@ -4,9 +4,8 @@ keys and values."""
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
 import moa_compile
+import torch
 
 from .bare import filled_tokens, measure_steps, random_tensor
 from .settings import Case
@@ -16,9 +15,7 @@ from .shapes import Shape
 class SessionAttention:
     """Keys and values are one product, so that each is contiguous, as sessions want them."""
 
-    def __init__(
-        self, shape: Shape, session: moa_compile.Session, device: torch.device
-    ) -> None:
+    def __init__(self, shape: Shape, session: moa_compile.Session, device: torch.device) -> None:
         self._shape, self._session = shape, session
         width, hidden = shape.head_dim, shape.hidden
         self.queries = [

@@ -29,10 +29,7 @@ def half_plan(shape: Shape) -> dict[str, Any]:
     every = len(_PARTS)
     parts = _PARTS if shape.kv_heads % every == 0 else (0.5,)
     betas = [
-        [
-            parts[(layer + head // shape.group) % len(parts)]
-            for head in range(shape.query_heads)
-        ]
+        [parts[(layer + head // shape.group) % len(parts)] for head in range(shape.query_heads)]
         for layer in range(shape.layers)
     ]
     return {
@@ -53,10 +50,7 @@ def half_plan(shape: Shape) -> dict[str, Any]:
 def plans_of(shape: Shape, plans: Path, small: bool) -> dict[str, dict[str, Any]]:
     """By the name of the package."""
     half = half_plan(shape)
-    if small:
-        published = half
-    else:
-        published = json.loads((plans / _PUBLISHED[shape.name]).read_text())
+    published = half if small else json.loads((plans / _PUBLISHED[shape.name]).read_text())
     if shape.name == "vicuna-7b":
         return {shape.name: published}
     return {shape.name: published, f"{shape.name}-half": half}

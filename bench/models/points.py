@@ -46,9 +46,7 @@ def _plans(model: str) -> tuple[str, ...]:
     return ("ours", "ours-half") if model == "llama-3-8b" else ("ours",)
 
 
-def _points(
-    kind: str, model: str, tokens: int, batch: str, *implementations: str
-) -> list[Point]:
+def _points(kind: str, model: str, tokens: int, batch: str, *implementations: str) -> list[Point]:
     return [Point(kind, model, tokens, each, batch) for each in implementations]
 
 

@@ -17,6 +17,9 @@ from .settings import Settings
 
 _LAST_LINES: Final = 3
 
+# A process, and where its output goes.
+Started = tuple["subprocess.Popen[str]", Path]
+
 
 class Workers:
     """Runs points one after the other. The process of the next one is started ahead, so that it
@@ -25,11 +28,11 @@ class Workers:
     def __init__(self, settings: Settings, scratch: Path, environment: dict[str, str]) -> None:
         self._settings, self._scratch = settings, scratch
         self._environment = {**os.environ, **environment}
-        self._next = self._start()
+        self._next: Started | None = None
 
     def run(self, point: Point, seconds: float, is_last: bool) -> dict[str, Any]:
         """`{"row": ..., "facts": ...}` of a point; without facts where its process ended early."""
-        process, log = self._next
+        process, log = self._next or self._start()
         result = self._scratch / "result.json"
         result.unlink(missing_ok=True)
         request = {
@@ -37,13 +40,13 @@ class Workers:
             "settings": asdict(self._settings),
             "result": str(result),
         }
-        if not is_last:
-            self._next = self._start()
+        self._next = None if is_last else self._start()
         try:
             process.communicate(json.dumps(request) + "\n", timeout=seconds)
         except subprocess.TimeoutExpired:
-            end(process)
             return _failed(point, f"it took longer than {seconds:.0f} s")
+        finally:
+            end(process)
         if not result.exists():
             lines = log.read_text(errors="replace").strip().splitlines()[-_LAST_LINES:]
             said = " | ".join(lines)[-300:]
@@ -53,9 +56,10 @@ class Workers:
 
     def close(self) -> None:
         """Ends the process that was started ahead."""
-        end(self._next[0])
+        if self._next is not None:
+            end(self._next[0])
 
-    def _start(self) -> tuple["subprocess.Popen[str]", Path]:
+    def _start(self) -> "Started":
         descriptor, name = tempfile.mkstemp(suffix=".log", dir=self._scratch)
         with os.fdopen(descriptor, "w") as log:
             process = subprocess.Popen(
@@ -76,7 +80,7 @@ def end(process: "subprocess.Popen[str]") -> None:
     """Ends a process and those that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.wait()
 
 
 def _failed(point: Point, reason: str) -> dict[str, Any]:

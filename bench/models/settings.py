@@ -4,15 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import torch
-
 import moa_compile
+import torch
 
 from .points import DENSE, ONE, Point
 from .shapes import Shape, shape_of
 
 # --small divides lengths.
-_SMALLER: Final = 64
+_SMALLER: Final = 32
 _SMALL_ROWS: Final = 2
 
 

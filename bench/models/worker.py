@@ -1,4 +1,5 @@
-"""One point in a process of its own. Started ahead, it has imported everything when the point comes.
+"""One point in a process of its own. It is started ahead: everything is imported when the point
+comes.
 
     python3 -m bench.models.worker
 
