@@ -2,10 +2,11 @@
 
 from typing import Any, Final
 
-import moa_compile
 import torch
-from moa_compile.hf.attach import new_cache
 from torch import nn
+
+import moa_compile
+from moa_compile.hf.attach import new_cache
 
 from .attention_only import attention_function, run_attention
 from .bare import random_tensor

@@ -5,8 +5,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import moa_compile
 import torch
+
+import moa_compile
 
 from .attached import attached_model
 from .hugging_face import make_model, random_ids

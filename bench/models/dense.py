@@ -16,8 +16,8 @@ from .shapes import Shape
 class DenseAttention:
     """Caches of `tokens` random tokens. Each step attends all of them, and writes the last one.
 
-    Queries, keys and values are one product; queries and keys are rotated together, in three
-    launches.
+    Queries, keys and values are one product. Queries and keys are rotated in four launches, after
+    which both are contiguous.
     """
 
     def __init__(
@@ -45,8 +45,11 @@ class DenseAttention:
         turned_heads = shape.query_heads + shape.kv_heads
         every = (x @ self.weights[layer]).view(self._rows, -1, shape.head_dim)
         plain = every[:, :turned_heads]
-        turned = torch.addcmul(plain * self._cosine, plain.roll(half, -1), self._sine)
-        query, key = turned.unsqueeze(2).split((shape.query_heads, shape.kv_heads), 1)
+        straight, crossed = plain * self._cosine, plain.roll(half, -1)
+        query, key = (
+            torch.addcmul(straight[:, heads], crossed[:, heads], self._sine).unsqueeze(2)
+            for heads in (slice(shape.query_heads), slice(shape.query_heads, turned_heads))
+        )
         keys, values = self.keys[layer], self.values[layer]
         keys.index_copy_(2, self._position, key)
         values.index_copy_(2, self._position, every[:, turned_heads:].unsqueeze(2))

@@ -8,13 +8,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import torch
 
 _EVERY: Final = 0.01
+_PATIENCE: Final = 10.0
 
 
 @dataclass
@@ -80,32 +81,44 @@ def mean_watts(samples: list[tuple[float, int]]) -> float | None:
 
 
 class SmiMeter:
-    """Samples of nvidia-smi's power.draw."""
+    """Samples of what nvidia-smi says of a GPU."""
 
-    source: str | None = "nvidia-smi power.draw"
-
-    def __init__(self, gpu: str) -> None:
-        query = ["--query-gpu=power.draw", "--format=csv,noheader,nounits", "-lms", "50"]
-        self._command = ["nvidia-smi", "-i", gpu, *query]
+    def __init__(self, gpu: str, field: str) -> None:
+        self.source: str | None = f"nvidia-smi {field}"
+        self._command = [*_smi(gpu, field), "-lms", "50"]
 
     @contextmanager
     def while_running(self) -> Iterator[Reading]:
-        reading = Reading()
+        reading, samples, begun = Reading(), list[tuple[float, float]](), threading.Event()
         process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+
+        def read() -> None:
+            for line in process.stdout or ():
+                with suppress(ValueError):
+                    samples.append((time.perf_counter(), float(line)))
+                    begun.set()
+
+        thread = threading.Thread(target=read, daemon=True)
+        thread.start()
         try:
+            # It takes its time to begin.
+            begun.wait(_PATIENCE)
+            start = time.perf_counter()
             yield reading
+            within = [watts for at, watts in samples if start <= at]
+            reading.watts = sum(within) / len(within) if within else None
         finally:
             process.terminate()
-            output = process.communicate()[0]
-            watts = [float(line) for line in output.split() if line.replace(".", "", 1).isdigit()]
-            reading.watts = sum(watts) / len(watts) if watts else None
+            thread.join()
+            process.wait()
 
 
-def meter_of(device: torch.device) -> Meter:
-    """The best there is for a device."""
-    if device.type != "cuda":
-        return NoMeter()
-    gpu = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+def _smi(gpu: str, field: str) -> list[str]:
+    query = [f"--query-gpu={field}", "--format=csv,noheader,nounits"]
+    return ["nvidia-smi", "-i", gpu, *query]
+
+
+def _counter(gpu: str) -> CounterMeter | None:
     try:
         import pynvml
 
@@ -114,9 +127,25 @@ def meter_of(device: torch.device) -> Meter:
         pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
         return CounterMeter(lambda: int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)))
     except Exception:  # noqa: BLE001 - a missing module, an old driver, a GPU without the counter
-        pass
-    try:
-        subprocess.run(["nvidia-smi", "-i", gpu, "-L"], check=True, capture_output=True, timeout=20)
-        return SmiMeter(gpu)
-    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _sampler(gpu: str) -> SmiMeter | None:
+    """Without `.instant` newer drivers give the mean of a second."""
+    for field in ("power.draw.instant", "power.draw"):
+        with suppress(OSError, ValueError, subprocess.SubprocessError):
+            said = subprocess.run(
+                _smi(gpu, field), check=True, capture_output=True, text=True, timeout=_PATIENCE
+            )
+            float(said.stdout)
+            return SmiMeter(gpu, field)
+    return None
+
+
+def meter_of(device: torch.device) -> Meter:
+    """The best there is for a device."""
+    if device.type != "cuda":
         return NoMeter()
+    number = str(torch.cuda.get_device_properties(device).uuid).removeprefix("GPU-")
+    gpu = f"GPU-{number}"
+    return _counter(gpu) or _sampler(gpu) or NoMeter()

@@ -4,8 +4,9 @@ keys and values."""
 from collections.abc import Callable
 from typing import Any
 
-import moa_compile
 import torch
+
+import moa_compile
 
 from .bare import filled_tokens, measure_steps, random_tensor
 from .settings import Case

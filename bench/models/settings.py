@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import moa_compile
 import torch
+
+import moa_compile
 
 from .points import DENSE, ONE, Point
 from .shapes import Shape, shape_of
@@ -74,22 +75,22 @@ def case_of(point: Point, settings: Settings) -> Case:
     elif settings.small:
         rows = _SMALL_ROWS
     else:
-        left = settings.gib * 2**30 - shape.weight_bytes
-        rows = int(left // _bytes_of_row(point, settings, shape, tokens))
+        rows = _most_rows(point, settings, shape, tokens)
         if rows < 1:
             raise NotMeasured(f"no sequence fits into {settings.gib:g} GiB beside the weights")
     return Case(point, settings, shape, tokens, rows)
 
 
-def _bytes_of_row(point: Point, settings: Settings, shape: Shape, tokens: int) -> float:
-    """Of a sequence's cache, and of what attention needs beside it."""
-    dense = shape.kv_bytes(tokens)
+def _most_rows(point: Point, settings: Settings, shape: Shape, tokens: int) -> int:
+    """Ours fill the bytes of as many dense caches as there is memory for: a rest that no dense
+    cache fits into is not used by them either."""
+    left, dense = settings.gib * 2**30 - shape.weight_bytes, shape.kv_bytes(tokens)
     if point.is_ours and point.batch != DENSE:
-        memory = package_of(point, settings).memory(slots=1, length_bound=tokens)
-        return float(memory.cache)
+        own = package_of(point, settings).memory(slots=1, length_bound=tokens).cache
+        return int(left // dense) * dense // own
     if point.kind == "bare":
-        return float(dense)
+        return int(left // dense)
     # transformers copies the keys of a layer to append one, and with a mask repeats keys and values
     # of a layer for each query head.
     copied = 0.5 + (shape.group if shape.group > 1 else 0)
-    return dense * (1 + copied / shape.layers)
+    return int(left // (dense * (1 + copied / shape.layers)))
