@@ -30,6 +30,7 @@ if REASON is None:
     from bench.models.ours import fill_session
     from bench.models.packages import half_plan, make_packages
     from bench.models.points import Point, all_points, chosen
+    from bench.models.processes import Workers
     from bench.models.run import add_row, is_done
     from bench.models.settings import Settings, case_of
     from bench.models.shapes import shape_of
@@ -216,6 +217,18 @@ class Command(unittest.TestCase):
         self.assertIn("no time for", run("--only", "layer-cost/*", "--minutes", "0.1"))
         self.assertEqual(json.loads(out.read_text()), result)
         self.assertEqual(len(run("--list").splitlines()), len(all_points()))
+
+    def test_a_process_that_ends_early_or_takes_too_long_is_a_row(self) -> None:
+        point = all_points()[0]
+        for environment, seconds, reason in (
+            ({}, 0.2, "it took longer than 0 s"),
+            ({"PYTHONHOME": "/nowhere"}, 60, "its process ended with 1: "),
+        ):
+            workers = Workers(settings(scratch()), scratch(), environment)
+            answer = workers.run(point, seconds, True)
+            workers.close()
+            self.assertEqual(answer["row"]["id"], point.id)
+            self.assertIn(reason, answer["row"]["error"])
 
 
 if __name__ == "__main__":
