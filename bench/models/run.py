@@ -9,6 +9,7 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from .processes import Workers
 from .settings import Settings
 
 
-def parse() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python3 -m bench.models.run", description=__doc__)
     parser.add_argument("out", help="the result, JSON")
     parser.add_argument("--packages", default="generated", help="a folder of packages by name")
@@ -35,7 +36,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--gib", type=float, default=70, help="of weights and caches together")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--small", action="store_true", help="tiny models, to try the program")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def read_results(path: Path, settings: Settings) -> dict[str, Any]:
@@ -83,9 +84,9 @@ def shown(row: dict[str, Any]) -> str:
     return f"{row['id']:44} batch {row.get('rows')}: {', '.join(said)}"
 
 
-def main() -> int:
-    """1 where a point failed."""
-    options = parse()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """1 where a point failed. arguments: of the command line by default."""
+    options = parse(arguments)
     points = chosen(all_points(), options.only)
     if options.list:
         print("\n".join(point.id for point in points))

@@ -1,10 +1,9 @@
 """bench/models on the CPU: tiny models, the emulator, and peers that need no GPU."""
 
+import contextlib
 import functools
+import io
 import json
-import os
-import subprocess
-import sys
 import unittest
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend
 
-from ..runtime.packages import ROOT, obstacle, scratch
+from ..runtime.packages import obstacle, scratch
 
 try:
     import transformers  # noqa: F401
@@ -31,7 +30,7 @@ if REASON is None:
     from bench.models.packages import half_plan, make_packages
     from bench.models.points import Point, all_points, chosen
     from bench.models.processes import Workers
-    from bench.models.run import add_row, is_done
+    from bench.models.run import add_row, is_done, main
     from bench.models.settings import Settings, case_of
     from bench.models.shapes import shape_of
     from bench.models.worker import measure
@@ -194,19 +193,12 @@ class Numbers(unittest.TestCase):
 class Command(unittest.TestCase):
     def test_a_run_goes_on_where_the_last_one_ended(self) -> None:
         out = scratch() / "result.json"
-        line = [sys.executable, "-m", "bench.models.run", str(out), "--device", "cpu", "--small"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        line = [str(out), "--device", "cpu", "--small", "--packages", str(packages())]
 
         def run(*options: str) -> str:
-            done = subprocess.run(
-                [*line, "--packages", str(packages()), *options],
-                cwd=ROOT,
-                env=environment,
-                capture_output=True,
-                text=True,
-            )
-            self.assertEqual(done.returncode, 0, done.stderr)
-            return done.stdout
+            with contextlib.redirect_stdout(io.StringIO()) as said:
+                self.assertEqual(main([*line, *options]), 0)
+            return said.getvalue()
 
         ours = "bare/vicuna-7b/4096/ours/most"
         self.assertIn("tokens/s", run("--only", ours))
