@@ -79,12 +79,12 @@ def read_tbps():
     return data.numel() * 4 / ms / 1e9
 
 
-def first_line(error):
+def first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:200]
 
 
-def write_json(path, value):
+def write_json(path: str, value: object) -> None:
     """Whole or not at all: a program that is killed leaves what it wrote before."""
     with open(f"{path}.part", "w") as file:
         json.dump(value, file, indent=1)
