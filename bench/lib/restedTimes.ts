@@ -34,6 +34,7 @@ export function restedTimes(device: Device, work: () => void, samples: number, b
   });
 }
 
-function rest(ms: number): void {
+/** Nothing for so many milliseconds. */
+export function rest(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }

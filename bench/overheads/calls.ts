@@ -1,6 +1,7 @@
 /** The calls of a serving loop, through the public API, and what their kernels take alone. All layers, lengths that the session has not seen before. */
 import type { Device, DeviceBuffer, Plan, Session } from 'moa-compile/runtime';
 import { disposeAll, tensors } from '../lib/buffers.ts';
+import { rest } from '../lib/restedTimes.ts';
 import { median, significant } from '../lib/statistics.ts';
 import { cuSeqlensOf } from '../prefill/scenarios.ts';
 
@@ -59,10 +60,15 @@ function prefillOfMany(device: Device, plan: Plan, { prompts, promptTokens, samp
   prefills(device, plan, `${prompts} prompts of ${promptTokens}`, Array.from({ length: warmUps.prefill + samples }, (_, n) => lengths(n)), promptTokens, add);
 }
 
+/** As long as the longest of these calls takes. */
+const restMs = 100;
 /** Samples that are not counted: the first calls of a process are slower than all that come. */
 const warmUps = { prefill: 10, session: 5, change: 10, decode: 40, step: 5 } as const;
 
-/** Each sample has lengths of its own. */
+/**
+ * Each sample has lengths of its own. A call and its kernels alone come in turns, each behind a rest as long as itself: one that came behind many others would be measured at
+ * a lower clock.
+ */
 function prefills(device: Device, plan: Plan, call: string, lengths: readonly (readonly number[])[], bound: number, add: (row: Row) => void): void {
   using session = plan.createSession({ batch: lengths[0]!.length, lengthBound: bound, rope: 'none' });
   const layers = layersOf(plan);
@@ -70,20 +76,26 @@ function prefills(device: Device, plan: Plan, call: string, lengths: readonly (r
   try {
     const warm = { ...input, cuSeqlens: cuSeqlensOf(lengths[0]!.map((length) => length - 3)) };
     layers.forEach((layer) => session.prefill(layer, warm));
-    const times = lengths.map((of) => {
+    const prefill = (given: Parameters<Session['prefill']>[1]): Time => {
       session.reset();
-      const given = { ...input, cuSeqlens: cuSeqlensOf(of) };
       return time(device, () => layers.forEach((layer) => session.prefill(layer, given)));
-    });
-    // The lists of the last lengths are still there.
-    const given = { ...input, cuSeqlens: cuSeqlensOf(lengths.at(-1)!) };
-    session.reset();
-    using graph = device.capture(() => layers.forEach((layer) => session.recordPrefill(layer, given)));
-    const kernels = lengths.slice(warmUps.prefill).map(() => {
+    };
+    const all = lengths.map((of) => ({ ...input, cuSeqlens: cuSeqlensOf(of) }));
+    all.slice(0, warmUps.prefill).forEach(prefill);
+    const samples = all.slice(warmUps.prefill).map((given) => {
+      device.synchronize();
+      rest(restMs);
+      const whole = prefill(given);
       session.reset();
-      return device.measure(() => graph.launch());
+      // The lists of work of these lengths are still there.
+      using graph = device.capture(() => layers.forEach((layer) => session.recordPrefill(layer, given)));
+      graph.launch(); // the first launch of a graph brings it to the device
+      session.reset();
+      device.synchronize();
+      rest(restMs);
+      return { whole, kernels: device.measure(() => graph.launch()) };
     });
-    add({ call, ...middle(times.slice(warmUps.prefill)), kernelsMs: significant(median(kernels), 4) });
+    add({ call, ...middle(samples.map(({ whole }) => whole)), kernelsMs: significant(median(samples.map(({ kernels }) => kernels)), 4) });
   } finally {
     disposeAll(input);
   }
