@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .new_tokens import NewTokens
     from .package import Package, load
     from .session import Session
+    from .tp import attach_tensor_parallel
 
 __all__ = [
     "CapturedStep",
@@ -26,6 +27,7 @@ __all__ = [
     "Package",
     "Session",
     "attach",
+    "attach_tensor_parallel",
     "detach",
     "load",
 ]
@@ -38,6 +40,7 @@ _MODULE_OF = {
     "Package": "package",
     "Session": "session",
     "attach": "hf",
+    "attach_tensor_parallel": "tp",
     "detach": "hf",
     "load": "package",
 }
