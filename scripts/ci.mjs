@@ -2,13 +2,15 @@
  * Runs `npm run test:full` for CI and reports what has run whichever way it ends: the last line is `N passed, N failed`, and the
  * lines above name the failures. Exits as npm did; when cut off, as that signal; never with 0 after a failure.
  *
- * There is no time limit: the one of CI holds. `MOA_CI_LIMIT=SECONDS` sets one.
+ * There is no time limit: the one of CI holds. `MOA_CI_LIMIT=SECONDS` sets one. Tests of Python get an environment of their own (`scripts/testPython.mjs`); where it
+ * cannot be made they are skipped, and say so.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
+import { fileURLToPath } from 'node:url';
 import { readResults, summarise } from './testResults.mjs';
 
 /** What is still running gets this long to remove its temporary folders. CI may follow a SIGTERM with a SIGKILL soon. */
@@ -17,6 +19,8 @@ const graceMs = 2000;
 const folder = mkdtempSync(join(tmpdir(), 'moa-ci-'));
 const path = join(folder, 'results.jsonl');
 const start = performance.now();
+
+if (process.env.MOA_TEST_PYTHON === undefined) spawnSync(process.execPath, [fileURLToPath(new URL('testPython.mjs', import.meta.url))], { stdio: ['ignore', 'inherit', 'inherit'] });
 
 // A process group of its own, so that all of it can be ended and this process is left to report.
 const child = spawn('npm', ['run', 'test:full', ...process.argv.slice(2)], { detached: true, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, MOA_TEST_RESULTS: path } });

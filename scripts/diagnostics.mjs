@@ -67,6 +67,32 @@ const runtimeMeanings = {
   packageLimits: 'A kernel of the package needs more than this GPU has: shared memory of a block, threads or registers.',
 };
 
+/** Errors of `attach` in Python, from `python/moa_compile/errors.py`. Node runs no models. */
+const modelMeanings = {
+  modelPackage: 'The package was compiled for another model, or the model has changed.',
+  modelPlacement: 'The model lies on several devices, or has an element type that the package does not serve.',
+  modelState: 'The model is in training, or gradients are wanted.',
+  badCache: "A cache of another kind or of another model, one that was closed, or of other rows than the batch's.",
+  badMask: 'attention_mask is missing, has another shape than [batch, columns], or differs from before.',
+  badPositions: 'Positions do not rise by 1: rows hold several sequences, or gaps.',
+  noAttentions: 'Attention weights were asked for.',
+  overBound: 'A row would have more tokens than the length bound, or the bound is not known.',
+  notAttached: 'The model is not attached, or its layers were called outside of its forward.',
+  attached: 'The model is attached, and is attached again, copied or pickled.',
+  unsupportedModel: 'The model is no causal decoder of transformers, or leaves layers out.',
+};
+
+/** The codes of `modelMeanings`, read from the Python source. */
+function modelCodes() {
+  const source = readFileSync(new URL('../python/moa_compile/errors.py', import.meta.url), 'utf8');
+  const entries = [...source.matchAll(/"(\w+)": "(MOA63\d{2})"/g)].map(([, name, code]) => {
+    if (!Object.hasOwn(modelMeanings, name)) throw new Error(`scripts/diagnostics.mjs does not describe ${name} (${code})`);
+    return [code, modelMeanings[name]];
+  });
+  if (entries.length !== Object.keys(modelMeanings).length) throw new Error('scripts/diagnostics.mjs describes an error that python/moa_compile/errors.py does not have');
+  return Object.fromEntries(entries);
+}
+
 function runtimeCodes() {
   for (const name of Object.keys(runtimeMeanings)) if (!Object.hasOwn(runtimeErrorCodes, name)) throw new Error(`scripts/diagnostics.mjs describes ${name}, which is no error of the runtime`);
   return Object.fromEntries(
@@ -84,6 +110,7 @@ const sections = [
   { title: '4xxx: nvcc, architectures and the compiler of the emulator', source: '`src/toolchain/toolchainCodes.ts`', codes: TOOLCHAIN_CODES },
   { title: '5xxx: the disk', source: '`src/emit/diskDiagnostics.ts`', codes: DISK_CODES },
   { title: '6xxx: the runtime', source: '`src/runtime/runtimeError.ts`', codes: runtimeCodes() },
+  { title: '63xx: models of Hugging Face, in Python', source: '`python/moa_compile/errors.py`', codes: modelCodes() },
   { title: '7xxx: the search', source: '`src/search/codes.ts`', codes: { ...SEARCH_CODES, ...PROFILER_CODES } },
   { title: '9xxx: bugs', source: '`src/cli/main.ts`', codes: internalCodes },
 ];

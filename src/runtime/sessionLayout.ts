@@ -1,6 +1,5 @@
 /** Where everything of a session lies: windows, rings, page tables and bytes, computed from the plan before anything is allocated. */
 import { evaluate, printRule, windowOf } from '../ir/affine.ts';
-import { layerClasses } from '../ir/layerClasses.ts';
 import { layerNumbers } from '../ir/layerNumbers.ts';
 import type { LayerDefinition, PlanDefinition, RingGroupDefinition } from '../ir/planDefinition.ts';
 import { ranges } from '../ir/print.ts';
@@ -103,12 +102,11 @@ export function layersOf({ shape }: PlanDefinition, { layers }: SessionShape): r
 
 /** Classes, and where page tables lie. */
 export function layoutSession(plan: PlanDefinition, shape: SessionShape): SessionLayout {
-  const { ofLayer } = layerClasses(plan);
   const classes = new Map<number, LayerClass>();
   const numbers = layerNumbers(plan.shape);
   let entries = 0;
   const layers = layersOf(plan, shape).map((planLayer): LayerLayout => {
-    const planClass = ofLayer[planLayer]!;
+    const planClass = plan.tables.layerClass[planLayer]!;
     let layerClass = classes.get(planClass);
     if (layerClass === undefined) classes.set(planClass, (layerClass = layoutClass(plan, planClass, plan.layers[planLayer]!, classes.size, shape)));
     const placed = { layer: numbers[planLayer]!, planLayer, layerClass, firstEntry: entries };

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { installed, repositoryPath } from '../cli/installed.ts';
-import { packageFolder, pythonObstacle, pythonPath, torchObstacle, variables } from './support.ts';
+import { importObstacle, packageFolder, pythonObstacle, pythonPath, torchObstacle, variables } from './support.ts';
 
 /** The end and the output of the tests' Python with `args` in `cwd`. */
 const python = async (args: readonly string[], cwd: string): Promise<{ readonly status: number | null; readonly output: string }> => {
@@ -17,6 +17,7 @@ const python = async (args: readonly string[], cwd: string): Promise<{ readonly 
 
 const suites = [
   { name: 'the runtime', where: ['-s', 'tests/runtime', '-t', '.'], cwd: packageFolder, reason: torchObstacle() },
+  { name: 'models of Hugging Face', where: ['-s', 'tests/hf', '-t', '.'], cwd: packageFolder, reason: importObstacle('torch', 'transformers') },
   { name: 'the search', where: ['-s', 'tests/search', '-t', '.'], cwd: packageFolder, reason: pythonObstacle() },
   { name: 'the evidence', where: ['-s', 'bench/search/evidence', '-p', 'test_*.py'], cwd: repositoryPath(''), reason: pythonObstacle() },
 ];

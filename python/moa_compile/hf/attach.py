@@ -10,15 +10,13 @@ from torch import nn
 from ..package import DeviceOption, Package, load
 from ..session_options import Table, check_integer
 from .cache import MoaCache
-from .check_model import check_package, check_placement
+from .check_model import check_layers, check_package, check_placement
 from .facts import LayerFacts, model_facts
 from .forward import Forwards
-from .generation import CachePreparation
+from .generation import Generations
 from .interface import NAME, register
 from .problems import NotCopied, problem
 from .sessions import SessionPool
-
-_HOOK = "_prepare_cache_for_generation"
 
 
 class Attachment(NotCopied):
@@ -31,13 +29,13 @@ class Attachment(NotCopied):
         self._before = before
         rules = package.definition["rules"]
         is_elastic = any(rule["numerator"] != 0 for rule in rules)
-        if hasattr(model, _HOOK):
-            setattr(model, _HOOK, CachePreparation(forwards, is_elastic))
+        if hasattr(model, "_prepare_cache_for_generation"):
+            Generations(forwards, is_elastic).put_into(model)
 
     def remove(self, model: Any) -> None:
         """Leaves the model as it was before."""
         self.forwards.remove()
-        model.__dict__.pop(_HOOK, None)
+        Generations.take_from(model)
         model.set_attn_implementation(self._before)
         self.forwards.pool.close()
 
@@ -75,6 +73,7 @@ def attach(
     decoder = decoder_of(model)
     try:
         layers = _facts(model, decoder)
+        check_layers(layers, on, dtype)
         check_package(package, layers, decoder)
         pool = SessionPool(
             package, on if device is None else device, dtype, _sinks(layers), cache_scales

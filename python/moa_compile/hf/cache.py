@@ -33,7 +33,9 @@ class MoaLayer(CacheLayerMixin):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The new keys and values, unchanged."""
+        """The new keys and values, unchanged. Raises MOA6304 in another forward than an attached
+        model's, where nobody would append them."""
+        self._rows.check_under_way()
         return key_states, value_states
 
     def get_mask_sizes(self, query: int | torch.Tensor, *_: Any) -> tuple[int, int]:

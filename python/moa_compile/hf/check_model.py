@@ -29,6 +29,14 @@ def check_placement(model: nn.Module, package: Package) -> tuple[torch.device, t
     return next(iter(devices)), own
 
 
+def check_layers(layers: Sequence[LayerFacts], device: torch.device, dtype: torch.dtype) -> None:
+    """Raises MOA6302 where queries come on another device, or in another element type."""
+    for number, facts in enumerate(layers):
+        if facts.dtype != dtype or facts.device.type != device.type:
+            message = f"queries of layer {number} hold {facts.dtype} on {facts.device}"
+            raise problem("modelPlacement", f"{message}; the model holds {dtype} on {device}")
+
+
 def check_package(package: Package, layers: Sequence[LayerFacts], decoder: nn.Module) -> None:
     """Raises MOA6301 where the package was compiled for another model."""
     definition = package.definition

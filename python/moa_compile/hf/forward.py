@@ -21,6 +21,10 @@ from .rows import CacheRows
 from .sessions import SessionPool
 from .step import Step
 
+# transformers calls it `cache` since 5.24, and takes the other name too.
+_CACHE_NAMES = ("cache", "past_key_values")
+_FAILED = "a forward through it failed"
+
 
 class _Current(threading.local):
     step: Step | None = None
@@ -86,17 +90,25 @@ class Forwards(NotCopied):
         self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         current = self._current
-        if current.step is not None:
-            raise problem("badCache", "a forward of the model is under way in this thread")
+        if current.rows is not None:
+            # torch calls no hooks after a KeyboardInterrupt: what that left is closed here.
+            current.rows.close(_FAILED)
+            current.step = current.rows = None
         call = read_call(decoder, self._names, args, kwargs)
         rows, injected = self._rows_of(call)
         current.step = rows.begin(call)
         current.rows, current.is_temporary = rows, call.cache is None and injected is None
-        if injected is not None:
-            # A call that gives it as None by position would give it twice.
-            args = args[: self._names.index(self.cache_name)]
-            kwargs = {**kwargs, self.cache_name: injected}
-        return args, kwargs
+        return (args, kwargs) if injected is None else self._with_cache(args, kwargs, injected)
+
+    def _with_cache(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], cache: MoaCache
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments of a call that has no cache, or None by any name, with this one."""
+        index = self._names.index(self.cache_name)
+        if len(args) > index:
+            return (*args[:index], cache, *args[index + 1 :]), kwargs
+        others = {name: value for name, value in kwargs.items() if name not in _CACHE_NAMES}
+        return args, {**others, self.cache_name: cache}
 
     def _rows_of(self, call: ForwardCall) -> tuple[CacheRows, MoaCache | None]:
         """The rows of a forward, and the cache to give the model where it would make one."""
@@ -122,7 +134,7 @@ class Forwards(NotCopied):
             if temporary:
                 rows.close()
             return
-        rows.close("a forward through it failed")
+        rows.close(_FAILED)
         if output is not None:
             message = f"the forward went through {step.layers} of the {self._count} layers"
             raise problem("unsupportedModel", message)

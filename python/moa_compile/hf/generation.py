@@ -1,27 +1,67 @@
 """What `generate` of an attached model does about its cache.
 
 `generate` calls the private method `_prepare_cache_for_generation` with the length that it may
-reach; the model's instance has this one instead. tests/hf pin what it is called with, for
-transformers 4.57 and 5."""
+reach; the model's instance has another one instead. tests/hf pin what it is called with, for
+transformers 4.57 and 5. `generate` itself is wrapped, so that a generation that failed or was
+cancelled frees its cache at once, and not when its traceback is forgotten."""
 
+import functools
+import threading
+from collections.abc import Callable
 from typing import Any, Final
+from weakref import ref
 
 from .cache import MoaCache
 from .forward import Forwards
-from .problems import problem
+from .problems import NotCopied, problem
 
-# Of generation configs of published models: it says that layers have windows, which a package knows.
+# "hybrid" is in generation configs of published models: some layers have windows, which a package
+# knows.
 _OWN_KINDS: Final = (None, "dynamic", "dynamic_full", "hybrid")
 
 
-class CachePreparation:
-    """`_prepare_cache_for_generation` of one attached model. is_elastic: whether spans of its
-    package depend on the length bound."""
+class _Made(threading.local):
+    """Caches that generations under way in this thread have made, the innermost one's last."""
+
+    def __init__(self) -> None:
+        self.caches: list[list[ref[MoaCache]]] = []
+
+
+class Generations(NotCopied):
+    """Generations of one attached model. is_elastic: whether spans of its package depend on the
+    length bound."""
 
     def __init__(self, forwards: Forwards, is_elastic: bool) -> None:
         self._forwards, self._is_elastic = forwards, is_elastic
+        self._made = _Made()
 
-    def __call__(
+    def put_into(self, model: Any) -> None:
+        """Gives a model's instance both methods."""
+        generate = model.generate
+        model._prepare_cache_for_generation = self.prepare_cache
+        model.generate = functools.update_wrapper(
+            functools.partial(self._generate, generate), generate
+        )
+
+    @staticmethod
+    def take_from(model: Any) -> None:
+        """Takes them back."""
+        for name in ("_prepare_cache_for_generation", "generate"):
+            model.__dict__.pop(name, None)
+
+    def _generate(self, generate: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        made: list[ref[MoaCache]] = []
+        self._made.caches.append(made)
+        try:
+            return generate(*args, **kwargs)
+        except BaseException:
+            for cache in filter(None, (each() for each in made)):
+                cache.content.close("its generation failed")
+            raise
+        finally:
+            self._made.caches.pop()
+
+    def prepare_cache(
         self,
         generation_config: Any,
         model_kwargs: dict[str, Any],
@@ -61,7 +101,10 @@ class CachePreparation:
             self._check_bound(model_kwargs, max_cache_length, fixed)
             bound = fixed
         copies = max(generation_config.num_beams or 1, generation_config.num_return_sequences or 1)
-        model_kwargs[name] = self._forwards.new_cache(max(1, bound), copies=copies)
+        cache = self._forwards.new_cache(max(1, bound), copies=copies)
+        if self._made.caches:
+            self._made.caches[-1].append(ref(cache))
+        model_kwargs[name] = cache
 
     def _checked(self, given: object) -> MoaCache:
         cache = self._forwards.check_cache(given)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
+from ..errors import MoaError
 from ..session import Session
 from .call import ForwardCall
 from .columns import NewColumns, read_columns
@@ -92,6 +93,11 @@ class CacheRows(NotCopied):
             )
         self.columns += columns
 
+    def check_under_way(self) -> None:
+        """Raises MOA6304 where no forward is, between `begin` and `end`."""
+        if self._pending is None or self._closed is not None:
+            raise problem("badCache", "the cache was given to a model that is not attached")
+
     def close(self, reason: str = "it was closed") -> None:
         """Gives the session back. Every other call raises MOA6304 afterwards."""
         if self._closed is None:
@@ -123,7 +129,8 @@ class CacheRows(NotCopied):
 
     def crop(self, count: int) -> None:
         """Takes back the newest `count` columns. Raises MOA6110 where a ring has lost tokens that
-        the next one attends; nothing changes then in that sequence."""
+        the next one attends; nothing changes then, or the cache is closed where other rows have
+        changed."""
         self._check_open()
         if count <= 0 or self._session is None:
             return
@@ -132,9 +139,16 @@ class CacheRows(NotCopied):
         if self._mask is not None:
             removed = self._mask[:, self.columns - count :].sum(1).tolist()
         lengths = dict(zip(self._slots, self.lengths(), strict=True))
+        changed = False
         for slot, tokens in dict(zip(self._slots, removed, strict=True)).items():
-            if tokens > 0:
-                self._session.truncate(slot, lengths[slot] - tokens)
+            try:
+                if tokens > 0:
+                    self._session.truncate(slot, lengths[slot] - tokens)
+                    changed = True
+            except MoaError:
+                if changed:
+                    self.close("some rows lost their newest tokens, and others could not")
+                raise
         self.columns -= count
         if self._mask is not None:
             self._mask = self._mask[:, : self.columns]
@@ -177,8 +191,6 @@ class CacheRows(NotCopied):
             self._slots[row] = of[own]
 
     def _check_rows(self, rows: int) -> None:
-        if self._pending is not None:
-            raise problem("badCache", "a forward through the cache is under way")
         if self._session is None and (self.most is None or rows <= self.most):
             return
         if self._session is None or rows != self.rows:
@@ -197,6 +209,8 @@ class CacheRows(NotCopied):
     def _check_open(self) -> None:
         if self._closed is not None:
             raise problem("badCache", f"the cache cannot be used: {self._closed}")
+        if self._pending is not None:
+            raise problem("badCache", "a forward through the cache is under way, or was cancelled")
 
 
 def _keys(call: ForwardCall, new: NewColumns) -> list[tuple[object, ...]]:
@@ -207,5 +221,7 @@ def _keys(call: ForwardCall, new: NewColumns) -> list[tuple[object, ...]]:
     keys: list[tuple[object, ...]] = []
     for row, ids in enumerate(call.tokens.tolist()):
         own = [True] * len(ids) if real is None else real[row].tolist()
-        keys.append(tuple(None if not each_real else id for id, each_real in zip(ids, own, strict=True)))
+        keys.append(
+            tuple(None if not each_real else id for id, each_real in zip(ids, own, strict=True))
+        )
     return keys

@@ -23,51 +23,54 @@ VOCABULARY, LAYERS, QUERY_HEADS, KV_HEADS, HEAD_DIM = 64, 2, 4, 2, 64
 # Tokens that mean something to generation; texts have none of them.
 PAD, BEGIN, END = 0, 1, 2
 WINDOW = 128
-_COMMON = dict(
-    vocab_size=VOCABULARY,
-    hidden_size=64,
-    intermediate_size=64,
-    num_hidden_layers=LAYERS,
-    num_attention_heads=QUERY_HEADS,
-    num_key_value_heads=KV_HEADS,
-    head_dim=HEAD_DIM,
-    max_position_embeddings=1024,
-    bos_token_id=BEGIN,
-    eos_token_id=END,
-    pad_token_id=PAD,
-    initializer_range=0.2,
-    tie_word_embeddings=False,
-)
+_COMMON = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 64,
+    "intermediate_size": 64,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": QUERY_HEADS,
+    "num_key_value_heads": KV_HEADS,
+    "head_dim": HEAD_DIM,
+    "max_position_embeddings": 1024,
+    "bos_token_id": BEGIN,
+    "eos_token_id": END,
+    "pad_token_id": PAD,
+    "initializer_range": 0.2,
+    "tie_word_embeddings": False,
+}
 _TYPES = ["sliding_attention", "full_attention"]
 FAMILIES = {
     "llama": ("LlamaConfig", {}),
-    "mistral": ("MistralConfig", dict(sliding_window=WINDOW)),
+    "mistral": ("MistralConfig", {"sliding_window": WINDOW}),
     "qwen2": (
         "Qwen2Config",
-        dict(use_sliding_window=True, sliding_window=WINDOW, max_window_layers=1),
+        {"use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 1},
     ),
     "qwen3": ("Qwen3Config", {}),
     "gemma2": (
         "Gemma2Config",
-        dict(
-            sliding_window=WINDOW,
-            layer_types=_TYPES,
-            attn_logit_softcapping=4.0,
-            query_pre_attn_scalar=HEAD_DIM,
-        ),
+        {
+            "sliding_window": WINDOW,
+            "layer_types": _TYPES,
+            "attn_logit_softcapping": 4.0,
+            "query_pre_attn_scalar": HEAD_DIM,
+        },
     ),
     "gemma3": (
         "Gemma3TextConfig",
-        dict(sliding_window=WINDOW, layer_types=_TYPES, query_pre_attn_scalar=HEAD_DIM),
+        {"sliding_window": WINDOW, "layer_types": _TYPES, "query_pre_attn_scalar": HEAD_DIM},
     ),
     "gpt-oss": (
         "GptOssConfig",
-        dict(
-            sliding_window=WINDOW, layer_types=_TYPES, num_local_experts=1, num_experts_per_tok=1
-        ),
+        {
+            "sliding_window": WINDOW,
+            "layer_types": _TYPES,
+            "num_local_experts": 1,
+            "num_experts_per_tok": 1,
+        },
     ),
-    "phi3": ("Phi3Config", dict(sliding_window=None)),
-    "smollm": ("SmolLM3Config", dict(no_rope_layers=[1, 0], use_sliding_window=False)),
+    "phi3": ("Phi3Config", {"sliding_window": None}),
+    "smollm": ("SmolLM3Config", {"no_rope_layers": [1, 0], "use_sliding_window": False}),
 }
 # The model's own window of each layer, where it has any.
 WINDOWS = {
@@ -99,14 +102,17 @@ def config_of(family: str, **options):
     return getattr(transformers, name)(**{**_COMMON, **own, **options})
 
 
-def tiny_model(family: str = "llama", seed: int = 0, dtype: torch.dtype = torch.bfloat16, **options):
+def tiny_model(
+    family: str = "llama", seed: int = 0, dtype: torch.dtype = torch.bfloat16, **options
+):
     """A random model in evaluation, whose weights want no gradients."""
     torch.manual_seed(seed)
     model = transformers.AutoModelForCausalLM.from_config(config_of(family, **options))
     for key, parameter in model.named_parameters():
         if key.endswith("sinks"):
             torch.nn.init.normal_(parameter)
-    model.generation_config.eos_token_id = None
+    # A token that never comes: texts are as long as they are asked to be.
+    model.generation_config.eos_token_id = VOCABULARY
     return model.to(dtype).eval().requires_grad_(False)
 
 

@@ -7,26 +7,15 @@ import torch
 
 import moa_compile
 
-from ..runtime.packages import obstacle
+from .models import package, tiny_model
+from .reference import Reference
 
-try:
-    import transformers  # noqa: F401
-
-    from .models import cache_in, package, padded, texts, tiny_model
-    from .reference import Reference
-
-    REASON = obstacle()
-except ImportError:
-    REASON = "there is no transformers"
-
-# Two runs in bf16 differ where the two best logits are nearly equal: nearer than this part of the
-# largest. Logits of these models are sums of 64 products of bf16 numbers, each of which has gone
-# through about 16 roundings of 2^-9; errors add up like a random walk, to 2^-7 of a logit's size, in
-# each of the two runs and for each of the two logits.
+# Two runs in bf16 may differ where the two best logits are nearly equal: nearer than this part of
+# the largest. Hidden states go through about 16 roundings of 2^-9 each, whose errors add up like a
+# random walk to 2^-7 of the size of a logit, in each of two runs and for each of two logits.
 TIE = 4 * 2**-7
 
 
-@unittest.skipIf(REASON is not None, REASON)
 class Attached(unittest.TestCase):
     """Tests with models that are attached to packages, and their references."""
 
@@ -68,4 +57,29 @@ class Attached(unittest.TestCase):
             self.assertLess(gap, TIE * size, where)
 
 
-__all__ = ["REASON", "Attached", "cache_in", "package", "padded", "texts"]
+# The length bound of `WithCache`.
+BOUND = 260
+
+
+def pool_of(model):
+    """The sessions of an attached model."""
+    return model._moa_attachment.forwards.pool
+
+
+class WithCache(Attached):
+    def setUp(self) -> None:
+        super().setUp()
+        self.model, self.reference = self.attached(length_bound=BOUND)
+
+    def forward(self, **arguments):
+        with torch.no_grad():
+            return self.model(**arguments)
+
+    def near(self, ours: torch.Tensor, ids: torch.Tensor, **arguments) -> None:
+        """Logits of the last columns are the reference's, to errors of bf16 (`support.TIE`)."""
+        theirs = self.reference.logits(BOUND, input_ids=ids, **arguments)[:, -ours.shape[1] :]
+        error = (ours.float() - theirs.float()).abs().max().item()
+        self.assertLess(error, 4 * 2**-7 * theirs.float().abs().max().item())
+
+
+__all__ = ["BOUND", "Attached", "WithCache", "pool_of"]

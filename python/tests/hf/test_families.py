@@ -5,13 +5,9 @@ import torch
 
 import moa_compile
 
+from .models import FAMILIES, package, padded, texts, tiny_model
+from .reference import Reference, mask_of
 from .support import Attached
-
-try:
-    from .models import FAMILIES, package, padded, texts, tiny_model
-    from .reference import Reference, mask_of
-except ImportError:
-    FAMILIES = {}
 
 BOUND = 240
 
@@ -55,14 +51,17 @@ class Families(Attached):
     def test_windows_of_the_plan(self) -> None:
         """The reference has the windows that sessions have, which texts are longer than."""
         for family in FAMILIES:
-            session = package(family).session(slots=1, length_bound=BOUND, device="cpu", sink_logits=(
-                [[0.0] * 4] * 2 if family == "gpt-oss" else None
-            ))
+            session = package(family).session(
+                slots=1,
+                length_bound=BOUND,
+                device="cpu",
+                sink_logits=([[0.0] * 4] * 2 if family == "gpt-oss" else None),
+            )
             for layer in range(2):
                 self.assertEqual(session.windows(layer), mask_of(family, layer, BOUND)[1])
                 self.assertLess(min(session.windows(layer)) + 64, BOUND)
 
-    def test_fp16_and_other_types(self) -> None:
+    def test_element_types_and_devices(self) -> None:
         model = tiny_model(dtype=torch.float32)
         self.refused(
             "MOA6302",

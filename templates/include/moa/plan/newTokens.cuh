@@ -14,10 +14,12 @@ struct NewTokens {
     int most;
 
     /// New tokens of a slot; 0 without a sequence.
-    MOA_DEVICE int of(int slot) const {
-        if (loadGlobal(lengths + slot) < 0) return 0;
-        if (counts != nullptr) return loadGlobal(counts + slot);
-        return cuSeqlens == nullptr ? each : loadGlobal(cuSeqlens + slot + 1) - loadGlobal(cuSeqlens + slot);
+    MOA_DEVICE int of(int slot) const { return loadGlobal(lengths + slot) < 0 ? 0 : ofSequence(slot); }
+
+    /// The same of a slot that has a sequence: no more than it has rows.
+    MOA_DEVICE int ofSequence(int slot) const {
+        const int rows = cuSeqlens == nullptr ? each : loadGlobal(cuSeqlens + slot + 1) - loadGlobal(cuSeqlens + slot);
+        return counts == nullptr ? rows : minimum(rows, loadGlobal(counts + slot));
     }
 
     /// Where the new tokens of a slot begin; without cuSeqlens the number of the slot, since each has as many rows.

@@ -75,8 +75,18 @@ private:
 #pragma unroll
             for (int step = 0; step < kWarpBytes / 512; ++step) {
                 const int offset = block * Cache::kBlockBytes + first + step * 512;
-                cpAsync16(to + offset, page + offset, Cache::rowAt(first + step * 512) < rows);
+                copyChunk(to + offset, page + offset, Cache::rowAt(first + step * 512) < rows);
             }
+        }
+    }
+
+    /// The L2 cache is told that a page is read once, so that what is read again stays in it. Not where one group of warps leaves the address in shared memory to uniform
+    /// registers: of the two, ptxas 13.0 makes an instruction for sm_90 that is illegal.
+    static MOA_DEVICE void copyChunk(SharedAddress to, const void* from, bool valid) {
+        if constexpr (kGroups > 1) {
+            cpAsync16Once(to, from, valid);
+        } else {
+            cpAsync16(to, from, valid);
         }
     }
 

@@ -12,6 +12,7 @@
 // page may be copied when its other holders have already left it, or keep it.
 #pragma once
 #include <moa/plan/freePages.cuh>
+#include <moa/plan/newTokens.cuh>
 #include <moa/primitives/thread.cuh>
 
 namespace moa {
@@ -70,10 +71,8 @@ private:
         const int length = loadGlobal(p.lengths + slot);
         const int reserved = maximum(length, loadGlobal(p.reserved + slot));
         const int sharing = loadGlobal(p.sharing + slot);
-        int tokens = p.tokens;
-        if (p.cuSeqlens != nullptr) tokens = loadGlobal(p.cuSeqlens + slot + 1) - loadGlobal(p.cuSeqlens + slot);
-        if (p.counts != nullptr) tokens = minimum(tokens, loadGlobal(p.counts + slot));
-        return Growth{slot, reserved, length < 0 ? 0 : length + tokens, sharing};
+        const NewTokens tokens{p.lengths, p.cuSeqlens, p.counts, p.tokens, 0, 0};
+        return Growth{slot, reserved, length < 0 ? 0 : length + tokens.ofSequence(slot), sharing};
     }
 
     /// Whether a ring may need a page: a new token begins one, or there may be shared ones.

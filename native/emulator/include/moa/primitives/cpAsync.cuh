@@ -10,6 +10,11 @@ MOA_PRIMITIVE void cpAsync16(SharedAddress to, const void* from, bool valid = tr
     emulator::issueCopy(emulator::engine(), to, from, valid, site);
 }
 
+/// The same for data that is read once: it is the first that the L2 cache gives up.
+MOA_PRIMITIVE void cpAsync16Once(SharedAddress to, const void* from, bool valid, emulator::Site site = emulator::Site::current()) {
+    emulator::issueCopy(emulator::engine(), to, from, valid, site);
+}
+
 /// Closes the thread's group of copies. An empty group counts (PTX cp.async.commit_group).
 MOA_PRIMITIVE void cpAsyncCommit() { emulator::commitCopies(*emulator::engine().running); }
 
