@@ -29,7 +29,7 @@ class Cut:
     def of_file(self, stored: Any) -> torch.Tensor:
         """The part of a tensor in a file: a slice of safetensors, of which no more is read."""
         before = (slice(None),) * self.dim
-        parts = [stored[(*before, slice(begin, end))] for begin, end in self.ranges]
+        parts = [stored[before + (slice(begin, end),)] for begin, end in self.ranges]
         return torch.cat(parts, self.dim).contiguous()
 
 

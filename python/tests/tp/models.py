@@ -52,6 +52,17 @@ def folder_of(family: str, ranks: int) -> Path:
     return out
 
 
+@functools.cache
+def other_folder() -> Path:
+    """A package for 2 ranks of the llama, of another plan, whose heads are shared out otherwise."""
+    first = folder_of("llama", 2).parent
+    plan, out = first / "other.json", first / "other"
+    reversed_plan = {**PLAN, "alphas": PLAN["alphas"][::-1], "betas": PLAN["betas"][::-1]}
+    plan.write_text(json.dumps(reversed_plan))
+    compile_package(plan, out, "--model", str(first / "config.json"), "--tp", "2")
+    return out
+
+
 class Exact(Reference):
     """A model in float32 under the mask that the package for one rank has."""
 

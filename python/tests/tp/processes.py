@@ -1,9 +1,10 @@
-"""Runs a function on several ranks, each a process of its own, over gloo."""
+"""Runs functions on several ranks, each a process of its own, over gloo."""
 
 import os
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +16,28 @@ import torch.multiprocessing
 _PATIENCE = 120
 
 
-def run_ranks(count: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """What `function(*arguments)` of a module returned on each rank."""
+# A function of a module, and its arguments.
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+def run_ranks(count: int, calls: Sequence[Call]) -> list[list[Any]]:
+    """What each call, one after the other, returned on each rank."""
     with tempfile.TemporaryDirectory(prefix="moa-ranks-") as folder:
-        given = (count, folder, function, arguments)
-        torch.multiprocessing.spawn(_run, given, nprocs=count)
-        return [torch.load(Path(folder, f"{rank}.pt")) for rank in range(count)]
+        torch.multiprocessing.spawn(_run, (count, folder, calls), nprocs=count)
+        ranks = [torch.load(Path(folder, f"{rank}.pt")) for rank in range(count)]
+    return [list(results) for results in zip(*ranks)]
 
 
-def _run(
-    rank: int, count: int, folder: str, function: Callable[..., Any], arguments: tuple[Any, ...]
-) -> None:
-    from datetime import timedelta
-
+def _run(rank: int, count: int, folder: str, calls: Sequence[Call]) -> None:
     torch.set_num_threads(1)
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(count))
     store = dist.FileStore(f"{folder}/store", count)
     patience = timedelta(seconds=_PATIENCE)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=patience)
     try:
-        torch.save(function(*arguments), Path(folder, f"{rank}.pt"))
+        torch.save(
+            [function(*arguments) for function, arguments in calls], Path(folder, f"{rank}.pt")
+        )
         # A rank that ends closes connections that others still read from.
         dist.barrier()
     except BaseException:

@@ -1,7 +1,8 @@
-"""What ranks of the tests do; in modules, so that other processes find it."""
+"""What ranks of the tests do, and one process for comparison. `rank_...` run on ranks."""
 
 import torch
 import torch.distributed as dist
+from transformers import AutoModelForCausalLM
 
 import moa_compile
 from moa_compile.tp import attach_tensor_parallel, load_sharded, shard_model
@@ -10,13 +11,24 @@ from ..hf.models import padded, texts
 from .models import model_of
 
 LENGTHS = (200, 150)
-NEW = 8
+NEW = 6
 BOUND = max(LENGTHS) + NEW
+
+
+def prompts() -> dict[str, torch.Tensor]:
+    """A batch of 2 with padding."""
+    return padded(texts(*LENGTHS))
+
+
+def from_files(checkpoint: str):
+    """Whole. Other than `model.to(torch.bfloat16)` this leaves frequencies of RoPE in float32."""
+    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.bfloat16)
+    return model.eval().requires_grad_(False)
 
 
 def logits_of(model, ids=None) -> torch.Tensor:
     """Of the prompt, in float32."""
-    given = padded(texts(*LENGTHS)) if ids is None else {"input_ids": ids}
+    given = prompts() if ids is None else {"input_ids": ids}
     with torch.no_grad():
         return model(**given, use_cache=False).logits.float()
 
@@ -24,11 +36,13 @@ def logits_of(model, ids=None) -> torch.Tensor:
 def generate(model, **options) -> torch.Tensor:
     """Greedy or sampled text of the padded prompts, from one seed."""
     torch.manual_seed(5)
-    return model.generate(**padded(texts(*LENGTHS)), max_new_tokens=NEW, **options)
+    return model.generate(**prompts(), max_new_tokens=NEW, **options)
 
 
-def generation(model) -> dict[str, torch.Tensor]:
-    """Logits and texts of an attached model."""
+def generation(model, writes: bool) -> dict[str, torch.Tensor]:
+    """Logits of an attached model, and texts if it `writes`."""
+    if not writes:
+        return {"logits": logits_of(model)}
     return {
         "logits": logits_of(model),
         "greedy": generate(model, do_sample=False),
@@ -36,22 +50,24 @@ def generation(model) -> dict[str, torch.Tensor]:
     }
 
 
-def rank_generation(folders: dict[str, str]) -> dict[str, dict[str, torch.Tensor]]:
+def rank_generation(
+    folders: dict[str, str], writers: tuple[str, ...]
+) -> dict[str, dict[str, torch.Tensor]]:
     """`generation` of each family on the package for these ranks."""
     results = {}
     for family, folder in folders.items():
         model = model_of(family)
         attach_tensor_parallel(model, folder, length_bound=BOUND)
-        results[family] = generation(model)
-        heads = {name: tuple(each.shape) for name, each in model.named_parameters()}
-        results[family]["shapes"] = heads
+        results[family] = generation(model, family in writers)
+        shapes = {name: tuple(each.shape) for name, each in model.named_parameters()}
+        results[family]["shapes"] = shapes
     return results
 
 
 def rank_ways(folder: str, checkpoint: str) -> dict[str, torch.Tensor]:
     """One model by every way to its parts, and made dense again."""
     results = {}
-    whole = model_of("llama")
+    whole = from_files(checkpoint)
     attach_tensor_parallel(whole, folder, length_bound=BOUND)
     results["whole"] = logits_of(whole)
     results["config"] = whole.config.num_attention_heads
@@ -61,7 +77,7 @@ def rank_ways(folder: str, checkpoint: str) -> dict[str, torch.Tensor]:
     attach_tensor_parallel(whole, folder, length_bound=BOUND)
     results["again"] = logits_of(whole)
 
-    divided = model_of("llama")
+    divided = from_files(checkpoint)
     shard_model(divided, folder)
     rank = dist.get_rank()
     moa_compile.attach(divided, f"{folder}/rank{rank}", length_bound=BOUND)
