@@ -46,9 +46,15 @@ _MODULE_OF = {
 }
 
 
+# They need transformers.
+_PACKAGES = ("hf", "tp")
+
+
 def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
+    if name not in _MODULE_OF and name not in _PACKAGES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _PACKAGES:
+        return import_module(f".{name}", __name__)
     return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)

@@ -6,7 +6,8 @@ torch.distributed holds the heads that the package's `tensor-parallel.json` give
 
 Modules, from the file to the model: `assignment` reads which rank has which heads, `cuts` takes a
 part of a tensor, `layers` says which part of each parameter, `shard` puts the parts into the model,
-`ranks` agrees with the other processes, `attach` is all of it, `checkpoint` loads parts from files.
+`ranks` agrees with the other processes, and `attach` is all of it. `build` and `checkpoint` make
+models of which no process ever has the whole.
 """
 
 from .attach import attach_tensor_parallel, shard_model

@@ -2,22 +2,18 @@
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 import torch.distributed as dist
-from torch import nn
 
-from ..hf.attach import decoder_of
-from .assignment import Assignment, read_assignment
+from .assignment import read_assignment
+from .build import divide_empty, empty_model, fill
 from .cuts import Cut
-from .layers import model_parts
 from .problems import problem
 from .ranks import Ranks
-from .shard import divide
 
 _INDEX: Final = "model.safetensors.index.json"
 _SINGLE: Final = "model.safetensors"
@@ -41,70 +37,29 @@ def load_sharded(
     Raises MOA6324 where weights are missing or of other shapes, and MOA6320 to MOA6323 as
     `attach_tensor_parallel`.
     """
+    from transformers import GenerationConfig
+
     folder, on = Path(checkpoint).resolve(), torch.device(device)
     ranks = Ranks(group, on)
     with ranks.agreeing() as agreement:
         assignment = read_assignment(Path(directory).resolve())
         ranks.check(assignment)
         agreement.said = assignment.digest
-        model = _empty_model(folder, dtype)
-        shapes = {name: tuple(each.shape) for name, each in model.named_parameters()}
-        cuts = _divide(model, assignment, ranks)
+        model = empty_model(_config_of(folder), dtype)
+        cuts = divide_empty(model, assignment, ranks.rank, group)
         with ExitStack() as files:
-            stored = _Weights(folder, files)
-            for name, parameter in list(model.named_parameters()):
-                value = stored.read(name, shapes[name], cuts.get(name))
-                owner = model.get_submodule(name.rpartition(".")[0])
-                own = nn.Parameter(value.to(on, dtype), requires_grad=parameter.requires_grad)
-                setattr(owner, name.rpartition(".")[2], own)
-        model.tie_weights()
-        model.to(on).eval()
+            fill(model, cuts, _Weights(folder, files).read, on, dtype)
+        if (folder / "generation_config.json").is_file():
+            model.generation_config = GenerationConfig.from_pretrained(folder)
     return model
 
 
-def _divide(model: Any, assignment: Assignment, ranks: Ranks) -> dict[str, Cut]:
-    """Divides a model, and says which parameters are parts of those in the files."""
-    decoder = decoder_of(model)
-    paths = {module: path for path, module in model.named_modules()}
-    cuts = {
-        f"{paths[part.module]}.{part.name}": part.cut
-        for part in model_parts(decoder, assignment, ranks.rank).parts
-        if part.cut is not None
-    }
-    divide(decoder, assignment, ranks.rank, ranks.group, ExitStack())
-    return cuts
-
-
-def _empty_model(folder: Path, dtype: torch.dtype) -> Any:
-    """A model whose parameters have no memory. Buffers, which files do not hold, have values."""
-    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+def _config_of(folder: Path) -> Any:
+    from transformers import AutoConfig
 
     if not (folder / "config.json").is_file():
         raise problem("rankCheckpoint", f"{folder} has no config.json")
-    config = AutoConfig.from_pretrained(folder)
-    with _parameters_on_meta():
-        model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype)
-    if (folder / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(folder)
-    return model
-
-
-@contextmanager
-def _parameters_on_meta() -> Iterator[None]:
-    """In here modules register their parameters on the meta device, before they are initialised.
-    `torch.device("meta")` would take the buffers along."""
-    register = nn.Module.register_parameter
-
-    def register_on_meta(module: nn.Module, name: str, param: nn.Parameter | None) -> None:
-        if param is not None and param.device.type != "meta":
-            param = nn.Parameter(param.detach().to("meta"), requires_grad=param.requires_grad)
-        register(module, name, param)
-
-    nn.Module.register_parameter = register_on_meta  # type: ignore
-    try:
-        yield
-    finally:
-        nn.Module.register_parameter = register  # type: ignore[method-assign]
+    return AutoConfig.from_pretrained(folder)
 
 
 class _Weights:
