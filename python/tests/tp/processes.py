@@ -1,5 +1,6 @@
 """Runs functions on several ranks, each a process of its own, over gloo."""
 
+import multiprocessing
 import os
 import tempfile
 import traceback
@@ -16,6 +17,7 @@ import torch.multiprocessing
 _PATIENCE = 120
 
 
+_IMPORTS = ["tests.tp.runs", "tests.tp.refusals", "transformers.models.llama.modeling_llama"]
 # A function of a module, and its arguments.
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -23,7 +25,11 @@ Call = tuple[Callable[..., Any], tuple[Any, ...]]
 def run_ranks(count: int, calls: Sequence[Call]) -> list[list[Any]]:
     """What each call, one after the other, returned on each rank."""
     with tempfile.TemporaryDirectory(prefix="moa-ranks-") as folder:
-        torch.multiprocessing.spawn(_run, (count, folder, calls), nprocs=count)
+        # Ranks are forks of a process that has done nothing but import, which takes longest.
+        multiprocessing.set_forkserver_preload(_IMPORTS)
+        torch.multiprocessing.start_processes(
+            _run, (count, folder, calls), nprocs=count, start_method="forkserver"
+        )
         ranks = [torch.load(Path(folder, f"{rank}.pt")) for rank in range(count)]
     return [list(results) for results in zip(*ranks)]
 
