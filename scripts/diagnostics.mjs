@@ -80,6 +80,11 @@ const modelMeanings = {
   notAttached: 'The model is not attached, or its layers were called outside of its forward.',
   attached: 'The model is attached, and is attached again, copied or pickled.',
   unsupportedModel: 'The model is no causal decoder of transformers, or leaves layers out.',
+  rankGroup: "There is no process group of torch.distributed, or one of another number of ranks than the package's.",
+  rankPackage: 'The package is not for several ranks, or its tensor-parallel.json is damaged.',
+  rankModel: 'The model cannot be divided over ranks, or is divided in another way.',
+  rankFailed: 'Another rank could not do its part, so none did.',
+  rankCheckpoint: 'Weights that a rank reads from files are missing, or of other shapes.',
 };
 
 /** The codes of `modelMeanings`, read from the Python source. */

@@ -61,6 +61,13 @@ class Shape:
         return _BYTES * 2 * self.layers * self.kv_heads * self.head_dim * tokens
 
 
+def llama_config(name: str, small: bool) -> Any:
+    """The config of a model for transformers, which need not be installed otherwise."""
+    from transformers import LlamaConfig
+
+    return LlamaConfig(**shape_of(name, small).config, tie_word_embeddings=False)
+
+
 def shape_of(name: str, small: bool) -> Shape:
     """small: 2 layers of small widths, with the model's ratio of heads."""
     if small:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .new_tokens import NewTokens
     from .package import Package, load
     from .session import Session
+    from .tp import attach_tensor_parallel
 
 __all__ = [
     "CapturedStep",
@@ -26,6 +27,7 @@ __all__ = [
     "Package",
     "Session",
     "attach",
+    "attach_tensor_parallel",
     "detach",
     "load",
 ]
@@ -38,14 +40,21 @@ _MODULE_OF = {
     "Package": "package",
     "Session": "session",
     "attach": "hf",
+    "attach_tensor_parallel": "tp",
     "detach": "hf",
     "load": "package",
 }
 
 
+# They need transformers.
+_PACKAGES = ("hf", "tp")
+
+
 def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
+    if name not in _MODULE_OF and name not in _PACKAGES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _PACKAGES:
+        return import_module(f".{name}", __name__)
     return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)

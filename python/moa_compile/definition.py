@@ -139,10 +139,19 @@ class Ptx(TypedDict):
     architectures: list[str]
 
 
+class TensorParallel(TypedDict):
+    """The rank that a package is for. kvHeads: the model's, `[layer][KV head of the rank]`."""
+
+    rank: int
+    ranks: int
+    kvHeads: list[list[int]]
+
+
 class _DefinitionOptions(TypedDict, total=False):
     attention: Attention
     ropes: list[dict[str, Any]]
     ptx: Ptx
+    tensorParallel: TensorParallel
 
 
 class Definition(_DefinitionOptions):

@@ -46,6 +46,11 @@ CODES: Final = {
     "notAttached": "MOA6309",
     "attached": "MOA6310",
     "unsupportedModel": "MOA6311",
+    "rankGroup": "MOA6320",
+    "rankPackage": "MOA6321",
+    "rankModel": "MOA6322",
+    "rankFailed": "MOA6323",
+    "rankCheckpoint": "MOA6324",
 }
 
 _SESSION_HELP: Final = {

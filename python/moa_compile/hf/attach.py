@@ -70,7 +70,7 @@ def attach(
     package = directory if isinstance(directory, Package) else load(directory)
     on, dtype = check_placement(model, package)
     before = _implementations(model)
-    decoder = _decoder_of(model)
+    decoder = decoder_of(model)
     try:
         layers = _facts(model, decoder)
         check_layers(layers, on, dtype)
@@ -141,7 +141,7 @@ def _facts(model: Any, decoder: nn.Module) -> list[LayerFacts]:
     return model_facts(decoder)
 
 
-def _decoder_of(model: Any) -> nn.Module:
+def decoder_of(model: Any) -> nn.Module:
     """The module that makes masks and caches: the language model's."""
     found = model.get_decoder() if hasattr(model, "get_decoder") else None
     decoder = model.base_model if found is None or found is model else found

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ..definition import default_scale, layer_numbers
+from ..definition import Definition, default_scale, layer_numbers
 from ..errors import MoaError
 from ..package import Package
 from ..rope_frequencies import rope_frequencies
@@ -44,8 +44,7 @@ def check_package(package: Package, layers: Sequence[LayerFacts], decoder: nn.Mo
     numbers = layer_numbers(definition)
     if numbers != list(range(len(layers))):
         raise _other(f"the model has {len(layers)} layers, the package {len(numbers)}")
-    if "tensorParallel" in definition:
-        raise _other("the package is one rank's, of several")
+    _check_rank(definition, decoder)
     learned = attention is not None and attention["learnedSinks"]
     expected = {
         "query heads": shape["queryHeads"],
@@ -72,6 +71,28 @@ def check_package(package: Package, layers: Sequence[LayerFacts], decoder: nn.Mo
                     f"{_said(name, wanted)}"
                 )
     _check_rope(package, decoder)
+
+
+def _check_rank(definition: Definition, decoder: nn.Module) -> None:
+    """Whether the model holds the part that the package is for: all, or the heads of one rank."""
+    wanted = definition.get("tensorParallel")
+    shard = getattr(decoder, "_moa_shard", None)
+    found = None if shard is None else shard.tensor_parallel
+    if found == wanted:
+        return
+    if wanted is None:
+        raise _other("the model is divided over ranks, the package is for a whole one")
+    package = f"rank {wanted['rank']} of {wanted['ranks']}"
+    if found is None:
+        raise problem(
+            "modelPackage",
+            f"the package is that of {package}, and the model is whole",
+            "on each rank: moa_compile.attach_tensor_parallel(model, DIR), with the folder that "
+            "holds rank0, rank1, ...",
+        )
+    own = f"rank {found['rank']} of {found['ranks']}"
+    how = ", with other heads" if own == package else f", the package is for {package}"
+    raise _other(f"the model is divided for {own}{how}")
 
 
 def _check_rope(package: Package, decoder: nn.Module) -> None:

@@ -75,3 +75,8 @@ def probing(note: Note) -> Iterator[None]:
         yield
     finally:
         _probe.note = None
+
+
+def is_probing() -> bool:
+    """Whether layers of this thread are being noted."""
+    return _probe.note is not None

@@ -1,0 +1,33 @@
+"""A model with random weights of which this process has its rank's part, made on the device."""
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from moa_compile.tp.assignment import read_assignment
+from moa_compile.tp.build import divide_empty, empty_model, fill
+from moa_compile.tp.cuts import Cut
+
+DEVIATION = 0.02
+
+
+def random_model(
+    config: Any, folder: Path | None, rank: int, device: torch.device, dtype: torch.dtype
+) -> Any:
+    """folder: of the package for several ranks; None: the whole model. A weight follows from its
+    name alone, so that any number of ranks has the same model."""
+
+    def weight(name: str, shape: tuple[int, ...], cut: Cut | None) -> torch.Tensor:
+        if len(shape) == 1:
+            return torch.ones(shape, device=device)
+        random = torch.Generator(device).manual_seed(zlib.crc32(name.encode()))
+        whole = torch.empty(shape, dtype=dtype, device=device)
+        whole.normal_(0, DEVIATION, generator=random)
+        return whole if cut is None else cut.of_tensor(whole)
+
+    model = empty_model(config, dtype)
+    cuts = {} if folder is None else divide_empty(model, read_assignment(folder), rank, None)
+    fill(model, cuts, weight, device, dtype)
+    return model.requires_grad_(False)

@@ -1,0 +1,32 @@
+"""Errors of models over several ranks, and what to do about them."""
+
+from typing import Final
+
+from ..errors import MoaError
+
+_HELP: Final = {
+    "rankGroup": (
+        "start one process a rank with torchrun --nproc-per-node N, and call "
+        "torch.distributed.init_process_group() first; N is that of moa-compile --tp N"
+    ),
+    "rankPackage": (
+        "compile the plan for several ranks, moa-compile plan.json --model config.json --tp N -o "
+        "DIR, and pass DIR, which holds rank0, rank1, ... and tensor-parallel.json"
+    ),
+    "rankModel": (
+        "a model of transformers whose attention has q_proj, k_proj, v_proj (or qkv_proj) and "
+        "o_proj, not quantized and without adapters; where sizes do not divide, another number of "
+        "ranks"
+    ),
+    "rankFailed": "see the error of that rank; the model is as before on all of them",
+    "rankCheckpoint": (
+        "pass a folder of config.json and *.safetensors with the model's own names; other "
+        "checkpoints load on the CPU: from_pretrained(...), moa_compile.tp.shard_model, then "
+        "model.to(device)"
+    ),
+}
+
+
+def problem(name: str, message: str, help: str = "") -> MoaError:
+    """An error of a model over ranks, with the help of its code unless it has its own."""
+    return MoaError(name, message, help or _HELP[name])
