@@ -11,6 +11,7 @@ from ..package import DeviceOption, Package, load
 from ..session_options import Table, check_integer
 from .cache import MoaCache
 from .check_model import check_layers, check_package, check_placement
+from .decoding import Decoding
 from .facts import LayerFacts, model_facts
 from .forward import Forwards
 from .generation import Generations
@@ -23,18 +24,27 @@ class Attachment(NotCopied):
     """What `attach` did to a model, and how it is taken back. Lies in `model._moa_attachment`."""
 
     def __init__(
-        self, model: Any, package: Package, forwards: Forwards, before: dict[str, str]
+        self,
+        model: Any,
+        package: Package,
+        forwards: Forwards,
+        before: dict[str, str],
+        decoding: Decoding | None,
     ) -> None:
-        self.package, self.forwards = package, forwards
+        self.package, self.forwards, self.decoding = package, forwards, decoding
         self._before = before
         rules = package.definition["rules"]
         is_elastic = any(rule["numerator"] != 0 for rule in rules)
         if hasattr(model, "_prepare_cache_for_generation"):
             Generations(forwards, is_elastic).put_into(model)
+            if decoding is not None:
+                decoding.put_into(model)
 
     def remove(self, model: Any) -> None:
         """Leaves the model as it was before."""
         self.forwards.remove()
+        if self.decoding is not None:
+            self.decoding.remove()
         Generations.take_from(model)
         model.set_attn_implementation(self._before)
         self.forwards.pool.close()
@@ -47,6 +57,7 @@ def attach(
     length_bound: int | None = None,
     device: DeviceOption = None,
     cache_scales: tuple[Table, Table] | None = None,
+    capture: bool = True,
 ) -> None:
     """Lets a causal decoder of transformers attend with the kernels of a compiled package. All that
     calls the model stays as it is: `generate`, pipelines, `model(...)`.
@@ -55,6 +66,7 @@ def attach(
     tokens of a sequence, from which elastic spans follow; by default what each generation asks for,
     prompt and new tokens. device: an `Emulator` with options, for a model on the CPU; by default
     where the model is. cache_scales: as of `Package.session`.
+    capture: on a GPU, decode steps of the whole model are replayed from CUDA graphs.
 
     Raises MOA6301 where the package is for another model, MOA6302 where the model lies on several
     devices or has another element type, MOA6310 where it is attached already, MOA6311 where it is
@@ -82,7 +94,9 @@ def attach(
     except BaseException:
         model.set_attn_implementation(before)
         raise
-    model._moa_attachment = Attachment(model, package, forwards, before)
+    model._moa_attachment = Attachment(
+        model, package, forwards, before, Decoding(model, decoder, forwards) if capture else None
+    )
 
 
 def detach(model: Any) -> None:
