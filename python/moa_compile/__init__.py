@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .capture import CapturedStep
     from .emulator import Emulator
     from .errors import MoaError
-    from .hf import attach, detach
+    from .hf import attach, detach, generate_batch
     from .new_tokens import NewTokens
     from .package import Package, load
     from .session import Session
@@ -27,6 +27,7 @@ __all__ = [
     "Session",
     "attach",
     "detach",
+    "generate_batch",
     "load",
 ]
 
@@ -39,6 +40,7 @@ _MODULE_OF = {
     "Session": "session",
     "attach": "hf",
     "detach": "hf",
+    "generate_batch": "hf",
     "load": "package",
 }
 

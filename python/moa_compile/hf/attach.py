@@ -18,6 +18,7 @@ from .generation import Generations
 from .interface import NAME, register
 from .problems import NotCopied, problem
 from .sessions import SessionPool
+from .static_forward import ModelForward
 
 
 class Attachment(NotCopied):
@@ -29,9 +30,11 @@ class Attachment(NotCopied):
         package: Package,
         forwards: Forwards,
         before: dict[str, str],
+        model_forward: ModelForward,
         decoding: Decoding | None,
     ) -> None:
         self.package, self.forwards, self.decoding = package, forwards, decoding
+        self.model_forward = model_forward
         self._before = before
         rules = package.definition["rules"]
         is_elastic = any(rule["numerator"] != 0 for rule in rules)
@@ -94,15 +97,15 @@ def attach(
     except BaseException:
         model.set_attn_implementation(before)
         raise
-    model._moa_attachment = Attachment(
-        model, package, forwards, before, Decoding(model, decoder, forwards) if capture else None
-    )
+    forward = ModelForward(model.forward, forwards)
+    decoding = Decoding(model, decoder, forwards, forward) if capture else None
+    model._moa_attachment = Attachment(model, package, forwards, before, forward, decoding)
 
 
 def detach(model: Any) -> None:
     """Makes a model dense again, and frees all memory of sessions, those of living caches too.
     Raises MOA6309 where it is not attached."""
-    attachment = _attached(model)
+    attachment = attached(model)
     del model._moa_attachment
     attachment.remove(model)
 
@@ -113,7 +116,7 @@ def new_cache(model: Any, *, batch_size: int, length_bound: int | None = None) -
     batch_size: the most rows. length_bound: the most tokens of a row, padding not counted; windows
     follow from it; that of `attach` by default. Raises MOA6106, MOA6308 without a bound, MOA6309.
     """
-    forwards = _attached(model).forwards
+    forwards = attached(model).forwards
     bound = forwards.length_bound if length_bound is None else length_bound
     if bound is None:
         raise problem("overBound", "the cache has no length bound", "pass length_bound")
@@ -124,7 +127,7 @@ def new_cache(model: Any, *, batch_size: int, length_bound: int | None = None) -
 
 def release_memory(model: Any) -> None:
     """Frees sessions that are kept for further generations. Raises MOA6309."""
-    _attached(model).forwards.pool.release()
+    attached(model).forwards.pool.release()
 
 
 def attachment_of(model: Any) -> Attachment | None:
@@ -133,7 +136,8 @@ def attachment_of(model: Any) -> Attachment | None:
     return attachment if isinstance(attachment, Attachment) else None
 
 
-def _attached(model: Any) -> Attachment:
+def attached(model: Any) -> Attachment:
+    """Likewise. Raises MOA6309 where it is not attached."""
     attachment = attachment_of(model)
     if attachment is None:
         raise problem("notAttached", f"this {type(model).__name__} is not attached")

@@ -122,8 +122,15 @@ class DecodeGraph:
 
 def write_numbers(target: torch.Tensor, numbers: Sequence[int]) -> None:
     """Copies numbers to a tensor on the device in the order of the stream, without waiting."""
-    source = torch.tensor(numbers, dtype=target.dtype)
-    if target.device.type == "cuda":
-        # torch keeps pinned memory until the copy has passed.
-        source = source.pin_memory()
-    target.copy_(source.view_as(target), non_blocking=True)
+    target.copy_(_staged(target.device, numbers).view_as(target), non_blocking=True)
+
+
+def numbers_on(device: torch.device, numbers: Sequence[int]) -> torch.Tensor:
+    """Numbers as a new tensor on the device, likewise."""
+    return _staged(device, numbers).to(device, non_blocking=True)
+
+
+def _staged(device: torch.device, numbers: Sequence[int]) -> torch.Tensor:
+    source = torch.tensor(numbers, dtype=torch.long)
+    # torch keeps pinned memory until a copy has passed.
+    return source.pin_memory() if device.type == "cuda" else source

@@ -45,15 +45,13 @@ class Decoding(NotCopied):
     make: makes graphs of steps.
     """
 
-    def __init__(self, model: Any, decoder: Any, forwards: Forwards) -> None:
+    def __init__(self, model: Any, decoder: Any, forwards: Forwards, static: ModelForward) -> None:
         self.make: MakeGraph = make_step_graph
         self._model, self._decoder, self._forwards = model, decoder, forwards
-        original: Callable[..., Any] = model.forward
         self._before: dict[str, Any] = {
             name: vars(model)[name] for name in _METHODS if name in vars(model)
         }
-        self._static = ModelForward(original, forwards)
-        self._original: Callable[..., Any] = original
+        self._static, self._original = static, static.call
         self._graphs: dict[Session, dict[tuple[int, int], DecodeGraph]] = {}
         self._state: ModelState | None = None
         self._is_attached = True

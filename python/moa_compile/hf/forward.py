@@ -59,7 +59,7 @@ class Forwards(NotCopied):
         pool: SessionPool,
         length_bound: int | None,
     ) -> None:
-        self.pool, self.length_bound = pool, length_bound
+        self.pool, self.length_bound, self.decoder = pool, length_bound, decoder
         self._names = list(inspect.signature(decoder.forward).parameters)
         self.cache_name = "cache" if "cache" in self._names else "past_key_values"
         self._current = _Current()
@@ -78,6 +78,12 @@ class Forwards(NotCopied):
             hook.remove()
         for module in self._modules:
             del module._moa_layer
+        self._modules.clear()
+
+    def check_attached(self) -> None:
+        """Raises MOA6309 where the model was detached."""
+        if not self._modules:
+            raise problem("notAttached", "the model was detached")
 
     def new_cache(self, length_bound: int, most: int | None = None, copies: int = 1) -> MoaCache:
         """A cache of this model. `most`, `copies`: as of `CacheRows`."""

@@ -11,7 +11,7 @@ import torch
 from ..errors import MoaError
 from ..session import Session
 from .call import ForwardCall
-from .columns import NewColumns, read_columns
+from .columns import NewColumns, read_columns, row_keys
 from .known_masks import KnownMasks
 from .problems import NotCopied, problem
 from .sessions import SessionPool
@@ -220,7 +220,7 @@ class CacheRows(NotCopied):
         """Forks sequences whose rows bring different tokens."""
         assert self._session is not None, "internal error: a cache that was not begun is split"
         of: dict[tuple[object, ...], int] = {}
-        for row, key in enumerate(_keys(call, new)):
+        for row, key in enumerate(row_keys(call, new)):
             leader = leaders[row]
             # Those that differ from their leader may be alike among themselves.
             own = (leader,) if new.like[row] else (leader, *key)
@@ -250,17 +250,3 @@ class CacheRows(NotCopied):
             raise problem("badCache", f"the cache cannot be used: {self._closed}")
         if self._pending is not None:
             raise problem("badCache", "a forward through the cache is under way, or was cancelled")
-
-
-def _keys(call: ForwardCall, new: NewColumns) -> list[tuple[object, ...]]:
-    """What tells rows apart, on the host; each its own where tokens came as embeddings."""
-    if call.tokens.dim() != 2:
-        return [(row,) for row in range(call.rows)]
-    real = new.real
-    keys: list[tuple[object, ...]] = []
-    for row, ids in enumerate(call.tokens.tolist()):
-        own = [True] * len(ids) if real is None else real[row].tolist()
-        keys.append(
-            tuple(None if not each_real else id for id, each_real in zip(ids, own, strict=True))
-        )
-    return keys

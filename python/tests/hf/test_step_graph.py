@@ -1,7 +1,6 @@
 """Decode steps over static memory: which forwards take it, and that they give what eager ones do.
 
-There is no GPU here, so a step is not replayed: it is run anew over the same buffers, by a double
-of the graph that gives its logits in memory of its own, which the next step overwrites."""
+There is no GPU here: a step is not replayed but run anew over the same buffers (`doubles.py`)."""
 
 import gc
 import inspect
@@ -10,30 +9,12 @@ from unittest import mock
 import torch
 
 import moa_compile
+from moa_compile.hf.columns import read_columns
 from moa_compile.hf.model_state import ModelState
-from moa_compile.hf.step_graph import EagerStep
 
+from .doubles import Double
 from .models import given, package, padded, texts, tiny_model
-from .support import BOUND, Attached, WithCache
-
-
-class Double(EagerStep):
-    """Counts steps."""
-
-    made: list["Double"] = []
-
-    def __init__(self, session, run) -> None:
-        super().__init__(session, run)
-        self.session, self.steps = session, 0
-        self.logits: torch.Tensor | None = None
-        Double.made.append(self)
-
-    def run(self, cache):
-        self.steps += 1
-        logits = super().run(cache)
-        if self.logits is None:
-            self.logits = torch.empty_like(logits)
-        return self.logits.copy_(logits)
+from .support import Attached, WithCache
 
 
 def decoding_of(model):
@@ -56,7 +37,7 @@ class Steps(Attached):
     def test_every_step_of_generate(self) -> None:
         """The host reads nothing from the device but the prompt's mask."""
         model, reference = self.on_double(length_bound=240)
-        with mock.patch("moa_compile.hf.rows.read_columns", wraps=_read()) as read:
+        with mock.patch("moa_compile.hf.rows.read_columns", wraps=read_columns) as read:
             for batch in (padded(texts(200)), padded(texts(200, 33, 1))):
                 Double.made = []
                 arguments = {**batch, "max_new_tokens": 9, "do_sample": False}
@@ -323,12 +304,3 @@ class Loops(WithCache):
         self.assertEqual(Double.made, [])
         self.near(self.step(cache, ids, 144).logits, ids[:, :145])
         self.assertEqual([double.steps for double in Double.made], [1])
-
-
-def _read():
-    from moa_compile.hf.columns import read_columns
-
-    return read_columns
-
-
-__all__ = ["BOUND"]
