@@ -55,11 +55,9 @@ class DecodeGraph:
     is_static: whether the model gives logits alone, as far as it was run.
     """
 
-    def __init__(
-        self, model: ModelForward, session: Session, rows: int, keep: int, make: MakeGraph
-    ) -> None:
+    def __init__(self, model: ModelForward, session: Session, rows: int, make: MakeGraph) -> None:
         device, slots = session.device, session.slots
-        self._forward = StaticForward(model, rows, 1, keep, device)
+        self._forward = StaticForward(model, rows, 1, 1, device)
         with torch.inference_mode(False):
             self._to_order = torch.zeros(rows, dtype=torch.long, device=device)
             self._from_order = torch.zeros_like(self._to_order)

@@ -35,7 +35,6 @@ class PlainStep:
     positions: torch.Tensor
     mask: torch.Tensor | None
     begins: object
-    keep: int
     cache: MoaCache
 
 
@@ -52,7 +51,8 @@ class Decoding(NotCopied):
             name: vars(model)[name] for name in _METHODS if name in vars(model)
         }
         self._static, self._original = static, static.call
-        self._graphs: dict[Session, dict[tuple[int, int], DecodeGraph]] = {}
+        # By the session and rows.
+        self._graphs: dict[Session, dict[int, DecodeGraph]] = {}
         self._state: ModelState | None = None
         self._is_attached = True
         self._own: object = None
@@ -99,7 +99,7 @@ class Decoding(NotCopied):
 
     def _plain(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> PlainStep | None:
         """A forward of one new column that asks for logits alone."""
-        if torch.is_grad_enabled() or self._decoder.training or torch.is_autocast_enabled():
+        if torch.is_grad_enabled() or self._decoder.training:
             return None
         given = dict(zip(self._static.names, args, strict=False)) | dict(kwargs)
         ids, positions = given.get("input_ids"), given.get("position_ids")
@@ -107,6 +107,7 @@ class Decoding(NotCopied):
         cache = next((given[name] for name in _CACHES if given.get(name) is not None), None)
         if not isinstance(ids, torch.Tensor) or not isinstance(positions, torch.Tensor):
             return None
+        # Of one column, all logits are the last.
         if not isinstance(cache, MoaCache) or type(keep) is not int or keep not in (0, 1):
             return None
         if ids.dim() != 2 or ids.shape[1] != 1 or positions.dim() != 2:
@@ -127,7 +128,9 @@ class Decoding(NotCopied):
         device = next(self._decoder.parameters()).device
         if ids.device != device or positions.device != device:
             return None
-        return PlainStep(ids, positions, mask, given.get("cache_position"), keep, cache)
+        if torch.is_autocast_enabled(device.type):
+            return None
+        return PlainStep(ids, positions, mask, given.get("cache_position"), cache)
 
     def _is_ready(self, rows: CacheRows) -> bool:
         """Whether a step of the cache may run over static memory: the model is as it was."""
@@ -148,7 +151,7 @@ class Decoding(NotCopied):
         if slots is None or session is None:
             return None
         try:
-            graph = self._graph(session, len(slots), step.keep)
+            graph = self._graph(session, len(slots))
             output = graph.run(step.ids, step.positions, rows.columns, slots, step.cache)
         except BaseException:
             rows.close("a forward through it failed")
@@ -159,14 +162,11 @@ class Decoding(NotCopied):
             self._graphs.clear()
         return output
 
-    def _graph(self, session: Session, rows: int, keep: int) -> DecodeGraph:
-        # Of one column, all logits are the last.
+    def _graph(self, session: Session, rows: int) -> DecodeGraph:
         graphs = self._graphs.setdefault(session, {})
-        graph = graphs.get((rows, keep))
-        if graph is None:
-            graph = DecodeGraph(self._static, session, rows, keep, self.make)
-            graphs[rows, keep] = graph
-        return graph
+        if rows not in graphs:
+            graphs[rows] = DecodeGraph(self._static, session, rows, self.make)
+        return graphs[rows]
 
     def _forget(self, session: Session) -> None:
         """A session is closed."""

@@ -70,7 +70,9 @@ class CudaStep:
             if not self._is_warm:
                 with _noting_waits() as waits:
                     logits = self._run(cache)
-                self._is_warm, self._is_eager = True, bool(waits)
+                self._is_warm = True
+                if waits:
+                    self._stay_eager(f"its forward waits for the device: {waits[0]}")
                 return logits
             if self._step is None and not self._is_eager:
                 self._capture(cache)
@@ -89,15 +91,14 @@ class CudaStep:
                 with self._session.graph(stream=stream, capture_error_mode="thread_local") as step:
                     logits = self._run(cache)
         except Exception as error:
-            self._is_eager = True
-            warnings.warn(
-                f"a step of the model cannot be captured as a CUDA graph, and runs without: "
-                f"{error}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            self._stay_eager(str(error))
             return
         self._step, self._logits = step, logits
+
+    def _stay_eager(self, reason: str) -> None:
+        self._is_eager = True
+        message = f"steps of the model are not captured as CUDA graphs, and are slower: {reason}"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
 @contextmanager
