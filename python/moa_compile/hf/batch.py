@@ -145,9 +145,10 @@ class Batch:
             reverse=True,
         )
         length = max(common, key=lambda n: n * sum(n <= each for each in common), default=0)
-        if length >= self._least:
-            slot = self._session.add(length_bound=first.bound)
-            self._prefix = _Sequence(-1, first.tokens[:length], first.bound, slot=slot)
+        prefix = _Sequence(-1, first.tokens[:length], first.bound)
+        if length >= self._least and (not self._running or self._fits(prefix, None)):
+            prefix.slot = self._session.add(length_bound=first.bound)
+            self._prefix = prefix
 
     def _fits(self, sequence: _Sequence, shared: _Sequence | None) -> bool:
         """Whether the pool has pages for its tokens, beside what others are about to feed, and for
@@ -166,7 +167,7 @@ class Batch:
     def _preempt(self) -> bool:
         """Gives pages back: those of the youngest sequence, while there is another one; then of
         the prefix. False where there are none."""
-        if len(self._running) > 1 or (self._running and self._is_feeding_prefix()):
+        if len(self._running) > 1:
             youngest = self._running.pop()
             self._session.remove(youngest.slot)
             youngest.slot, youngest.fed = -1, 0
@@ -176,10 +177,7 @@ class Batch:
             return False
         self._drop_prefix()
         self._shares = False
-        return bool(self._running or self._waiting)
-
-    def _is_feeding_prefix(self) -> bool:
-        return self._prefix is not None and self._prefix.fed < len(self._prefix.tokens)
+        return True
 
     def _drop_prefix(self) -> None:
         assert self._prefix is not None, "internal error: there is no prefix"
@@ -208,11 +206,9 @@ class Batch:
         rows = logits.index_select(0, numbers_on(logits.device, [each.slot for each in ready]))
         # The only time in a step that the host waits for the device.
         chosen = self._choose(rows.float(), [each.number for each in ready]).tolist()
-        return [
-            self._end(each)
-            for each, token in zip(ready, chosen, strict=True)
-            if self._append(each, token)
-        ]
+        for each, token in zip(ready, chosen, strict=True):
+            each.tokens.append(token)
+        return [self._end(each) for each in ready if self._is_whole(each)]
 
     def _new_tokens_of_step(self) -> dict[_Sequence, list[int]]:
         """New tokens of a step: of those that decode, then of prompts in order, the prefix's
@@ -227,11 +223,9 @@ class Batch:
                 left -= count
         return new
 
-    def _append(self, sequence: _Sequence, token: int) -> bool:
-        """Whether the text ends with this token."""
-        sequence.tokens.append(token)
+    def _is_whole(self, sequence: _Sequence) -> bool:
         new = len(sequence.tokens) - sequence.prompt
-        return token in self._stop or new == self._new_tokens
+        return new == self._new_tokens or sequence.tokens[-1] in self._stop
 
     def _end(self, sequence: _Sequence) -> Generated:
         self._running.remove(sequence)
