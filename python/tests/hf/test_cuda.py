@@ -95,8 +95,13 @@ class Cuda(unittest.TestCase):
 
     def test_a_model_that_waits(self) -> None:
         """It is not captured, and says so."""
-        act = self.model.model.layers[1].mlp.act_fn
-        self.model.model.layers[1].mlp.act_fn = lambda x: act(x) if x.sum().item() < 1e9 else x
+
+        class Waits(torch.nn.SiLU):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                x.sum().item()
+                return super().forward(x)
+
+        self.model.model.layers[1].mlp.act_fn = Waits()
         with self.assertWarnsRegex(RuntimeWarning, "waits for the device"):
             self.compare(**self.batch(100), max_new_tokens=8, do_sample=False)
         self.assertEqual([step.is_captured for step in self.made], [False])

@@ -2,8 +2,11 @@
 
 There is no GPU here: a step is not replayed but run anew over the same buffers (`doubles.py`)."""
 
+import contextlib
 import gc
 import inspect
+import unittest
+import warnings
 from unittest import mock
 
 import torch
@@ -11,6 +14,7 @@ import torch
 import moa_compile
 from moa_compile.hf.columns import read_columns
 from moa_compile.hf.model_state import ModelState
+from moa_compile.hf.step_graph import CudaStep
 
 from .doubles import Double
 from .models import given, package, padded, texts, tiny_model
@@ -304,3 +308,72 @@ class Loops(WithCache):
         self.assertEqual(Double.made, [])
         self.near(self.step(cache, ids, 144).logits, ids[:, :145])
         self.assertEqual([double.steps for double in Double.made], [1])
+
+
+class FakeSession:
+    """Captures as sessions on a GPU do: what is launched in the block is not run."""
+
+    device = torch.device("cpu")
+
+    def __init__(self) -> None:
+        self.replays, self.fails = 0, False
+
+    @contextlib.contextmanager
+    def graph(self, **options):
+        if self.fails:
+            raise RuntimeError("a capture")
+        yield self
+
+    def replay(self) -> None:
+        self.replays += 1
+
+
+class CudaSteps(unittest.TestCase):
+    """When a step is captured, without a GPU."""
+
+    def setUp(self) -> None:
+        self.modes: list[object] = []
+        patch = mock.patch.multiple(
+            torch.cuda,
+            device=lambda _: contextlib.nullcontext(),
+            Stream=lambda _: None,
+            get_sync_debug_mode=lambda: 0,
+            set_sync_debug_mode=self.modes.append,
+        )
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.session, self.runs = FakeSession(), 0
+        self.step = CudaStep(self.session, self.run_model)
+        self.waits = False
+
+    def run_model(self, cache) -> torch.Tensor:
+        self.runs += 1
+        if self.waits:
+            warnings.warn("called a synchronizing CUDA operation", UserWarning, stacklevel=1)
+        return torch.full((1,), float(self.runs))
+
+    def test_second_step_is_captured(self) -> None:
+        logits = [self.step.run(None) for _ in range(4)]
+        self.assertEqual((self.runs, self.session.replays), (2, 3))
+        self.assertIs(logits[1], logits[3])
+        self.assertFalse(logits[1].is_inference())
+        self.assertEqual(self.modes, ["warn", 0])
+
+    def test_a_model_that_waits(self) -> None:
+        self.waits = True
+        with self.assertWarnsRegex(RuntimeWarning, "waits for the device"):
+            self.step.run(None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.step.run(None)
+        self.assertEqual((self.runs, self.session.replays), (2, 0))
+
+    def test_a_capture_that_fails(self) -> None:
+        """Nothing was launched: the step runs as it is, and so do later ones."""
+        self.session.fails = True
+        self.step.run(None)
+        with self.assertWarnsRegex(RuntimeWarning, "slower: a capture"):
+            self.step.run(None)
+        self.step.run(None)
+        self.assertEqual((self.runs, self.session.replays), (3, 0))
+        self.assertFalse(self.step.is_captured)
