@@ -1282,7 +1282,7 @@ export const mutations = [
 
   // Pages, taken and given up on the device
   mutation('accounts: a page is taken from an empty stack', freePages, 'if (n >= free) return -1;', 'if (n > free) return -1;', pageTables),
-  mutation('accounts: rows that are no token take pages', takePages, 'if (p.counts != nullptr) tokens = minimum(tokens, loadGlobal(p.counts + slot));', '', pageTables),
+  mutation('accounts: rows that are no token take pages', newTokens, 'return counts == nullptr ? rows : minimum(rows, loadGlobal(counts + slot));', 'return rows;', pageTables),
   mutation(
     'accounts: a layer that is behind takes reserved pages back',
     takePages,
