@@ -24,37 +24,37 @@ class ModelState:
     """
 
     def __init__(self, model: nn.Module, decoder: nn.Module) -> None:
-        """model: whose own hooks run around a step."""
+        """model: whose own hooks run around a step. decoder: which has hooks of ours."""
         self._model, self._decoder = model, decoder
         self._modules = list(model.modules())
         self._entries = [_entries(module) for module in self._modules]
-        self._tensors = [
-            (named, name, _place(tensor))
+        self._tensors: list[tuple[dict[str, Any], str]] = [
+            (named, name)
             for module in self._modules
             for named in (module._parameters, module._buffers)
             for name, tensor in named.items()
             if tensor is not None
         ]
+        self._places, self._types = self._addresses(), self._dtypes()
         everyone = nn.modules.module
         self._hooks: list[dict[Any, Any]] = [
             everyone._global_forward_hooks,
             everyone._global_forward_pre_hooks,
         ]
         for module in self._modules:
-            if module is not model:
+            if module is not model and module is not decoder:
                 self._hooks += [getattr(module, name) for name in _HOOKS]
         self.obstacle = self._obstacle()
 
     def is_plain(self) -> bool:
         """Whether nobody listens to modules in the model, and all weights lie where they lay.
         Asked in each step."""
-        heard = any(
-            getattr(hook, "__module__", "") not in _SILENT
-            for hooks in self._hooks
-            if hooks
-            for hook in hooks.values()
-        )
-        return not heard and self._is_in_place()
+        # The short answer of nearly all steps first.
+        if any(self._hooks) and any(_is_heard(hooks) for hooks in self._hooks):
+            return False
+        if any(_is_heard(getattr(self._decoder, name)) for name in _HOOKS):
+            return False
+        return self._addresses() == self._places
 
     def is_same(self) -> bool:
         """Whether modules and their attributes are what they were. Asked once a generation."""
@@ -67,14 +67,19 @@ class ModelState:
                 for module, before in zip(modules, self._entries, strict=True)
             )
             and len(self._tensors) == _tensors_in(modules)
-            and self._is_in_place()
+            and self._addresses() == self._places
+            and self._dtypes() == self._types
         )
 
-    def _is_in_place(self) -> bool:
+    def _addresses(self) -> list[int]:
+        """Of all tensors; none where one of them is missing."""
         try:
-            return all(_place(named[name]) == place for named, name, place in self._tensors)
+            return [named[name].data_ptr() for named, name in self._tensors]
         except (KeyError, AttributeError):
-            return False
+            return []
+
+    def _dtypes(self) -> list[torch.dtype]:
+        return [named[name].dtype for named, name in self._tensors]
 
     def _obstacle(self) -> str | None:
         for module in self._modules:
@@ -88,15 +93,14 @@ class ModelState:
             if type(module).__module__.split(".")[0] == "peft":
                 return f"{name} is an adapter, which may be switched"
         rope = getattr(getattr(self._decoder, "rotary_emb", None), "rope_type", None)
-        if rope in ("dynamic", "longrope"):
-            return f"RoPE of type {rope} depends on lengths that the host reads"
+        for kind in rope.values() if isinstance(rope, dict) else (rope,):
+            if kind in ("dynamic", "longrope"):
+                return f"RoPE of type {kind} depends on lengths that the host reads"
         return None
 
 
-def _place(tensor: torch.Tensor | None) -> tuple[int, torch.dtype] | None:
-    if tensor is None:
-        return None
-    return tensor.data_ptr(), tensor.dtype
+def _is_heard(hooks: dict[Any, Any]) -> bool:
+    return any(getattr(hook, "__module__", "") not in _SILENT for hook in hooks.values())
 
 
 def _tensors_in(modules: list[nn.Module]) -> int:
