@@ -42,30 +42,34 @@ class _Packed:
 
 
 class _Graph:
-    """A forward of so many rows of tokens. last: `[slots]`, the row of each slot's last token."""
+    """A forward over static memory: of one row of `budget` tokens, or of one token in each slot."""
 
     def __init__(
-        self, model: ModelForward, session: Session, step: Attends, rows: int, make: MakeGraph
+        self,
+        model: ModelForward,
+        session: Session,
+        step: Attends,
+        budget: int | None,
+        make: MakeGraph,
     ) -> None:
+        rows, columns = (session.slots, 1) if budget is None else (1, budget)
         with torch.inference_mode(False):
-            self.last = torch.zeros(session.slots, dtype=torch.long, device=session.device)
-        self.forward = StaticForward(model, 1, rows, self.last, session.device)
-        self._rows = rows
-        self._graph = make(session, lambda cache: self.forward.run(step, cache))
+            # The row of each slot's last token.
+            self._last = torch.zeros(session.slots, dtype=torch.long, device=session.device)
+        keep = 1 if budget is None else self._last
+        forward = self._forward = StaticForward(model, rows, columns, keep, session.device)
+        self._graph = make(session, lambda cache: forward.run(step, cache))
 
     def run(
-        self,
-        ids: Sequence[int],
-        positions: Sequence[int],
-        last: Sequence[int],
-        cache: MoaCache,
+        self, ids: Sequence[int], positions: Sequence[int], last: Sequence[int], cache: MoaCache
     ) -> torch.Tensor:
-        none = [0] * (self._rows - len(ids))
-        write_numbers(self.forward.ids, [*ids, *none])
-        write_numbers(self.forward.positions, [*positions, *none])
-        self.forward.begins.copy_(self.forward.positions[0])
-        write_numbers(self.last, last)
-        return self._graph.run(cache)[0]
+        forward = self._forward
+        none = [0] * (forward.ids.numel() - len(ids))
+        write_numbers(forward.ids, [*ids, *none])
+        write_numbers(forward.positions, [*positions, *none])
+        forward.begins.copy_(forward.positions[0])
+        write_numbers(self._last, last)
+        return self._graph.run(cache).flatten(0, 1)
 
 
 class BatchSteps:
@@ -93,7 +97,7 @@ class BatchSteps:
         model, session = self._model, self._session
         mixed = _Packed(session, self._numbers)
         self._mixed = _Graph(model, session, mixed, self._budget, make)
-        self._decode = _Graph(model, session, DecodeRows(session), session.slots, make)
+        self._decode = _Graph(model, session, DecodeRows(session), None, make)
 
     def run(self, new: Mapping[int, Sequence[int]]) -> torch.Tensor:
         """Feeds the new tokens of slots. Returns `[slots, vocabulary]`, which the next step
