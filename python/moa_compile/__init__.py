@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .capture import CapturedStep
     from .emulator import Emulator
     from .errors import MoaError
-    from .hf import attach, detach
+    from .hf import attach, detach, generate_batch
     from .new_tokens import NewTokens
     from .package import Package, load
     from .session import Session
@@ -29,6 +29,7 @@ __all__ = [
     "attach",
     "attach_tensor_parallel",
     "detach",
+    "generate_batch",
     "load",
 ]
 
@@ -42,6 +43,7 @@ _MODULE_OF = {
     "attach": "hf",
     "attach_tensor_parallel": "tp",
     "detach": "hf",
+    "generate_batch": "hf",
     "load": "package",
 }
 

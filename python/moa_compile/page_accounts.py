@@ -85,6 +85,10 @@ class PageAccounts:
         trees = dict.fromkeys(leaf.tree for leaf in self._leaves if leaf is not None)
         return sum(self._shared_in(tree) for tree in trees)
 
+    def pages_for(self, bound: int, length: int) -> int:
+        """Pages that a sequence of at most `bound` tokens holds alone when it has `length`."""
+        return self._counts.in_use(bound, length)
+
     def add(self, slot: int, bound: int) -> None:
         """Begins an empty sequence of at most `bound` tokens in a free slot."""
         self._add_leaf(_Tree(bound), slot, Stretch(inf, 0, 0, 0), None)

@@ -134,6 +134,13 @@ class SessionBase:
         page_bytes = self._definition["layout"]["pageBytes"]
         return SessionUsage(self._pages, page_bytes, held, accounts.shared, self._pages - held)
 
+    def pages_for(self, tokens: int, *, length_bound: int | None = None) -> int:
+        """Pages that a sequence of so many tokens holds alone, over all layers. length_bound: its
+        own; the session's by default."""
+        self._check_open()
+        bound = self.length_bound if length_bound is None else length_bound
+        return self._sequences.accounts.pages_for(bound, tokens)
+
     # Sequences
 
     def add(self, *, length_bound: int | None = None) -> int:

@@ -7,6 +7,16 @@ transformers is needed here, and nowhere else in the runtime.
 """
 
 from .attach import attach, detach, new_cache, release_memory
+from .batch import Generated
+from .batch_call import generate_batch
 from .cache import MoaCache
 
-__all__ = ["MoaCache", "attach", "detach", "new_cache", "release_memory"]
+__all__ = [
+    "Generated",
+    "MoaCache",
+    "attach",
+    "detach",
+    "generate_batch",
+    "new_cache",
+    "release_memory",
+]

@@ -11,30 +11,43 @@ from ..package import DeviceOption, Package, load
 from ..session_options import Table, check_integer
 from .cache import MoaCache
 from .check_model import check_layers, check_package, check_placement
+from .decoding import Decoding
 from .facts import LayerFacts, model_facts
 from .forward import Forwards
 from .generation import Generations
 from .interface import NAME, register
 from .problems import NotCopied, problem
 from .sessions import SessionPool
+from .static_forward import ModelForward
 
 
 class Attachment(NotCopied):
     """What `attach` did to a model, and how it is taken back. Lies in `model._moa_attachment`."""
 
     def __init__(
-        self, model: Any, package: Package, forwards: Forwards, before: dict[str, str]
+        self,
+        model: Any,
+        package: Package,
+        forwards: Forwards,
+        before: dict[str, str],
+        model_forward: ModelForward,
+        decoding: Decoding | None,
     ) -> None:
-        self.package, self.forwards = package, forwards
+        self.package, self.forwards, self.decoding = package, forwards, decoding
+        self.model_forward = model_forward
         self._before = before
         rules = package.definition["rules"]
         is_elastic = any(rule["numerator"] != 0 for rule in rules)
         if hasattr(model, "_prepare_cache_for_generation"):
             Generations(forwards, is_elastic).put_into(model)
+            if decoding is not None:
+                decoding.put_into(model)
 
     def remove(self, model: Any) -> None:
         """Leaves the model as it was before."""
         self.forwards.remove()
+        if self.decoding is not None:
+            self.decoding.remove()
         Generations.take_from(model)
         model.set_attn_implementation(self._before)
         self.forwards.pool.close()
@@ -47,6 +60,7 @@ def attach(
     length_bound: int | None = None,
     device: DeviceOption = None,
     cache_scales: tuple[Table, Table] | None = None,
+    capture: bool = True,
 ) -> None:
     """Lets a causal decoder of transformers attend with the kernels of a compiled package. All that
     calls the model stays as it is: `generate`, pipelines, `model(...)`.
@@ -55,6 +69,7 @@ def attach(
     tokens of a sequence, from which elastic spans follow; by default what each generation asks for,
     prompt and new tokens. device: an `Emulator` with options, for a model on the CPU; by default
     where the model is. cache_scales: as of `Package.session`.
+    capture: on a GPU, decode steps of the whole model are replayed from CUDA graphs.
 
     Raises MOA6301 where the package is for another model, MOA6302 where the model lies on several
     devices or has another element type, MOA6310 where it is attached already, MOA6311 where it is
@@ -82,13 +97,15 @@ def attach(
     except BaseException:
         model.set_attn_implementation(before)
         raise
-    model._moa_attachment = Attachment(model, package, forwards, before)
+    forward = ModelForward(model.forward, forwards)
+    decoding = Decoding(model, decoder, forwards, forward) if capture else None
+    model._moa_attachment = Attachment(model, package, forwards, before, forward, decoding)
 
 
 def detach(model: Any) -> None:
     """Makes a model dense again, and frees all memory of sessions, those of living caches too.
     Raises MOA6309 where it is not attached."""
-    attachment = _attached(model)
+    attachment = attached(model)
     del model._moa_attachment
     attachment.remove(model)
 
@@ -99,7 +116,7 @@ def new_cache(model: Any, *, batch_size: int, length_bound: int | None = None) -
     batch_size: the most rows. length_bound: the most tokens of a row, padding not counted; windows
     follow from it; that of `attach` by default. Raises MOA6106, MOA6308 without a bound, MOA6309.
     """
-    forwards = _attached(model).forwards
+    forwards = attached(model).forwards
     bound = forwards.length_bound if length_bound is None else length_bound
     if bound is None:
         raise problem("overBound", "the cache has no length bound", "pass length_bound")
@@ -110,7 +127,7 @@ def new_cache(model: Any, *, batch_size: int, length_bound: int | None = None) -
 
 def release_memory(model: Any) -> None:
     """Frees sessions that are kept for further generations. Raises MOA6309."""
-    _attached(model).forwards.pool.release()
+    attached(model).forwards.pool.release()
 
 
 def attachment_of(model: Any) -> Attachment | None:
@@ -119,7 +136,8 @@ def attachment_of(model: Any) -> Attachment | None:
     return attachment if isinstance(attachment, Attachment) else None
 
 
-def _attached(model: Any) -> Attachment:
+def attached(model: Any) -> Attachment:
+    """Likewise. Raises MOA6309 where it is not attached."""
     attachment = attachment_of(model)
     if attachment is None:
         raise problem("notAttached", f"this {type(model).__name__} is not attached")

@@ -101,3 +101,17 @@ def _check(flags: Sequence[bool], past: int) -> None:
     if packed:
         message = "position_ids do not rise by 1: several sequences in a row, or gaps"
         raise problem("badPositions", message)
+
+
+def row_keys(call: ForwardCall, new: NewColumns) -> list[tuple[object, ...]]:
+    """What tells rows apart, on the host; each its own where tokens came as embeddings."""
+    if call.tokens.dim() != 2:
+        return [(row,) for row in range(call.rows)]
+    real = new.real
+    keys: list[tuple[object, ...]] = []
+    for row, ids in enumerate(call.tokens.tolist()):
+        own = [True] * len(ids) if real is None else real[row].tolist()
+        keys.append(
+            tuple(None if not each_real else id for id, each_real in zip(ids, own, strict=True))
+        )
+    return keys

@@ -7,8 +7,9 @@ not."""
 
 import inspect
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -19,15 +20,27 @@ from .facts import LayerFacts, rule_of
 from .problems import NotCopied, problem
 from .rows import CacheRows
 from .sessions import SessionPool
-from .step import Step
 
 # transformers calls it `cache` since 5.24, and takes the other name too.
 _CACHE_NAMES = ("cache", "past_key_values")
 _FAILED = "a forward through it failed"
 
 
+class Attends(Protocol):
+    """A step under way, as layers find it. layers: how many have attended."""
+
+    layers: int
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> torch.Tensor:
+        """Shapes as of `interface.attention`."""
+
+
 class _Current(threading.local):
-    step: Step | None = None
+    """rows: of a step that the hooks began; None where `attending` did."""
+
+    step: Attends | None = None
     rows: CacheRows | None = None
     is_temporary = False
 
@@ -36,7 +49,7 @@ class Forwards(NotCopied):
     """Forwards of one attached model.
 
     length_bound: of caches that a forward makes; None: its own tokens.
-    cache_name: of the decoder's parameter for caches.
+    cache_name: of the decoder's parameter for caches. layers: how many attend.
     """
 
     def __init__(
@@ -46,11 +59,11 @@ class Forwards(NotCopied):
         pool: SessionPool,
         length_bound: int | None,
     ) -> None:
-        self.pool, self.length_bound = pool, length_bound
+        self.pool, self.length_bound, self.decoder = pool, length_bound, decoder
         self._names = list(inspect.signature(decoder.forward).parameters)
         self.cache_name = "cache" if "cache" in self._names else "past_key_values"
         self._current = _Current()
-        self._count = len(layers)
+        self.layers = len(layers)
         self._modules = [facts.module for facts in layers]
         for number, facts in enumerate(layers):
             facts.module._moa_layer = AttachedLayer(self, number, facts)  # type: ignore[assignment]
@@ -65,10 +78,16 @@ class Forwards(NotCopied):
             hook.remove()
         for module in self._modules:
             del module._moa_layer
+        self._modules.clear()
+
+    def check_attached(self) -> None:
+        """Raises MOA6309 where the model was detached."""
+        if not self._modules:
+            raise problem("notAttached", "the model was detached")
 
     def new_cache(self, length_bound: int, most: int | None = None, copies: int = 1) -> MoaCache:
         """A cache of this model. `most`, `copies`: as of `CacheRows`."""
-        return MoaCache(CacheRows(self.pool, length_bound, most, copies), self._count)
+        return MoaCache(CacheRows(self.pool, length_bound, most, copies), self.layers)
 
     def check_cache(self, cache: object) -> MoaCache:
         """Raises MOA6304 for a cache of another kind, or of another model."""
@@ -78,7 +97,18 @@ class Forwards(NotCopied):
             raise problem("badCache", "the cache is another model's, or of an earlier attach")
         return cache
 
-    def step(self, number: int) -> Step:
+    @contextmanager
+    def attending(self, step: Attends) -> Iterator[None]:
+        """Forwards of this thread are of a step that somebody else begins and ends."""
+        current = self._current
+        before = current.step, current.rows
+        current.step, current.rows = step, None
+        try:
+            yield
+        finally:
+            current.step, current.rows = before
+
+    def step(self, number: int) -> Attends:
         """The step under way in this thread. Raises MOA6309 where there is none."""
         step = self._current.step
         if step is None:
@@ -90,6 +120,8 @@ class Forwards(NotCopied):
         self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         current = self._current
+        if current.step is not None and current.rows is None:
+            return args, kwargs
         if current.rows is not None:
             # torch calls no hooks after a KeyboardInterrupt: what that left is closed here.
             current.rows.close(_FAILED)
@@ -129,14 +161,14 @@ class Forwards(NotCopied):
             return
         temporary = current.is_temporary
         current.step = current.rows = None
-        if step.layers == self._count:
+        if step.layers == self.layers:
             rows.end()
             if temporary:
                 rows.close()
             return
         rows.close(_FAILED)
         if output is not None:
-            message = f"the forward went through {step.layers} of the {self._count} layers"
+            message = f"the forward went through {step.layers} of the {self.layers} layers"
             raise problem("unsupportedModel", message)
 
 

@@ -11,7 +11,8 @@ import torch
 from ..errors import MoaError
 from ..session import Session
 from .call import ForwardCall
-from .columns import NewColumns, read_columns
+from .columns import NewColumns, read_columns, row_keys
+from .known_masks import KnownMasks
 from .problems import NotCopied, problem
 from .sessions import SessionPool
 from .step import Step
@@ -24,6 +25,8 @@ class CacheRows(NotCopied):
     included. length_bound: the most tokens of a row, from which windows follow.
     most: the most rows; None: those of the first forward. copies: how often each prompt of the
     first forward is repeated, in rows one after the other.
+    masks: what is known of masks on the host. looked_at: the state of the model that decode steps
+    were found to be of since the last prompt (`ModelState`).
     """
 
     def __init__(
@@ -33,6 +36,10 @@ class CacheRows(NotCopied):
         self.pool, self._copies = pool, copies
         # The forward under way: its new columns, and how many.
         self._pending: tuple[NewColumns, int] | None = None
+        self.masks = KnownMasks()
+        # The mask of the forward under way; none of a step that is known to be plain.
+        self._call: ForwardCall | None = None
+        self.looked_at: object = None
         self._session: Session | None = None
         self._slots: list[int] = []
         # Which columns are tokens, `[rows, columns]` on the device; None: all are.
@@ -72,13 +79,43 @@ class CacheRows(NotCopied):
         session = self._started(call.rows)
         if not all(new.like):
             self._split(call, new, leaders)
-        self._pending = new, call.columns
+        self._pending, self._call = (new, call.columns), call
+        if call.columns > 1:
+            self.looked_at = None
         return Step(session, new, self._slots, call.columns)
+
+    def begin_decode(
+        self, rows: int, mask: torch.Tensor | None, begins: object
+    ) -> Sequence[int] | None:
+        """Begins a step of one new token in each row, which `end` ends, and returns the sequence of
+        each row, which is its own. Reads nothing from the device. None, and nothing has changed,
+        where rows are not known to bring one token each, or the step is to be refused."""
+        session = self._session
+        if session is None or self._closed is not None or self._pending is not None:
+            return None
+        if rows != self.rows or any(length >= self.length_bound for length in self.lengths()):
+            return None
+        if mask is None and (self._mask is not None or begins is not None):
+            return None
+        if mask is not None and not self.masks.is_next(mask, begins):
+            return None
+        taken: set[int] = set()
+        for row, slot in enumerate(self._slots):
+            # Beams bring different tokens, and so do samples before long.
+            self._slots[row] = session.fork(slot) if slot in taken else slot
+            taken.add(self._slots[row])
+        self._pending = NewColumns(None, None, [1] * rows, [True] * rows), 1
+        return self.slots
 
     def end(self) -> None:
         """Counts the new columns: all layers have them."""
         assert self._pending is not None, "internal error: no forward is under way"
         (new, columns), self._pending = self._pending, None
+        call, self._call = self._call, None
+        if call is None:
+            self.masks.advance()
+        else:
+            self.masks.read(call.mask, new.real, self.rows)
         if new.mask is not None or self._mask is not None:
             parts = ((self._mask, self.columns), (new.mask, columns))
             device = next(mask.device for mask, _ in parts if mask is not None)
@@ -123,6 +160,7 @@ class CacheRows(NotCopied):
         for slot in set(self._slots).difference(kept):
             self._session.remove(slot)
         self._slots, self.rows = kept, len(kept)
+        self.masks.select(indices)
         if self._mask is not None:
             index = torch.tensor(list(indices), device=self._mask.device, dtype=torch.long)
             self._mask = self._mask.index_select(0, index)
@@ -150,6 +188,7 @@ class CacheRows(NotCopied):
                     self.close("some rows lost their newest tokens, and others could not")
                 raise
         self.columns -= count
+        self.masks.forget()
         if self._mask is not None:
             self._mask = self._mask[:, : self.columns]
 
@@ -159,7 +198,7 @@ class CacheRows(NotCopied):
         if self._session is not None:
             for slot in set(self._slots):
                 self._session.truncate(slot, 0)
-        self.columns, self._mask = 0, None
+        self.columns, self._mask, self.masks = 0, None, KnownMasks()
 
     # The sequences
 
@@ -181,7 +220,7 @@ class CacheRows(NotCopied):
         """Forks sequences whose rows bring different tokens."""
         assert self._session is not None, "internal error: a cache that was not begun is split"
         of: dict[tuple[object, ...], int] = {}
-        for row, key in enumerate(_keys(call, new)):
+        for row, key in enumerate(row_keys(call, new)):
             leader = leaders[row]
             # Those that differ from their leader may be alike among themselves.
             own = (leader,) if new.like[row] else (leader, *key)
@@ -211,17 +250,3 @@ class CacheRows(NotCopied):
             raise problem("badCache", f"the cache cannot be used: {self._closed}")
         if self._pending is not None:
             raise problem("badCache", "a forward through the cache is under way, or was cancelled")
-
-
-def _keys(call: ForwardCall, new: NewColumns) -> list[tuple[object, ...]]:
-    """What tells rows apart, on the host; each its own where tokens came as embeddings."""
-    if call.tokens.dim() != 2:
-        return [(row,) for row in range(call.rows)]
-    real = new.real
-    keys: list[tuple[object, ...]] = []
-    for row, ids in enumerate(call.tokens.tolist()):
-        own = [True] * len(ids) if real is None else real[row].tolist()
-        keys.append(
-            tuple(None if not each_real else id for id, each_real in zip(ids, own, strict=True))
-        )
-    return keys

@@ -2,6 +2,7 @@
 larger."""
 
 import threading
+from collections.abc import Callable
 
 import torch
 
@@ -15,7 +16,12 @@ _BOUND_STEP = 256
 
 
 class SessionPool:
-    """Sessions of one model that nobody uses now, and how to make another."""
+    """Sessions of one model that nobody uses now, and how to make another.
+
+    on_close: called for a session that is freed, which others may have captured steps of.
+    """
+
+    on_close: Callable[[Session], None] | None = None
 
     def __init__(
         self,
@@ -61,7 +67,7 @@ class SessionPool:
                         session.remove(slot)
             else:
                 self._close_idle()
-                session = self._make(slots, -(-length_bound // _BOUND_STEP) * _BOUND_STEP)
+                session = self.make(slots, -(-length_bound // _BOUND_STEP) * _BOUND_STEP)
             self._used.append(session)
             return session
 
@@ -77,7 +83,7 @@ class SessionPool:
         with self._lock:
             if session in self._used:
                 self._used.remove(session)
-                session.close()
+                self._close(session)
 
     def release(self) -> None:
         """Frees the sessions that nobody uses."""
@@ -93,12 +99,19 @@ class SessionPool:
 
     def _close_idle(self) -> None:
         while self._idle:
-            self._idle.pop().close()
+            self._close(self._idle.pop())
 
-    def _make(self, slots: int, length_bound: int) -> Session:
+    def _close(self, session: Session) -> None:
+        if self.on_close is not None:
+            self.on_close(session)
+        session.close()
+
+    def make(self, slots: int, length_bound: int, pages: int | None = None) -> Session:
+        """A session of this model without sequences, which the caller closes."""
         return self.package.session(
             slots=slots,
             length_bound=length_bound,
+            pages=pages,
             dtype=self.dtype,
             device=self._device,
             rope="none",

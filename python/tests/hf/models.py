@@ -139,8 +139,22 @@ def package(family: str = "llama", *options: str) -> moa_compile.Package:
     return moa_compile.load(out)
 
 
-def compile_package(plan: Path, out: Path, *options: str) -> None:
-    fixed = ("-o", str(out), "--emit", "cuda", "--dtype", "bf16", "--arch", "8.0", "--quiet")
+@functools.cache
+def gpu_package() -> moa_compile.Package:
+    """The plan for a Llama, with machine code for this GPU. Needs nvcc."""
+    folder = scratch() / "hf_gpu"
+    folder.mkdir(exist_ok=True)
+    plan, config, out = folder / "plan.json", folder / "config.json", folder / "package"
+    plan.write_text(json.dumps(PLAN))
+    config.write_text(config_of("llama").to_json_string(use_diff=False))
+    compile_package(plan, out, "--model", str(config), emit="cubin", arch="native")
+    return moa_compile.load(out)
+
+
+def compile_package(
+    plan: Path, out: Path, *options: str, emit: str = "cuda", arch: str = "8.0"
+) -> None:
+    fixed = ("-o", str(out), "--emit", emit, "--dtype", "bf16", "--arch", arch, "--quiet")
     result = subprocess.run(
         ["node", str(COMPILER), "compile", str(plan), *fixed, *options],
         capture_output=True,

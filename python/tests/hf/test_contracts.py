@@ -6,7 +6,7 @@ import unittest
 import torch
 import transformers
 
-from .models import LAYERS, config_of, given, texts, tiny_model
+from .models import LAYERS, config_of, given, padded, texts, tiny_model
 
 
 class Contracts(unittest.TestCase):
@@ -20,6 +20,36 @@ class Contracts(unittest.TestCase):
         model.generate(texts(40)[0][None].repeat(2, 1), max_new_tokens=12, num_beams=3)
         # Beams are not counted; the last new token is never fed.
         self.assertEqual(calls[0][3:], (2, 51))
+
+    def test_masks_of_generation(self) -> None:
+        """Behind each forward the mask gets a column of ones, and the next forward gets that very
+        tensor, and the position of the column."""
+        model = tiny_model()
+        batch = padded(texts(9, 4))
+        made, got = [], []
+        update, forward = model._update_model_kwargs_for_generation, model.forward
+
+        def updated(outputs, model_kwargs, **arguments):
+            before = model_kwargs["attention_mask"]
+            result = update(outputs, model_kwargs, **arguments)
+            made.append((before, result["attention_mask"]))
+            return result
+
+        def noted(**arguments):
+            got.append(arguments)
+            return forward(**arguments)
+
+        model._update_model_kwargs_for_generation = updated
+        noted.__signature__ = inspect.signature(forward)
+        model.forward = noted
+        model.generate(**batch, max_new_tokens=4, do_sample=False)
+        for step in range(1, 4):
+            before, after = made[step - 1]
+            self.assertIs(got[step - 1]["attention_mask"], before)
+            self.assertIs(got[step]["attention_mask"], after)
+            self.assertTrue(torch.equal(after[:, :-1], before))
+            self.assertTrue(bool((after[:, -1] == 1).all()))
+            self.assertEqual(got[step]["position_ids"].tolist(), [[8 + step], [3 + step]])
 
     def test_the_forward_of_decoders(self) -> None:
         for family in ("LlamaModel", "MistralModel", "Qwen3Model", "Gemma3TextModel"):

@@ -39,13 +39,14 @@ class Families(Attached):
                     self.assertGreater((dense - exact[0]).abs().max().item(), 2 * bound)
 
     def test_text(self) -> None:
-        """Greedy text."""
+        """Greedy text, whose decode steps run over static memory."""
         prompt = texts(200)[0][None]
         for family in FAMILIES:
             with self.subTest(family):
                 model, reference = self.attached(family)
                 arguments = {"input_ids": prompt, "max_new_tokens": 10, "do_sample": False}
                 ours = model.generate(**arguments)
+                self.assertEqual(model._moa_attachment.decoding.graphs, 1)
                 self.same_text(ours, reference.generate(209, **arguments), reference, 209)
 
     def test_windows_of_the_plan(self) -> None:

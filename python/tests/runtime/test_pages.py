@@ -45,6 +45,7 @@ class Pages(unittest.TestCase):
         model.packed("prefill", [300, 0, 0, 0])
         held = model.session.usage().held
         self.assertEqual(held, 3 * 2 * 4)
+        self.assertEqual(model.session.pages_for(300), held)
         self.assertEqual(model.fork(0), 1)
         usage = model.session.usage()
         self.assertEqual((usage.held, usage.shared), (held, held))
