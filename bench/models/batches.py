@@ -2,7 +2,8 @@
 decode, from the last first token to the first end."""
 
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import torch
@@ -11,57 +12,80 @@ import moa_compile
 
 from .attached import attached_model
 from .hugging_face import make_model, random_ids
-from .settings import Case, NotMeasured
+from .settings import Case
 from .timing import decode_facts, memory_facts, reset_peak, seconds_of
 
 _NEW: Final = 96
 
 
+# Generates so many new tokens behind each prompt. Returns the times of each one's tokens.
+Generate = Callable[[list[list[int]], int], list[list[float]]]
+
+
 def measure_continuous(case: Case) -> dict[str, Any]:
     """A row of `batches`: transformers' `generate_batch`, with a cache for these sequences."""
     case.need_gpu("continuous batching of transformers")
-    from transformers import ContinuousBatchingConfig
+    from transformers import ContinuousBatchingConfig, GenerationConfig
 
     with torch.no_grad():
         model = make_model(case.shape, case.device)
         config = ContinuousBatchingConfig()
         page = getattr(config, "page_size", None) or config.block_size
         config.num_blocks = case.rows * (math.ceil(case.tokens / page) + 1)
-        return _measure(case, model.generate_batch, continuous_batching_config=config)
+
+        def generate(prompts: list[list[int]], new: int) -> list[list[float]]:
+            generation = GenerationConfig(
+                max_new_tokens=new, do_sample=False, eos_token_id=-1, pad_token_id=0
+            )
+            results = model.generate_batch(
+                prompts,
+                generation_config=generation,
+                record_timestamps=True,
+                continuous_batching_config=config,
+            )
+            return [each.timestamps for each in results.values()]
+
+        return _measure(case, generate)
 
 
 def measure_ours(case: Case) -> dict[str, Any]:
-    """A row of `batches`: `moa_compile.generate_batch`."""
-    generate_batch = getattr(moa_compile, "generate_batch", None)
-    if generate_batch is None:
-        raise NotMeasured("moa_compile has no generate_batch yet")
+    """A row of `batches`: `moa_compile.generate_batch`, greedily."""
     with torch.no_grad():
         model = attached_model(case)
-        return _measure(case, lambda inputs, **options: generate_batch(model, inputs, **options))
+
+        def generate(prompts: list[list[int]], new: int) -> list[list[float]]:
+            times: list[list[float]] = [[] for _ in prompts]
+
+            def choose(logits: torch.Tensor, numbers: Sequence[int]) -> torch.Tensor:
+                for number in numbers:
+                    times[number].append(time.perf_counter())
+                return logits.argmax(-1)
+
+            texts = moa_compile.generate_batch(
+                model,
+                prompts,
+                max_new_tokens=new,
+                slots=case.rows,
+                length_bound=case.tokens,
+                stop=(),
+                choose=choose,
+            )
+            return [times[text.prompt] for text in texts]
+
+        return _measure(case, generate)
 
 
-def _measure(case: Case, generate_batch: Any, **options: Any) -> dict[str, Any]:
-    from transformers import GenerationConfig
-
+def _measure(case: Case, generate: Generate) -> dict[str, Any]:
     new = 4 if case.settings.small else _NEW
     ids = random_ids(case.shape, case.rows, case.tokens - new - 1, case.device).tolist()
-    generation = GenerationConfig(
-        max_new_tokens=new, do_sample=False, eos_token_id=-1, pad_token_id=0
-    )
-    results: dict[str, Any] = {}
-
-    def run() -> None:
-        given = {"generation_config": generation, "record_timestamps": True, **options}
-        results.update(generate_batch(ids, **given))
-
+    times: list[list[float]] = []
     reset_peak(case.device)
-    seconds = seconds_of(case.device, run)
-    if len(results) < case.rows:
-        raise RuntimeError(f"{len(results)} of {case.rows} sequences came back")
-    facts = decode_between([each.timestamps for each in results.values()])
+    seconds = seconds_of(case.device, lambda: times.extend(generate(ids, new)))
+    if len(times) < case.rows:
+        raise RuntimeError(f"{len(times)} of {case.rows} sequences came back")
     speed = round(case.rows * new / seconds, 2)
     whole = {"seconds": round(seconds, 3), "wholeTokensPerSecond": speed}
-    return {**facts, **whole, **memory_facts(case.device)}
+    return {**decode_between(times), **whole, **memory_facts(case.device)}
 
 
 def decode_between(timestamps: Sequence[Sequence[float]]) -> Mapping[str, Any]:

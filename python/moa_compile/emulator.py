@@ -242,7 +242,8 @@ class Emulator(Device):
         one."""
         rows = [
             (at, owned.bytes, owned.number, owned.written.data_ptr())
-            for at, owned in self._owned.items()
+            # A copy: a collector that runs here takes entries out.
+            for at, owned in self._owned.copy().items()
         ]
         rows += [
             (tensor.data_ptr(), tensor.nbytes, 0, 0) for tensor in tensors if tensor.nbytes > 0
