@@ -19,14 +19,14 @@ const limitMs = 600_000;
 const folder = fileURLToPath(new URL('../build/test-python', import.meta.url));
 const pythonOf = (environment) => `${environment}/bin/python`;
 const run = (command, args) => spawnSync(command, args, { encoding: 'utf8', timeout: limitMs, stdio: ['ignore', 'pipe', 'pipe'] });
-const isComplete = () => run(pythonOf(folder), ['-c', 'import torch, transformers, safetensors, tqdm']).status === 0;
+const tried = () => run(pythonOf(folder), ['-c', 'import torch, transformers, safetensors, tqdm']);
 
 function fail(what, { error, stderr }) {
   process.stderr.write(`test Python: ${what}: ${error?.message ?? (stderr.trim().split('\n').at(-1) || 'no reason was given')}\n`);
   process.exit(1);
 }
 
-if (!isComplete()) {
+if (tried().status !== 0) {
   // pip's programs name the folder that they were installed into, but nobody calls them.
   const made = `${folder}.${process.pid}`;
   mkdirSync(fileURLToPath(new URL('../build', import.meta.url)), { recursive: true });
@@ -38,5 +38,6 @@ if (!isComplete()) {
   if (installed.status !== 0) fail('pip failed', installed);
   rmSync(folder, { recursive: true, force: true });
   renameSync(made, folder);
-  if (!isComplete()) fail('the environment lacks packages', run(pythonOf(folder), ['-c', 'import torch, transformers, safetensors, tqdm']));
+  const complete = tried();
+  if (complete.status !== 0) fail('the environment lacks packages', complete);
 }

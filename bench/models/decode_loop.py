@@ -38,23 +38,6 @@ class DecodeLoop:
         logits = self._model.lm_head(_norm(decoder.norm, hidden))
         torch.argmax(logits, -1, out=self.tokens)
 
-    def fill(self, tokens: int) -> None:
-        """Gives every sequence so many tokens, with random keys and values, one at a time."""
-        session, dim = self._session, self._model.config.head_dim
-        for number, layer in enumerate(self._model.model.layers):
-            heads = [
-                each.out_features // dim
-                for each in (layer.self_attn.q_proj, layer.self_attn.k_proj)
-            ]
-            q, k, v = (
-                torch.randn(tokens, count, dim, dtype=session.dtype, device=session.device)
-                for count in (heads[0], heads[1], heads[1])
-            )
-            out = torch.empty_like(q)
-            for slot in range(session.slots):
-                ends = [0] * (slot + 1) + [tokens] * (session.slots - slot)
-                session.prefill(number, q, k, v, out, cu_seqlens=ends)
-
 
 def _norm(module: Any, x: torch.Tensor) -> torch.Tensor:
     return rms_norm(x, x.shape[-1:], module.weight, module.variance_epsilon)

@@ -67,9 +67,14 @@ def make_packages(folder: Path, plans: Path, options: list[str], small: bool) ->
         for name, plan in plans_of(shape, plans, small).items():
             source = sources / f"{name}.json"
             source.write_text(json.dumps(plan))
-            given = [str(source), "--model", str(config), "-o", str(folder / name)]
-            compiler = ["node", str(ROOT / "bin/moa-compile.js"), "compile"]
-            subprocess.run([*compiler, *given, "--dtype", "bf16", "-q", *options], check=True)
+            compile_plan(source, config, folder / name, *options)
+
+
+def compile_plan(plan: Path, config: Path, folder: Path, *options: str) -> None:
+    """Makes a package for bf16 models."""
+    given = [str(plan), "--model", str(config), "-o", str(folder), "--dtype", "bf16", "--quiet"]
+    compiler = ["node", str(ROOT / "bin/moa-compile.js"), "compile"]
+    subprocess.run([*compiler, *given, *options], check=True)
 
 
 def main() -> None:

@@ -27,7 +27,10 @@ from typing import Any
 
 import torch
 
+from bench.lib.torch_timing import write_json
+
 from . import ROOT
+from .packages import compile_plan
 from .shapes import llama_config
 
 # Whose small shape --small takes.
@@ -43,14 +46,11 @@ def small_packages(folder: Path) -> None:
         "alphas": [[0, 128, 128, 128]] * 2,
         "betas": [[0.7, 0, 0, 0]] * 2,
     }
-    (folder / "plan.json").write_text(json.dumps(plan))
-    config = llama_config(SMALL, small=True)
-    (folder / "config.json").write_text(config.to_json_string(use_diff=False))
+    source, config = folder / "plan.json", folder / "config.json"
+    source.write_text(json.dumps(plan))
+    config.write_text(llama_config(SMALL, small=True).to_json_string(use_diff=False))
     for name, options in ((SMALL, ()), (f"{SMALL}-tp2", ("--tp", "2"))):
-        command = ["node", str(ROOT / "bin/moa-compile.js"), "compile", str(folder / "plan.json")]
-        command += ["--model", str(folder / "config.json"), "--emit", "cuda", "--dtype", "bf16"]
-        command += ["--arch", "8.0", "--quiet", *options, "-o", str(folder / name)]
-        subprocess.run(command, check=True)
+        compile_plan(source, config, folder / name, "--emit", "cuda", "--arch", "8.0", *options)
 
 
 def run_ranks(model: str, ranks: int, options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def main() -> None:
         ]
     on = torch.cuda.get_device_name() if options.device == "cuda" else "cpu"
     result = {"device": on, "torch": torch.__version__, "gib": options.gib, "rows": rows}
-    Path(options.out).write_text(f"{json.dumps(result, indent=1)}\n")
+    write_json(options.out, result)
     print(table(rows))
 
 

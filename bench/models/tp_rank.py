@@ -3,6 +3,7 @@ CHECK.pt are rank 0's. Not called by hand."""
 
 import argparse
 import contextlib
+import dataclasses
 import gc
 import json
 import os
@@ -17,8 +18,9 @@ import torch.distributed as dist
 import moa_compile
 
 from .decode_loop import DecodeLoop
+from .ours import fill_session
 from .random_model import random_model
-from .shapes import llama_config
+from .shapes import llama_config, shape_of
 
 GIB = 1 << 30
 # Activations, tables that grow, CUDA's and NCCL's own.
@@ -125,6 +127,13 @@ def throughput(
 def measure(arguments: argparse.Namespace, ranks: Rank) -> dict[str, Any]:
     config, folder = llama_config(arguments.model, arguments.small), Path(arguments.package)
     divided = folder if ranks.count > 1 else None
+    whole = shape_of(arguments.model, arguments.small)
+    # Heads of a rank: in every layer as many as of any other.
+    own = dataclasses.replace(
+        whole,
+        query_heads=whole.query_heads // ranks.count,
+        kv_heads=whole.kv_heads // ranks.count,
+    )
     began = time.perf_counter()
     model = random_model(config, divided, ranks.rank, ranks.device, torch.bfloat16)
     row: dict[str, Any] = {"model": arguments.model, "ranks": ranks.count}
@@ -148,7 +157,7 @@ def measure(arguments: argparse.Namespace, ranks: Rank) -> dict[str, Any]:
             torch.no_grad(),
         ):
             loop = DecodeLoop(model, session)
-            loop.fill(bound - WARM - 3 * arguments.steps)
+            fill_session(session, own, bound - WARM - 3 * arguments.steps)
             seconds = throughput(loop, session, arguments.steps, ranks)
             entry["cache GiB"] = round(session.memory.total / GIB, 2)
             entry["ms a step"] = [round(each * 1e3, 3) for each in seconds]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -123,22 +123,28 @@ def check_cu_seqlens(values: object, slots: int, length_bound: int) -> list[int]
     return list(values)
 
 
-def check_counts(counts: object, slots: int, tokens: int) -> list[int]:
-    """A copy, found legal: an integer from 0 to `tokens` for each slot."""
+def check_entries(counts: object, slots: int) -> Sequence[Any]:
+    """Found to have an entry for each slot, whatever it is."""
     if not isinstance(counts, Sequence) or isinstance(counts, str):
         raise session_error("badCounts", f"counts is {describe(counts)}, not a sequence of numbers")
     if len(counts) != slots:
         raise session_error(
             "badCounts", f"counts has {len(counts)} entries; {slots} slots need {slots}"
         )
-    for slot, count in enumerate(counts):
+    return counts
+
+
+def check_counts(counts: object, slots: int, tokens: int) -> list[int]:
+    """A copy, found legal: an integer from 0 to `tokens` for each slot."""
+    entries = check_entries(counts, slots)
+    for slot, count in enumerate(entries):
         if not is_integer(count) or not 0 <= count <= tokens:
             message = (
                 f"counts[{slot}] is {describe(count)}; a decode of {tokens} tokens takes 0 to "
                 f"{tokens} of a sequence"
             )
             raise session_error("badCounts", message)
-    return list(counts)
+    return list(entries)
 
 
 def check_counts_tensor(counts: torch.Tensor, slots: int, device: torch.device) -> None:

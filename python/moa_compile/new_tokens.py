@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from .buffers import int32_bytes
+from .call_checks import check_entries
 from .capture import check_not_capturing
 from .device import Buffer, Device
 from .errors import session_error
@@ -52,17 +53,8 @@ class NewTokens:
         Raises MOA6113.
         """
         check_not_capturing(self._device, "set")
-        slots = len(self._counts)
-        if not isinstance(counts, Sequence) or isinstance(counts, str):
-            raise session_error(
-                "badCounts", f"counts is {describe(counts)}, not a sequence of numbers"
-            )
-        if len(counts) != slots:
-            raise session_error(
-                "badCounts", f"counts has {len(counts)} entries; {slots} slots need {slots}"
-            )
         ends = [0]
-        for slot, count in enumerate(counts):
+        for slot, count in enumerate(check_entries(counts, len(self._counts))):
             if not is_integer(count) or count < 0:
                 raise session_error("badCounts", f"counts[{slot}] is {describe(count)}")
             ends.append(ends[-1] + count)

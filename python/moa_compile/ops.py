@@ -9,7 +9,7 @@ rotated in place. Nothing is returned.
 The functions here call them for a session: `ops.decode(session, layer, q, k, v, out)`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
@@ -35,6 +35,8 @@ _SCHEMAS: Final = {
 }
 
 _Tensor = torch.Tensor
+# The layer and the tensors of a call, by name.
+_Tensors = dict[str, Any]
 
 
 def _session(handle: int) -> Session:
@@ -44,82 +46,54 @@ def _session(handle: int) -> Session:
     return session
 
 
-def _decode(
-    q: _Tensor,
-    k: _Tensor,
-    v: _Tensor,
-    out: _Tensor,
-    lse: _Tensor | None,
-    order: _Tensor,
-    session: int,
-    layer: int,
-) -> None:
-    _session(session).decode(layer, q, k, v, out, lse=lse)
+def _decode(session: Session, tensors: _Tensors) -> None:
+    session.decode(**tensors)
 
 
 def _decode_tokens(
-    q: _Tensor,
-    k: _Tensor,
-    v: _Tensor,
-    out: _Tensor,
-    lse: _Tensor | None,
-    order: _Tensor,
-    session: int,
-    layer: int,
-    tokens: int,
-    counts: _Tensor | None,
+    session: Session, tensors: _Tensors, tokens: int, counts: _Tensor | None
 ) -> None:
-    _session(session).decode(layer, q, k, v, out, lse=lse, tokens=tokens, counts=counts)
+    session.decode(**tensors, tokens=tokens, counts=counts)
 
 
-def _prefill(
-    q: _Tensor,
-    k: _Tensor,
-    v: _Tensor,
-    out: _Tensor,
-    lse: _Tensor | None,
-    order: _Tensor,
-    session: int,
-    layer: int,
-    cu_seqlens: Sequence[int],
-) -> None:
-    _session(session).prefill(layer, q, k, v, out, lse=lse, cu_seqlens=cu_seqlens)
+def _prefill(session: Session, tensors: _Tensors, cu_seqlens: Sequence[int]) -> None:
+    session.prefill(**tensors, cu_seqlens=cu_seqlens)
 
 
-def _step(
-    q: _Tensor,
-    k: _Tensor,
-    v: _Tensor,
-    out: _Tensor,
-    lse: _Tensor | None,
-    order: _Tensor,
-    session: int,
-    layer: int,
-    cu_seqlens: Sequence[int],
-) -> None:
-    _session(session).step(layer, q, k, v, out, lse=lse, cu_seqlens=cu_seqlens)
+def _step(session: Session, tensors: _Tensors, cu_seqlens: Sequence[int]) -> None:
+    session.step(**tensors, cu_seqlens=cu_seqlens)
 
 
-def _step_new_tokens(
-    q: _Tensor,
-    k: _Tensor,
-    v: _Tensor,
-    out: _Tensor,
-    lse: _Tensor | None,
-    order: _Tensor,
-    session: int,
-    layer: int,
-    new_tokens: int,
-) -> None:
-    owner = _session(session)
-    owner.step(layer, q, k, v, out, lse=lse, cu_seqlens=owner.new_tokens_of(new_tokens))
+def _step_new_tokens(session: Session, tensors: _Tensors, new_tokens: int) -> None:
+    session.step(**tensors, cu_seqlens=session.new_tokens_of(new_tokens))
+
+
+def _implementation(call: Callable[..., None]) -> Callable[..., None]:
+    """An operator: `call` gets its session, the layer and tensors by their names in calls of
+    `Session`, and what else the operator has."""
+
+    def run(
+        q: _Tensor,
+        k: _Tensor,
+        v: _Tensor,
+        out: _Tensor,
+        lse: _Tensor | None,
+        order: _Tensor,
+        session: int,
+        layer: int,
+        *rest: Any,
+    ) -> None:
+        tensors = {"layer": layer, "q": q, "k": k, "v": v, "out": out, "lse": lse}
+        call(_session(session), tensors, *rest)
+
+    return run
 
 
 def _fake(*_: object) -> None:
     """Operators have no result: nothing is to be known of them without memory."""
 
 
-_IMPLEMENTATIONS: Final = {
+_CALLS: Final[dict[str, Callable[..., None]]] = {
     "decode": _decode,
     "decode_tokens": _decode_tokens,
     "prefill": _prefill,
@@ -133,7 +107,7 @@ _library = _new_library(NAMESPACE, "DEF")
 for _name, _schema in _SCHEMAS.items():
     _library.define(_name + _schema)
     for _key in ("CPU", "CUDA"):
-        _library.impl(_name, _IMPLEMENTATIONS[_name], _key)
+        _library.impl(_name, _implementation(_CALLS[_name]), _key)
     torch.library.register_fake(f"{NAMESPACE}::{_name}", _fake, lib=_library)
 
 _ops = torch.ops.moa_compile

@@ -8,6 +8,7 @@ import torch
 from ..session import Session
 from .cache import MoaCache
 from .static_forward import ModelForward, StaticForward
+from .step import packed
 from .step_graph import MakeGraph
 
 
@@ -34,18 +35,12 @@ class DecodeRows:
         and columns together are the sequences."""
         self.layers += 1
         batch, heads, columns, head_dim = query.shape
-        q, k, v = (self._pack(each) for each in (query, key, value))
+        q, k, v = (packed(each, self._spread) for each in (query, key, value))
         out = torch.empty_like(q)
         self.session.decode(layer, q, k, v, out)
         if self._taken is not None:
             out = out.index_select(0, self._taken)
         return out.view(batch, columns, heads, head_dim)
-
-    def _pack(self, tensor: torch.Tensor) -> torch.Tensor:
-        """`[batch, heads, columns, head dim]` to `[slots, heads, head dim]`."""
-        batch, heads, columns, head_dim = tensor.shape
-        rows = tensor.transpose(1, 2).reshape(batch * columns, heads, head_dim)
-        return rows.contiguous() if self._spread is None else rows.index_select(0, self._spread)
 
 
 class DecodeGraph:

@@ -52,17 +52,11 @@ class Step:
         if self._pads:
             out[self.tokens :].zero_()
         if self.tokens > 0:
-            q, k, v = (self._pack(each) for each in (query, key, value))
+            q, k, v = (packed(each, self._from) for each in (query, key, value))
             self.session.step(layer, q, k, v, out[: self.tokens], cu_seqlens=self.ends)
         if self._back is not None:
             out = out.index_select(0, self._back)
         return out.view(batch, columns, heads, head_dim)
-
-    def _pack(self, tensor: torch.Tensor) -> torch.Tensor:
-        """`[batch, heads, columns, head dim]` to `[tokens, heads, head dim]`."""
-        batch, heads, columns, head_dim = tensor.shape
-        rows = tensor.transpose(1, 2).reshape(batch * columns, heads, head_dim)
-        return rows.contiguous() if self._from is None else rows.index_select(0, self._from)
 
     def _index(
         self,
@@ -85,3 +79,11 @@ class Step:
             begin, end = self.ends[slot], self.ends[slot + 1]
             back[row, taken[row]] = torch.arange(begin, end)
         self._back = back.view(-1).to(device)
+
+
+def packed(tensor: torch.Tensor, index: torch.Tensor | None) -> torch.Tensor:
+    """`[batch, heads, columns, head dim]` to contiguous `[tokens, heads, head dim]`: those of
+    `index` among all columns of all rows; None: all."""
+    batch, heads, columns, head_dim = tensor.shape
+    rows = tensor.transpose(1, 2).reshape(batch * columns, heads, head_dim)
+    return rows.contiguous() if index is None else rows.index_select(0, index)

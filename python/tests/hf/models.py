@@ -4,15 +4,15 @@ its packages."""
 import functools
 import inspect
 import json
-import subprocess
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
 
 import moa_compile
 
-from ..runtime.packages import COMPILER, scratch
+from ..runtime.packages import compile_package, plan_of, scratch
 
 # Everything is so small that a second thread only waits.
 torch.set_num_threads(1)
@@ -81,20 +81,11 @@ WINDOWS = {
     "gpt-oss": (WINDOW, None),
 }
 # Spans follow from the length bound in some heads, and differ within a KV head.
-PLAN = {
-    "format": "moa-plan",
-    "version": 1,
-    "model": {
-        "name": "test",
-        "layers": LAYERS,
-        "queryHeads": QUERY_HEADS,
-        "kvHeads": KV_HEADS,
-        "headDim": HEAD_DIM,
-    },
-    "sink": 64,
-    "alphas": [[0, 128, 128, 128], [128, 0, 128, 192]],
-    "betas": [[0.7, 0, 0, 0], [0, 0.7, 0, 0]],
-}
+PLAN = plan_of(
+    (LAYERS, QUERY_HEADS, KV_HEADS, HEAD_DIM),
+    alphas=[[0, 128, 128, 128], [128, 0, 128, 192]],
+    betas=[[0.7, 0, 0, 0], [0, 0.7, 0, 0]],
+)
 
 
 def config_of(family: str, **options):
@@ -130,37 +121,26 @@ def cache_in(output):
 @functools.cache
 def package(family: str = "llama", *options: str) -> moa_compile.Package:
     """The plan, compiled with the config of a family and options of the command line."""
-    folder = scratch() / "_".join(("hf", family, *options)).replace("/", "")
-    folder.mkdir(exist_ok=True)
-    plan, config, out = folder / "plan.json", folder / "config.json", folder / "package"
-    plan.write_text(json.dumps(PLAN))
-    config.write_text(config_of(family).to_json_string(use_diff=False))
-    compile_package(plan, out, "--model", str(config), *options)
-    return moa_compile.load(out)
+    name = "_".join(("hf", family, *options)).replace("/", "")
+    return moa_compile.load(compiled(name, PLAN, config_of(family), *options))
 
 
 @functools.cache
 def gpu_package() -> moa_compile.Package:
     """The plan for a Llama, with machine code for this GPU. Needs nvcc."""
-    folder = scratch() / "hf_gpu"
+    config, arch = config_of("llama"), ("--arch", "native")
+    return moa_compile.load(compiled("hf_gpu", PLAN, config, *arch, emit="cubin"))
+
+
+def compiled(name: str, plan: dict[str, Any], config, *options: str, emit: str = "cuda") -> Path:
+    """The package of a plan for a model, in a folder of this name."""
+    folder = scratch() / name
     folder.mkdir(exist_ok=True)
-    plan, config, out = folder / "plan.json", folder / "config.json", folder / "package"
-    plan.write_text(json.dumps(PLAN))
-    config.write_text(config_of("llama").to_json_string(use_diff=False))
-    compile_package(plan, out, "--model", str(config), emit="cubin", arch="native")
-    return moa_compile.load(out)
-
-
-def compile_package(
-    plan: Path, out: Path, *options: str, emit: str = "cuda", arch: str = "8.0"
-) -> None:
-    fixed = ("-o", str(out), "--emit", emit, "--dtype", "bf16", "--arch", arch, "--quiet")
-    result = subprocess.run(
-        ["node", str(COMPILER), "compile", str(plan), *fixed, *options],
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
+    source, model, out = folder / "plan.json", folder / "config.json", folder / "package"
+    source.write_text(json.dumps(plan))
+    model.write_text(config.to_json_string(use_diff=False))
+    compile_package(source, out, "--model", str(model), *options, emit=emit)
+    return out
 
 
 def texts(*lengths: int, seed: int = 0) -> list[torch.Tensor]:

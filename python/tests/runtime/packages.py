@@ -9,28 +9,36 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import moa_compile
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPILER = Path(os.environ.get("MOA_TEST_COMPILER", ROOT / "bin/moa-compile.js"))
 
+
+def plan_of(
+    shape: tuple[int, int, int, int], alphas: list[list[int]], betas: list[list[float]]
+) -> dict[str, Any]:
+    """A plan with a sink of 64 tokens. shape: layers, query heads, KV heads, elements of a head."""
+    names = ("layers", "queryHeads", "kvHeads", "headDim")
+    return {
+        "format": "moa-plan",
+        "version": 1,
+        "model": {"name": "test", **dict(zip(names, shape, strict=True))},
+        "sink": 64,
+        "alphas": alphas,
+        "betas": betas,
+    }
+
+
 LAYERS, QUERY_HEADS, KV_HEADS, HEAD_DIM = 3, 4, 2, 64
 # In layer 0 query heads of a KV head differ in their rule, so there are two classes of layers.
-PLAN = {
-    "format": "moa-plan",
-    "version": 1,
-    "model": {
-        "name": "test",
-        "layers": LAYERS,
-        "queryHeads": QUERY_HEADS,
-        "kvHeads": KV_HEADS,
-        "headDim": HEAD_DIM,
-    },
-    "sink": 64,
-    "alphas": [[0, 256, 0, 256], [0, 0, 0, 0], [0, 0, 0, 0]],
-    "betas": [[0.5, 0, 0.5, 0], [0.5, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, 0.5]],
-}
+PLAN = plan_of(
+    (LAYERS, QUERY_HEADS, KV_HEADS, HEAD_DIM),
+    alphas=[[0, 256, 0, 256], [0, 0, 0, 0], [0, 0, 0, 0]],
+    betas=[[0.5, 0, 0.5, 0], [0.5, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, 0.5]],
+)
 
 
 def obstacle() -> str | None:
@@ -62,19 +70,18 @@ def _folder() -> Path:
 def package(*options: str) -> moa_compile.Package:
     """The test's plan, compiled with options of the command line."""
     folder = _folder() / "_".join(("package", *options)).replace("/", "")
-    arguments = [
-        "compile",
-        str(_folder() / "plan.json"),
-        "-o",
-        str(folder),
-        "--emit",
-        "cuda",
-        "--dtype",
-        "bf16",
-        "--quiet",
-    ]
-    options = options if "--arch" in options else (*options, "--arch", "8.0")
-    subprocess.run(
-        ["node", str(COMPILER), *arguments, *options], check=True, capture_output=True, text=True
-    )
+    compile_package(_folder() / "plan.json", folder, *options)
     return moa_compile.load(folder)
+
+
+def compile_package(plan: Path, out: Path, *options: str, emit: str = "cuda") -> None:
+    """Compiles a plan with options of the command line, for compute capability 8.0 where they name
+    none."""
+    options = options if "--arch" in options else (*options, "--arch", "8.0")
+    fixed = ("-o", str(out), "--emit", emit, "--dtype", "bf16", "--quiet")
+    result = subprocess.run(
+        ["node", str(COMPILER), "compile", str(plan), *fixed, *options],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr

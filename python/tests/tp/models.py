@@ -2,31 +2,26 @@
 packages for one rank and for several, and the model under the plan's mask without kernels."""
 
 import functools
-import json
 from pathlib import Path
 
 import torch
 
 import moa_compile
 
-from ..hf.models import HEAD_DIM, LAYERS, WINDOWS, compile_package, config_of, tiny_model
+from ..hf.models import HEAD_DIM, LAYERS, WINDOWS, compiled, config_of, tiny_model
 from ..hf.reference import Reference
-from ..runtime.packages import scratch
+from ..runtime.packages import plan_of
 
 QUERY_HEADS, KV_HEADS = 8, 4
 _SIZES = {"num_attention_heads": QUERY_HEADS, "num_key_value_heads": KV_HEADS}
 # Biases are added once, behind the sum.
 _OPTIONS = {"llama": {"attention_bias": True, "mlp_bias": True}}
 # KV heads 0 and 1 of layer 0 cost most, and 1 and 3 of layer 1: not the contiguous blocks.
-PLAN = {
-    "format": "moa-plan",
-    "version": 1,
-    "model": {"name": "test", "layers": LAYERS, "headDim": HEAD_DIM}
-    | {"queryHeads": QUERY_HEADS, "kvHeads": KV_HEADS},
-    "sink": 64,
-    "alphas": [[0, 128, 0, 0, 128, 128, 128, 128], [128, 128, 0, 0, 128, 192, 0, 128]],
-    "betas": [[0.7, 0, 0.7, 0.6, 0, 0, 0, 0], [0, 0, 0.7, 0.5, 0, 0, 0.7, 0]],
-}
+PLAN = plan_of(
+    (LAYERS, QUERY_HEADS, KV_HEADS, HEAD_DIM),
+    alphas=[[0, 128, 0, 0, 128, 128, 128, 128], [128, 128, 0, 0, 128, 192, 0, 128]],
+    betas=[[0.7, 0, 0.7, 0.6, 0, 0, 0, 0], [0, 0, 0.7, 0.5, 0, 0, 0.7, 0]],
+)
 
 
 def model_of(family: str, **options):
@@ -42,25 +37,15 @@ def model_of(family: str, **options):
 @functools.cache
 def folder_of(family: str, ranks: int) -> Path:
     """The package of a family: for one rank as it is, for more a folder of them."""
-    folder = scratch() / f"tp-{family}"
-    folder.mkdir(exist_ok=True)
-    plan, config, out = folder / "plan.json", folder / "config.json", folder / f"for{ranks}"
-    plan.write_text(json.dumps(PLAN))
-    config.write_text(config_of(family, **_SIZES).to_json_string(use_diff=False))
     options = ("--tp", str(ranks)) if ranks > 1 else ()
-    compile_package(plan, out, "--model", str(config), *options)
-    return out
+    return compiled(f"tp-{family}-for{ranks}", PLAN, config_of(family, **_SIZES), *options)
 
 
 @functools.cache
 def other_folder() -> Path:
     """A package for 2 ranks of the llama, of another plan, whose heads are shared out otherwise."""
-    first = folder_of("llama", 2).parent
-    plan, out = first / "other.json", first / "other"
     reversed_plan = {**PLAN, "alphas": PLAN["alphas"][::-1], "betas": PLAN["betas"][::-1]}
-    plan.write_text(json.dumps(reversed_plan))
-    compile_package(plan, out, "--model", str(first / "config.json"), "--tp", "2")
-    return out
+    return compiled("tp-other", reversed_plan, config_of("llama", **_SIZES), "--tp", "2")
 
 
 class Exact(Reference):
