@@ -4,26 +4,47 @@ import { join } from 'node:path';
 import { syntheticProfile } from '../search/support.ts';
 import { scratchFolder } from './support.ts';
 
-export const root = scratchFolder();
-export const [model, data, otherData] = ['model', 'data.jsonl', 'other.jsonl'].map((name) => join(root, name)) as [string, string, string];
-const log = join(root, 'calls');
-
-mkdirSync(model);
-writeFileSync(join(model, 'config.json'), '{}');
-writeFileSync(data, '{}\n');
-
-/** A Python that notes which command it is called with, and then does what `script` says: $1 to $3 are `-m moa_compile COMMAND`. */
-export function fakePython(name: string, script: string): string {
-  const path = join(root, name);
-  writeFileSync(path, `#!/bin/sh\necho "$3" >> '${log}'\n${script}\n`, { mode: 0o755 });
-  return path;
+/** Where a test file keeps its Pythons, their model and its data: a folder of its own, since files that share a process would take each other's. */
+export interface FakePythons {
+  readonly root: string;
+  readonly model: string;
+  readonly data: string;
+  readonly otherData: string;
+  /** A Python that notes which command it is called with, and then does what `script` says: $1 to $3 are `-m moa_compile COMMAND`. */
+  readonly fakePython: (name: string, script: string) => string;
+  /** The commands that Pythons were called with since the last time. */
+  readonly calls: () => string[];
+  /** The command line of a search that writes `plan` and calls `python`. */
+  readonly search: (plan: string, python: string, ...more: readonly string[]) => string[];
 }
 
-/** The commands that Pythons were called with since the last time. */
-export function calls(): string[] {
-  const found = existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : [];
-  rmSync(log, { force: true });
-  return found;
+export function fakePythons(): FakePythons {
+  const root = scratchFolder();
+  const [model, data, otherData] = ['model', 'data.jsonl', 'other.jsonl'].map((name) => join(root, name)) as [string, string, string];
+  const [log, bin] = [join(root, 'calls'), join(root, 'bin')];
+  mkdirSync(model);
+  mkdirSync(bin);
+  writeFileSync(join(model, 'config.json'), '{}');
+  writeFileSync(data, '{}\n');
+  return {
+    root,
+    model,
+    data,
+    otherData,
+    fakePython: (name, script) => {
+      const path = join(bin, name);
+      writeFileSync(path, `#!/bin/sh\necho "$3" >> '${log}'\n${script}\n`, { mode: 0o755 });
+      return path;
+    },
+    calls: () => {
+      const found = existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : [];
+      rmSync(log, { force: true });
+      return found;
+    },
+    search: (plan, python, ...more) => [
+      'search', '-o', plan, '--model', model, '--data', data, '--lengths', '128,192', '--density', '0.8@192,0.7@256', '--device', 'cpu', '--python', python, ...more,
+    ],
+  };
 }
 
 const canned = '{"python": "3.12.0", "torch": "2.0.0", "transformers": "5.0.0", "safetensors": "0.5.0", "cuda": false, "device": "cpu"}';
@@ -43,7 +64,3 @@ export const makesProfile = `cp '${syntheticProfile({ layers: 2, queryHeads: 4, 
 export const answersWith = (plans: readonly object[]): string =>
   `echo '${JSON.stringify({ format: 'moa-validation', version: 1, length: 256, samples: 1, answerTokens: 1, dense: { loss: 1, accuracy: 1 }, plans })}' > "$out"`;
 export const answersOne = answersWith([{ id: '0', loss: 1, accuracy: 1 }]);
-
-export const search = (plan: string, python: string, ...more: readonly string[]): string[] => [
-  'search', '-o', plan, '--model', model, '--data', data, '--lengths', '128,192', '--density', '0.8@192,0.7@256', '--device', 'cpu', '--python', python, ...more,
-];

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { syntheticProfile } from '../search/support.ts';
-import { answersOne, calls, fakePython, makesProfile, root, search, stages } from './fakePython.ts';
+import { answersOne, fakePythons, makesProfile, stages } from './fakePython.ts';
 import { gone, run, scratchFolder, start } from './support.ts';
 
 /** Starts a search, sends it `signal` when `ready` is so, and says how it ended. */
@@ -20,6 +20,7 @@ async function interrupted(args: readonly string[], signal: NodeJS.Signals, read
 
 const says = /^python: .*\ninterrupted; the output is as it was, or whole\n$/;
 const validated = ['--validate', '256', '--plans', '1'];
+const { root, fakePython, calls, search } = fakePythons();
 const good = fakePython('good', stages(makesProfile, answersOne));
 
 describe.each(['SIGINT', 'SIGTERM'] as const)('%s', (signal) => {

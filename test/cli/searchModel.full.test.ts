@@ -4,9 +4,10 @@ import { appendFileSync, copyFileSync, existsSync, mkdirSync, readFileSync, read
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { pythonObstacle, pythonPath, variables } from '../python/support.ts';
-import { answers, answersOne, answersWith, calls, data, fakePython, makesProfile, model, otherData, passes, root, search, stages } from './fakePython.ts';
+import { answers, answersOne, answersWith, fakePythons, makesProfile, passes, stages } from './fakePython.ts';
 import { run, runMany, scratchFolder, type RunResult } from './support.ts';
 
+const { root, model, data, otherData, fakePython, calls, search } = fakePythons();
 const one = (args: readonly string[], own: Readonly<Record<string, string>> = {}): RunResult => runMany([args], { variables: { OMP_NUM_THREADS: '1', ...own } })[0]!;
 
 describe('a Python that is no help', () => {
