@@ -1,18 +1,17 @@
 """A launch whose parameters are packed once, and a few of them change from time to time."""
 
 import ctypes
-import struct
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import torch
 
 from .device import Device, FoundKernel
 
-_FORMATS: Final = {
-    "pointer": struct.Struct("<Q"),
-    "int32": struct.Struct("<i"),
-    "float32": struct.Struct("<f"),
+_CELLS: Final = {
+    "pointer": ctypes.c_uint64,
+    "int32": ctypes.c_int32,
+    "float32": ctypes.c_float,
 }
 # A struct with tensor maps is aligned so.
 _ALIGNMENT: Final = 64
@@ -32,18 +31,24 @@ class KernelLaunch:
         raw = ctypes.create_string_buffer(found.params["bytes"] + _ALIGNMENT)
         at = -ctypes.addressof(raw) % _ALIGNMENT
         self._address = ctypes.addressof(raw) + at
-        self._bytes = memoryview(raw).cast("B")[at : at + found.params["bytes"]]
-        self._fields = {field["name"]: field for field in found.params["fields"]}
-        for name in self._fields:
-            self.set(name, values[name])
+        self._cells: dict[str, Any] = {}
+        for field in found.params["fields"]:
+            name, offset = field["name"], at + field["offset"]
+            value, cell = values[name], _CELLS.get(field["type"])
+            if isinstance(value, bytes):
+                ctypes.memmove(ctypes.addressof(raw) + offset, value, len(value))
+            else:
+                assert cell is not None, f"internal error: {name} is a tensor map"
+                self._cells[name] = cell.from_buffer(raw, offset)
+                self.set(name, value)
 
-    def set(self, name: str, value: int | float | bytes) -> None:
-        field = self._fields[name]
-        offset = field["offset"]
-        if isinstance(value, bytes):
-            self._bytes[offset : offset + len(value)] = value
-        else:
-            _FORMATS[field["type"]].pack_into(self._bytes, offset, value)
+    def set(self, name: str, value: int | float) -> None:
+        """Changes a parameter that is no tensor map."""
+        cell = self._cells[name]
+        cell.value = value
+        # ctypes cuts integers off.
+        if cell.value != value and not isinstance(value, float):
+            raise OverflowError(f"internal error: {name} is {value}, not an integer of 32 bits")
 
     def launch(self, tensors: Sequence[torch.Tensor] = ()) -> None:
         """`tensors`: the caller's, which the parameters point to."""

@@ -2,23 +2,37 @@
 `step`, in which each sequence brings none, one or many. Sequences with one new token are decoded,
 as far as the kernels append it themselves; the others have items of prefill."""
 
+import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from .buffers import int32_bytes
 from .call_checks import Tensors, check_cu_seqlens
-from .definition import Definition
+from .definition import Definition, Kernel
 from .device import Device
 from .launches import Launches
 from .layout import SessionLayout
 from .new_tokens import NewTokens
 from .prefill_workspace import PrefillNeeds, PrefillWorkspace, budget_needs, prefill_needs
-from .sequences import Sequences
+from .sequences import Lengths, Sequences
 from .session_buffers import LayerState, SessionBuffers
 from .session_effect import SessionEffect
 from .step_plans import PackedCall, StepPlans
 from .step_tokens import PackedTokens
 
 CuSeqlens = Sequence[int] | NewTokens
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A call that was found legal, and what that depends on. Lengths are another object after any
+    change of a sequence."""
+
+    cu_seqlens: list[int]
+    before: Lengths
+    kernel: Kernel
+    fewest: int
+    call: PackedCall
 
 
 class PackedCalls:
@@ -41,6 +55,20 @@ class PackedCalls:
             launches,
             plans,
         )
+        self._checked: _Checked | None = None
+
+    def checked(self, state: LayerState, given: CuSeqlens, is_step: bool) -> PackedCall | None:
+        """The call before, where this one is the same in a layer that it holds for: what is found
+        for the first layer of a step need not be found again for the others."""
+        known = self._checked
+        if (
+            known is None
+            or known.before is not self._sequences.lengths_of(state.index)
+            or known.kernel is not state.prefill_kernel
+            or known.fewest != _fewest(state, is_step)
+        ):
+            return None
+        return known.call if type(given) is list and given == known.cu_seqlens else None
 
     def added_by(self, cu_seqlens: CuSeqlens, length_bound: int) -> list[int]:
         """New tokens of each slot, as the host knows them. Raises MOA6104 for numbers that are
@@ -70,16 +98,15 @@ class PackedCalls:
             brought,
         )
         numbers = given if isinstance(given, NewTokens) else None
-        own = self._buffers.buffers["cuSeqlens"]
+        device, own = self._device, self._buffers.buffers["cuSeqlens"]
+        ends = [0, *itertools.accumulate(added)]
 
         def write() -> None:
+            # Does not hold `self`, which may hold it.
             if numbers is None:
-                ends = [0]
-                for count in added:
-                    ends.append(ends[-1] + count)
-                self._device.write(own, int32_bytes(ends))
+                device.write(own, int32_bytes(ends))
 
-        return PackedCall(
+        call = PackedCall(
             rows=sum(added) if numbers is None else numbers.budget,
             cu_seqlens=own.address if numbers is None else numbers.address,
             workspace=self._launches.workspace if numbers is None else numbers.workspace,
@@ -90,6 +117,9 @@ class PackedCalls:
             lengths=lengths,
             write=write,
         )
+        if numbers is None:
+            self._checked = _Checked(ends, before, state.prefill_kernel, fewest, call)
+        return call
 
     def _recorded(self, state: LayerState, numbers: NewTokens) -> PackedTokens:
         """A step that is recorded: of any numbers that `numbers` may hold."""

@@ -192,6 +192,10 @@ class Session(SessionBase):
         self, state: LayerState, tensors: Tensors, cu_seqlens: CuSeqlens, is_step: bool
     ) -> PackedCall:
         """A packed call, when it is legal."""
+        known = self._packed.checked(state, cu_seqlens, is_step)
+        if known is not None:
+            self._check_tensors(tensors, known.rows)
+            return known
         added = self._packed.added_by(cu_seqlens, self.length_bound)
         self._check_tensors(
             tensors, cu_seqlens.budget if isinstance(cu_seqlens, NewTokens) else sum(added)

@@ -35,6 +35,8 @@ class Step:
         ordered = len(owners) == len(slots) and list(slots) == sorted(slots)
         if not ordered or self._pads:
             self._index(columns, slots, owners, width, session.device)
+        # One token of every sequence, in the order of slots.
+        self._decodes = width == 1 and self._back is None and len(slots) == session.slots
 
     @property
     def tokens(self) -> int:
@@ -53,7 +55,10 @@ class Step:
             out[self.tokens :].zero_()
         if self.tokens > 0:
             q, k, v = (packed(each, self._from) for each in (query, key, value))
-            self.session.step(layer, q, k, v, out[: self.tokens], cu_seqlens=self.ends)
+            if self._decodes:
+                self.session.decode(layer, q, k, v, out)
+            else:
+                self.session.step(layer, q, k, v, out[: self.tokens], cu_seqlens=self.ends)
         if self._back is not None:
             out = out.index_select(0, self._back)
         return out.view(batch, columns, heads, head_dim)
@@ -85,5 +90,8 @@ def packed(tensor: torch.Tensor, index: torch.Tensor | None) -> torch.Tensor:
     """`[batch, heads, columns, head dim]` to contiguous `[tokens, heads, head dim]`: those of
     `index` among all columns of all rows; None: all."""
     batch, heads, columns, head_dim = tensor.shape
-    rows = tensor.transpose(1, 2).reshape(batch * columns, heads, head_dim)
+    if columns == 1:
+        rows = tensor.squeeze(2)
+    else:
+        rows = tensor.transpose(1, 2).reshape(batch * columns, heads, head_dim)
     return rows.contiguous() if index is None else rows.index_select(0, index)

@@ -110,6 +110,34 @@ class Attention(unittest.TestCase):
             self.check(model)
         self.assertEqual(numbers.cu_seqlens.tolist(), [0, 0, 0, 0])
 
+    def test_calls_that_are_like_the_one_before(self) -> None:
+        # What was found for one layer holds for the others, and not for what came since.
+        model = self.session(slots_free=True)
+        session = model.session
+        model.add(length_bound=130)
+        model.add(length_bound=200)
+        for _ in range(2):
+            model.packed("step", [60, 1, 0])
+        model.packed("prefill", [1, 60, 0])
+        self.check(model)
+        ends = [0, 1, 2, 2]
+        session.step(0, **model.tensors(2), cu_seqlens=ends)
+        ends[1:] = [2, 2, 2]
+        session.step(1, **model.tensors(2), cu_seqlens=ends)
+        self.assertEqual([session.lengths(0), session.lengths(1)], [[122, 63, -1], [123, 62, -1]])
+        with self.assertRaises(moa_compile.MoaError) as raised:
+            session.step(0, **model.tensors(9), cu_seqlens=[0, 9, 9, 9])
+        self.assertEqual(raised.exception.code, "MOA6101")
+        session.step(0, **model.tensors(2), cu_seqlens=ends)
+        session.remove(0)
+        for other, code in ((ends, "MOA6107"), ([0, 2.0, 2, 2], "MOA6104")):
+            with self.assertRaises(moa_compile.MoaError) as raised:
+                session.step(1, **model.tensors(2), cu_seqlens=other)
+            self.assertEqual(raised.exception.code, code)
+        with self.assertRaises(moa_compile.MoaError) as raised:
+            session.step(0, **model.tensors(3), cu_seqlens=ends)
+        self.assertEqual(raised.exception.code, "MOA6103")
+
     def test_layers_of_a_session_and_reset(self) -> None:
         session = package().session(slots=1, length_bound=300, device="cpu", layers=[1, 2])
         model = Model(session)
