@@ -7,10 +7,10 @@ from typing import Any, Final, Protocol
 import torch
 import torch.nn.functional as F
 
-from .energy import meter_of
+from moa_compile.measure.energy import meter_of
 from .settings import Case
 from .shapes import Shape
-from .timing import decode_facts, energy_facts, memory_facts, reset_peak, seconds_of
+from moa_compile.measure.timing import decode_facts, energy_facts, memory_facts, reset_peak, seconds_of
 
 # The length bound is reached only after the last step. 64 tokens are a page: it is read from its
 # first token on, so all steps of a large batch read as much.

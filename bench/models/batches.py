@@ -13,7 +13,7 @@ import moa_compile
 from .attached import attached_model
 from .hugging_face import make_model, random_ids
 from .settings import Case
-from .timing import decode_facts, memory_facts, reset_peak, seconds_of
+from moa_compile.measure.timing import decode_facts, memory_facts, reset_peak, seconds_of
 
 _NEW: Final = 96
 

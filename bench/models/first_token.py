@@ -11,7 +11,7 @@ from .attention_only import wrapped_attention
 from .hugging_face import generate, make_model, random_ids
 from .ours import random_prompt
 from .settings import Case
-from .timing import median_seconds, memory_facts, reset_peak, seconds_of
+from moa_compile.measure.timing import median_seconds, memory_facts, reset_peak, seconds_of
 
 _TIMES: Final = 3
 

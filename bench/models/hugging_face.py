@@ -11,10 +11,10 @@ from typing import Any, Final
 import torch
 
 from .bare import random_tensor
-from .energy import meter_of
+from moa_compile.measure.energy import meter_of
 from .settings import Case
 from .shapes import Shape
-from .timing import decode_facts, energy_facts, memory_facts, reset_peak, seconds_of
+from moa_compile.measure.timing import decode_facts, energy_facts, memory_facts, reset_peak, seconds_of
 
 FEW: Final = 8
 MANY: Final = 56

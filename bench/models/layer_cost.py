@@ -11,7 +11,7 @@ from .attached import attached_model, filled_cache, heads
 from .attention_only import attention_function, run_attention
 from .hugging_face import random_ids
 from .settings import Case
-from .timing import synchronize
+from moa_compile.measure.timing import synchronize
 
 _STEPS: Final = 64
 _WARM_UPS: Final = 8

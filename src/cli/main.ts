@@ -15,6 +15,7 @@ import { DiagnosticError } from '../util/diagnostics.ts';
 import { stableJson } from '../util/stableJson.ts';
 import { version } from '../version.ts';
 import { checkPlanCommand, type CheckPlanOptions } from './checkPlanCommand.ts';
+import { modelCommand, type ModelCommandOptions } from './modelCommands.ts';
 import { inspectCommand, type InspectOptions } from './inspectCommand.ts';
 import { collect, emitKinds, parseAblations, parseCacheType, parseCount, parseElementTypes, parseEmit, parseFraction, parseIntegerFrom, parseLengthOption, parseLengths, parseNumber, parseOutput, parsePass, parseStopAfter, parseValuesAt } from './options.ts';
 import { allWasSaid, formatBytes, sayDiagnostics, standardOutput } from './output.ts';
@@ -158,6 +159,25 @@ function commandLine(run: Run): Command {
       }),
     );
 
+  withModelOptions(program.command('chat'))
+    .description('a conversation with a model on a package, in the terminal')
+    .option('--system <text>', 'the system prompt')
+    .option('--length-bound <tokens>', "the most tokens of the conversation; the model's by default, at most 8192", parseLengthOption)
+    .option('--new-tokens <n>', 'the most tokens of a reply', parseCount, 1024)
+    .option('--temperature <t>', 'of sampling; 0 for the most likely token, generation_config.json by default', parseNumber)
+    .option('--top-k <k>', 'sample among so many tokens', parseCount)
+    .option('--seed <n>', 'of sampling', parseIntegerFrom(0, 2 ** 31 - 1))
+    .action((options: ModelCommandOptions) => run(() => modelCommand('chat', options, standardOutput(options.quiet === true))));
+
+  withModelOptions(program.command('measure'))
+    .description('measure a model on a package beside the same model dense: speed, memory, energy')
+    .option('--lengths <list>', 'tokens of a sequence, new ones included', parseLengths, [4096, 16384])
+    .option('--batch <list>', 'sequences at once: 1,8', '1,8')
+    .option('--new-tokens <n>', 'generated tokens of each sequence', parseIntegerFrom(2, 2 ** 20), 64)
+    .option('--static', 'also dense with a static cache, which transformers compiles for minutes')
+    .option('-o, --output <file.json>', 'write all figures', parseOutput)
+    .action((options: ModelCommandOptions) => run(() => modelCommand('measure', options, standardOutput(options.quiet === true))));
+
   program
     .command('check-plan <plan>')
     .description('check a plan of the search against its certificate, and the profile it was made from')
@@ -204,6 +224,17 @@ const cacheTypeOption = (): Option =>
   new Option('--kv-cache-dtype <type>', 'what keys and values are stored as: auto (the element type) or e4m3 (with a scale for each head)')
     .argParser(parseCacheType)
     .default('element', 'auto');
+
+/** Options of commands that run a model on a package, in Python. */
+function withModelOptions(command: Command): Command {
+  return command
+    .requiredOption('--model <folder>', 'a Hugging Face model: config.json, weights, tokenizer; nothing is downloaded')
+    .requiredOption('--package <dir>', "a package, compiled with the model's config")
+    .option('--python <path>', 'a Python with torch and transformers')
+    .addOption(new Option('--device <name>', 'what the model runs on; kernels are emulated on cpu, slowly').choices(['auto', 'cpu', 'cuda']))
+    .addOption(new Option('--dtype <type>', 'element type of the model').choices(['auto', 'bfloat16', 'float16']))
+    .option('-q, --quiet', 'no word on progress');
+}
 
 function withInputOptions(command: Command): Command {
   return command

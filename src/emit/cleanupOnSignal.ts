@@ -21,6 +21,17 @@ export function cleanupOnSignal(): void {
   for (const signal of signals) process.once(signal, endWith);
 }
 
+/** Leaves Ctrl-C to a child process on the same terminal, which gets it as well, until the function returned is called. */
+export function leaveInterruptsToChild(): () => void {
+  const ignore = (): void => {};
+  process.on('SIGINT', ignore);
+  process.removeListener('SIGINT', endWith);
+  return () => {
+    if (installed) process.once('SIGINT', endWith);
+    process.removeListener('SIGINT', ignore);
+  };
+}
+
 function endWith(signal: NodeJS.Signals): void {
   for (const name of signals) process.removeListener(name, endWith);
   // The last first: compilers are killed before their folders go.

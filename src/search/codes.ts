@@ -30,7 +30,7 @@ export const SEARCH_CODES = {
   MOA7311: 'The profile was made from another model than the one that is given.',
 } as const;
 
-/** Those of `profile`, the part of the search in Python (74xx). */
+/** Those of the commands that Python does (74xx). */
 export const PROFILER_CODES = {
   MOA7400: 'A Python package that is needed is missing or too old.',
   MOA7401: "The model's folder cannot be loaded, or its architecture does not use the attention interface of transformers.",
@@ -46,6 +46,7 @@ export const PROFILER_CODES = {
   MOA7411: 'The layers of the model differ in what a plan has once, or attend in another way than the config says.',
   MOA7412: 'The files of the model changed while they were read or used.',
   MOA7413: 'Python failed in a way that is not known.',
+  MOA7440: 'The tokenizer has no chat template.',
 } as const;
 
 export type SearchCode = keyof typeof SEARCH_CODES;

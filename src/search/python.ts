@@ -1,8 +1,8 @@
 /** The part of the search that runs the model: `python -m moa_compile`, in a process of its own. */
-import { spawn } from 'node:child_process';
+import { spawn, type StdioOptions } from 'node:child_process';
 import { delimiter } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { onInterrupt } from '../emit/cleanupOnSignal.ts';
+import { leaveInterruptsToChild, onInterrupt } from '../emit/cleanupOnSignal.ts';
 import { isExecutable, pathCandidates } from '../toolchain/findProgram.ts';
 import { runProcess } from '../toolchain/runProcess.ts';
 import { DiagnosticError, type Diagnostic } from '../util/diagnostics.ts';
@@ -64,17 +64,8 @@ function describe(stdout: string): string {
  * Runs a command of the package. What it says goes to our standard error as it is: progress on a terminal, and errors with codes of their own. Throws
  * MOA7307 when it ends without a result; its exit code 2 stays 2.
  */
-export async function runPython({ path, variables }: Python, args: readonly string[]): Promise<void> {
-  const { status, signal } = await new Promise<{ status: number | null; signal: string | null }>((resolve, reject) => {
-    const child = spawn(path, ['-m', 'moa_compile', ...args], { env: variables, stdio: ['ignore', 2, 2] });
-    // It saves what it has when it is told to end.
-    const stopListening = onInterrupt(() => void child.kill('SIGTERM'));
-    child.once('error', reject);
-    child.once('close', (code, killedBy) => {
-      stopListening();
-      resolve({ status: code, signal: killedBy });
-    });
-  });
+export async function runPython(python: Python, args: readonly string[]): Promise<void> {
+  const { status, signal } = await ended(python, args, ['ignore', 2, 2]);
   if (status === 0) return;
   const ending = signal === null ? `exit code ${status}` : signal;
   const message = `python -m moa_compile ${args[0]} ended with ${ending}`;
@@ -89,4 +80,34 @@ function causeOf(signal: string | null): string | undefined {
   if (signal === 'SIGKILL') return 'the system ended it, most likely because memory ran out: try --query-block 64, shorter --lengths or --dtype bfloat16';
   if (signal === null || signal === 'SIGTERM' || signal === 'SIGINT') return undefined;
   return 'torch or a library below it crashed: see whether they fit each other and the driver, or try --device cpu';
+}
+
+/**
+ * Runs a command that has our standard input and output, such as a conversation. Ctrl-C is its own. Returns its exit code; a signal that ended it is an error
+ * (MOA7307).
+ */
+export async function handOverToPython(python: Python, args: readonly string[]): Promise<number> {
+  const takeInterruptsBack = leaveInterruptsToChild();
+  try {
+    const { status, signal } = await ended(python, args, 'inherit');
+    if (status !== null) return status;
+    const cause = causeOf(signal);
+    const message = `python -m moa_compile ${args[0]} ended with ${signal}${cause === undefined ? '' : `: ${cause}`}`;
+    throw new DiagnosticError([{ code: 'MOA7307', severity: 'error', message }], 1);
+  } finally {
+    takeInterruptsBack();
+  }
+}
+
+function ended({ path, variables }: Python, args: readonly string[], stdio: StdioOptions): Promise<{ readonly status: number | null; readonly signal: string | null }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(path, ['-m', 'moa_compile', ...args], { env: variables, stdio });
+    // It saves what it has when it is told to end.
+    const stopListening = onInterrupt(() => void child.kill('SIGTERM'));
+    child.once('error', reject);
+    child.once('close', (code, killedBy) => {
+      stopListening();
+      resolve({ status: code, signal: killedBy });
+    });
+  });
 }

@@ -9,6 +9,8 @@ const commands = [
   'inspect',
   'search',
   'check-plan',
+  'chat',
+  'measure',
   'verify',
   'schema',
   'cache',
@@ -30,12 +32,15 @@ function documented(from: string, to: string): string[] {
 
 describe('docs/cli.md', () => {
   const shared = documented('These are options of `inspect` too', 'And of `inspect` alone');
+  const running = documented('Those of `chat` and `measure`', 'Of `chat` alone');
   const pages: readonly (readonly [(typeof commands)[number], readonly string[]])[] = [
     ['compile', [...documented('## Options of compile', 'These are options of'), ...shared]],
     ['inspect', [...shared, ...documented('And of `inspect` alone', 'Those of `search`')]],
     ['search', documented('Those of `search`', 'Those of `check-plan`')],
     ['check-plan', documented('Those of `check-plan`', 'Those of `verify`')],
-    ['verify', documented('Those of `verify`', '## Architectures')],
+    ['verify', documented('Those of `verify`', 'Those of `chat`')],
+    ['chat', [...running, ...documented('Of `chat` alone', 'Of `measure` alone')]],
+    ['measure', [...running, ...documented('Of `measure` alone', '## Architectures')]],
   ];
   const always = ['--help', '--version', '--json', '--quiet'];
   const sorted = (names: readonly string[]): string[] =>

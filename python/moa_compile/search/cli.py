@@ -5,8 +5,11 @@ import json
 import os
 import sys
 
+from ..chat import command as chat
+from ..errors import MoaError as RuntimeMoaError
+from ..measure import command as measure
 from . import environment
-from .codes import MACHINE, PACKAGES, MoaError
+from .codes import MACHINE, PACKAGES, USER, MoaError
 
 _INTERRUPTED = 128
 """Plus the number of the signal, as shells have it."""
@@ -33,6 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
     except MoaError as error:
         print(error, file=sys.stderr)
         return error.status
+    except RuntimeMoaError as error:
+        print(f"error {error}", file=sys.stderr)
+        return USER
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED + 2
@@ -71,10 +77,17 @@ def _parser() -> argparse.ArgumentParser:
     profile.add_argument("--target", choices=("cross-entropy", "margin"), default="cross-entropy", help="what influence is a change of (docs/search-formats.md)")
     profile.add_argument("--restart", action="store_true", help="do not go on from the partial file of a run that was stopped")
     validate.add_argument("--request", required=True, metavar="FILE.json")
+    chat.add_options(commands.add_parser("chat", help="a conversation with a model on a package"))
+    measure.add_options(commands.add_parser("measure", help="speed, memory and energy of a model on a package, beside dense"))
     return parser
 
 
 def _run(options) -> int:
+    if options.command == "chat":
+        return chat.run(options)
+    if options.command == "measure":
+        with _Bar(options.quiet) as bar:
+            return measure.run(options, bar.show)
     if options.samples is not None and options.samples < 1:
         raise bad_option("--samples is less than 1")
     if options.query_block is not None and (options.query_block < 64 or options.query_block % 64):

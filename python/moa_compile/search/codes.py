@@ -15,6 +15,7 @@ CODES = {
     "MOA7411": "The layers of the model differ in what a plan has once, or attend in another way than the config says.",
     "MOA7412": "The files of the model changed while they were read or used.",
     "MOA7413": "Python failed in a way that is not known.",
+    "MOA7440": "The tokenizer has no chat template.",
 }
 
 USER, MACHINE, PACKAGES = 2, 1, 3

@@ -23,7 +23,6 @@ except ImportError:
 if REASON is None:
     from bench.models.batches import decode_between
     from bench.models.dense import DenseAttention
-    from bench.models.energy import mean_watts
     from bench.models.hugging_face import make_model, measure_generation, static_cache
     from bench.models.kinds import KINDS
     from bench.models.ours import fill_session
@@ -34,6 +33,8 @@ if REASON is None:
     from bench.models.settings import Settings, case_of
     from bench.models.shapes import shape_of
     from bench.models.worker import measure
+
+    from moa_compile.measure.energy import mean_watts
 
     torch.set_num_threads(1)
 
