@@ -2,7 +2,13 @@
 
 import sys
 
-from .search.cli import main
+from .command_line.run import run_commands
+from .search.cli import COMMANDS
+
+
+def main() -> int:
+    return run_commands(COMMANDS)
+
 
 if __name__ == "__main__":
     sys.exit(main())
