@@ -1,8 +1,16 @@
-"""`python -m moa_compile check|profile|validate`."""
+"""`python -m moa_compile COMMAND`: all that `--help` lists."""
 
 import sys
 
-from .search.cli import main
+from .chat.command import COMMAND as CHAT
+from .command_line.run import run_commands
+from .measure.command import COMMAND as MEASURE
+from .search.cli import COMMANDS
+
+
+def main() -> int:
+    return run_commands((*COMMANDS, CHAT, MEASURE))
+
 
 if __name__ == "__main__":
     sys.exit(main())

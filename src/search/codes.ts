@@ -30,7 +30,7 @@ export const SEARCH_CODES = {
   MOA7311: 'The profile was made from another model than the one that is given.',
 } as const;
 
-/** Those of the commands that Python does (74xx). */
+/** Those of what runs the model in Python (74xx): the profile and the validation of plans, and from MOA7420 on the calibration. */
 export const PROFILER_CODES = {
   MOA7400: 'A Python package that is needed is missing or too old.',
   MOA7401: "The model's folder cannot be loaded, or its architecture does not use the attention interface of transformers.",
@@ -38,7 +38,7 @@ export const PROFILER_CODES = {
   MOA7403: 'A length has no sample.',
   MOA7404: 'An option or a length is not legal.',
   MOA7405: 'A loss or an influence is not finite.',
-  MOA7406: 'A partial profile belongs to other inputs.',
+  MOA7406: 'A partial file belongs to other inputs, or is damaged.',
   MOA7407: 'The request for a validation is not legal.',
   MOA7408: 'The memory does not suffice.',
   MOA7409: 'The output cannot be written.',
@@ -46,7 +46,13 @@ export const PROFILER_CODES = {
   MOA7411: 'The layers of the model differ in what a plan has once, or attend in another way than the config says.',
   MOA7412: 'The files of the model changed while they were read or used.',
   MOA7413: 'Python failed in a way that is not known.',
-  MOA7440: 'The tokenizer has no chat template.',
+  MOA7420: 'A line of the questions is not a question.',
+  MOA7421: 'Too few questions have contexts that fill a length.',
+  MOA7422: 'The texts cannot be read, or are too short.',
+  MOA7423: 'A length is too short for a question and its answer.',
+  MOA7424: 'The tokenizer has no chat template, or one that fails.',
+  MOA7425: 'The dense model answered none of the first questions right.',
+  MOA7426: 'The dense model answers too few questions right.',
 } as const;
 
 export type SearchCode = keyof typeof SEARCH_CODES;

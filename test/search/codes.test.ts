@@ -10,6 +10,12 @@ test('all codes of the search are used, and no others', () => {
   expect([...used].sort()).toEqual(Object.keys(SEARCH_CODES).sort());
 });
 
+test("Python's codes are those of codes.py", () => {
+  const source = readFileSync(repositoryPath('python/moa_compile/search/codes.py'), 'utf8');
+  const codes = source.slice(source.indexOf('CODES = {'), source.indexOf('}')).match(/MOA\d{4}/g);
+  expect(codes).toEqual(Object.keys(PROFILER_CODES));
+});
+
 test('the codes of the profiler are 74xx', () => {
   expect(Object.keys(PROFILER_CODES).every((code) => code.startsWith('MOA74'))).toBe(true);
 });

@@ -6,7 +6,8 @@ import platform
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from ..search.codes import MoaError
+from ..command_line.command import Command, Show
+from ..command_line.options import add_model_option, add_run_options, bad_option, count
 from .table import table
 
 if TYPE_CHECKING:
@@ -18,20 +19,20 @@ _PACKAGE: Final = "package"
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     add = parser.add_argument
-    add("--model", required=True, metavar="FOLDER", help="config.json and weights")
+    add_model_option(parser)
     add("--package", required=True, metavar="DIR", help="compiled with the model's config")
-    add("--lengths", default="4096,16384", metavar="N,N,...", help="tokens with the new ones")
-    add("--batch", default="1,8", metavar="B,B,...", help="sequences at once")
-    add("--new-tokens", type=int, default=64, metavar="N", help="generated ones of each sequence")
+    lengths = "tokens with the new ones"
+    add("--lengths", type=_numbers("--lengths"), default=[4096, 16384], help=lengths)
+    add("--batch", type=_numbers("--batch"), default=[1, 8], help="sequences at once")
+    new = "generated ones of each sequence"
+    add("--new-tokens", type=count("--new-tokens", 2), default=64, metavar="N", help=new)
     static = "also dense with a static cache, which transformers compiles: takes minutes"
     add("--static", action="store_true", help=static)
     add("--output", metavar="FILE.json", help="all figures")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="cpu: emulated, slow")
-    add("--dtype", choices=("auto", "bfloat16", "float16"), default="auto")
-    add("--quiet", action="store_true", help="no progress on stderr")
+    add_run_options(parser)
 
 
-def run(options: argparse.Namespace, show: Callable[[int, int, str], None]) -> int:
+def run(options: argparse.Namespace, show: Show) -> int:
     """The command; prints the table. show: progress, as `done, of, text`."""
     points = _points(options)
     import torch
@@ -67,7 +68,7 @@ def _rows(
     package: str,
     points: "list[Point]",
     static: bool,
-    show: Callable[[int, int, str], None],
+    show: Show,
 ) -> list[dict[str, Any]]:
     from ..hf.attach import attach, detach
     from .point import measure_point
@@ -97,23 +98,24 @@ def _points(options: argparse.Namespace) -> "list[Point]":
     from .point import Point
 
     new = options.new_tokens
-    if new < 2:
-        raise _bad(f"--new-tokens is {new}; it is at least 2")
-    lengths, batches = _numbers("--lengths", options.lengths), _numbers("--batch", options.batch)
-    short = next((length for length in lengths if length <= new), None)
+    short = next((length for length in options.lengths if length <= new), None)
     if short is not None:
-        raise _bad(f"--lengths: {short} tokens leave no prompt before {new} new ones")
-    return [Point(length, batch, new) for length in lengths for batch in batches]
+        raise bad_option(f"--lengths: {short} tokens leave no prompt before {new} new ones")
+    return [Point(length, batch, new) for length in options.lengths for batch in options.batch]
 
 
-def _numbers(name: str, text: str) -> list[int]:
-    numbers = []
-    for part in text.split(","):
-        if not part.strip().isdecimal() or not 1 <= int(part) <= 2**27:
-            raise _bad(f"{name}: {part.strip()[:40]!r} is no number from 1")
-        numbers.append(int(part))
-    return numbers
+def _numbers(name: str) -> Callable[[str], list[int]]:
+    """The type of a list of numbers from 1: `1,8`."""
+
+    def parse(text: str) -> list[int]:
+        words = [word.strip() for word in text.split(",")]
+        for word in words:
+            if not word.isdecimal() or not 1 <= int(word) <= 2**27:
+                raise bad_option(f"{name}: {word[:40]!r} is no number from 1")
+        return [int(word) for word in words]
+
+    return parse
 
 
-def _bad(message: str) -> MoaError:
-    return MoaError("MOA7404", message, "moa-compile measure --help lists the options")
+_HELP: Final = "speed, memory and energy of a model on a package, beside the same model dense"
+COMMAND: Final = Command("measure", _HELP, add_options, run)

@@ -15,7 +15,13 @@ CODES = {
     "MOA7411": "The layers of the model differ in what a plan has once, or attend in another way than the config says.",
     "MOA7412": "The files of the model changed while they were read or used.",
     "MOA7413": "Python failed in a way that is not known.",
-    "MOA7440": "The tokenizer has no chat template.",
+    "MOA7420": "A line of the questions cannot be used.",
+    "MOA7421": "Too few questions have contexts that fill a length.",
+    "MOA7422": "The texts cannot be read, or are too short.",
+    "MOA7423": "A length is too short for a question and its answer.",
+    "MOA7424": "The tokenizer has no chat template, or one that fails.",
+    "MOA7425": "The dense model answered none of the first questions right.",
+    "MOA7426": "The dense model answers too few questions right.",
 }
 
 USER, MACHINE, PACKAGES = 2, 1, 3

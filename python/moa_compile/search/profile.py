@@ -1,11 +1,10 @@
 """The influence profile of a model on a data set: what every 64 x 64 page of every head's attention means for the loss."""
 
 import json
-import signal
-from contextlib import contextmanager, nullcontext
 
 import torch
 
+from ..command_line.signals import Interrupted, interruptible
 from .blocks import PAGE, wide
 from .codes import MoaError
 from .data import Sample, Samples
@@ -19,12 +18,6 @@ from .tensorfile import write_tensors
 
 _FP16_SCALES = (4096.0, 64.0, 1.0)
 """A gradient of a mean over thousands of tokens underflows in float16. The largest scale without an overflow is used, sample by sample."""
-
-
-class Interrupted(Exception):
-    def __init__(self, number: int):
-        super().__init__(f"signal {number}")
-        self.number = number
 
 
 def profile_sample(model, sample: Sample, sums: list[torch.Tensor], rows: int | None = None, target: str = TARGETS[0]) -> SampleLoss:
@@ -80,7 +73,7 @@ def run_profile(model, folder: str, samples: Samples, output: str, partial: Part
     """
     shape, device = model_facts(model), model.get_input_embeddings().weight.device
     total, done = sum(map(len, samples.by_length.values())), sum(p.samples for p in partial.lengths)
-    with _signals() as shielded:
+    with interruptible() as shielded:
         try:
             for length, chosen in samples.by_length.items():
                 progress = next((p for p in partial.lengths if p.length == length), None)
@@ -131,38 +124,3 @@ def run_profile(model, folder: str, samples: Samples, output: str, partial: Part
             write_tensors(output, partial.tensors, metadata)
             partial.remove()
     return facts
-
-
-@contextmanager
-def _signals():
-    """SIGINT and SIGTERM raise Interrupted in here, but not within `shielded()`: there they wait for its end."""
-    waiting: list[int] = []
-    depth = 0
-
-    def handler(number, frame):
-        if depth:
-            waiting.append(number)
-        else:
-            raise Interrupted(number)
-
-    @contextmanager
-    def shielded():
-        nonlocal depth
-        depth += 1
-        try:
-            yield
-        finally:
-            depth -= 1
-        if waiting and depth == 0:
-            raise Interrupted(waiting.pop())
-
-    try:
-        before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # Not the main thread: signals are the caller's.
-        yield nullcontext
-        return
-    try:
-        yield shielded
-    finally:
-        for number, former in before.items():
-            signal.signal(number, former)

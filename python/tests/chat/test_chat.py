@@ -1,18 +1,23 @@
 """Conversations with a tiny random model on the emulator."""
 
+import contextlib
 import io
 import unittest
+import unittest.mock
 
 import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from moa_compile.chat.command import COMMAND
 from moa_compile.chat.conversation import Conversation
 from moa_compile.chat.replies import CacheBytes, Replies, ReplyTimes
 from moa_compile.chat.terminal import converse, stats
+from moa_compile.command_line.run import run_commands
 
-from ..hf.models import VOCABULARY
+from ..hf.models import PLAN, VOCABULARY, compiled, config_of, tiny_model
 from ..hf.support import Attached
+from ..runtime.packages import scratch
 
 TEMPLATE = (
     "{% for message in messages %}<{{ message.role[0] }}>{{ message.content }}<e>\n{% endfor %}"
@@ -175,3 +180,59 @@ class Chats(Attached):
         text = stats(times, memory)
         self.assertIn("then 10.0 tokens/s", text)
         self.assertIn("3.00 MiB; a dense cache of as many tokens takes 6.00 MiB (0.50 of it)", text)
+
+
+class Command(unittest.TestCase):
+    """`python -m moa_compile chat`."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.folder = scratch() / "chat"
+        model, words = tiny_model(), tokenizer()
+        model.generation_config.eos_token_id = words.eos_token_id
+        model.save_pretrained(cls.folder)
+        words.save_pretrained(cls.folder)
+        cls.package = compiled("chat-package", PLAN, config_of("llama"))
+
+    def run_command(self, *options: str, questions: str = "") -> tuple[int, str, str]:
+        words = ("chat", "--model", self.folder, "--package", self.package, "--device", "cpu")
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            unittest.mock.patch("sys.stdin", io.StringIO(questions)),
+        ):
+            status = run_commands([COMMAND], [*map(str, words), *options])
+        return status, out.getvalue(), err.getvalue()
+
+    def test_a_conversation(self) -> None:
+        options = ("--temperature", "0", "--new-tokens", "8", "--length-bound", "200")
+        first, second = (self.run_command(*options, questions="hello\n/stats\n") for _ in range(2))
+        self.assertEqual((first[0], first[2]), (0, ""))
+        self.assertIn("of at most 200 tokens", first[1])
+        self.assertEqual(first[1].split("\n")[0], second[1].split("\n")[0])
+        options = ("--temperature", "2", "--top-k", "5", "--seed", "1", "--new-tokens", "8")
+        texts = {self.run_command(*options, questions="hello\n")[1] for _ in range(2)}
+        self.assertEqual(len(texts), 1)
+
+    def test_what_is_wrong(self) -> None:
+        for options, says in (
+            (("--temperature", "-1"), "error MOA7404: --temperature is -1; it is 0 or above"),
+            (("--new-tokens", "0"), "error MOA7404: --new-tokens is less than 1"),
+            (("--length-bound", "x"), "error MOA7404: argument --length-bound: invalid int"),
+            (("--package", "/nowhere"), "error MOA6204: "),
+            (("--model", "/nowhere"), "error MOA7401: "),
+            (("--dtype", "float32"), "error MOA6302: "),
+        ):
+            with self.subTest(options):
+                status, out, err = self.run_command(*options)
+                self.assertEqual((status, out), (2, ""))
+                self.assertIn(says, err)
+        plain = scratch() / "plain"
+        tiny_model().save_pretrained(plain)
+        words = tokenizer()
+        words.chat_template = None
+        words.save_pretrained(plain)
+        status, _, err = self.run_command("--model", str(plain))
+        self.assertEqual(status, 2)
+        self.assertIn("error MOA7424: the tokenizer has no chat template", err)

@@ -92,9 +92,10 @@ class Measure(unittest.TestCase):
             (("--lengths", "64,x"), "--lengths: 'x' is no number"),
             (("--batch", "0"), "--batch: '0' is no number"),
             (("--lengths", "64"), "64 tokens leave no prompt before 64 new ones"),
-            (("--new-tokens", "1"), "--new-tokens is 1"),
+            (("--new-tokens", "1"), "--new-tokens is less than 2"),
         ):
             with self.assertRaises(MoaError) as raised:
-                command.run(options("--model", "m", "--package", "p", *words), lambda *_: None)
+                given = options("--model", "m", "--package", "p", *words)
+                command.run(given, lambda *_: None)
             self.assertEqual(raised.exception.code, "MOA7404")
             self.assertIn(says, str(raised.exception))
