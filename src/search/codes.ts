@@ -30,7 +30,7 @@ export const SEARCH_CODES = {
   MOA7311: 'The profile was made from another model than the one that is given.',
 } as const;
 
-/** Those of what runs the model in Python (74xx): the profile and the validation of plans, and from MOA7420 on the calibration. */
+/** Those of what runs the model in Python (74xx): the profile and the validation of plans, from MOA7420 on the calibration, and from MOA7430 on the evaluation. */
 export const PROFILER_CODES = {
   MOA7400: 'A Python package that is needed is missing or too old.',
   MOA7401: "The model's folder cannot be loaded, or its architecture does not use the attention interface of transformers.",
@@ -53,6 +53,8 @@ export const PROFILER_CODES = {
   MOA7424: 'The tokenizer has no chat template, or one that fails.',
   MOA7425: 'The dense model answered none of the first questions right.',
   MOA7426: 'The dense model answers too few questions right.',
+  MOA7430: 'The request of an evaluation is wrong.',
+  MOA7431: 'A package attends in another way than the mask that it stands for.',
 } as const;
 
 export type SearchCode = keyof typeof SEARCH_CODES;

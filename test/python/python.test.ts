@@ -20,6 +20,7 @@ const suites = [
   { name: 'models of Hugging Face', where: ['-s', 'tests/hf', '-t', '.'], cwd: packageFolder, reason: importObstacle('torch', 'transformers') },
   { name: 'the benchmarks', where: ['-s', 'tests/bench', '-t', '.'], cwd: packageFolder, reason: importObstacle('torch', 'transformers') },
   { name: 'conversations', where: ['-s', 'tests/chat', '-t', '.'], cwd: packageFolder, reason: importObstacle('torch', 'transformers') },
+  { name: 'the evaluation', where: ['-s', 'tests/evaluate', '-t', '.'], cwd: packageFolder, reason: importObstacle('torch', 'transformers') },
   { name: 'measurements', where: ['-s', 'tests/measure', '-t', '.'], cwd: packageFolder, reason: importObstacle('torch', 'transformers') },
   { name: 'models over ranks', where: ['-s', 'tests/tp', '-t', '.'], cwd: packageFolder, reason: importObstacle('torch', 'transformers', 'safetensors') },
   { name: 'the search', where: ['-s', 'tests/search', '-t', '.'], cwd: packageFolder, reason: pythonObstacle() },

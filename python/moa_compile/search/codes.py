@@ -22,6 +22,8 @@ CODES = {
     "MOA7424": "The tokenizer has no chat template, or one that fails.",
     "MOA7425": "The dense model answered none of the first questions right.",
     "MOA7426": "The dense model answers too few questions right.",
+    "MOA7430": "The request of an evaluation is wrong.",
+    "MOA7431": "A package attends in another way than the mask that it stands for.",
 }
 
 USER, MACHINE, PACKAGES = 2, 1, 3

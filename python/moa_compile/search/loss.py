@@ -44,7 +44,7 @@ def run_sample(model, sample: Sample, scale: float | None = None, target: str = 
     total = torch.zeros((), dtype=torch.float64, device=device)
     budget = (512 << 20) if device.type == "cuda" else (64 << 20)
     part = max(1, budget // (12 * model.config.get_text_config().vocab_size))
-    with _head_of(model, base, type(outputs)) as head:
+    with head_of(model, base, type(outputs)) as head:
         for chosen in positions.split(part):
             states = hidden[0, chosen].detach().requires_grad_(scale is not None)
             logits = head(states[None])[0].to(torch.float64 if hidden.dtype == torch.float64 else torch.float32)
@@ -69,7 +69,7 @@ def _target_of(logits: torch.Tensor, right: torch.Tensor, loss: torch.Tensor, ta
 
 
 @contextmanager
-def _head_of(model, base, outputs_type):
+def head_of(model, base, outputs_type):
     """The function from last hidden states [1, n, hidden] to logits [1, n, vocabulary] that the model's own forward applies.
 
     What lies between the two (a scale, Gemma's softcap) differs by model, so the forward itself is called, with a base that gives the states back.
