@@ -1,6 +1,6 @@
 /**
  * Makes the Pythons that tests use where they are there, as virtual environments: `build/test-python` with what sessions, attached models and the search need, and
- * `build/test-python-hf4`, the same with the oldest transformers that models are attached in. The second one takes all that both have from the first.
+ * `build/test-python-hf4`, the same with the oldest transformers that the package takes. The second one has what differs, and finds the rest in the first.
  *
  *     node scripts/testPython.mjs      or npm run setup:python
  *
@@ -21,7 +21,7 @@ const newest = {
 const oldest = {
   name: 'test-python-hf4',
   packages: ['transformers==4.57.6'],
-  complete: 'import torch, transformers, safetensors; assert transformers.__version__ == "4.57.6"',
+  complete: 'import torch, transformers, safetensors, tqdm; assert transformers.__version__ == "4.57.6"',
   base: newest,
 };
 

@@ -1,15 +1,17 @@
-/** The tests of attached models once more, with the oldest transformers that the package takes: caches, masks and steps of generation are those of its major version. */
-import { test } from 'vitest';
-import { importObstacle, oldestPythonPath, packageFolder, runSuite, type Suite, titleOf, warnWhereSkipped } from './support.ts';
+/** What runs models is tested once more with the oldest transformers that the package takes: caches, masks, steps of generation and modules are those of its major version. */
+import { describe, test } from 'vitest';
+import { importObstacle, oldestPythonPath, pythonObstacle, runSuite, suiteOf, titleOf, warnWhereSkipped } from './support.ts';
 
-const suite: Suite = {
-  name: 'models of Hugging Face, transformers 4',
-  python: oldestPythonPath,
-  where: ['-s', 'tests/hf', '-t', '.'],
-  cwd: packageFolder,
-  reason: importObstacle(oldestPythonPath, 'torch', 'transformers'),
-};
+const ofModels = importObstacle(oldestPythonPath, 'torch', 'transformers', 'safetensors');
+const suites = [
+  suiteOf('models of Hugging Face, transformers 4', 'hf', oldestPythonPath, ofModels),
+  suiteOf('the benchmarks, transformers 4', 'bench', oldestPythonPath, ofModels),
+  suiteOf('models over ranks, transformers 4', 'tp', oldestPythonPath, ofModels),
+  suiteOf('the search, transformers 4', 'search', oldestPythonPath, pythonObstacle(oldestPythonPath)),
+];
 
-warnWhereSkipped(suite);
+suites.forEach(warnWhereSkipped);
 
-test.skipIf(suite.reason !== undefined)(titleOf(suite), { timeout: 600_000 }, () => runSuite(suite));
+describe.each(suites)('Python', (suite) => {
+  test.skipIf(suite.reason !== undefined)(titleOf(suite), { timeout: 600_000 }, () => runSuite(suite));
+});

@@ -1,16 +1,14 @@
 /** The tests of the Python package, where there is a Python with what they need. */
 import { describe, test } from 'vitest';
 import { repositoryPath } from '../cli/installed.ts';
-import { importObstacle, packageFolder, pythonObstacle, pythonPath, runSuite, type Suite, titleOf, torchObstacle, warnWhereSkipped } from './support.ts';
-
-const ofPackage = (folder: string): Pick<Suite, 'python' | 'where' | 'cwd'> => ({ python: pythonPath, where: ['-s', `tests/${folder}`, '-t', '.'], cwd: packageFolder });
+import { importObstacle, pythonObstacle, pythonPath, runSuite, type Suite, suiteOf, titleOf, torchObstacle, warnWhereSkipped } from './support.ts';
 
 const suites: readonly Suite[] = [
-  { name: 'the runtime', ...ofPackage('runtime'), reason: torchObstacle() },
-  { name: 'models of Hugging Face', ...ofPackage('hf'), reason: importObstacle(pythonPath, 'torch', 'transformers') },
-  { name: 'the benchmarks', ...ofPackage('bench'), reason: importObstacle(pythonPath, 'torch', 'transformers') },
-  { name: 'models over ranks', ...ofPackage('tp'), reason: importObstacle(pythonPath, 'torch', 'transformers', 'safetensors') },
-  { name: 'the search', ...ofPackage('search'), reason: pythonObstacle() },
+  suiteOf('the runtime', 'runtime', pythonPath, torchObstacle()),
+  suiteOf('models of Hugging Face', 'hf', pythonPath, importObstacle(pythonPath, 'torch', 'transformers')),
+  suiteOf('the benchmarks', 'bench', pythonPath, importObstacle(pythonPath, 'torch', 'transformers')),
+  suiteOf('models over ranks', 'tp', pythonPath, importObstacle(pythonPath, 'torch', 'transformers', 'safetensors')),
+  suiteOf('the search', 'search', pythonPath, pythonObstacle()),
   { name: 'the evidence', python: pythonPath, where: ['-s', 'bench/search/evidence', '-p', 'test_*.py'], cwd: repositoryPath(''), reason: pythonObstacle() },
 ];
 

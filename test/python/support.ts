@@ -8,7 +8,7 @@ import { installed, repositoryPath } from '../cli/installed.ts';
 const ownPython = repositoryPath('build/test-python/bin/python');
 /** `MOA_TEST_PYTHON`, what `npm run setup:python` has made, or the first `python3` on PATH. */
 export const pythonPath = process.env['MOA_TEST_PYTHON'] ?? (existsSync(ownPython) ? ownPython : 'python3');
-/** With the oldest transformers that models are attached in; `npm run setup:python` makes it. */
+/** With the oldest transformers that the package takes; `npm run setup:python` makes it. */
 export const oldestPythonPath = repositoryPath('build/test-python-hf4/bin/python');
 /** What makes it. */
 const setUp = 'npm run setup:python';
@@ -16,14 +16,14 @@ export const packageFolder = repositoryPath('python');
 /** One thread: the models are so tiny that more only wait for each other. */
 export const variables = { ...process.env, PYTHONPATH: packageFolder, PYTHONDONTWRITEBYTECODE: '1', OMP_NUM_THREADS: '1' };
 
-/** Why what runs a model cannot be tested here; undefined: it can. */
-export function pythonObstacle(): string | undefined {
-  const { status, stdout, stderr, error } = spawnSync(pythonPath, ['-m', 'moa_compile', 'check'], { cwd: packageFolder, encoding: 'utf8', env: variables });
-  if (error !== undefined) return `there is no ${pythonPath}; ${setUp}`;
+/** Why what runs a model cannot be tested with this Python; undefined: it can. */
+export function pythonObstacle(python = pythonPath): string | undefined {
+  const { status, stdout, stderr, error } = spawnSync(python, ['-m', 'moa_compile', 'check'], { cwd: packageFolder, encoding: 'utf8', env: variables });
+  if (error !== undefined) return `there is no ${python}; ${setUp}`;
   if (status === 0) return undefined;
   // Anything else than the answer that packages are missing is a failure, which the tests then show.
   const missing = status === 3 ? (JSON.parse(stdout) as { readonly missing: readonly string[] }).missing : [];
-  return missing.length === 0 ? undefined : `${pythonPath} lacks ${missing.join(', ')}; ${setUp}${stderr}`;
+  return missing.length === 0 ? undefined : `${python} lacks ${missing.join(', ')}; ${setUp}${stderr}`;
 }
 
 /** Why sessions of Python cannot be tested here; undefined: they can. */
@@ -46,6 +46,15 @@ export interface Suite {
   /** Why it cannot run here. */
   readonly reason: string | undefined;
 }
+
+/** The tests of the package in this folder of `tests`. */
+export const suiteOf = (name: string, folder: string, python: string, reason: string | undefined): Suite => ({
+  name,
+  python,
+  where: ['-s', `tests/${folder}`, '-t', '.'],
+  cwd: packageFolder,
+  reason,
+});
 
 /** The title of a test that runs a suite; it says where that is skipped, and why. */
 export const titleOf = ({ name, reason }: Suite): string => `python3 -m unittest discover: ${name}${reason === undefined ? '' : ` (skipped: ${reason})`}`;
