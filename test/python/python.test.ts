@@ -1,40 +1,23 @@
 /** The tests of the Python package, where there is a Python with what they need. */
-import { spawn } from 'node:child_process';
-import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
-import { installed, repositoryPath } from '../cli/installed.ts';
-import { importObstacle, packageFolder, pythonObstacle, pythonPath, torchObstacle, variables } from './support.ts';
+import { describe, test } from 'vitest';
+import { repositoryPath } from '../cli/installed.ts';
+import { importObstacle, pythonObstacle, pythonPath, runSuite, type Suite, suiteOf, titleOf, torchObstacle, warnWhereSkipped } from './support.ts';
 
-/** The end and the output of the tests' Python with `args` in `cwd`. */
-const python = async (args: readonly string[], cwd: string): Promise<{ readonly status: number | null; readonly output: string }> => {
-  const environment = { ...variables, MOA_TEST_COMPILER: join(installed(), 'bin/moa-compile.js') };
-  const child = spawn(pythonPath, args, { cwd, env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (text: Buffer) => (output += text.toString('utf8')));
-  const status = await new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve));
-  return { status, output };
-};
-
-const suites = [
-  { name: 'the runtime', where: ['-s', 'tests/runtime', '-t', '.'], cwd: packageFolder, reason: torchObstacle() },
-  { name: 'models of Hugging Face', where: ['-s', 'tests/hf', '-t', '.'], cwd: packageFolder, reason: importObstacle('torch', 'transformers') },
-  { name: 'the benchmarks', where: ['-s', 'tests/bench', '-t', '.'], cwd: packageFolder, reason: importObstacle('torch', 'transformers') },
-  { name: 'conversations', where: ['-s', 'tests/chat', '-t', '.'], cwd: packageFolder, reason: importObstacle('torch', 'transformers') },
-  { name: 'the evaluation', where: ['-s', 'tests/evaluate', '-t', '.'], cwd: packageFolder, reason: importObstacle('torch', 'transformers') },
-  { name: 'measurements', where: ['-s', 'tests/measure', '-t', '.'], cwd: packageFolder, reason: importObstacle('torch', 'transformers') },
-  { name: 'models over ranks', where: ['-s', 'tests/tp', '-t', '.'], cwd: packageFolder, reason: importObstacle('torch', 'transformers', 'safetensors') },
-  { name: 'the search', where: ['-s', 'tests/search', '-t', '.'], cwd: packageFolder, reason: pythonObstacle() },
-  { name: 'questions about long texts', where: ['-s', 'tests/tasks', '-t', '.'], cwd: packageFolder, reason: importObstacle('transformers') },
-  { name: 'the evidence', where: ['-s', 'bench/search/evidence', '-p', 'test_*.py'], cwd: repositoryPath(''), reason: pythonObstacle() },
+const suites: readonly Suite[] = [
+  suiteOf('the runtime', 'runtime', pythonPath, torchObstacle()),
+  suiteOf('models of Hugging Face', 'hf', pythonPath, importObstacle(pythonPath, 'torch', 'transformers')),
+  suiteOf('the benchmarks', 'bench', pythonPath, importObstacle(pythonPath, 'torch', 'transformers')),
+  suiteOf('conversations', 'chat', pythonPath, importObstacle(pythonPath, 'torch', 'transformers')),
+  suiteOf('questions', 'tasks', pythonPath, importObstacle(pythonPath, 'tokenizers')),
+  suiteOf('the evaluation', 'evaluate', pythonPath, importObstacle(pythonPath, 'torch', 'transformers')),
+  suiteOf('measurements', 'measure', pythonPath, importObstacle(pythonPath, 'torch', 'transformers')),
+  suiteOf('models over ranks', 'tp', pythonPath, importObstacle(pythonPath, 'torch', 'transformers', 'safetensors')),
+  suiteOf('the search', 'search', pythonPath, pythonObstacle()),
+  { name: 'the evidence', python: pythonPath, where: ['-s', 'bench/search/evidence', '-p', 'test_*.py'], cwd: repositoryPath(''), reason: pythonObstacle() },
 ];
 
-for (const { name, reason } of suites) if (reason !== undefined) console.warn(`SKIPPED: Python's tests of ${name}; ${reason}`);
+suites.forEach(warnWhereSkipped);
 
-describe.each(suites)('Python', ({ name, where, cwd, reason }) => {
-  const skipped = reason === undefined ? '' : ` (skipped: ${reason})`;
-  test.skipIf(reason !== undefined)(`python3 -m unittest discover: ${name}${skipped}`, { timeout: 600_000 }, async () => {
-    const { status, output } = await python(['-m', 'unittest', 'discover', ...where], cwd);
-    expect(output).toMatch(/^Ran [1-9]\d* tests in /m);
-    expect({ status, output: status === 0 ? '' : output }).toEqual({ status: 0, output: '' });
-  });
+describe.each(suites)('Python', (suite) => {
+  test.skipIf(suite.reason !== undefined)(titleOf(suite), { timeout: 600_000 }, () => runSuite(suite));
 });

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import torch
 
-from ..search.loss import head_of
+from ..search.loss import base_of, head_of
 
 # From hidden states [n, hidden] to logits [n, vocabulary] in float32.
 Head = Callable[[torch.Tensor], torch.Tensor]
@@ -19,7 +19,7 @@ def last_states(model: Any, tokens: Sequence[int], first: int) -> torch.Tensor:
     device = model.get_input_embeddings().weight.device
     ids = torch.tensor([tokens], device=device)
     with torch.no_grad():
-        hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        hidden = base_of(model)(input_ids=ids, use_cache=False).last_hidden_state
     states: torch.Tensor = hidden[0, first:].cpu()
     return states
 
@@ -30,8 +30,9 @@ def head(model: Any) -> Iterator[Head]:
     device = model.get_input_embeddings().weight.device
     ids = torch.zeros(1, 1, dtype=torch.long, device=device)
     with torch.no_grad():
-        outputs = type(model.base_model(input_ids=ids, use_cache=False))
-        with head_of(model, model.base_model, outputs) as run:
+        base = base_of(model)
+        outputs = type(base(input_ids=ids, use_cache=False))
+        with head_of(model, base, outputs) as run:
             yield lambda states: run(states[None].to(device))[0].float()
 
 

@@ -88,7 +88,7 @@ class ModelState:
                 return f"{name} is run by hooks of accelerate"
             if "_orig_mod" in module._modules or getattr(module, "_compiled_call_impl", None):
                 return f"{name} is compiled by torch"
-            if module is not self._model and "forward" in inside:
+            if module is not self._model and _is_replaced(module):
                 return f"the forward of a {name} was replaced"
             if type(module).__module__.split(".")[0] == "peft":
                 return f"{name} is an adapter, which may be switched"
@@ -101,6 +101,16 @@ class ModelState:
 
 def _is_heard(hooks: dict[Any, Any]) -> bool:
     return any(getattr(hook, "__module__", "") not in _SILENT for hook in hooks.values())
+
+
+def _is_replaced(module: nn.Module) -> bool:
+    """Whether a module has another forward than that of its class. transformers 4 leaves the
+    class's own in a module that was once asked for hidden states."""
+    own = vars(module).get("forward")
+    if own is None:
+        return False
+    of_class = getattr(own, "__func__", None) is type(module).forward
+    return not (of_class and own.__self__ is module)
 
 
 def _tensors_in(modules: list[nn.Module]) -> int:

@@ -30,9 +30,7 @@ def run_sample(model, sample: Sample, scale: float | None = None, target: str = 
     A label belongs to the position before it, whose logits predict it. The head runs on answer positions alone, some at a time:
     all logits of a long sample would be T x vocabulary floats.
     """
-    base = model.base_model
-    if base is model:
-        raise unsupported(f"{type(model).__name__} has no base model apart from its head")
+    base = base_of(model)
     device = model.get_input_embeddings().weight.device
     tokens = torch.tensor(sample.tokens, device=device)
     labels = torch.tensor(sample.labels, device=device)[1:]
@@ -57,6 +55,16 @@ def run_sample(model, sample: Sample, scale: float | None = None, target: str = 
     if scale is not None:
         hidden.backward(grad)
     return SampleLoss(float(total) / count, count, int(right))
+
+
+def base_of(model):
+    """The model without its head. Of Gemma 3, transformers 4 knows it as the decoder alone."""
+    base = model.base_model
+    if base is model and hasattr(model, "get_decoder"):
+        base = model.get_decoder()
+    if base is None or base is model:
+        raise unsupported(f"{type(model).__name__} has no base model apart from its head")
+    return base
 
 
 def _target_of(logits: torch.Tensor, right: torch.Tensor, loss: torch.Tensor, target: str) -> torch.Tensor:

@@ -23,7 +23,7 @@ class Contracts(unittest.TestCase):
 
     def test_masks_of_generation(self) -> None:
         """Behind each forward the mask gets a column of ones, and the next forward gets that very
-        tensor, and the position of the column."""
+        tensor, and before transformers 5 the position of the column."""
         model = tiny_model()
         batch = padded(texts(9, 4))
         made, got = [], []
@@ -32,7 +32,7 @@ class Contracts(unittest.TestCase):
         def updated(outputs, model_kwargs, **arguments):
             before = model_kwargs["attention_mask"]
             result = update(outputs, model_kwargs, **arguments)
-            made.append((before, result["attention_mask"]))
+            made.append((before, result["attention_mask"], result.get("cache_position")))
             return result
 
         def noted(**arguments):
@@ -44,9 +44,10 @@ class Contracts(unittest.TestCase):
         model.forward = noted
         model.generate(**batch, max_new_tokens=4, do_sample=False)
         for step in range(1, 4):
-            before, after = made[step - 1]
+            before, after, begins = made[step - 1]
             self.assertIs(got[step - 1]["attention_mask"], before)
             self.assertIs(got[step]["attention_mask"], after)
+            self.assertIs(got[step].get("cache_position"), begins)
             self.assertTrue(torch.equal(after[:, :-1], before))
             self.assertTrue(bool((after[:, -1] == 1).all()))
             self.assertEqual(got[step]["position_ids"].tolist(), [[8 + step], [3 + step]])

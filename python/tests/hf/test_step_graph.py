@@ -161,7 +161,7 @@ class Steps(Attached):
             **arguments, output_hidden_states=True, return_dict_in_generate=True
         ).hidden_states
         self.assertEqual((len(hidden), self.steps()), (4, [3]))
-        # transformers leaves hooks of its own behind.
+        # transformers leaves hooks of its own behind; before 5, forwards.
         self.assertTrue(torch.equal(model.generate(**arguments), first))
         self.assertEqual(self.steps(), [3, 3])
 
@@ -172,8 +172,12 @@ class Steps(Attached):
         layer._hf_hook = object()
         self.assertIn("accelerate", ModelState(model, model.model).obstacle)
         del layer._hf_hook
-        layer.forward = lambda *_, **__: None
-        self.assertIn("replaced", ModelState(model, model.model).obstacle)
+        for replaced in (lambda *_, **__: None, model.model.layers[1].forward):
+            layer.forward = replaced
+            self.assertIn("replaced", ModelState(model, model.model).obstacle)
+            del layer.forward
+        layer.forward = layer.forward
+        self.assertIsNone(ModelState(model, model.model).obstacle)
         del layer.forward
         layer._compiled_call_impl = lambda *_, **__: None
         self.assertIn("compiled", ModelState(model, model.model).obstacle)
@@ -269,10 +273,13 @@ class Loops(WithCache):
         positions = torch.tensor([[140], [100]])
         self.forward(input_ids=ids, attention_mask=more, position_ids=positions, **given(cache))
         self.assertEqual(Double.made, [])
-        # What generate does.
-        arguments = {"attention_mask": more, **given(cache)}
-        known = self.model._update_model_kwargs_for_generation({}, arguments)["attention_mask"]
+        # What generate does; transformers 4 counts the columns of the cache, too.
+        arguments = {"attention_mask": more, "cache_position": torch.tensor([140]), **given(cache)}
+        result = self.model._update_model_kwargs_for_generation({}, arguments)
+        known, begins = result["attention_mask"], result["cache_position"]
         self.assertTrue(cache.content.masks.is_next(known, None))
+        self.assertTrue(cache.content.masks.is_next(known, begins))
+        self.assertFalse(cache.content.masks.is_next(known, begins.clone()))
         known[:, :3] = 1
         self.refused(
             "MOA6305",
@@ -280,6 +287,20 @@ class Loops(WithCache):
             lambda: self.forward(
                 input_ids=ids, attention_mask=known, position_ids=positions + 1, **given(cache)
             ),
+        )
+        self.assertEqual(Double.made, [])
+
+    def test_cache_positions_of_ones_own(self) -> None:
+        """They are read, as masks are."""
+        cache = moa_compile.hf.new_cache(self.model, batch_size=1)
+        ids = texts(150)[0][None]
+        self.forward(input_ids=ids[:, :140], **given(cache))
+        begins = torch.tensor([140])
+        self.near(self.step(cache, ids, 140, cache_position=begins).logits, ids[:, :141])
+        self.refused(
+            "MOA6306",
+            "cache_position does not begin at 141",
+            lambda: self.step(cache, ids, 141, cache_position=begins),
         )
         self.assertEqual(Double.made, [])
 
