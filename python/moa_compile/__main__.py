@@ -1,9 +1,12 @@
-"""`python -m moa_compile check|profile|validate`."""
+"""`python -m moa_compile check|profile|validate|calibrate`."""
 
 import sys
 
+from .calibrate.cli import COMMAND as CALIBRATE
 from .command_line.run import run_commands
-from .search.cli import COMMANDS
+from .search.cli import COMMANDS as SEARCH
+
+COMMANDS = (*SEARCH, CALIBRATE)
 
 
 def main() -> int:
