@@ -22,6 +22,7 @@ const suites = [
   { name: 'models over ranks', where: ['-s', 'tests/tp', '-t', '.'], cwd: packageFolder, reason: importObstacle('torch', 'transformers', 'safetensors') },
   { name: 'the search', where: ['-s', 'tests/search', '-t', '.'], cwd: packageFolder, reason: pythonObstacle() },
   { name: 'questions about long texts', where: ['-s', 'tests/tasks', '-t', '.'], cwd: packageFolder, reason: importObstacle('transformers') },
+  { name: 'the calibration', where: ['-s', 'tests/calibrate', '-t', '.'], cwd: packageFolder, reason: pythonObstacle() },
   { name: 'the evidence', where: ['-s', 'bench/search/evidence', '-p', 'test_*.py'], cwd: repositoryPath(''), reason: pythonObstacle() },
 ];
 
