@@ -2,15 +2,18 @@
 
 import sys
 
+from .calibrate.cli import COMMAND as CALIBRATE
 from .chat.command import COMMAND as CHAT
 from .command_line.run import run_commands
 from .evaluate.command import COMMAND as EVALUATE
 from .measure.command import COMMAND as MEASURE
-from .search.cli import COMMANDS
+from .search.cli import COMMANDS as SEARCH
+
+COMMANDS = (*SEARCH, CALIBRATE, EVALUATE, CHAT, MEASURE)
 
 
 def main() -> int:
-    return run_commands((*COMMANDS, CHAT, EVALUATE, MEASURE))
+    return run_commands(COMMANDS)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import { environment, environmentVariables } from '../util/debug.ts';
 import { DiagnosticError } from '../util/diagnostics.ts';
 import { stableJson } from '../util/stableJson.ts';
 import { version } from '../version.ts';
+import { calibrateCommand, type CalibrateOptions } from './calibrateCommand.ts';
 import { checkPlanCommand, type CheckPlanOptions } from './checkPlanCommand.ts';
 import { modelCommand, type ModelCommandOptions } from './modelCommands.ts';
 import { inspectCommand, type InspectOptions } from './inspectCommand.ts';
@@ -177,6 +178,29 @@ function commandLine(run: Run): Command {
     .option('--static', 'also dense with a static cache, which transformers compiles for minutes')
     .option('-o, --output <file.json>', 'write all figures', parseOutput)
     .action((options: ModelCommandOptions) => run(() => modelCommand('measure', options, standardOutput(options.quiet === true))));
+
+  program
+    .command('calibrate')
+    .description("make samples for a search: questions about long texts, with the model's own answers")
+    .requiredOption('-o, --output <data.jsonl>', 'the file of the samples, for search --data', parseOutput)
+    .requiredOption('--model <folder>', 'a Hugging Face model')
+    .requiredOption('--lengths <list>', 'lengths of the samples: 1k,2k,4k', parseLengths)
+    .addOption(new Option('--questions <file.jsonl>', 'questions of your own: docs/calibrate.md').conflicts(['texts', 'kinds', 'seed']))
+    .option('--texts <path>', 'prose to hide facts in: a text file, or a folder of .txt and .md files; our own filler by default')
+    .option('--kinds <list>', 'of generated questions: lines, pairs, needles, facts; all by default')
+    .option('--samples <n>', 'samples of a length (16)', parseCount)
+    .option('--answer-tokens <n>', 'the most tokens of an answer (64)', parseCount)
+    .option('--seed <n>', 'generated questions are a function of it (0)', parseIntegerFrom(0, Number.MAX_SAFE_INTEGER))
+    .addOption(new Option('--keep-right', 'keep only what the model answers right, and ask further questions').conflicts('keepAll'))
+    .option('--keep-all', 'go on though the model answers nothing right')
+    .addOption(new Option('--prompt <format>', 'the chat template of the tokenizer, or plain text; auto: the template where there is one').choices(['auto', 'chat', 'plain']))
+    .option('--batch <n>', 'prompts to answer at once: less takes less memory', parseCount)
+    .option('--python <path>', 'a Python with torch and transformers')
+    .addOption(new Option('--device <name>', 'what the model runs on').choices(['auto', 'cpu', 'cuda']))
+    .addOption(new Option('--dtype <type>', 'element type of the model').choices(['auto', 'bfloat16', 'float16', 'float32']))
+    .option('--restart', 'begin anew')
+    .option('-q, --quiet', 'errors only')
+    .action((options: CalibrateOptions) => run(() => calibrateCommand(options, standardOutput(options.quiet === true))));
 
   program
     .command('check-plan <plan>')

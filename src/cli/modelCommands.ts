@@ -12,7 +12,7 @@ export interface ModelCommandOptions {
 /** A command that runs a model, in Python, with our standard input and output. Returns the exit code. */
 export async function modelCommand(name: string, options: ModelCommandOptions, output: Output): Promise<number> {
   const { python: asked, ...given } = options;
-  const python = await findPython(asked, environmentVariables());
+  const python = await findPython(asked, environmentVariables(), { name });
   if (options.quiet !== true) output.say(`python: ${python.path}, ${python.description}`);
   return handOverToPython(python, [name, ...pythonArguments(given)]);
 }

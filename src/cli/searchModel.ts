@@ -98,7 +98,7 @@ async function askValidation(python: Python, folder: string, request: string, an
 }
 
 /** The folder of a model that is named by its config.json. */
-function folderOf(model: string): string {
+export function folderOf(model: string): string {
   return basename(model) === 'config.json' && existsSync(model) ? dirname(resolve(model)) : model;
 }
 

@@ -55,7 +55,7 @@ export function checkOptions(profile: string | undefined, options: SearchOptions
   const { model, data, density, latency, latencyTable, sink, minSpan } = options;
   if (profile === undefined && model === undefined) wrong('there is neither a profile nor a model to search for', 'moa-compile search profile.safetensors ..., or moa-compile search --model FOLDER --data FILE.jsonl --lengths 2k,4k ...');
   if (profile !== undefined && model !== undefined && options.validate === undefined) wrong('a profile and --model are given, and nothing to do with the model', 'take --model out, or add --validate LENGTH');
-  if (model !== undefined && data === undefined && (profile === undefined || options.validationData === undefined)) wrong('--model without --data', 'name the samples: --data FILE.jsonl');
+  if (model !== undefined && data === undefined && (profile === undefined || options.validationData === undefined)) wrong('--model without --data', 'name the samples, which moa-compile calibrate makes: --data FILE.jsonl');
   if (model !== undefined && profile === undefined && options.lengths === undefined) wrong('--model without --lengths', 'name the lengths to profile: --lengths 2k,4k,8k');
   if (options.validate !== undefined && model === undefined) wrong('--validate without --model', 'a plan is validated by running the model: --model FOLDER --data FILE.jsonl');
   if (density === undefined && latency === undefined) wrong('no bound is given', 'bound the cache with --density 0.5, or the time with --latency 0.6 --latency-table FILE');

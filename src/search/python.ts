@@ -1,4 +1,4 @@
-/** The part of the search that runs the model: `python -m moa_compile`, in a process of its own. */
+/** What runs a model: `python -m moa_compile`, in a process of its own. */
 import { spawn, type StdioOptions } from 'node:child_process';
 import { delimiter } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -21,12 +21,20 @@ export interface Python {
 
 const CHECK_MS = 120_000;
 
+/** What needs a Python, and what of it does not. */
+export interface PythonUser {
+  readonly name: string;
+  readonly otherwise?: string;
+}
+
+const search: PythonUser = { name: 'the search', otherwise: 'a search of an existing profile needs no Python' };
+
 /**
  * A Python that has what is needed: `asked`, else that of the active environment, else `python3` and `python` on PATH. Throws MOA7306 with what to install.
  */
-export async function findPython(asked: string | undefined, variables: Variables): Promise<Python> {
+export async function findPython(asked: string | undefined, variables: Variables, { name, otherwise }: PythonUser = search): Promise<Python> {
   const inEnvironment = variables['VIRTUAL_ENV'] ?? variables['CONDA_PREFIX'];
-  const candidates = asked !== undefined ? [asked] : [...(inEnvironment === undefined ? [] : [`${inEnvironment}/bin/python`]), ...['python3', 'python'].flatMap((name) => pathCandidates(name, variables['PATH']))];
+  const candidates = asked !== undefined ? [asked] : [...(inEnvironment === undefined ? [] : [`${inEnvironment}/bin/python`]), ...['python3', 'python'].flatMap((program) => pathCandidates(program, variables['PATH']))];
   const own = { ...definedOnly(variables), PYTHONPATH: [packageFolder, ...(variables['PYTHONPATH'] ? [variables['PYTHONPATH']] : [])].join(delimiter) };
   let lacking: string | undefined;
   for (const path of candidates) {
@@ -35,8 +43,8 @@ export async function findPython(asked: string | undefined, variables: Variables
     if (outcome === 'exited' && status === 0) return { path, description: describe(stdout), variables: own };
     lacking ??= `${path}: ${outcome === 'exited' && status === 3 ? `lacks ${missing(stdout)}` : (stderr.trim().split('\n').at(-1) ?? '').slice(0, 200) || outcome}`;
   }
-  const message = lacking === undefined ? 'Python was not found' : `no Python has what the search needs; ${lacking}`;
-  const help = 'python3 -m pip install torch transformers safetensors tqdm, or name another with --python; a search of an existing profile needs no Python';
+  const message = lacking === undefined ? 'Python was not found' : `no Python has what ${name} needs; ${lacking}`;
+  const help = `python3 -m pip install torch transformers safetensors tqdm, or name another with --python${otherwise === undefined ? '' : `; ${otherwise}`}`;
   throw new DiagnosticError([{ code: 'MOA7306', severity: 'error', message, help }], 2);
 }
 
@@ -60,26 +68,26 @@ function describe(stdout: string): string {
   return `torch ${String(torch)}, transformers ${String(transformers)}, ${String(device)}`;
 }
 
+export interface RunPythonOptions {
+  /** What takes less memory. */
+  readonly lessMemory?: string;
+  /** Whether its standard output is the result; otherwise it goes to our standard error. */
+  readonly hasOutput?: boolean;
+}
+
 /**
  * Runs a command of the package. What it says goes to our standard error as it is: progress on a terminal, and errors with codes of their own. Throws
- * MOA7307 when it ends without a result; its exit code 2 stays 2.
+ * MOA7307 when it ends without a result; its exit code 2 stays 2. Gives its standard output, if that is the result.
  */
-export async function runPython(python: Python, args: readonly string[]): Promise<void> {
-  const { status, signal } = await ended(python, args, ['ignore', 2, 2]);
-  if (status === 0) return;
+export async function runPython(python: Python, args: readonly string[], { lessMemory = '--query-block 64', hasOutput = false }: RunPythonOptions = {}): Promise<string> {
+  const { status, signal, printed } = await ended(python, args, ['ignore', hasOutput ? 'pipe' : 2, 2]);
+  if (status === 0) return printed;
   const ending = signal === null ? `exit code ${status}` : signal;
   const message = `python -m moa_compile ${args[0]} ended with ${ending}`;
   const help = 'what it said stands above; the same command goes on where it stopped';
-  const cause = causeOf(signal);
+  const cause = causeOf(signal, lessMemory);
   const note: readonly Diagnostic[] = cause === undefined ? [] : [{ code: 'MOA7307', severity: 'note', message: cause }];
   throw new DiagnosticError([{ code: 'MOA7307', severity: 'error', message, help }, ...note], status === 2 ? 2 : 1);
-}
-
-/** A process that a signal ended says nothing itself. */
-function causeOf(signal: string | null): string | undefined {
-  if (signal === 'SIGKILL') return 'the system ended it, most likely because memory ran out: try --query-block 64, shorter --lengths or --dtype bfloat16';
-  if (signal === null || signal === 'SIGTERM' || signal === 'SIGINT') return undefined;
-  return 'torch or a library below it crashed: see whether they fit each other and the driver, or try --device cpu';
 }
 
 /**
@@ -91,7 +99,7 @@ export async function handOverToPython(python: Python, args: readonly string[]):
   try {
     const { status, signal } = await ended(python, args, 'inherit');
     if (status !== null) return status;
-    const cause = causeOf(signal);
+    const cause = causeOf(signal, 'shorter sequences');
     const message = `python -m moa_compile ${args[0]} ended with ${signal}${cause === undefined ? '' : `: ${cause}`}`;
     throw new DiagnosticError([{ code: 'MOA7307', severity: 'error', message }], 1);
   } finally {
@@ -99,15 +107,25 @@ export async function handOverToPython(python: Python, args: readonly string[]):
   }
 }
 
-function ended({ path, variables }: Python, args: readonly string[], stdio: StdioOptions): Promise<{ readonly status: number | null; readonly signal: string | null }> {
+/** Runs a command to its end. `printed`: its standard output, if that is a pipe. */
+function ended({ path, variables }: Python, args: readonly string[], stdio: StdioOptions): Promise<{ readonly status: number | null; readonly signal: string | null; readonly printed: string }> {
   return new Promise((resolve, reject) => {
+    let printed = '';
     const child = spawn(path, ['-m', 'moa_compile', ...args], { env: variables, stdio });
     // It saves what it has when it is told to end.
     const stopListening = onInterrupt(() => void child.kill('SIGTERM'));
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => (printed += text));
     child.once('error', reject);
-    child.once('close', (code, killedBy) => {
+    child.once('close', (status, signal) => {
       stopListening();
-      resolve({ status: code, signal: killedBy });
+      resolve({ status, signal, printed });
     });
   });
+}
+
+/** A process that a signal ended says nothing itself. */
+function causeOf(signal: string | null, lessMemory: string): string | undefined {
+  if (signal === 'SIGKILL') return `the system ended it, most likely because memory ran out: try ${lessMemory}, shorter --lengths or --dtype bfloat16`;
+  if (signal === null || signal === 'SIGTERM' || signal === 'SIGINT') return undefined;
+  return 'torch or a library below it crashed: see whether they fit each other and the driver, or try --device cpu';
 }

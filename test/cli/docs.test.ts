@@ -8,6 +8,7 @@ const commands = [
   'compile',
   'inspect',
   'search',
+  'calibrate',
   'check-plan',
   'chat',
   'measure',
@@ -36,7 +37,8 @@ describe('docs/cli.md', () => {
   const pages: readonly (readonly [(typeof commands)[number], readonly string[]])[] = [
     ['compile', [...documented('## Options of compile', 'These are options of'), ...shared]],
     ['inspect', [...shared, ...documented('And of `inspect` alone', 'Those of `search`')]],
-    ['search', documented('Those of `search`', 'Those of `check-plan`')],
+    ['search', documented('Those of `search`', 'Those of `calibrate`')],
+    ['calibrate', documented('Those of `calibrate`', 'Those of `check-plan`')],
     ['check-plan', documented('Those of `check-plan`', 'Those of `verify`')],
     ['verify', documented('Those of `verify`', 'Those of `chat`')],
     ['chat', [...running, ...documented('Of `chat` alone', 'Of `measure` alone')]],

@@ -1,7 +1,6 @@
 """The commands of the search: check, profile and validate."""
 
 import json
-import sys
 
 from ..command_line.command import Command
 from ..command_line.options import add_model_option, add_run_options, bad_option, count, lengths
@@ -79,6 +78,7 @@ def _load(options, read):
 
 def _profile(options, show) -> int:
     from .data import read_samples
+    from .model import warn_of_positions
     from .partial import Partial
     from .profile import run_profile
 
@@ -98,12 +98,6 @@ def _profile(options, show) -> int:
     partial.load()
     run_profile(model, options.model, samples, options.output, partial, options.query_block, show, options.target, files.value())
     return 0
-
-
-def warn_of_positions(model, longest: int) -> None:
-    trained = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if trained and longest > trained:
-        print(f"warning: length {longest} is more than the {trained} positions that the model was made for", file=sys.stderr)
 
 
 def _validate(options, show) -> int:

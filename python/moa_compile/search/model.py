@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import re
+import sys
 
 import torch
 import torch.utils.checkpoint
@@ -61,6 +62,12 @@ def text_vocabulary(folder: str) -> int:
         raise MoaError("MOA7401", f"{folder}/config.json cannot be read: {str(error)[:300]}", _HELP) from error
 
 
+def warn_of_positions(model, longest: int) -> None:
+    trained = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if trained and longest > trained:
+        print(f"warning: length {longest} is more than the {trained} positions that the model was made for", file=sys.stderr)
+
+
 def require_config(folder: str) -> None:
     if not os.path.isfile(os.path.join(folder, "config.json")):
         raise MoaError("MOA7401", f"{folder} is no model folder: it has no config.json", _HELP)
@@ -95,18 +102,19 @@ def _name_in_config(folder: str):
 
 
 def tokenizer_loader(folder: str):
-    """A function that loads the tokenizer of a folder, or raises MOA7401."""
+    """A function that loads the tokenizer of a folder for data that has text, or raises MOA7401."""
+    return lambda: load_tokenizer(folder, "the data has text", "put the tokenizer's files there, or give input_ids and labels")
 
-    def load():
-        from transformers import AutoTokenizer
 
-        try:
-            return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except Exception as error:
-            message = f"the data has text, and {folder} has no tokenizer that can be loaded: {str(error)[:200]}"
-            raise MoaError("MOA7401", message, "put the tokenizer's files there, or give input_ids and labels") from error
+def load_tokenizer(folder: str, reason: str, help: str):
+    """The tokenizer of a folder. Raises MOA7401 with the reason why it is needed, and `help`."""
+    from transformers import AutoTokenizer
 
-    return load
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:
+        message = f"{reason}, and {folder} has no tokenizer that can be loaded: {str(error)[:200]}"
+        raise MoaError("MOA7401", message, help) from error
 
 
 @contextlib.contextmanager

@@ -69,5 +69,5 @@ def require_writable(path: str) -> None:
 
 
 def cannot_write(path: str, error: OSError) -> MoaError:
-    help = "give another --output, or make room there; a profile goes on where it stopped"
+    help = "give another --output, or make room there; the same command goes on where it stopped"
     return MoaError("MOA7409", f"{path} cannot be written: {error.strerror or error}", help)

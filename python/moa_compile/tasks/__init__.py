@@ -4,7 +4,7 @@
 imports torch or transformers.
 """
 
-from .cut import cut_context
+from .cut import cut_context, only_evidence
 from .kinds import KINDS, make_question
 from .prompt import PROMPT_FORMATS, encode, render
 from .question import Question
@@ -20,5 +20,6 @@ __all__ = [
     "encode",
     "holds",
     "make_question",
+    "only_evidence",
     "render",
 ]

@@ -30,6 +30,11 @@ def cut_context(question: Question, length_of: LengthOf, tokens: int) -> Questio
     return None if size is None else _keep(question, evidence, size)
 
 
+def only_evidence(question: Question) -> Question:
+    """The question with nothing but its evidence: the least that `cut_context` leaves."""
+    return _keep(question, _merged(question.evidence), 0)
+
+
 Ranges = list[tuple[int, int]]
 
 
