@@ -8,8 +8,8 @@
 #
 #     python3 examples/python/tour.py
 #
-# It needs Node and the compiler (`npm install` in the checkout, or `moa-compile` on PATH), a
-# C++20 compiler, torch and transformers, and `pip install ./python` or `PYTHONPATH=python`.
+# It needs Node and the compiler (`npm start` in the checkout, or `moa-compile` on PATH), a C++20
+# compiler, and moa_compile with transformers: `pip install './python[hf]'`.
 
 # %%
 import json
@@ -32,12 +32,23 @@ FOLDER = Path(tempfile.mkdtemp(prefix="moa-tour-"))
 # %% [markdown]
 # ## A model
 #
-# Two layers, four query heads that share two KV heads. Its tokens are bytes, so it needs no
-# tokenizer.
+# Two layers, four query heads that share two KV heads. A token is a character, so it needs no
+# tokenizer. Its weights are random, and so is what it writes.
 
 # %%
+CHARACTERS = "".join(map(chr, range(32, 127)))
+
+
+def tokens_of(text: str) -> list[int]:
+    return [CHARACTERS.index(each) for each in text]
+
+
+def text_of(tokens: list[int]) -> str:
+    return "".join(CHARACTERS[each] for each in tokens)
+
+
 config = transformers.LlamaConfig(
-    vocab_size=256,
+    vocab_size=len(CHARACTERS),
     hidden_size=128,
     intermediate_size=256,
     num_hidden_layers=2,
@@ -48,7 +59,7 @@ config = transformers.LlamaConfig(
     initializer_range=0.15,
     bos_token_id=None,
     eos_token_id=None,
-    pad_token_id=0,
+    pad_token_id=None,
 )
 model = transformers.LlamaForCausalLM(config).to(DEVICE, torch.bfloat16).eval()
 model.requires_grad_(False)
@@ -77,13 +88,13 @@ plan = {
 # %% [markdown]
 # ## A package
 #
-# The compiler prints CUDA sources, and machine code where nvcc and a GPU are. `--model` tells it
-# the model's shape, RoPE and windows.
+# The compiler writes CUDA sources, and machine code where there is a GPU, for which it needs nvcc.
+# `--model` tells it the model's shape, RoPE and windows.
 
 # %%
-ROOT = Path(__file__).resolve().parents[2] if "__file__" in globals() else Path.cwd()
-installed = shutil.which("moa-compile")
-compiler = [installed] if installed else ["node", str(ROOT / "bin/moa-compile.js")]
+HERE = Path(globals().get("__file__", "here")).resolve()
+checkout = next((each for each in HERE.parents if (each / "bin/moa-compile.js").exists()), None)
+compiler = ["moa-compile"] if checkout is None else ["node", str(checkout / "bin/moa-compile.js")]
 target = ["--arch", "native"] if DEVICE == "cuda" else ["--arch", "sm_80", "--emit", "ir,cuda,ts"]
 subprocess.run(
     [*compiler, "plan.json", "--model", "model", "-o", "package", "-q", *target],
@@ -95,16 +106,20 @@ print("package:", ", ".join(sorted(each.name for each in (FOLDER / "package").it
 # %% [markdown]
 # ## Text
 #
-# One call, and the unedited model attends by the plan. The length bound fixes N, so that text
-# does not depend on how much of it is asked for.
+# `attach`, and the unedited model attends by the plan. The length bound fixes N, so that text does
+# not depend on how much of it is asked for. The cache has what the plan keeps, and no more.
 
 # %%
 BOUND = 400
-prompt = torch.tensor([list(b"Attention is a window, and the first tokens. " * 7)], device=DEVICE)
+prompt = tokens_of("Attention is a window, and the first tokens. " * 7)
 moa_compile.attach(model, FOLDER / "package", length_bound=BOUND)
-text = model.generate(prompt, max_new_tokens=24, do_sample=False)
-new = text[0, prompt.shape[1] :].tolist()
-print(f"{prompt.shape[1]} tokens of a prompt, then {bytes(new)!r}")
+ids = torch.tensor([prompt], device=DEVICE)
+text = model.generate(ids, max_new_tokens=24, do_sample=False)
+new = text[0, len(prompt) :].tolist()
+print(f"{len(prompt)} tokens of a prompt, then {text_of(new)!r}")
+package = moa_compile.load(FOLDER / "package")
+memory = package.memory(slots=1, length_bound=BOUND)
+print(f"cache: {memory.cache >> 10} KiB; a dense one takes {memory.dense >> 10} KiB")
 
 # %% [markdown]
 # Are these the tokens that the mask of the plan means? The same model without our kernels, each
@@ -122,39 +137,60 @@ def span(alpha: int, beta: float) -> int:
 
 rules = [list(zip(*rows, strict=True)) for rows in zip(plan["alphas"], plan["betas"], strict=True)]
 windows = [[span(alpha, beta) - plan["sink"] for alpha, beta in heads] for heads in rules]
-with masked_attention(model, windows, plan["sink"]):
-    logits = model(text[:, :-1]).logits[0, prompt.shape[1] - 1 :].float()
-best = logits.max(-1).values
-chosen = logits.gather(1, torch.tensor(new, device=DEVICE)[:, None])[:, 0]
-equal = int((logits.argmax(-1).cpu() == torch.tensor(new)).sum())
+
+
+def most_likely(prompt: list[int], new: list[int]) -> int:
+    """How many of the new tokens are the most likely ones under the mask of the plan."""
+    ids = torch.tensor([prompt + new[:-1]], device=DEVICE)
+    with masked_attention(model, windows, plan["sink"]):
+        logits = model(ids).logits[0, len(prompt) - 1 :].float().cpu()
+    chosen = logits.gather(1, torch.tensor(new)[:, None])[:, 0]
+    # Logits in bf16 are known to some 2^-7 of the largest.
+    tie = 2**-5 * float(logits.abs().max())
+    assert float((logits.max(-1).values - chosen).max()) <= tie, "the text is of another mask"
+    return int((logits.argmax(-1) == torch.tensor(new)).sum())
+
+
+equal = most_likely(prompt, new)
 print(f"{equal} of {len(new)} tokens are the most likely ones under the mask of the plan")
-assert float((best - chosen).max()) <= 2**-5 * float(logits.abs().max()), "another mask"
 
 # %% [markdown]
 # ## Many prompts
 #
-# Continuous batching on a pool with fewer pages than all sequences would need: prompts wait, the
-# youngest sequence gives its pages back when the pool is full, and the common beginning is stored
-# once.
+# `generate_batch` is continuous batching: prompts that begin alike share the pages of their common
+# beginning, which is fed once. Here the pool has fewer pages than the sequences need at last, so
+# the youngest one is preempted: it gives its pages back, waits, and is fed again.
+#
+# `choose` picks the next tokens. Ours takes the most likely ones, as is the default, and notes for
+# which prompts it was asked: the chart shows every fourth step.
 
 # %%
 moa_compile.attach(model, FOLDER / "package", length_bound=BOUND)
-common = list(b"Requests often begin alike, with one long instruction for all of them. " * 2)
-prompts = [
-    common + list(ending)
-    for ending in (b"One", b"Another one", b"The third of five", b"4", b"Last")
-]
-package = moa_compile.load(FOLDER / "package")
+common = tokens_of("Requests often begin alike, with one long instruction for all of them. " * 2)
+prompts = [common + tokens_of(ending) for ending in ("One.", "The next", "3", "The last one")]
+NEW = 120
 with package.session(slots=1, length_bound=BOUND, dtype=torch.bfloat16, device=DEVICE) as alone:
-    each = alone.pages_for(len(prompts[0]) + 12)
-    pages = 3 * each
-batch = moa_compile.generate_batch(
-    model, prompts, max_new_tokens=12, slots=6, pages=pages, budget=64
-)
-for generated in batch:
-    print(f"prompt {generated.prompt}: {bytes(generated.tokens)!r}")
-print(f"a pool of {pages} pages; five sequences alone would take {5 * each}")
+    most = [alone.pages_for(len(prompt) + NEW - 1) for prompt in prompts]
+asked: list[list[int]] = []
+
+
+def choose(logits: torch.Tensor, numbers: list[int]) -> torch.Tensor:
+    asked.append(list(numbers))
+    return logits.argmax(-1)
+
+
+pages = sum(most) // 2
+options = {"max_new_tokens": NEW, "slots": 5, "pages": pages, "budget": 64, "choose": choose}
+batch = list(moa_compile.generate_batch(model, prompts, **options))
 moa_compile.detach(model)
+for generated in batch:
+    print(f"prompt {generated.prompt}: {text_of(generated.tokens[:40])!r}...")
+print(f"{len(prompts)} sequences alone take {sum(most)} pages; the pool has {pages}")
+for number in range(len(prompts)):
+    steps = "".join("#" if number in each else "." for each in asked[::4])
+    print(f"prompt {number}: {steps}")
+equal = sum(most_likely(prompt, each.tokens) for prompt, each in zip(prompts, batch, strict=True))
+print(f"{equal} of {NEW * len(prompts)} tokens are the most likely ones under the mask of the plan")
 
 # %% [markdown]
 # ## A bare session
@@ -177,17 +213,15 @@ session = package.session(
 )
 prefix = session.add()
 for layer in range(2):
-    q, k, v, out = random_tensors(300)
-    ends = [0, 300, 300, 300]
-    session.prefill(layer, q, k, v, out, cu_seqlens=ends)
+    session.prefill(layer, *random_tensors(300), cu_seqlens=[0, 300, 300, 300])
 held = session.usage().held
 samples = [prefix, session.fork(prefix), session.fork(prefix)]
 print(f"300 tokens hold {held} pages; three sequences of them {session.usage().held}")
 
 tensors = [random_tensors(3) for _ in range(2)]
 with session.graph() as step:
-    for layer, (q, k, v, out) in enumerate(tensors):
-        session.decode(layer, q, k, v, out)
+    for layer in range(2):
+        session.decode(layer, *tensors[layer])
 for _ in range(5):
     step.replay()
 usage, memory = session.usage(), session.memory

@@ -6,7 +6,7 @@ from pathlib import Path
 from .definition import Definition, Kernel, Planner, damaged
 from .device import Entry, KernelSource
 from .errors import MoaError
-from .host_compiler import build_emulator_library
+from .host_compiler import build_emulator_library, check_can_build
 
 
 class EmulatorSources(KernelSource):
@@ -39,6 +39,7 @@ class EmulatorSources(KernelSource):
             )
         if missing:
             raise damaged(f"{missing[0]} of the package cannot be read")
+        check_can_build()
 
     @property
     def usable(self) -> list[Kernel]:

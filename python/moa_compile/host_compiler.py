@@ -15,7 +15,11 @@ from typing import Final
 from .errors import MoaError
 from .kernel_cache import KernelCache, cache_key
 
-_ROOT: Final = Path(__file__).resolve().parents[2]
+_HERE: Final = Path(__file__).resolve().parent
+# In a wheel the emulator's sources lie in the package (setup.py), in a checkout and in the npm
+# package beside `python`.
+_ROOTS: Final = (_HERE / "_emulator", _HERE.parents[1])
+_ROOT: Final = next((root for root in _ROOTS if (root / "native/emulator").is_dir()), _ROOTS[0])
 _ENGINE: Final = _ROOT / "native/emulator/engine.cpp"
 _ABI: Final = _ROOT / "native/emulator/abi.h"
 _PRIMITIVES: Final = _ROOT / "native/emulator/include"
@@ -55,6 +59,18 @@ def _cache() -> KernelCache:
     return KernelCache(os.environ)
 
 
+def check_can_build() -> None:
+    """Raises MOA6205 where the emulator's sources or a C++20 compiler are missing."""
+    if not _ENGINE.exists():
+        raise _failure(
+            "kernels",
+            f"the emulator's sources are not in {_ROOT}",
+            "install moa_compile whole: pip install ./python, in a checkout or in the npm package; "
+            "or run on a GPU",
+        )
+    _host_compiler()
+
+
 def build_emulator_library(source: Path, name: str) -> Path:
     """The shared library of an emitted kernel (native/emulator/abi.h), built where the cache has
     none.
@@ -62,13 +78,8 @@ def build_emulator_library(source: Path, name: str) -> Path:
     Raises MOA6205 where moa-compile's emulator or a C++20 compiler is missing, or the compiler
     fails.
     """
-    if not _ENGINE.exists():
-        raise _failure(
-            name,
-            "the emulator's sources are not there",
-            "use moa_compile of a checkout, or of the npm package",
-        )
-    compiler = _find_compiler(os.environ.get("CXX", ""), os.environ.get("PATH", ""))
+    check_can_build()
+    compiler = _host_compiler()
     engine = _engine(compiler)
     folders = (_HEADERS, _PRIMITIVES)
     flags = [*_KERNEL_FLAGS, *compiler.linker]
@@ -144,6 +155,10 @@ def _compile(
                 name, f"it does not compile (exit status {status}):\n{output.strip()[:4000]}"
             )
         return Path(build, "kernel.so").read_bytes()
+
+
+def _host_compiler() -> HostCompiler:
+    return _find_compiler(os.environ.get("CXX", ""), os.environ.get("PATH", ""))
 
 
 @functools.cache

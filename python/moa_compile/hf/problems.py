@@ -12,7 +12,7 @@ _HELP: Final = {
     ),
     "modelPlacement": (
         "load the whole model on one device, in an element type of the package: "
-        "from_pretrained(..., dtype=torch.bfloat16, device_map=0)"
+        "from_pretrained(..., dtype=torch.bfloat16).cuda()"
     ),
     "modelState": (
         "call model.eval(), and run it within torch.no_grad() or torch.inference_mode(); train it "

@@ -6,6 +6,7 @@ import os
 import re
 import unittest
 import unittest.mock
+from pathlib import Path
 
 import tokenizers
 import transformers
@@ -23,20 +24,25 @@ def first_block(page: str, holding: str) -> str:
     return next(block for block in blocks if holding in block)
 
 
+def save_model(folder: Path) -> None:
+    """Writes a tiny random model and a tokenizer, of which each letter is a token."""
+    tiny_model().save_pretrained(folder)
+    letters = {chr(code): code - 93 for code in range(ord("a"), ord("z") + 1)}
+    words = {"<pad>": 0, "<s>": 1, "</s>": 2, " ": 3, **letters}
+    inner = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token=" "))
+    inner.pre_tokenizer = tokenizers.pre_tokenizers.Split("", "isolated")
+    inner.decoder = tokenizers.decoders.Fuse()
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="<pad>", unk_token=" "
+    )
+    tokenizer.save_pretrained(folder)
+
+
 @unittest.skipIf(REASON is not None, REASON)
 class Docs(unittest.TestCase):
     def test_five_lines_to_text(self) -> None:
         folder = scratch() / "five-lines"
-        model = folder / "my-model"
-        tiny_model().save_pretrained(model)
-        letters = {chr(code): code - 93 for code in range(ord("a"), ord("z") + 1)}
-        words = {"<pad>": 0, "<s>": 1, "</s>": 2, " ": 3, **letters}
-        inner = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token=" "))
-        inner.pre_tokenizer = tokenizers.pre_tokenizers.Split("", "isolated")
-        inner.decoder = tokenizers.decoders.Fuse()
-        transformers.PreTrainedTokenizerFast(
-            tokenizer_object=inner, pad_token="<pad>", unk_token=" "
-        ).save_pretrained(model)
+        save_model(folder / "my-model")
         package = compiled("five-lines-package", PLAN, config_of("llama"))
         (folder / "generated").mkdir()
         (folder / "generated/my-model").symlink_to(package)
