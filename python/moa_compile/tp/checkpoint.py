@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 
 from .assignment import read_assignment
-from .build import divide_empty, empty_model, fill
+from .build import build_part
 from .cuts import Cut
 from .problems import problem
 from .ranks import Ranks
@@ -45,10 +45,13 @@ def load_sharded(
         assignment = read_assignment(Path(directory).resolve())
         ranks.check(assignment)
         agreement.said = assignment.digest
-        model = empty_model(_config_of(folder), dtype)
-        cuts = divide_empty(model, assignment, ranks.rank, group)
         with ExitStack() as files:
-            fill(model, cuts, _Weights(folder, files).read, on, dtype)
+            model = build_part(
+                *(_config_of(folder), _Weights(folder, files).read, on, dtype),
+                assignment=assignment,
+                rank=ranks.rank,
+                group=group,
+            )
         if (folder / "generation_config.json").is_file():
             model.generation_config = GenerationConfig.from_pretrained(folder)
     return model

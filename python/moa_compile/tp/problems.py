@@ -15,8 +15,8 @@ _HELP: Final = {
     ),
     "rankModel": (
         "a model of transformers whose attention has q_proj, k_proj, v_proj (or qkv_proj) and "
-        "o_proj, not quantized and without adapters; where sizes do not divide, another number of "
-        "ranks"
+        "o_proj, all plain linear layers, and which treats heads and features of its MLPs one by "
+        "one in between; others run on one GPU"
     ),
     "rankFailed": "see the error of that rank; the model is as before on all of them",
     "rankCheckpoint": (

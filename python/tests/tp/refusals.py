@@ -9,6 +9,7 @@ import moa_compile
 from moa_compile.tp import attach_tensor_parallel, load_sharded, shard_model
 
 from ..hf.models import texts
+from . import odd
 from .models import model_of
 from .runs import logits_of
 
@@ -60,16 +61,18 @@ def rank_refusals(folders: dict[str, str], whole: str, checkpoint: str) -> dict[
     refuse("package for one", directory=whole)
     refuse("no folder", directory=f"{folder}/nowhere")
     refuse("another model", directory=folders["gpt-oss"])
-    refuse("MLP", model_of("llama", intermediate_size=65))
+    refuse("MLP", odd.with_mlp(lambda: odd.gemma3n_mlp(0.95)))
     refuse("heads", model_of("llama", num_attention_heads=4))
     refuse("layers", model_of("llama", num_hidden_layers=1))
     refuse("scales", cache_scales=([[1.0]], [[1.0]]))
-    odd = model_of("llama")
-    odd.model.layers[0].self_attn.q_norm = torch.nn.RMSNorm(512)
-    refuse("norm over all heads", odd)
-    odd = model_of("llama")
-    odd.model.layers[0].self_attn.k_proj = torch.nn.Sequential(odd.model.layers[0].self_attn.k_proj)
-    refuse("adapters", odd)
+    changed = model_of("llama")
+    changed.model.layers[0].self_attn.q_norm = torch.nn.RMSNorm(512)
+    refuse("norm over all heads", changed)
+    changed = model_of("llama")
+    changed.model.layers[0].self_attn.k_proj = torch.nn.Sequential(
+        changed.model.layers[0].self_attn.k_proj
+    )
+    refuse("adapters", changed)
     # One rank alone fails.
     refuse("one fails", directory=folder if rank == 0 else whole)
     refuse("packages differ", directory=folder if rank == 0 else folders["other"])
