@@ -35,16 +35,17 @@ def build_part(
     assignment: Assignment,
     rank: int,
     group: dist.ProcessGroup | None = None,
+    weights: str = "",
 ) -> Any:
-    """One rank's part of it, as `shard.divide` leaves it. Raises MOA6322 where it cannot be
-    divided."""
+    """One rank's part of it, as `shard.divide` leaves it. weights: the fingerprint of the whole
+    model's. Raises MOA6322 where it cannot be divided."""
     model = _empty_model(config, dtype)
     decoder = decoder_of(model)
     found = model_parts(decoder, assignment, rank)
     paths = {module: path for path, module in model.named_modules()}
     cuts = {f"{paths[part.module]}.{part.name}": part.cut for part in found.parts}
     _fill(model, cuts, read, device, dtype)
-    complete(decoder, found, Shard(assignment, rank), group, ExitStack())
+    complete(decoder, found, Shard(assignment, rank, weights), group, ExitStack())
     return model
 
 

@@ -23,10 +23,10 @@ _ATTRIBUTE: Final = "_moa_shard"
 
 class Shard(NotCopied):
     """What a decoder holds. tensor_parallel: as in `definition.json` of the rank's package. heads:
-    the model's, by layer."""
+    the model's, by layer. weights: the fingerprint of the whole model's."""
 
-    def __init__(self, assignment: Assignment, rank: int) -> None:
-        self.rank, self.digest = rank, assignment.digest
+    def __init__(self, assignment: Assignment, rank: int, weights: str) -> None:
+        self.rank, self.digest, self.weights = rank, assignment.digest, weights
         self.heads: tuple[LayerHeads, ...] = assignment.of_rank(rank)
         self.tensor_parallel: dict[str, Any] = {
             "rank": rank,
@@ -46,6 +46,7 @@ def divide(
     assignment: Assignment,
     rank: int,
     group: dist.ProcessGroup | None,
+    weights: str,
     undo: ExitStack,
 ) -> Shard:
     """Makes a decoder that of one rank. `undo` then makes it whole again; until it is dropped it
@@ -66,7 +67,7 @@ def divide(
             value = part.cut.of_tensor(whole.detach())
             own = nn.Parameter(value, requires_grad=whole.requires_grad)
         _set(part.module, part.name, own, undo)
-    return complete(decoder, found, Shard(assignment, rank), group, undo)
+    return complete(decoder, found, Shard(assignment, rank, weights), group, undo)
 
 
 def complete(

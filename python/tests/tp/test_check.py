@@ -37,7 +37,7 @@ class Checks(unittest.TestCase):
         undo = ExitStack()
         self.addCleanup(undo.close)
         with ExitStack() as failed:
-            divide(model.model, assignment_of(ranks), rank, None, failed)
+            divide(model.model, assignment_of(ranks), rank, None, "", failed)
             undo.push(failed.pop_all())
         return undo
 
