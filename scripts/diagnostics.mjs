@@ -85,6 +85,7 @@ const modelMeanings = {
   rankModel: 'The model cannot be divided over ranks, or is divided in another way.',
   rankFailed: 'Another rank could not do its part, does not answer, or does something else, so none did.',
   rankCheckpoint: 'Weights that a rank reads from files are missing, or of other shapes.',
+  rankState: 'A model that is divided over ranks was to be saved, copied or pickled, or was given weights that are not whole.',
 };
 
 /** The codes of `modelMeanings`, read from the Python source. */

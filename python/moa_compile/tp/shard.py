@@ -7,13 +7,13 @@ import torch.distributed as dist
 from torch import nn
 
 from ..errors import MoaError
-from ..hf.problems import NotCopied
 from .assignment import Assignment, LayerHeads
 from .check import check_traces
 from .layers import ModelParts, model_parts
 from .plain import not_divided
-from .problems import problem
+from .problems import NotCopied, problem
 from .rank_config import KV_COUNTS, QUERY_COUNTS, RankConfig
+from .states import divide_states
 from .sums import SumOverRanks
 from .trace import Trace, trace
 
@@ -88,6 +88,7 @@ def complete(
         # Before all other hooks of the module, which then see the sum.
         hook = module.register_forward_hook(SumOverRanks(group), prepend=True)
         undo.callback(hook.remove)
+    divide_states(found.parts, undo)
     setattr(decoder, _ATTRIBUTE, shard)
     undo.callback(delattr, decoder, _ATTRIBUTE)
     return shard

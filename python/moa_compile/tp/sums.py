@@ -7,8 +7,8 @@ import torch.distributed as dist
 from torch import nn
 
 from ..hf.interface import is_probing
-from ..hf.problems import NotCopied
 from ..hf.problems import problem as model_problem
+from .problems import NotCopied
 from .ranks import no_answer
 
 

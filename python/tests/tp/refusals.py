@@ -1,7 +1,9 @@
 """What ranks refuse, and that the model is then as before. `rank_...` run on 2 ranks."""
 
 import copy
+import tempfile
 from datetime import timedelta
+from pathlib import Path
 from unittest.mock import patch
 
 import torch
@@ -86,7 +88,7 @@ def rank_refusals(folders: dict[str, str], whole: str, checkpoint: str) -> dict[
     # After all of that the model is good, and refuses what is wrong from here on.
     attach_tensor_parallel(model, folder, length_bound=64)
     refuse("attached")
-    found["copy"] = _refused(lambda: copy.deepcopy(model), model)
+    found["copy of an attached one"] = _refused(lambda: copy.deepcopy(model), model)
     moa_compile.detach(model)
     found["package for all"] = _refused(lambda: moa_compile.attach(model, whole), model)
     refuse("divided otherwise", directory=folders["other"])
@@ -94,6 +96,7 @@ def rank_refusals(folders: dict[str, str], whole: str, checkpoint: str) -> dict[
     ids = texts(4)[0][None]
     found["gradients"] = _refused(lambda: model(input_ids=ids, use_cache=False), model)
     model.requires_grad_(False)
+    found |= _states(model)
     late = model_of("llama")
     shard_model(late, folder)
     found["good"] = torch.equal(logits_of(model), logits_of(late))
@@ -120,6 +123,23 @@ def _disagreements(found, refuse, folders, whole: str, checkpoint: str) -> None:
     found["checkpoint"] = _refused(lambda: _loaded(missing, folder))
 
 
+def _states(model) -> dict[str, object]:
+    """What a divided model refuses to give, and to take."""
+    projection = model.model.layers[0].self_attn.o_proj
+    whole, own = model_of("llama").state_dict(), projection.weight.clone()
+    key = "model.layers.0.self_attn.o_proj.weight"
+    with tempfile.TemporaryDirectory() as folder:
+        return {
+            "save_pretrained": _refused(lambda: model.save_pretrained(folder), model),
+            "weights saved": [path.name for path in Path(folder).glob("*.safetensors")],
+            "state dict": _refused(model.state_dict, model),
+            "of a module": _refused(projection.state_dict, model),
+            "part": _refused(lambda: model.load_state_dict({**whole, key: own}), model),
+            "copy": _refused(lambda: copy.deepcopy(model), model),
+            "pickle": _refused(lambda: torch.save(model, f"{folder}/model.pt"), model),
+        }
+
+
 def rank_absence(folder: str) -> dict[str, object]:
     """Rank 0 waits for others, which do not come, in groups with little patience."""
     ranks, found = list(range(dist.get_world_size())), {}
@@ -144,4 +164,5 @@ def rank_of_four(for_two: str, for_four: str) -> dict[str, object]:
     found["MLP"] = _refused(lambda: shard_model(changed, for_four), changed)
     changed = odd.with_mlp(lambda: odd.Mlp(lambda x: x.cumsum(-1)))
     found["MLP of some"] = _refused(lambda: shard_model(changed, for_four), changed)
-    return found
+    shard_model(model, for_four)
+    return found | _states(model)

@@ -92,8 +92,18 @@ def rank_ways(folder: str, checkpoint: str) -> dict[str, torch.Tensor]:
 
 
 def rank_states(folder: str, tied: str) -> dict[str, object]:
-    """Parts of unequal sizes. tied: files of a model whose lm_head is its embedding."""
+    """Whole weights loaded into a divided model of other weights; parts of unequal sizes. tied:
+    files of a model whose lm_head is its embedding."""
     ids, results = texts(100)[0][None], {}
+    first, second = model_of("llama"), model_of("llama", seed=1)
+    whole = second.state_dict()
+    shard_model(first, folder)
+    shard_model(second, folder)
+    first.load_state_dict(whole)
+    results["loaded"] = torch.equal(logits_of(first, ids), logits_of(second, ids))
+    first.load_state_dict({name: weight.clone() for name, weight in whole.items()}, assign=True)
+    results["assigned"] = torch.equal(logits_of(first, ids), logits_of(second, ids))
+
     unequal = model_of("llama", intermediate_size=70)
     # A hook that was there before hears the sum.
     for layer in unequal.model.layers:

@@ -57,7 +57,7 @@ class Checks(unittest.TestCase):
         state: list[object] = [id(each) for each in model.parameters()]
         for module in model.modules():
             own = {n: v for n, v in vars(module).items() if isinstance(v, (int, str, bool))}
-            hooks = len(module._forward_hooks)
+            hooks = len(module._forward_hooks), len(module._state_dict_pre_hooks)
             state += [own, hooks, "forward" in vars(module), id(getattr(module, "config", None))]
         return [*state, model.config._attn_implementation]
 

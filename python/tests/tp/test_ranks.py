@@ -91,14 +91,15 @@ class Ranks(unittest.TestCase):
             self.assertLess(rank["kept"], 0.6 * whole)
 
     def test_states(self) -> None:
-        """Ranks with unequal numbers of features; tied weights."""
+        """Whole weights are loaded into parts; ranks with unequal numbers of features; tied
+        weights."""
         for ranks, features in (
             (on_two_ranks()["states"], (35, 35)),
             (on_four_ranks()["states"], (16, 18, 18, 18)),
         ):
             self.assertEqual(tuple(rank["features"] for rank in ranks), features)
             for rank in ranks:
-                for name in ("tied", "is tied"):
+                for name in ("loaded", "assigned", "tied", "is tied"):
                     self.assertTrue(rank[name], name)
                 error = (rank["unequal"] - rank["dense"]).abs().max().item()
                 self.assertLess(error, TIE / 2 * rank["dense"].abs().max().item())

@@ -4,6 +4,16 @@ import unittest
 
 from .started import on_four_ranks, on_two_ranks
 
+# What a divided model says to whoever would save it, or load other weights.
+_STATES = {
+    "save_pretrained": ("MOA6325", "one rank's part of its weights, and cannot be saved"),
+    "state dict": ("MOA6325", "layers.0.self_attn.q_proj has one rank's part"),
+    "of a module": ("MOA6325", "layers.0.self_attn.o_proj has one rank's part"),
+    "part": ("MOA6325", "the whole model has [64, 512]"),
+    "copy": ("MOA6325", "cannot be copied or pickled"),
+    "pickle": ("MOA6325", "cannot be copied or pickled"),
+}
+
 
 class Refusals(unittest.TestCase):
     def said(self, found: dict[str, tuple[str, str]], wanted: dict[str, tuple[str, str]]) -> None:
@@ -30,14 +40,16 @@ class Refusals(unittest.TestCase):
             "norm over all heads": ("MOA6322", "q_norm.weight [512] cannot be divided by heads"),
             "adapters": ("MOA6322", "k_proj is Sequential, no linear layer"),
             "attached": ("MOA6310", "attached already"),
-            "copy": ("MOA6310", "cannot be copied"),
+            "copy of an attached one": ("MOA6310", "cannot be copied"),
             "package for all": ("MOA6301", "divided over ranks"),
             "divided otherwise": ("MOA6322", "divided already"),
             "gradients": ("MOA6303", "gradients are wanted"),
             "rank's package": ("MOA6301", "attach_tensor_parallel"),
+            **_STATES,
         }
         for rank in (first, second):
             self.said(rank, alike)
+            self.assertEqual(rank["weights saved"], [])
             self.assertTrue(rank["good"])
 
     def test_disagreements(self) -> None:
@@ -73,5 +85,7 @@ class Refusals(unittest.TestCase):
                     "one fails": other if number == 2 else failed,
                     "MLP": mine,
                     "MLP of some": mine if number else theirs,
+                    **_STATES,
                 },
             )
+            self.assertEqual(rank["weights saved"], [])
