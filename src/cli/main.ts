@@ -191,6 +191,7 @@ function commandLine(run: Run): Command {
 
   withModelOptions(program.command('chat'))
     .description('a conversation with a model on a package, in the terminal')
+    .addOption(new Option('--prompt <format>', 'plain: the model goes on with one text; auto: chat where there is a chat template').choices(['auto', 'chat', 'plain']))
     .option('--system <text>', 'the system prompt')
     .option('--length-bound <tokens>', "the most tokens of the conversation; the model's by default, at most 8192", parseLengthOption)
     .option('--new-tokens <n>', 'the most tokens of a reply', parseCount, 1024)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ..command_line.command import Command, Show
 from ..command_line.options import add_model_option, add_run_options, bad_option, count
+from ..tasks.prompt import PROMPT_FORMATS, is_chat
 
 # The default length bound is the model's, up to so many tokens: memory is taken for all of them.
 _USUAL_BOUND: Final = 8192
@@ -17,6 +18,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_model_option(parser)
     add("--package", required=True, metavar="DIR", help="compiled with the model's config")
+    plain = "plain: the model goes on with one text (auto: where there is no chat template)"
+    add("--prompt", choices=PROMPT_FORMATS, default="auto", help=plain)
     add("--system", metavar="TEXT", help="the system prompt")
     bound = f"most tokens of the conversation (default: the model's, at most {_USUAL_BOUND})"
     add("--length-bound", type=count("--length-bound"), metavar="N", help=bound)
@@ -42,12 +45,11 @@ def run(options: argparse.Namespace, _: Show) -> int:
 
     from ..hf.attach import attach
     from ..search.model import device_of, load_model, tokenizer_loader
-    from ..tasks.prompt import is_chat
     from .replies import Replies
     from .terminal import converse
 
     tokenizer = tokenizer_loader(options.model)()
-    is_chat(tokenizer, "chat")
+    chats = is_chat(tokenizer, options.prompt)
     model = load_model(options.model, device_of(options.device), options.dtype)
     bound = options.length_bound or _bound_of(model)
     if options.seed is not None:
@@ -59,6 +61,7 @@ def run(options: argparse.Namespace, _: Show) -> int:
         length_bound=bound,
         new_tokens=options.new_tokens,
         system=options.system,
+        is_chat=chats,
         options=_sampling(options),
     )
     try:

@@ -3,15 +3,19 @@ would be tokenised to, so each turn continues the cache of the turn before it.""
 
 from typing import Any
 
+from ..tasks.prompt import begin_tokens
+
 
 class Conversation:
     """Messages, and the tokens that the model was given for them.
 
-    tokenizer: of transformers, with a chat template. system: the system prompt; None for none.
+    tokenizer: of transformers. system: the system prompt; None for none. is_chat: questions and
+    replies are put into the tokenizer's chat template; otherwise they are one text, a line each,
+    which the model goes on with.
     """
 
-    def __init__(self, tokenizer: Any, system: str | None = None) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Any, system: str | None = None, is_chat: bool = True) -> None:
+        self._tokenizer, self._is_chat = tokenizer, is_chat
         self._messages: list[dict[str, str]] = []
         if system is not None:
             self._messages.append({"role": "system", "content": system})
@@ -31,7 +35,8 @@ class Conversation:
         text = self._rendered(question)
         new = self._behind_reply(text)
         if new is None:
-            return self._tokens_of(text), False
+            begin = [] if self._is_chat else begin_tokens(self._tokenizer)
+            return [*begin, *self._tokens_of(text)], False
         return [*self._ids, *self._tokens_of(new)], True
 
     def answer(self, question: str, ids: list[int], reply: list[int]) -> str:
@@ -63,7 +68,20 @@ class Conversation:
 
     def _rendered(self, question: str) -> str:
         messages = [*self._messages, {"role": "user", "content": question}]
+        if not self._is_chat:
+            return "\n".join(_lines(messages))
         text: str = self._tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=False
         )
         return text
+
+
+def _lines(messages: list[dict[str, str]]) -> list[str]:
+    """A line for the system prompt, and for each question with its reply behind it."""
+    lines: list[str] = []
+    for message in messages:
+        if message["role"] == "assistant":
+            lines[-1] += message["content"]
+        else:
+            lines.append(message["content"])
+    return lines

@@ -40,8 +40,8 @@ class CacheBytes:
 class Replies:
     """Replies of one attached model.
 
-    length_bound: the most tokens of a conversation. new_tokens: the most of a reply. options: of
-    `generate`, such as `do_sample` and `temperature`.
+    length_bound: the most tokens of a conversation. new_tokens: the most of a reply. system,
+    is_chat: as of `Conversation`. options: of `generate`, such as `do_sample` and `temperature`.
     """
 
     def __init__(
@@ -52,12 +52,13 @@ class Replies:
         length_bound: int,
         new_tokens: int,
         system: str | None = None,
+        is_chat: bool = True,
         options: dict[str, Any] | None = None,
     ) -> None:
         self.length_bound, self._new_tokens = length_bound, new_tokens
         self._model, self._tokenizer, self._system = model, tokenizer, system
-        self._options = options or {}
-        self._conversation = Conversation(tokenizer, system)
+        self._is_chat, self._options = is_chat, options or {}
+        self._conversation = Conversation(tokenizer, system, is_chat)
         self._cache: MoaCache | None = None
         self._is_cancelled = False
         self.last: ReplyTimes | None = None
@@ -68,7 +69,7 @@ class Replies:
 
     def reset(self) -> None:
         """Forgets the conversation, and frees its memory for the next one."""
-        self._conversation = Conversation(self._tokenizer, self._system)
+        self._conversation = Conversation(self._tokenizer, self._system, self._is_chat)
         self._drop_cache()
         self.last = None
 

@@ -9,6 +9,7 @@ import torch
 
 from ..search.codes import MoaError
 from ..tasks.draws import seed_of
+from ..tasks.prompt import begin_tokens
 from ..tasks.texts import Texts
 from .states import Head, parts
 
@@ -21,7 +22,7 @@ def text_samples(
 ) -> list[list[int]]:
     """Stretches of so many tokens, each at a place of its own. Raises MOA7422 where the texts are
     shorter."""
-    begin = _begin(tokenizer)
+    begin = begin_tokens(tokenizer)
     found = []
     for sample in range(samples):
         place, characters = seed_of("evaluate", seed, sample), _CHARACTERS * length
@@ -36,13 +37,6 @@ def text_samples(
             characters *= 2
         found.append(tokens[:length])
     return found
-
-
-def _begin(tokenizer: Any) -> list[int]:
-    """The token that begins a sequence, if this tokenizer puts one there."""
-    begin = tokenizer.bos_token_id
-    has = begin is not None and tokenizer("x")["input_ids"][:1] == [begin]
-    return [begin] if has else []
 
 
 @dataclass

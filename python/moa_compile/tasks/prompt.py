@@ -43,10 +43,14 @@ def encode(tokenizer: Any, question: Question, prompt_format: str = "auto") -> l
     tokens = list(tokenizer(text, add_special_tokens=False)["input_ids"])
     if is_chat(tokenizer, prompt_format):
         return tokens
+    return [*begin_tokens(tokenizer), *tokens]
+
+
+def begin_tokens(tokenizer: Any) -> list[int]:
+    """The token that begins a plain text, where this tokenizer puts one there."""
     begin = tokenizer.bos_token_id
-    if begin is not None and tokenizer("x")["input_ids"][:1] == [begin]:
-        return [begin, *tokens]
-    return tokens
+    has = begin is not None and tokenizer("x")["input_ids"][:1] == [begin]
+    return [begin] if has else []
 
 
 def _bad_template(message: str) -> MoaError:

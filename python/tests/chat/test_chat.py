@@ -72,6 +72,16 @@ class Tokens(unittest.TestCase):
         self.assertTrue(continues)
         self.assertEqual(words.decode(following), "<u>hi<e>\n<a> yes\n<e>\n<u>so<e>\n<a>")
 
+    def test_one_text(self) -> None:
+        words = tokenizer()
+        conversation = Conversation(words, "once.", is_chat=False)
+        ids, continues = conversation.ask("it was")
+        self.assertEqual((words.decode(ids), continues), ("once.\nit was", False))
+        conversation.answer("it was", ids, words(" so,", add_special_tokens=False)["input_ids"])
+        following, continues = conversation.ask("and then")
+        self.assertTrue(continues)
+        self.assertEqual(words.decode(following), "once.\nit was so,\nand then")
+
     def test_a_template_that_rewrites_what_was_said(self) -> None:
         words = tokenizer(FORGETS)
         conversation = Conversation(words)
@@ -233,6 +243,9 @@ class Command(unittest.TestCase):
         words = tokenizer()
         words.chat_template = None
         words.save_pretrained(plain)
-        status, _, err = self.run_command("--model", str(plain))
+        options = ("--new-tokens", "5", "--model", str(plain))
+        status, out, err = self.run_command(*options, questions="it was")
+        self.assertEqual((status, err, out.count("\n")), (0, "", 1))
+        status, _, err = self.run_command(*options, "--prompt", "chat")
         self.assertEqual(status, 2)
         self.assertIn("error MOA7424: the tokenizer has no chat template", err)
