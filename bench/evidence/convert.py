@@ -62,7 +62,8 @@ def write_model(source: Source, gguf: Path, folder: Path) -> None:
         raise FetchError(f"the model misses {left}, and does not know {unexpected}")
     model.tie_weights()
     model.save_pretrained(folder)
-    write_json(folder / "config.json", source.config)
+    version = {"transformers_version": transformers.__version__}
+    write_json(folder / "config.json", {**source.config, **version})
     write_json(folder / "generation_config.json", source.generation)
 
 

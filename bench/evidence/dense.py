@@ -163,6 +163,8 @@ def perplexity(
         tokens = [*dense.begin, *dense.encode(text)][: options.positions]
         if len(tokens) == options.positions:
             rows.append(dense.losses(tokens))
+    if not rows:
+        raise SystemExit(f"no text of {source} has {options.positions} tokens")
     losses = torch.stack(rows)
     places = [edge for edge in _EDGES if edge < losses.shape[1]] + [losses.shape[1]]
     by_position = {
@@ -228,6 +230,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     # Of `past_key_values`, which releases name differently.
     warnings.filterwarnings("ignore", category=FutureWarning)
+    # Of texts that are longer than the model's positions: they are cut.
+    transformers.logging.set_verbosity_error()
     dense = Dense(options.model, options.device)
     wanted = [content.name for content in CONTENTS]
     wanted = wanted if options.tasks is None else options.tasks.split(",")

@@ -45,7 +45,6 @@ _METALS: Final = ("gold", "silver", "iron", "copper", "lead", "zinc", "steel", "
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 # fmt: on
 _KEYS: Final = tuple(f"{adjective}-{noun}" for adjective in _ADJECTIVES for noun in _NOUNS)
-_NEEDLES: Final = 8
 _COPIED_KEY, _COPIED_VALUE = 8, 4
 _RECALLED: Final = 2
 # What questions and answers take at the end of a length.
@@ -84,12 +83,12 @@ class Relation:
 
 @dataclass(frozen=True)
 class Content:
-    """What a context is made of: records of these relations in turn. prose: few of them stand in a
-    text; otherwise there is nothing but records."""
+    """What a context is made of: records of these relations in turn. needles: how many of them
+    stand in prose; None: there is nothing but records."""
 
     name: str
     relations: tuple[Relation, ...]
-    prose: bool
+    needles: int | None
 
 
 def _fact(record: str, keys: Sequence[str], value: Draw) -> Relation:
@@ -117,24 +116,25 @@ CONTENTS: Final = (
     Content(
         "lines-5-digits",
         (Relation(_LINE, _LINE_QUESTION, _one_of(_KEYS), _digits(5)),),
-        prose=False,
+        needles=None,
     ),
     Content(
         "lines-word",
         (Relation(_LINE, _LINE_QUESTION, _one_of(_KEYS), _one_of(_WORDS)),),
-        prose=False,
+        needles=None,
     ),
     Content(
         "pairs-word",
         (Relation("{key}: {value}\n", "What is {key}?", _one_of(_KEYS), _one_of(_WORDS)),),
-        prose=False,
+        needles=None,
     ),
-    # Eight needles of one kind, which are mixed up easily.
-    Content("needles-digits", (_NUMBER,), prose=True),
-    Content("needles-word", (_FRUIT,), prose=True),
-    # Eight needles of eight kinds.
-    Content("facts", _FACTS, prose=True),
-    # Eight needles of random words: the last ones are asked for by the first ones.
+    # Needles of one kind, which are mixed up easily.
+    Content("needles-digits", (_NUMBER,), needles=8),
+    Content("needles-word", (_FRUIT,), needles=8),
+    # Needles of eight kinds: one, or three of each.
+    Content("facts", _FACTS, needles=8),
+    Content("facts-24", _FACTS, needles=24),
+    # Needles of random words: the last ones are asked for by the first ones.
     Content(
         "copy",
         (
@@ -145,7 +145,7 @@ CONTENTS: Final = (
                 _some_of((*_WORDS, *_NOUNS), _COPIED_VALUE),
             ),
         ),
-        prose=True,
+        needles=8,
     ),
 )
 
@@ -185,8 +185,8 @@ def make_context(
     draw = random.Random(f"{content.name}/{length}/{seed}")
     context = Context(list(begin))
     most = length - _TAIL_TOKENS
-    if content.prose:
-        drawn = _draw_records(content, _NEEDLES, draw)
+    if content.needles is not None:
+        drawn = _draw_records(content, content.needles, draw)
         _fill_prose(context, most, prose, drawn, encode)
         return context
     context.tokens += encode("Here is a list.\n\n")
