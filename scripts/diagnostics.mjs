@@ -83,8 +83,9 @@ const modelMeanings = {
   rankGroup: "There is no process group of torch.distributed, or one of another number of ranks than the package's.",
   rankPackage: 'The package is not for several ranks, or its tensor-parallel.json is damaged.',
   rankModel: 'The model cannot be divided over ranks, or is divided in another way.',
-  rankFailed: 'Another rank could not do its part, so none did.',
+  rankFailed: 'Another rank could not do its part, does not answer, or does something else, so none did.',
   rankCheckpoint: 'Weights that a rank reads from files are missing, or of other shapes.',
+  rankState: 'A model that is divided over ranks was to be saved, copied or pickled, or was given weights that are not whole.',
 };
 
 /** The codes of `modelMeanings`, read from the Python source. */

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from moa_compile.tp.assignment import read_assignment
-from moa_compile.tp.build import divide_empty, empty_model, fill
+from moa_compile.tp.build import build_part, build_whole
 from moa_compile.tp.cuts import Cut
 
 DEVIATION = 0.02
@@ -27,7 +27,9 @@ def random_model(
         whole.normal_(0, DEVIATION, generator=random)
         return whole if cut is None else cut.of_tensor(whole)
 
-    model = empty_model(config, dtype)
-    cuts = {} if folder is None else divide_empty(model, read_assignment(folder), rank, None)
-    fill(model, cuts, weight, device, dtype)
+    if folder is None:
+        model = build_whole(config, weight, device, dtype)
+    else:
+        assignment = read_assignment(folder)
+        model = build_part(config, weight, device, dtype, assignment=assignment, rank=rank)
     return model.requires_grad_(False)

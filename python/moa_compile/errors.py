@@ -51,6 +51,7 @@ CODES: Final = {
     "rankModel": "MOA6322",
     "rankFailed": "MOA6323",
     "rankCheckpoint": "MOA6324",
+    "rankState": "MOA6325",
 }
 
 _SESSION_HELP: Final = {

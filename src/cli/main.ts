@@ -3,6 +3,7 @@ import { Argument, Command, CommanderError, Option } from 'commander';
 import { cleanupOnSignal, onInterrupt } from '../emit/cleanupOnSignal.ts';
 import { definitionJsonSchema } from '../emit/definitionJsonSchema.ts';
 import { errorCode } from '../emit/diskDiagnostics.ts';
+import { BASELINES, KINDS } from '../evaluate/kinds.ts';
 import { cacheFolder } from '../toolchain/cacheFolder.ts';
 import { ASSUME_PLAIN_FLAG } from '../plan/config/assumePlain.ts';
 import { SINK_RANGE, WINDOW_RANGE } from '../plan/formats/streamingRule.ts';
@@ -16,9 +17,10 @@ import { stableJson } from '../util/stableJson.ts';
 import { version } from '../version.ts';
 import { calibrateCommand, type CalibrateOptions } from './calibrateCommand.ts';
 import { checkPlanCommand, type CheckPlanOptions } from './checkPlanCommand.ts';
+import type { EvaluateOptions } from './evaluateCommand.ts';
 import { modelCommand, type ModelCommandOptions } from './modelCommands.ts';
 import { inspectCommand, type InspectOptions } from './inspectCommand.ts';
-import { collect, emitKinds, parseAblations, parseCacheType, parseCount, parseElementTypes, parseEmit, parseFraction, parseIntegerFrom, parseLengthOption, parseLengths, parseNumber, parseOutput, parsePass, parseStopAfter, parseValuesAt } from './options.ts';
+import { collect, emitKinds, parseAblations, parseCacheType, parseCount, parseElementTypes, parseEmit, parseFraction, parseIntegerFrom, parseLengthOption, parseLengths, parseNumber, parseOneOf, parseOutput, parsePass, parseStopAfter, parseValuesAt } from './options.ts';
 import { allWasSaid, formatBytes, sayDiagnostics, standardOutput } from './output.ts';
 import { inputFormats } from './readInputs.ts';
 import { verifyCommand, type VerifyOptions } from './verifyCommand.ts';
@@ -157,6 +159,33 @@ function commandLine(run: Run): Command {
       run(async () => {
         const { searchCommand } = await import('./searchCommand.ts');
         return searchCommand(profile, options, standardOutput(options.quiet === true));
+      }),
+    );
+
+  program
+    .command('evaluate')
+    .description('what a model still does under plans: retrieval, perplexity, agreement with itself when dense')
+    .requiredOption('--model <folder>', 'a Hugging Face model: config.json, weights, tokenizer; nothing is downloaded')
+    .requiredOption('--plan <file>', 'a plan of any format that is compiled; repeatable', collect)
+    .option('--package <dir>', 'a package that was compiled from the plan in the same place: also through its kernels; repeatable', collect)
+    .option('--against <list>', `baselines of as many KV slots: ${BASELINES.join(', ')}; none`, parseOneOf(BASELINES), [...BASELINES])
+    .option('--lengths <list>', 'lengths to evaluate at', parseLengths, [1024, 2048, 4096])
+    .option('--texts <path>', 'a text file, or a folder of .txt and .md files: perplexity and agreement on them, and prose for needles')
+    .option('--kinds <list>', `questions: ${KINDS.join(', ')}; none`, parseOneOf(KINDS), [...KINDS])
+    .option('--samples <n>', 'questions of a kind and length, and stretches of text', parseCount, 32)
+    .option('--depths <n>', 'places of the answers in their contexts', parseCount, 8)
+    .option('--seed <n>', 'other questions and texts', parseIntegerFrom(0, 2 ** 31 - 1), 0)
+    .option('-o, --output <file.json>', 'all results: docs/evaluate-formats.md', parseOutput)
+    .option('--python <path>', 'a Python with torch and transformers')
+    .addOption(new Option('--device <name>', 'what the model runs on').choices(['auto', 'cpu', 'cuda']))
+    .addOption(new Option('--dtype <type>', 'element type of the model').choices(['auto', 'bfloat16', 'float16', 'float32']))
+    .option('--restart', 'begin anew')
+    .option('--json', 'print the results as JSON')
+    .option('-q, --quiet', 'no word on progress')
+    .action((options: EvaluateOptions) =>
+      run(async () => {
+        const { evaluateCommand } = await import('./evaluateCommand.ts');
+        return evaluateCommand(options, standardOutput(options.quiet === true));
       }),
     );
 

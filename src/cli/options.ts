@@ -27,6 +27,18 @@ export function parseEmit(value: string): readonly EmitKind[] {
   });
 }
 
+/** A list of some of these words; `none` for none of them. */
+export const parseOneOf =
+  <Word extends string>(words: readonly Word[]) =>
+  (value: string): readonly Word[] =>
+    value === 'none'
+      ? []
+      : listOf(value, (word) => {
+          const found = words.find((known) => known === word);
+          if (found === undefined) throw new InvalidArgumentError(`'${word}' is none of ${words.join(', ')}, none.`);
+          return found;
+        });
+
 export function parseElementTypes(value: string): readonly ElementType[] {
   return listOf(value, (word) => {
     const type = elementTypeNames[word];

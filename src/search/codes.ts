@@ -28,6 +28,8 @@ export const SEARCH_CODES = {
   MOA7309: 'The work folder holds the profile of other inputs.',
   MOA7310: 'The model or the data changed while the search ran.',
   MOA7311: 'The profile was made from another model than the one that is given.',
+  MOA7312: 'The answer of an evaluation is none.',
+  MOA7313: 'Options of an evaluation contradict each other, or one is not legal.',
 } as const;
 
 /** Those of what runs the model in Python (74xx): the profile and the validation of plans, from MOA7420 on the calibration, and from MOA7430 on the evaluation. */

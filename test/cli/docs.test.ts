@@ -10,6 +10,7 @@ const commands = [
   'search',
   'calibrate',
   'check-plan',
+  'evaluate',
   'chat',
   'measure',
   'verify',
@@ -40,7 +41,8 @@ describe('docs/cli.md', () => {
     ['search', documented('Those of `search`', 'Those of `calibrate`')],
     ['calibrate', documented('Those of `calibrate`', 'Those of `check-plan`')],
     ['check-plan', documented('Those of `check-plan`', 'Those of `verify`')],
-    ['verify', documented('Those of `verify`', 'Those of `chat`')],
+    ['verify', documented('Those of `verify`', 'Those of `evaluate`')],
+    ['evaluate', documented('Those of `evaluate`', 'Those of `chat`')],
     ['chat', [...running, ...documented('Of `chat` alone', 'Of `measure` alone')]],
     ['measure', [...running, ...documented('Of `measure` alone', '## Architectures')]],
   ];

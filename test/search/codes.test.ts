@@ -4,7 +4,7 @@ import { PROFILER_CODES, SEARCH_CODES } from '../../src/search/codes.ts';
 import { repositoryPath } from '../cli/installed.ts';
 
 test('all codes of the search are used, and no others', () => {
-  const paths = ['src/search', 'src/cli'].flatMap((folder) => readdirSync(repositoryPath(folder), { recursive: true, encoding: 'utf8' }).map((name) => repositoryPath(`${folder}/${name}`)));
+  const paths = ['src/search', 'src/evaluate', 'src/cli'].flatMap((folder) => readdirSync(repositoryPath(folder), { recursive: true, encoding: 'utf8' }).map((name) => repositoryPath(`${folder}/${name}`)));
   const files = paths.filter((path) => path.endsWith('.ts') && !path.endsWith('/codes.ts'));
   const used = new Set(files.flatMap((path) => [...readFileSync(path, 'utf8').matchAll(/'(MOA7\d{3})'/g)].map((match) => match[1]!)));
   expect([...used].sort()).toEqual(Object.keys(SEARCH_CODES).sort());

@@ -15,6 +15,7 @@ const order: readonly (readonly string[])[] = [
   ['toolchain'],
   ['compile', 'inspect', 'inspectGpus', 'inspectRanks'],
   ['search'],
+  ['evaluate'],
   ['compilePackage'],
   ['cli', 'index'],
   ['start'],

@@ -10,7 +10,8 @@ import torch
 def end_tokens(model: Any, tokenizer: Any) -> list[int]:
     """The tokens that end an answer."""
     ends: set[int] = set()
-    for stated in (model.generation_config.eos_token_id, tokenizer.eos_token_id):
+    own = getattr(model.generation_config, "eos_token_id", None)
+    for stated in (own, tokenizer.eos_token_id):
         if stated is not None:
             ends.update(stated if isinstance(stated, list) else [stated])
     return sorted(ends)

@@ -75,6 +75,8 @@ def partial_path(output: str) -> str:
 def _plan(options: argparse.Namespace) -> Plan:
     if options.questions is not None and options.kinds is not None:
         raise bad_option("--kinds are of our own questions, and --questions are given")
+    if options.texts is not None and "needles" not in (options.kinds or KINDS):
+        raise bad_option("--texts are for needles, which --kinds leaves out")
     if options.answer_tokens >= options.lengths[0]:
         raise bad_option(f"--answer-tokens: the length {options.lengths[0]} is no longer than them")
     return Plan(

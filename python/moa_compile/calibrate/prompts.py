@@ -35,10 +35,11 @@ class Prompter:
     def encode(self, question: Question) -> list[int]:
         tokens = encode(self.tokenizer, question, self.prompt_format)
         if tokens and max(tokens) >= self.vocabulary:
-            message = f"token {max(tokens)} of the tokenizer is none of the model's"
-            help = (
-                f"the model has {self.vocabulary}: give it the tokenizer that it was trained with"
+            message = (
+                f"the tokenizer has the token {max(tokens)}, and the model's vocabulary ends at"
+                f" {self.vocabulary - 1}"
             )
+            help = "give the model the tokenizer that it was trained with"
             raise MoaError("MOA7401", message, help)
         return tokens
 

@@ -25,6 +25,7 @@ class Bar:
         if self._bar is None:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=of, initial=done - 1, unit="sample", file=sys.stderr)
+            begin = max(done - 1, 0)
+            self._bar = tqdm(total=of, initial=begin, unit="sample", file=sys.stderr)
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(done - self._bar.n)

@@ -1,7 +1,8 @@
 """`attach_tensor_parallel`: a model of transformers runs on a package for several ranks."""
 
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from ..hf.problems import problem as model_problem
 from ..package import DeviceOption
 from ..session_options import Table
 from .assignment import Assignment, LayerHeads, read_assignment
+from .fingerprint import model_fingerprint
 from .problems import problem
 from .ranks import Ranks
-from .shard import divide
+from .shard import Shard, divide, shard_of
 
 
 def attach_tensor_parallel(
@@ -41,23 +43,16 @@ def attach_tensor_parallel(
     for several ranks; MOA6322 where the model cannot be divided; what `attach` raises; and MOA6323
     where another rank raised one of these. The model is then as before, on all ranks.
     """
-    ranks = Ranks(group, _device_of(model))
-    with ExitStack() as undo:
-        with ranks.agreeing() as agreement:
-            if attachment_of(model) is not None:
-                raise model_problem("attached", "the model is attached already")
-            assignment = _read(directory, ranks)
-            agreement.said = _said(model, assignment)
-            shard = divide(_decoder_of(model), assignment, ranks.rank, group, undo)
-            attach(
-                model,
-                assignment.package(ranks.rank),
-                length_bound=length_bound,
-                device=device,
-                cache_scales=_own_scales(cache_scales, assignment, shard.heads),
-            )
-            undo.callback(detach, model)
-        undo.pop_all()
+    options = {"call": "attach_tensor_parallel", "length bound": length_bound}
+    with _divided(model, directory, group, options) as (assignment, shard, undo):
+        attach(
+            model,
+            assignment.package(shard.rank),
+            length_bound=length_bound,
+            device=device,
+            cache_scales=_own_scales(cache_scales, assignment, shard.heads),
+        )
+        undo.callback(detach, model)
 
 
 def shard_model(
@@ -69,26 +64,33 @@ def shard_model(
 
     Raises MOA6320 to MOA6323 as `attach_tensor_parallel`.
     """
+    with _divided(model, directory, group, {"call": "shard_model"}):
+        pass
+
+
+@contextmanager
+def _divided(
+    model: Any,
+    directory: str | os.PathLike[str],
+    group: dist.ProcessGroup | None,
+    options: Mapping[str, object],
+) -> Iterator[tuple[Assignment, Shard, ExitStack]]:
+    """A block of a model that is divided, which becomes whole again if the block fails on any rank.
+    options: which all ranks must have in common. The stack undoes what the block does."""
     ranks = Ranks(group, _device_of(model))
     with ExitStack() as undo:
         with ranks.agreeing() as agreement:
             if attachment_of(model) is not None:
                 raise model_problem("attached", "the model is attached already")
-            assignment = _read(directory, ranks)
-            agreement.said = _said(model, assignment)
-            divide(_decoder_of(model), assignment, ranks.rank, group, undo)
+            assignment = read_assignment(Path(directory).resolve())
+            ranks.check(assignment)
+            decoder = _decoder_of(model)
+            held = shard_of(decoder)
+            weights = model_fingerprint(model) if held is None else held.weights
+            agreement.said |= {**options, "package": assignment.digest, "model": weights}
+            shard = divide(decoder, assignment, ranks.rank, group, weights, undo)
+            yield assignment, shard, undo
         undo.pop_all()
-
-
-def _read(directory: str | os.PathLike[str], ranks: Ranks) -> Assignment:
-    assignment = read_assignment(Path(directory).resolve())
-    ranks.check(assignment)
-    return assignment
-
-
-def _said(model: Any, assignment: Assignment) -> str:
-    """What ranks must have in common."""
-    return f"{assignment.digest} {type(model).__name__}"
 
 
 def _device_of(model: Any) -> torch.device:

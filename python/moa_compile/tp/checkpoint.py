@@ -10,8 +10,9 @@ import torch
 import torch.distributed as dist
 
 from .assignment import read_assignment
-from .build import divide_empty, empty_model, fill
+from .build import build_part
 from .cuts import Cut
+from .fingerprint import config_text, fingerprint
 from .problems import problem
 from .ranks import Ranks
 
@@ -41,14 +42,19 @@ def load_sharded(
 
     folder, on = Path(checkpoint).resolve(), torch.device(device)
     ranks = Ranks(group, on)
-    with ranks.agreeing() as agreement:
+    with ranks.agreeing() as agreement, ExitStack() as files:
         assignment = read_assignment(Path(directory).resolve())
         ranks.check(assignment)
-        agreement.said = assignment.digest
-        model = empty_model(_config_of(folder), dtype)
-        cuts = divide_empty(model, assignment, ranks.rank, group)
-        with ExitStack() as files:
-            fill(model, cuts, _Weights(folder, files).read, on, dtype)
+        config, weights = _config_of(folder), _Weights(folder, files)
+        found = weights.fingerprint(f"{dtype} {config_text(config)}")
+        agreement.said |= {"call": "load_sharded", "package": assignment.digest, "model": found}
+        model = build_part(
+            *(config, weights.read, on, dtype),
+            assignment=assignment,
+            rank=ranks.rank,
+            group=group,
+            weights=found,
+        )
         if (folder / "generation_config.json").is_file():
             model.generation_config = GenerationConfig.from_pretrained(folder)
     return model
@@ -89,6 +95,21 @@ class _Weights:
             raise problem("rankCheckpoint", f"{name} is {found}; the model needs {list(shape)}")
         whole: torch.Tensor = file.get_tensor(name) if cut is None else cut.of_file(stored)
         return whole
+
+    def fingerprint(self, text: str) -> str:
+        """Of a text and of a row of each tensor, whichever of them this rank reads."""
+        return fingerprint(text, ((name, self._row(name)) for name in sorted(self._file_of)))
+
+    def _row(self, name: str) -> torch.Tensor:
+        """The middle one."""
+        file = self._opened_file(self._file_of[name])
+        stored = file.get_slice(name)
+        if not stored.get_shape():
+            scalar: torch.Tensor = file.get_tensor(name)
+            return scalar
+        at = stored.get_shape()[0] // 2
+        row: torch.Tensor = stored[at : at + 1]
+        return row
 
     def _opened_file(self, name: str) -> Any:
         if name not in self._opened:

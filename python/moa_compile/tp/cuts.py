@@ -1,10 +1,14 @@
 """The part of a parameter that a rank takes: ranges of its rows or of its columns."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
+
+# Rows of a tile of a matrix product.
+_TILE: Final = 64
 
 
 @dataclass(frozen=True)
@@ -21,10 +25,20 @@ class Cut:
         """Rows, or columns, that the rank takes."""
         return sum(end - begin for begin, end in self.ranges)
 
+    def shape(self, either: Sequence[int], is_whole: bool) -> list[int]:
+        """The shape of the whole tensor, or of the part, from that of either."""
+        shape = list(either)
+        shape[self.dim] = self.size if is_whole else self.taken
+        return shape
+
     def of_tensor(self, tensor: torch.Tensor) -> torch.Tensor:
         """A contiguous copy of the part, so that the whole tensor can be freed."""
-        parts = [tensor.narrow(self.dim, begin, end - begin) for begin, end in self.ranges]
-        return torch.cat(parts, self.dim).contiguous()
+        return self.along(self.dim, tensor)
+
+    def along(self, dim: int, tensor: torch.Tensor) -> torch.Tensor:
+        """The same ranges of any dimension: of activations."""
+        parts = [tensor.narrow(dim, begin, end - begin) for begin, end in self.ranges]
+        return torch.cat(parts, dim).contiguous()
 
     def of_file(self, stored: Any) -> torch.Tensor:
         """The part of a tensor in a file: a slice of safetensors, of which no more is read."""
@@ -40,9 +54,13 @@ def cut_heads(dim: int, heads: Sequence[int], of: int, head_dim: int) -> Cut:
 
 
 def cut_evenly(dim: int, size: int, rank: int, ranks: int) -> Cut:
-    """The contiguous part of a rank. `size` is a multiple of `ranks`."""
-    share = size // ranks
-    return Cut(dim, size, ((rank * share, (rank + 1) * share),))
+    """The contiguous share of a rank. Where shares cannot be equal, they are multiples of `_TILE`,
+    or of a smaller power of two that divides `size` and gives each rank some 8 of them."""
+    unit = 1 if size % ranks == 0 else math.gcd(size, _TILE)
+    while unit > 1 and size // unit < 8 * ranks:
+        unit //= 2
+    begin, end = (size // unit * each // ranks * unit for each in (rank, rank + 1))
+    return Cut(dim, size, ((begin, end),))
 
 
 def stack(cuts: Sequence[Cut]) -> Cut:

@@ -12,22 +12,21 @@ from typing import Final
 
 from torch import nn
 
-from ..errors import MoaError
 from .assignment import Assignment, LayerHeads
 from .cuts import Cut, cut_evenly, cut_heads, stack
+from .plain import not_divided, plain_linear
 from .problems import problem
 
 # Of attention modules; each is optional, but for o_proj and either q, k and v or all in one.
 _PROJECTIONS: Final = ("q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj")
-# One weight for all heads.
-_SHARED: Final = {"q_norm.weight", "k_norm.weight"}
 
 
 @dataclass(frozen=True)
 class Part:
     """What a rank keeps of the parameter `name` of `module`; `cut` is None where it keeps nothing:
-    a bias behind a sum, which rank 0 adds for all."""
+    a bias behind a sum, which rank 0 adds for all. path: of the module."""
 
+    path: str
     module: nn.Module
     name: str
     cut: Cut | None
@@ -44,9 +43,9 @@ class ModelParts:
 
 
 def model_parts(decoder: nn.Module, assignment: Assignment, rank: int) -> ModelParts:
-    """What rank `rank` keeps of a decoder. Changes nothing.
+    """What rank `rank` keeps of a whole decoder. Changes nothing.
 
-    Raises MOA6322 where the model is not of the package's shape, or sizes do not divide.
+    Raises MOA6322 where the model is not of the package's shape, or its weights are not plain ones.
     """
     attentions = _attentions(decoder)
     if sorted(attentions) != list(range(len(assignment.layers))):
@@ -56,19 +55,20 @@ def model_parts(decoder: nn.Module, assignment: Assignment, rank: int) -> ModelP
         )
         raise problem("rankModel", message)
     parts: list[Part] = []
-    sums: list[nn.Linear] = []
-    ordered = [attentions[number] for number in range(len(assignment.layers))]
-    for (path, attention), heads in zip(ordered, assignment.of_rank(rank), strict=True):
+    for number, heads in enumerate(assignment.of_rank(rank)):
+        path, attention = attentions[number]
         parts += _attention_parts(path, attention, assignment, heads)
-        sums.append(_linear(path, attention, "o_proj"))
-        layer = decoder.get_submodule(path.rpartition(".")[0])
-        for name, mlp in layer.named_children():
+        layer = path.rpartition(".")[0]
+        for name, mlp in decoder.get_submodule(layer).named_children():
             if mlp is not attention and _is_mlp(mlp):
-                parts += _mlp_parts(f"{path.rpartition('.')[0]}.{name}", mlp, assignment, rank)
-                sums.append(_linear(name, mlp, "down_proj"))
+                parts += _mlp_parts(f"{layer}.{name}", mlp, rank, assignment.ranks)
+    _check_once(parts)
+    sums = [part for part in parts if part.cut is not None and part.cut.dim == 1]
+    linears = tuple(part.module for part in sums if isinstance(part.module, nn.Linear))
     if rank > 0:
-        parts += [Part(each, "bias", None) for each in sums if each.bias is not None]
-    return ModelParts(tuple(parts), tuple(sums), tuple(module for _, module in ordered))
+        parts += [Part(e.path, e.module, "bias", None) for e in sums if e.module.bias is not None]
+    modules = tuple(attentions[number][1] for number in sorted(attentions))
+    return ModelParts(tuple(parts), linears, modules)
 
 
 def _attentions(decoder: nn.Module) -> dict[int, tuple[str, nn.Module]]:
@@ -88,22 +88,30 @@ def _attention_parts(
     whole_q, whole_kv, head_dim = assignment.query_heads, assignment.kv_heads, assignment.head_dim
     q = cut_heads(0, heads.query, whole_q, head_dim)
     kv = cut_heads(0, heads.kv, whole_kv, head_dim)
-    cuts = {"q_proj": q, "k_proj": kv, "v_proj": kv, "qkv_proj": stack((q, kv, kv))}
-    for name in _PROJECTIONS[:-1]:
-        if hasattr(attention, name):
-            linear = _linear(path, attention, name)
-            yield from _row_parts(f"{path}.{name}", linear, cuts[name])
-    columns = cut_heads(1, heads.query, whole_q, head_dim)
-    o_proj = _linear(path, attention, "o_proj")
-    yield _part(f"{path}.o_proj.weight", o_proj, "weight", columns)
+    yield from _linear_parts(
+        *(path, attention),
+        {"q_proj": q, "k_proj": kv, "v_proj": kv, "qkv_proj": stack((q, kv, kv))},
+        ("o_proj", cut_heads(1, heads.query, whole_q, head_dim)),
+    )
+    # Besides projections: logits of sinks, and norms with a weight for each head or one for all.
+    each_q, each_kv = cut_heads(0, heads.query, whole_q, 1), cut_heads(0, heads.kv, whole_kv, 1)
+    by_head = {
+        "sinks": (each_q, (whole_q,)),
+        "q_norm.weight": (each_q, (whole_q, head_dim)),
+        "k_norm.weight": (each_kv, (whole_kv, head_dim)),
+    }
     for name, parameter in attention.named_parameters():
-        if name == "sinks":
-            sinks = cut_heads(0, heads.query, whole_q, 1)
-            yield _part(f"{path}.sinks", attention, "sinks", sinks)
-        elif name in _SHARED and tuple(parameter.shape) == (head_dim,):
+        owner, _, leaf = name.rpartition(".")
+        shape = tuple(parameter.shape)
+        cut, divided = by_head.get(name, (q, ()))
+        if owner in _PROJECTIONS:
             continue
-        elif name.rpartition(".")[0] not in _PROJECTIONS:
-            raise _not_divided(f"{path}.{name} {list(parameter.shape)} cannot be divided by heads")
+        if shape == (head_dim,) and shape != divided:
+            # One weight for all heads stays whole. `check` finds out if it is something else.
+            continue
+        if shape != divided:
+            raise not_divided(f"{path}.{name} {list(shape)} cannot be divided by heads")
+        yield Part(f"{path}.{owner}".rstrip("."), attention.get_submodule(owner), leaf, cut)
 
 
 def _is_mlp(module: nn.Module) -> bool:
@@ -112,45 +120,40 @@ def _is_mlp(module: nn.Module) -> bool:
     return names in ({"gate_proj", "up_proj", "down_proj"}, {"gate_up_proj", "down_proj"})
 
 
-def _mlp_parts(path: str, mlp: nn.Module, assignment: Assignment, rank: int) -> Iterator[Part]:
-    down = _linear(path, mlp, "down_proj")
-    size, ranks = down.in_features, assignment.ranks
-    if size % ranks != 0:
-        raise _not_divided(
-            f"{path} has {size} intermediate features, which {ranks} ranks cannot share evenly"
-        )
+def _mlp_parts(path: str, mlp: nn.Module, rank: int, ranks: int) -> Iterator[Part]:
+    size = plain_linear(path, mlp, "down_proj").in_features
+    if size < ranks:
+        raise not_divided(f"{path} has {size} intermediate features for {ranks} ranks")
     rows = cut_evenly(0, size, rank, ranks)
-    cuts = {"gate_proj": rows, "up_proj": rows, "gate_up_proj": stack((rows, rows))}
-    for name, cut in cuts.items():
-        if hasattr(mlp, name):
-            yield from _row_parts(f"{path}.{name}", _linear(path, mlp, name), cut)
-    yield _part(f"{path}.down_proj.weight", down, "weight", cut_evenly(1, size, rank, ranks))
+    yield from _linear_parts(
+        *(path, mlp),
+        {"gate_proj": rows, "up_proj": rows, "gate_up_proj": stack((rows, rows))},
+        ("down_proj", cut_evenly(1, size, rank, ranks)),
+    )
 
 
-def _row_parts(path: str, linear: nn.Linear, cut: Cut) -> Iterator[Part]:
-    yield _part(f"{path}.weight", linear, "weight", cut)
-    if linear.bias is not None:
-        yield _part(f"{path}.bias", linear, "bias", cut)
+def _linear_parts(
+    path: str, module: nn.Module, rows: dict[str, Cut], columns: tuple[str, Cut]
+) -> Iterator[Part]:
+    """Of projections that are divided by rows, those that the module has, and of the one behind
+    them, which is divided by columns."""
+    for name, cut in (*rows.items(), columns):
+        if not hasattr(module, name):
+            continue
+        linear, where = plain_linear(path, module, name), "columns" if cut.dim else "rows"
+        if linear.weight.shape[cut.dim] != cut.size:
+            shape = list(linear.weight.shape)
+            message = f"{path}.{name}.weight is {shape}; the package needs {cut.size} {where}"
+            raise not_divided(message)
+        yield Part(f"{path}.{name}", linear, "weight", cut)
+        if linear.bias is not None and cut.dim == 0:
+            yield Part(f"{path}.{name}", linear, "bias", cut)
 
 
-def _part(path: str, module: nn.Module, name: str, cut: Cut) -> Part:
-    shape = module.get_parameter(name).shape
-    if cut.dim >= len(shape) or shape[cut.dim] != cut.size:
-        where = "columns" if cut.dim else "rows"
-        raise _not_divided(f"{path} is {list(shape)}; the package needs {cut.size} {where}")
-    return Part(module, name, cut)
-
-
-def _linear(path: str, module: nn.Module, name: str) -> nn.Linear:
-    """A child that is a plain linear layer."""
-    linear = getattr(module, name)
-    own = [each for each, _ in linear.named_parameters()] + [b for b, _ in linear.named_buffers()]
-    plain = isinstance(linear, nn.Linear) and set(own) <= {"weight", "bias"}
-    if not plain or not linear.weight.is_floating_point():
-        raise _not_divided(f"{path}.{name} is {type(linear).__name__}, no plain linear layer")
-    assert isinstance(linear, nn.Linear)
-    return linear
-
-
-def _not_divided(message: str) -> MoaError:
-    return problem("rankModel", message)
+def _check_once(parts: list[Part]) -> None:
+    """A module that stands in two places would be divided twice."""
+    places: dict[tuple[nn.Module, str], str] = {}
+    for part in parts:
+        other = places.setdefault((part.module, part.name), part.path)
+        if other != part.path:
+            raise not_divided(f"{part.path} is the same module as {other}")

@@ -1,6 +1,6 @@
 """Errors of models over several ranks, and what to do about them."""
 
-from typing import Final
+from typing import Final, NoReturn, SupportsIndex
 
 from ..errors import MoaError
 
@@ -15,8 +15,8 @@ _HELP: Final = {
     ),
     "rankModel": (
         "a model of transformers whose attention has q_proj, k_proj, v_proj (or qkv_proj) and "
-        "o_proj, not quantized and without adapters; where sizes do not divide, another number of "
-        "ranks"
+        "o_proj, all plain linear layers, and which treats heads and features of its MLPs one by "
+        "one in between; others run on one GPU"
     ),
     "rankFailed": "see the error of that rank; the model is as before on all of them",
     "rankCheckpoint": (
@@ -24,9 +24,21 @@ _HELP: Final = {
         "checkpoints load on the CPU: from_pretrained(...), moa_compile.tp.shard_model, then "
         "model.to(device)"
     ),
+    "rankState": (
+        "weights are as they were loaded: save them before the model is divided, or load it again "
+        "for that; load_state_dict takes whole weights, of which each rank takes its part"
+    ),
 }
 
 
 def problem(name: str, message: str, help: str = "") -> MoaError:
     """An error of a model over ranks, with the help of its code unless it has its own."""
     return MoaError(name, message, help or _HELP[name])
+
+
+class NotCopied:
+    """What a copy of a divided model would share with it: hooks, and what is known of its part."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        message = "a model that is divided over ranks cannot be copied or pickled"
+        raise problem("rankState", message, "load it again")

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from ..hf.problems import NotCopied
+from .problems import NotCopied
 
 # What attention modules keep of their config, or read in it when they run (Phi-3).
 QUERY_COUNTS: Final = ("num_attention_heads", "num_heads")

@@ -12,9 +12,11 @@ from .problems import problem
 
 
 class Agreement:
-    """What a rank does that all have to do alike. `said`: what must be equal on all ranks."""
+    """What a rank does that all have to do alike: `said["model"]`, and so on, are equal on all
+    ranks."""
 
-    said: str = ""
+    def __init__(self) -> None:
+        self.said: dict[str, object] = {}
 
 
 class Ranks:
@@ -42,22 +44,44 @@ class Ranks:
     @contextmanager
     def agreeing(self) -> Iterator[Agreement]:
         """A block that fails on all ranks if it fails on one: with its own error there, elsewhere
-        with MOA6323, also where ranks said different things. All ranks have to enter it."""
+        with MOA6323, also where ranks said different things, and where one does not enter such a
+        block: it ended, or the group's timeout passed. The block must not wait for other ranks."""
         agreement, failure = Agreement(), None
         try:
             yield agreement
         except Exception as error:
             failure = error
-        outcomes: list[Any] = [None] * self.count
-        own = (agreement.said, None if failure is None else str(failure))
-        on = torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
-        with on:
-            dist.all_gather_object(outcomes, own, group=self.group)
+        try:
+            outcomes = self._exchange((agreement.said, None if failure is None else str(failure)))
+        except RuntimeError as error:
+            if failure is not None:
+                raise failure from error
+            raise no_answer(error) from error
         if failure is not None:
             raise failure
         for rank, (said, message) in enumerate(outcomes):
             if message is not None:
                 raise problem("rankFailed", f"rank {rank} failed: {message}")
-            if said != agreement.said:
-                message = f"rank {rank} has another package, or another model, than this one"
-                raise problem("rankFailed", message, "pass the same folders on all ranks")
+            names = [*agreement.said, *said]
+            other = [name for name in names if said.get(name) != agreement.said.get(name)]
+            if other:
+                message = f"rank {rank} has another {other[0]} than rank {self.rank}"
+                help = "all ranks make the same calls, with the same model, package and options"
+                raise problem("rankFailed", message, help)
+
+    def _exchange(self, own: object) -> list[Any]:
+        outcomes: list[Any] = [None] * self.count
+        on = torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
+        with on:
+            dist.all_gather_object(outcomes, own, group=self.group)
+        return outcomes
+
+
+def no_answer(error: RuntimeError) -> Exception:
+    """For an error of torch.distributed, which is that another rank ended, or did not answer."""
+    return problem(
+        "rankFailed",
+        f"another rank ended, or did not do in time what this one does: {error}",
+        "see the output of the other ranks; how long ranks wait for each other is the timeout of "
+        "torch.distributed.init_process_group",
+    )

@@ -7,8 +7,9 @@ import torch.distributed as dist
 from torch import nn
 
 from ..hf.interface import is_probing
-from ..hf.problems import NotCopied
 from ..hf.problems import problem as model_problem
+from .problems import NotCopied
+from .ranks import no_answer
 
 
 class SumOverRanks(NotCopied):
@@ -25,7 +26,8 @@ class SumOverRanks(NotCopied):
     def __call__(
         self, module: nn.Module, args: tuple[Any, ...], output: torch.Tensor
     ) -> torch.Tensor:
-        """Raises MOA6303 where gradients are wanted: the sum has no backward pass."""
+        """Raises MOA6303 where gradients are wanted: the sum has no backward pass; MOA6323 where
+        another rank ended, or does not come before the group's timeout."""
         if is_probing():
             # A rank whose attach fails before it asks its layers would leave others waiting.
             return output
@@ -33,5 +35,10 @@ class SumOverRanks(NotCopied):
             message = "gradients are wanted, and the sum over ranks has no backward pass"
             help = "run the model within torch.no_grad() or torch.inference_mode()"
             raise model_problem("modelState", message, help)
-        dist.all_reduce(output, group=self._group)
+        try:
+            dist.all_reduce(output, group=self._group)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise no_answer(error) from error
         return output

@@ -25,6 +25,7 @@ class CommandLine(WithModel):
             (["--keep-right", "--keep-all"], "not allowed with"),
             (["--questions", "a", "--texts", "b"], "not allowed with"),
             (["--questions", "a", "--kinds", "lines"], "--kinds are of our own"),
+            (["--texts", "a", "--kinds", "lines,facts"], "--texts are for needles"),
             (["--lengths", "500"], "'500'"),
         ):
             with self.subTest(more):
@@ -99,7 +100,9 @@ class CommandLine(WithModel):
         shutil.copytree(self.model_folder, folder, dirs_exist_ok=True)
         small = tiny_model(vocab_size=300)
         small.save_pretrained(folder)
-        self.fails("MOA7401", "none of the model's", self.arguments(model=folder))
+        self.fails(
+            "MOA7401", "and the model's vocabulary ends at 299", self.arguments(model=folder)
+        )
         path = os.path.join(folder, "tokenizer_config.json")
         with open(path, encoding="utf-8") as file:
             config = json.load(file)
@@ -132,6 +135,18 @@ class CommandLine(WithModel):
         full = mock.patch("os.fsync", side_effect=OSError(28, "No space left on device"))
         with full, knowing():
             self.fails("MOA7409", "No space left", self.arguments("--samples", "1"), status=1)
+
+    def test_a_reader_that_has_seen_enough(self):
+        script = (
+            "from moa_compile.command_line.output import print_result\n"
+            "for _ in range(3): print_result('a line of the summary\\n' * 9999)"
+        )
+        command = [sys.executable, "-c", script]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            process.stdout.readline()
+            process.stdout.close()
+            self.assertEqual(process.stderr.read(), b"")
+        self.assertEqual(process.returncode, 0)
 
     def test_quiet_and_positions(self):
         with knowing():

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ _IMPORTS = ["tests.tp.runs", "tests.tp.refusals", "transformers.models.llama.mod
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
-def run_ranks(count: int, calls: Sequence[Call]) -> list[list[Any]]:
+def run_ranks(count: int, calls: Mapping[str, Call]) -> dict[str, list[Any]]:
     """What each call, one after the other, returned on each rank."""
     with tempfile.TemporaryDirectory(prefix="moa-ranks-") as folder:
         # Ranks are forks of a process that has done nothing but import, which takes longest.
@@ -31,19 +31,18 @@ def run_ranks(count: int, calls: Sequence[Call]) -> list[list[Any]]:
             _run, (count, folder, calls), nprocs=count, start_method="forkserver"
         )
         ranks = [torch.load(Path(folder, f"{rank}.pt")) for rank in range(count)]
-    return [list(results) for results in zip(*ranks)]
+    return {name: [rank[name] for rank in ranks] for name in calls}
 
 
-def _run(rank: int, count: int, folder: str, calls: Sequence[Call]) -> None:
+def _run(rank: int, count: int, folder: str, calls: Mapping[str, Call]) -> None:
     torch.set_num_threads(1)
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(count))
     store = dist.FileStore(f"{folder}/store", count)
     patience = timedelta(seconds=_PATIENCE)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=patience)
     try:
-        torch.save(
-            [function(*arguments) for function, arguments in calls], Path(folder, f"{rank}.pt")
-        )
+        found = {name: function(*arguments) for name, (function, arguments) in calls.items()}
+        torch.save(found, Path(folder, f"{rank}.pt"))
         # A rank that ends closes connections that others still read from.
         dist.barrier()
     except BaseException:

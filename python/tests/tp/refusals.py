@@ -1,14 +1,20 @@
-"""What ranks refuse, and that the model is then as before. Run on 2 ranks."""
+"""What ranks refuse, and that the model is then as before. `rank_...` run on 2 ranks."""
 
 import copy
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
+from transformers.models.llama.modeling_llama import LlamaMLP
 
 import moa_compile
 from moa_compile.tp import attach_tensor_parallel, load_sharded, shard_model
 
 from ..hf.models import texts
+from . import odd
 from .models import model_of
 from .runs import logits_of
 
@@ -49,7 +55,8 @@ def rank_refusals(folders: dict[str, str], whole: str, checkpoint: str) -> dict[
     found: dict[str, object] = {}
 
     def refuse(name: str, changed=model, directory: str = folder, **options) -> None:
-        call = lambda: attach_tensor_parallel(changed, directory, length_bound=64, **options)
+        options = {"length_bound": 64, **options}
+        call = lambda: attach_tensor_parallel(changed, directory, **options)
         found[name] = _refused(call, changed)
 
     alone = [dist.new_group([0]), dist.new_group([1])]
@@ -60,40 +67,102 @@ def rank_refusals(folders: dict[str, str], whole: str, checkpoint: str) -> dict[
     refuse("package for one", directory=whole)
     refuse("no folder", directory=f"{folder}/nowhere")
     refuse("another model", directory=folders["gpt-oss"])
-    refuse("MLP", model_of("llama", intermediate_size=65))
+    refuse("MLP", odd.with_mlp(lambda: odd.gemma3n_mlp(0.95)))
     refuse("heads", model_of("llama", num_attention_heads=4))
     refuse("layers", model_of("llama", num_hidden_layers=1))
     refuse("scales", cache_scales=([[1.0]], [[1.0]]))
-    odd = model_of("llama")
-    odd.model.layers[0].self_attn.q_norm = torch.nn.RMSNorm(512)
-    refuse("norm over all heads", odd)
-    odd = model_of("llama")
-    odd.model.layers[0].self_attn.k_proj = torch.nn.Sequential(odd.model.layers[0].self_attn.k_proj)
-    refuse("adapters", odd)
-    # One rank alone fails.
-    refuse("one fails", directory=folder if rank == 0 else whole)
-    refuse("packages differ", directory=folder if rank == 0 else folders["other"])
-    missing = checkpoint if rank == 0 else f"{checkpoint}/nowhere"
-    found["checkpoint"] = _refused(
-        lambda: load_sharded(missing, folder, dtype=torch.bfloat16, device="cpu")
-    )
+    changed = model_of("llama")
+    changed.model.layers[0].self_attn.q_norm = torch.nn.RMSNorm(512)
+    refuse("norm over all heads", changed)
+    changed = model_of("llama")
+    attention = changed.model.layers[0].self_attn
+    attention.k_proj = torch.nn.Sequential(attention.k_proj)
+    refuse("adapters", changed)
+    with patch.object(LlamaMLP, "forward", odd.normed):
+        found["files of an MLP"] = _refused(lambda: _loaded(checkpoint, folder))
     found["rank's package"] = _refused(
         lambda: moa_compile.attach(model, f"{folder}/rank{rank}"), model
     )
+    _disagreements(found, refuse, folders, whole, checkpoint)
 
     # After all of that the model is good, and refuses what is wrong from here on.
     attach_tensor_parallel(model, folder, length_bound=64)
     refuse("attached")
-    found["copy"] = _refused(lambda: copy.deepcopy(model), model)
+    found["copy of an attached one"] = _refused(lambda: copy.deepcopy(model), model)
     moa_compile.detach(model)
     found["package for all"] = _refused(lambda: moa_compile.attach(model, whole), model)
     refuse("divided otherwise", directory=folders["other"])
     model.requires_grad_(True)
-    found["gradients"] = _refused(
-        lambda: model(input_ids=texts(4)[0][None], use_cache=False), model
-    )
+    ids = texts(4)[0][None]
+    found["gradients"] = _refused(lambda: model(input_ids=ids, use_cache=False), model)
     model.requires_grad_(False)
+    found |= _states(model)
     late = model_of("llama")
     shard_model(late, folder)
     found["good"] = torch.equal(logits_of(model), logits_of(late))
     return found
+
+
+def _loaded(checkpoint: str, folder: str):
+    return load_sharded(checkpoint, folder, dtype=torch.bfloat16, device="cpu")
+
+
+def _disagreements(found, refuse, folders, whole: str, checkpoint: str) -> None:
+    """Rank 0 does what is right, and rank 1 something else."""
+    folder, is_first = folders["llama"], dist.get_rank() == 0
+    refuse("one fails", directory=folder if is_first else whole)
+    refuse("packages differ", directory=folder if is_first else folders["other"])
+    refuse("weights differ", model_of("llama", seed=0 if is_first else 1))
+    refuse("configs differ", model_of("llama", rms_norm_eps=1e-6 if is_first else 1e-5))
+    refuse("lengths differ", length_bound=64 if is_first else 65)
+    model = model_of("llama")
+    attached = lambda: attach_tensor_parallel(model, folder, length_bound=64)
+    call = attached if is_first else lambda: shard_model(model, folder)
+    found["calls differ"] = _refused(call, model)
+    missing = checkpoint if is_first else f"{checkpoint}/nowhere"
+    found["checkpoint"] = _refused(lambda: _loaded(missing, folder))
+
+
+def _states(model) -> dict[str, object]:
+    """What a divided model refuses to give, and to take."""
+    projection = model.model.layers[0].self_attn.o_proj
+    whole, own = model_of("llama").state_dict(), projection.weight.clone()
+    key = "model.layers.0.self_attn.o_proj.weight"
+    with tempfile.TemporaryDirectory() as folder:
+        return {
+            "save_pretrained": _refused(lambda: model.save_pretrained(folder), model),
+            "weights saved": [path.name for path in Path(folder).glob("*.safetensors")],
+            "state dict": _refused(model.state_dict, model),
+            "of a module": _refused(projection.state_dict, model),
+            "part": _refused(lambda: model.load_state_dict({**whole, key: own}), model),
+            "copy": _refused(lambda: copy.deepcopy(model), model),
+            "pickle": _refused(lambda: torch.save(model, f"{folder}/model.pt"), model),
+        }
+
+
+def rank_absence(folder: str) -> dict[str, object]:
+    """Rank 0 waits for others, which do not come, in groups with little patience."""
+    ranks, found = list(range(dist.get_world_size())), {}
+    groups = [dist.new_group(ranks, timeout=timedelta(seconds=3)) for _ in range(2)]
+    model, divided = model_of("llama"), model_of("llama")
+    shard_model(divided, folder, group=groups[1])
+    if dist.get_rank() == 0:
+        call = lambda: attach_tensor_parallel(model, folder, group=groups[0], length_bound=64)
+        found["attach"] = _refused(call, model)
+        found["forward"] = _refused(lambda: logits_of(divided))
+    return found
+
+
+def rank_of_four(for_two: str, for_four: str) -> dict[str, object]:
+    """On 4 ranks: more than the package has, and than a KV head each would allow; and one fails."""
+    found: dict[str, object] = {}
+    model = model_of("llama")
+    call = lambda folder: lambda: attach_tensor_parallel(model, folder, length_bound=64)
+    found["ranks"] = _refused(call(for_two), model)
+    found["one fails"] = _refused(call(for_two if dist.get_rank() == 2 else for_four), model)
+    changed = odd.with_mlp(lambda: odd.gemma3n_mlp(0.95))
+    found["MLP"] = _refused(lambda: shard_model(changed, for_four), changed)
+    changed = odd.with_mlp(lambda: odd.Mlp(lambda x: x.cumsum(-1)))
+    found["MLP of some"] = _refused(lambda: shard_model(changed, for_four), changed)
+    shard_model(model, for_four)
+    return found | _states(model)

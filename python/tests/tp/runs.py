@@ -89,3 +89,33 @@ def rank_ways(folder: str, checkpoint: str) -> dict[str, torch.Tensor]:
     results["loaded"] = logits_of(loaded)
     results["kept"] = sum(each.numel() for each in loaded.parameters())
     return results
+
+
+def rank_states(folder: str, tied: str) -> dict[str, object]:
+    """Whole weights loaded into a divided model of other weights; parts of unequal sizes. tied:
+    files of a model whose lm_head is its embedding."""
+    ids, results = texts(100)[0][None], {}
+    first, second = model_of("llama"), model_of("llama", seed=1)
+    whole = second.state_dict()
+    shard_model(first, folder)
+    shard_model(second, folder)
+    first.load_state_dict(whole)
+    results["loaded"] = torch.equal(logits_of(first, ids), logits_of(second, ids))
+    first.load_state_dict({name: weight.clone() for name, weight in whole.items()}, assign=True)
+    results["assigned"] = torch.equal(logits_of(first, ids), logits_of(second, ids))
+
+    unequal = model_of("llama", intermediate_size=70)
+    # A hook that was there before hears the sum.
+    for layer in unequal.model.layers:
+        layer.self_attn.o_proj.register_forward_hook(lambda module, args, out: out + 0.5)
+    results["dense"] = logits_of(unequal, ids)
+    shard_model(unequal, folder)
+    results["unequal"] = logits_of(unequal, ids)
+    results["features"] = unequal.model.layers[0].mlp.down_proj.in_features
+
+    loaded = load_sharded(tied, folder, dtype=torch.bfloat16, device="cpu")
+    whole = from_files(tied)
+    shard_model(whole, folder)
+    results["tied"] = torch.equal(logits_of(loaded, ids), logits_of(whole, ids))
+    results["is tied"] = loaded.lm_head.weight is loaded.model.embed_tokens.weight
+    return results

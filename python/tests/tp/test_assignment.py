@@ -72,6 +72,20 @@ class Cuts(unittest.TestCase):
         # Files are indexed as tensors are.
         self.assertEqual(cut.of_file(whole).tolist(), [[2, 3], [6, 7]])
 
+    def test_unequal_shares(self) -> None:
+        """Without gaps; in multiples of 64 if those are small beside a share."""
+        for size, ranks, shares in (
+            (13824, 5, [2752, 2752, 2752, 2752, 2816]),
+            (11008, 8, [1376] * 8),
+            (192, 5, [36, 40, 36, 40, 40]),
+            (65, 2, [32, 33]),
+            (3, 3, [1, 1, 1]),
+        ):
+            cuts = [cut_evenly(0, size, rank, ranks) for rank in range(ranks)]
+            self.assertEqual([cut.taken for cut in cuts], shares)
+            whole = torch.arange(size)
+            self.assertTrue(torch.equal(torch.cat([cut.of_tensor(whole) for cut in cuts]), whole))
+
     def test_fused(self) -> None:
         cut = stack((cut_heads(0, (1,), 2, 2), cut_heads(0, (0,), 2, 1)))
         self.assertEqual(cut, Cut(0, 6, ((2, 5),)))

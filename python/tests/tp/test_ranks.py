@@ -1,6 +1,5 @@
 """Models over 2 and 4 ranks: what one process gives on the package for one rank."""
 
-import functools
 import json
 import unittest
 
@@ -10,36 +9,9 @@ import moa_compile
 
 from ..hf.models import texts
 from ..hf.support import TIE
-from . import refusals, runs
-from .models import Exact, folder_of, model_of, other_folder
-from .processes import run_ranks
-
-# Those that write text, and others, whose logits are compared.
-WRITERS = ("llama", "qwen3", "phi3")
-FAMILIES = (*WRITERS, "gemma3", "gpt-oss")
-
-
-@functools.cache
-def checkpoint() -> str:
-    """Files of the Llama."""
-    folder = folder_of("llama", 2).parent / "checkpoint"
-    model_of("llama").save_pretrained(folder, max_shard_size="100KB")
-    return str(folder)
-
-
-@functools.cache
-def on_two_ranks() -> list[list]:
-    """All that 2 ranks are asked for: starting them takes longer than most of it."""
-    folders = {family: str(folder_of(family, 2)) for family in FAMILIES}
-    whole, others = str(folder_of("llama", 1)), {**folders, "other": str(other_folder())}
-    return run_ranks(
-        2,
-        [
-            (runs.rank_generation, (folders, WRITERS)),
-            (runs.rank_ways, (folders["llama"], checkpoint())),
-            (refusals.rank_refusals, (others, whole, checkpoint())),
-        ],
-    )
+from . import runs
+from .models import Exact, folder_of, model_of
+from .started import FAMILIES, WRITERS, checkpoint, on_four_ranks, on_two_ranks
 
 
 class Ranks(unittest.TestCase):
@@ -83,7 +55,7 @@ class Ranks(unittest.TestCase):
     def test_two_ranks(self) -> None:
         """Families whose projections differ: with biases, with norms of q and k, fused, with
         windows of the model, and with learned sinks and experts."""
-        results = on_two_ranks()[0]
+        results = on_two_ranks()["generation"]
         for family in FAMILIES:
             with self.subTest(family):
                 ranks = [rank[family] for rank in results]
@@ -96,9 +68,7 @@ class Ranks(unittest.TestCase):
         self.assertEqual(experts, tuple(whole))
 
     def test_four_ranks(self) -> None:
-        folders = {"llama": str(folder_of("llama", 4))}
-        (results,) = run_ranks(4, [(runs.rank_generation, (folders, WRITERS))])
-        self.compare("llama", [rank["llama"] for rank in results], True)
+        self.compare("llama", [rank["llama"] for rank in on_four_ranks()["generation"]], True)
 
     def test_heads_are_not_contiguous(self) -> None:
         """Else the tests above would not see how heads are ordered."""
@@ -111,7 +81,7 @@ class Ranks(unittest.TestCase):
         over ranks."""
         whole = sum(each.numel() for each in model_of("llama").parameters())
         dense = runs.logits_of(runs.from_files(checkpoint()), texts(100)[0][None])
-        for rank in on_two_ranks()[1]:
+        for rank in on_two_ranks()["ways"]:
             for name in ("again", "divided", "loaded"):
                 self.assertTrue(torch.equal(rank[name], rank["whole"]), name)
             error = (rank["dense"] - dense).abs().max().item()
@@ -120,37 +90,17 @@ class Ranks(unittest.TestCase):
             self.assertEqual(rank["config"], 8)
             self.assertLess(rank["kept"], 0.6 * whole)
 
-    def test_refusals(self) -> None:
-        """`refusals` has seen that the model is as before."""
-        first, second = on_two_ranks()[2]
-        alike = {
-            "size of the group": ("MOA6320", "for 2 ranks, and the process group has 1"),
-            "outsider": ("MOA6320", "not of the group"),
-            "package for one": ("MOA6321", "has no tensor-parallel.json"),
-            "no folder": ("MOA6321", "there is no folder"),
-            "another model": ("MOA6301", "learned sinks"),
-            "MLP": ("MOA6322", "65 intermediate features, which 2 ranks cannot share"),
-            "heads": ("MOA6322", "q_proj.weight is [256, 64]; the package needs 512 rows"),
-            "layers": ("MOA6322", "has 1 layers"),
-            "scales": ("MOA6322", "[2][4]"),
-            "norm over all heads": ("MOA6322", "q_norm.weight [512] cannot be divided by heads"),
-            "adapters": ("MOA6322", "k_proj is Sequential, no plain linear layer"),
-            "attached": ("MOA6310", "attached already"),
-            "copy": ("MOA6310", "cannot be copied"),
-            "package for all": ("MOA6301", "divided over ranks"),
-            "divided otherwise": ("MOA6322", "divided already"),
-            "gradients": ("MOA6303", "gradients are wanted"),
-            "rank's package": ("MOA6301", "attach_tensor_parallel"),
-        }
-        for rank in (first, second):
-            for name, (code, text) in alike.items():
-                with self.subTest(name):
-                    self.assertEqual(rank[name][0], code, rank[name][1])
-                    self.assertIn(text, rank[name][1])
-            self.assertTrue(rank["good"])
-        for name, code in (("one fails", "MOA6321"), ("checkpoint", "MOA6324")):
-            self.assertEqual((first[name][0], second[name][0]), ("MOA6323", code), first[name])
-            self.assertIn(f"rank 1 failed: {code}", first[name][1])
-        for rank in (first, second):
-            self.assertEqual(rank["packages differ"][0], "MOA6323")
-            self.assertIn("another package", rank["packages differ"][1])
+    def test_states(self) -> None:
+        """Whole weights are loaded into parts; ranks with unequal numbers of features; tied
+        weights."""
+        for ranks, features in (
+            (on_two_ranks()["states"], (35, 35)),
+            (on_four_ranks()["states"], (16, 18, 18, 18)),
+        ):
+            self.assertEqual(tuple(rank["features"] for rank in ranks), features)
+            for rank in ranks:
+                for name in ("loaded", "assigned", "tied", "is tied"):
+                    self.assertTrue(rank[name], name)
+                error = (rank["unequal"] - rank["dense"]).abs().max().item()
+                self.assertLess(error, TIE / 2 * rank["dense"].abs().max().item())
+                self.assertTrue(torch.equal(rank["unequal"], ranks[0]["unequal"]))
