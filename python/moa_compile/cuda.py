@@ -16,6 +16,8 @@ from .errors import MoaError
 
 # Registers of a multiprocessor, of every GPU that kernels are compiled for.
 _REGISTERS: Final = 65536
+# Compute capability that kernels need.
+_OLDEST: Final = (8, 0)
 
 
 class CudaDevice(Device):
@@ -161,9 +163,10 @@ class _MachineCode(KernelSource):
                 f"the package has no cubin for {device.name} (compute capability {capability}): "
                 f"{made}"
             )
-            raise MoaError(
-                "packageArchitecture", message, f"compile the plan again with --arch {capability}"
-            )
+            advice = f"compile the plan again with --arch {capability}"
+            if device.capability < _OLDEST:
+                advice = "use a GPU of compute capability {}.{} or later".format(*_OLDEST)
+            raise MoaError("packageArchitecture", message, advice)
         self._architecture, path = choice
         self._usable = [
             kernel

@@ -83,13 +83,22 @@ _SESSION_HELP: Final = {
 }
 
 
+# Of codes that mean the same wherever they come from.
+_COMMON_HELP: Final = {
+    "outOfMemory": (
+        "ask for less: fewer sequences, new tokens or pages, a smaller length_bound; or free what "
+        "is kept: Session.close, moa_compile.hf.release_memory(model), torch.cuda.empty_cache()"
+    ),
+}
+
+
 class MoaError(Exception):
     """What the runtime raises. `code` is stable (`MOA6109`); `help` says what to do, and ends the
     message."""
 
     def __init__(self, name: str, message: str, help: str = "") -> None:
         self.code: str = CODES[name]
-        self.help: str = help
+        self.help = help = help or _COMMON_HELP.get(name, "")
         super().__init__(f"{self.code}: {message}" + (f"\n    help: {help}" if help else ""))
 
 

@@ -31,14 +31,15 @@ class NewTokens:
         self.handle = next(_handles)
         self.workspace = workspace
         self.address = buffer.address
-        self._device, self._buffer = device, buffer
+        self._device = device
+        self._buffer: Buffer | None = buffer
         self._counts = [0] * slots
 
     @property
     def cu_seqlens(self) -> torch.Tensor:
         """`[slots + 1]` int32 on the device: the first row of each slot, and the end of the last
         one's. For kernels of your own to read."""
-        return self._buffer.int32()
+        return self._open_buffer().int32()
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -50,8 +51,9 @@ class NewTokens:
         sequence.
 
         In the order of the stream, without waiting: launches before it had the numbers before.
-        Raises MOA6113.
+        Raises MOA6113, and MOA6005 where the session was closed.
         """
+        buffer = self._open_buffer()
         check_not_capturing(self._device, "set")
         ends = [0]
         for slot, count in enumerate(check_entries(counts, len(self._counts))):
@@ -64,5 +66,15 @@ class NewTokens:
                     f"{self.budget}"
                 )
                 raise session_error("badCounts", message)
-        self._device.write(self._buffer, int32_bytes(ends))
+        self._device.write(buffer, int32_bytes(ends))
         self._counts = list(counts)
+
+    def free(self) -> None:
+        """Frees its memory: the session is closed."""
+        self._buffer = None
+        self.workspace.free()
+
+    def _open_buffer(self) -> Buffer:
+        if self._buffer is None:
+            raise session_error("usedAfterDispose", "new_tokens of a session that was closed")
+        return self._buffer

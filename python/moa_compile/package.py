@@ -1,6 +1,7 @@
 """A compiled package on disk, and the sessions that run it."""
 
 import os
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -159,7 +160,17 @@ class Package:
         planners: Mapping[str, FoundKernel] = {
             role: found(kernel, False) for role, kernel in self.definition["planners"].items()
         }
-        return Session(on, self.definition, options, find, planners)
+        try:
+            return Session(on, self.definition, options, find, planners)
+        except BaseException as error:
+            # Whoever keeps the error (a notebook keeps the last one) keeps no half-made session.
+            traceback.clear_frames(error.__traceback__)
+            raise
+
+    def check_device(self, device: DeviceOption = None) -> None:
+        """Loads the kernels for a device, as the first session on it would. Raises MOA6001,
+        MOA6003, MOA6203 to MOA6207 where that cannot be."""
+        self._source(_device_of(device))
 
     def _source(self, device: Device) -> KernelSource:
         if device not in self._loaded:

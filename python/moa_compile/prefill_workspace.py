@@ -100,6 +100,11 @@ class PrefillWorkspace:
         self._buffers: dict[str, Buffer] = {}
         self.capacity = 0
 
+    def free(self) -> None:
+        """Frees all memory."""
+        self._buffers.clear()
+        self.capacity = 0
+
     def for_items(self, needs: PrefillNeeds) -> dict[str, int]:
         """Parameters of `planPrefill` for lists of so many items."""
         before = self.capacity
@@ -107,7 +112,7 @@ class PrefillWorkspace:
         self.capacity = max(before, _power_of_two(needs.items))
         sizes = self._sizes()
         try:
-            found = {name: self._at_least(name, sizes) for name in ("items", "sizes", "scratch")}
+            found = self._each_at_least(("items", "sizes", "scratch"), sizes)
         except BaseException:
             # A shorter prompt may have room.
             self.capacity = before
@@ -136,7 +141,7 @@ class PrefillWorkspace:
             return {"partials": 0, "partTickets": 0}
         floats, threads = kernel["partialFloats"], kernel["threads"]
         sizes = self._sizes(parts=_power_of_two(splits), partialFloats=floats, threads=threads)
-        return {name: self._at_least(name, sizes) for name in ("partials", "partTickets")}
+        return self._each_at_least(("partials", "partTickets"), sizes)
 
     def pages(self) -> tuple[int, int]:
         """A page of 16-bit elements for each entry of a layer's page table, and the table in which
@@ -147,6 +152,14 @@ class PrefillWorkspace:
     def _sizes(self, **variables: int) -> BufferSizes:
         shape = {"slots": self._slots, "classes": len(self._classes), "items": self.capacity}
         return BufferSizes(self._definition, "prefill", {**shape, **variables})
+
+    def _each_at_least(self, names: Iterable[str], sizes: BufferSizes) -> dict[str, int]:
+        """Addresses of buffers by name."""
+        found = {}
+        # No comprehension: an error would keep its closure, and `self` in it, alive.
+        for name in names:
+            found[name] = self._at_least(name, sizes)
+        return found
 
     def _at_least(self, name: str, sizes: BufferSizes) -> int:
         """The address of a buffer, which is made anew when it is too small."""

@@ -173,7 +173,12 @@ class Session(SessionBase):
         if self._buffers is None:
             return
         check_not_capturing(self._device, "close")
+        # Frames of an error that somebody keeps may hold parts of the session: no memory, though.
+        self._buffers.free()
         self._buffers = None
+        self._launches.workspace.free()
+        for numbers in self._numbers.values():
+            numbers.free()
         del self._launches, self._packed, self._decodes, self._plans
         self._layers = {}
 

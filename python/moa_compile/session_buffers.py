@@ -128,6 +128,15 @@ class SessionBuffers:
         # matter.
         self.pool = self.buffers["pool"] = self.sizes.make(device, "pool")
 
+    def free(self) -> None:
+        """Frees all memory, whoever still holds this object. It cannot be used afterwards."""
+        self.buffers.clear()
+        self.rope_tables.clear()
+        self.plans.clear()
+        self._fixed_counts.clear()
+        self._counts = None
+        del self.tickets, self.partials, self.pool
+
     @property
     def addresses(self) -> dict[str, int]:
         """Of all buffers, by names of parameters."""
@@ -265,11 +274,10 @@ class SessionBuffers:
             for name in ("blocksPerSm", "partialFloats")
         }
         variables = {**self._plan_variables, "decodeTokens": tokens, **most}
-        sizes = BufferSizes(self._definition, "decode", variables)
-        return DecodePlan(
-            sizes,
-            {name: sizes.make(self._device, name) for name in ("segments", "scratch", "known")},
-        )
+        sizes, device = BufferSizes(self._definition, "decode", variables), self._device
+        # Without `self` in a closure, which an error would keep alive.
+        buffers = {name: sizes.make(device, name) for name in ("segments", "scratch", "known")}
+        return DecodePlan(sizes, buffers)
 
 
 def _missing_kernel() -> MoaError:

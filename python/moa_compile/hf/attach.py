@@ -73,7 +73,8 @@ def attach(
 
     Raises MOA6301 where the package is for another model, MOA6302 where the model lies on several
     devices or has another element type, MOA6310 where it is attached already, MOA6311 where it is
-    no causal decoder of transformers, MOA6201 and MOA6204 as `load`. The model is then as before.
+    no causal decoder of transformers, MOA6201 and MOA6204 as `load`, MOA6203, MOA6205 to MOA6207
+    where the package has no kernels for the device. The model is then as before.
     """
     if attachment_of(model) is not None:
         raise problem("attached", "the model is attached already")
@@ -90,6 +91,7 @@ def attach(
         layers = _facts(model, decoder)
         check_layers(layers, on, dtype)
         check_package(package, layers, decoder)
+        package.check_device(on if device is None else device)
         pool = SessionPool(
             package, on if device is None else device, dtype, _sinks(layers), cache_scales
         )

@@ -10,6 +10,7 @@ from .batch_steps import BatchSteps
 from .model_state import ModelState
 from .problems import problem
 from .sampling import Choose, greedy, sampled
+from .sessions import forget_frames, is_out_of_memory
 from .step_graph import EagerStep
 
 _SLOTS: Final = 32
@@ -93,11 +94,16 @@ def _texts(
     state = ModelState(model, forwards.decoder)
     can_capture = decoding is not None and state.obstacle is None and state.is_plain()
     make = decoding.make if decoding is not None and can_capture else EagerStep
-    with session:
-        steps = BatchSteps(
-            attachment.model_forward, forwards, session, options["budget"], make, state
-        )
-        yield from Batch(session, steps, prompts, **options).run()
+    try:
+        with session:
+            steps = BatchSteps(
+                attachment.model_forward, forwards, session, options["budget"], make, state
+            )
+            yield from Batch(session, steps, prompts, **options).run()
+    except BaseException as error:
+        if is_out_of_memory(error):
+            forget_frames(error)
+        raise
 
 
 def _ordered(texts: Iterator[Generated]) -> Iterator[Generated]:

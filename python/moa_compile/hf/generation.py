@@ -14,6 +14,7 @@ from weakref import ref
 from .cache import MoaCache
 from .forward import Forwards
 from .problems import NotCopied, problem
+from .sessions import forget_frames, is_out_of_memory
 
 # "hybrid" is in generation configs of published models: some layers have windows, which a package
 # knows.
@@ -54,9 +55,13 @@ class Generations(NotCopied):
         self._made.caches.append(made)
         try:
             return generate(*args, **kwargs)
-        except BaseException:
+        except BaseException as error:
             for cache in filter(None, (each() for each in made)):
                 cache.content.close("its generation failed")
+            if is_out_of_memory(error):
+                forget_frames(error)
+                # A smaller generation would get the same large session.
+                self._forwards.pool.release()
             raise
         finally:
             self._made.caches.pop()

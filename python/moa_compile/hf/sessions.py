@@ -2,10 +2,12 @@
 larger."""
 
 import threading
+import traceback
 from collections.abc import Callable
 
 import torch
 
+from ..errors import CODES, MoaError
 from ..package import DeviceOption, Package
 from ..session import Session
 from ..session_options import Table
@@ -13,6 +15,19 @@ from ..session_options import Table
 # Length bounds of sessions are rounded up to so many tokens, so that a little longer generations
 # fit. Sequences have their own bounds.
 _BOUND_STEP = 256
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device had too little memory: for a session (MOA6006), or for torch."""
+    if isinstance(error, MoaError):
+        return error.code == CODES["outOfMemory"]
+    return isinstance(error, torch.OutOfMemoryError)
+
+
+def forget_frames(error: BaseException) -> None:
+    """Whoever keeps the error (a notebook keeps the last one) keeps no tensors of frames that it
+    has passed: activations, workspace."""
+    traceback.clear_frames(error.__traceback__)
 
 
 class SessionPool:
@@ -107,7 +122,17 @@ class SessionPool:
         session.close()
 
     def make(self, slots: int, length_bound: int, pages: int | None = None) -> Session:
-        """A session of this model without sequences, which the caller closes."""
+        """A session of this model without sequences, which the caller closes. Where memory is
+        short, sessions that nobody uses are freed."""
+        try:
+            return self._make(slots, length_bound, pages)
+        except MoaError as error:
+            if not is_out_of_memory(error) or not self._idle:
+                raise
+        self.release()
+        return self._make(slots, length_bound, pages)
+
+    def _make(self, slots: int, length_bound: int, pages: int | None) -> Session:
         return self.package.session(
             slots=slots,
             length_bound=length_bound,

@@ -84,6 +84,27 @@ class Cuda(unittest.TestCase):
         ours, theirs = torch.cat(logits[:10], 1), torch.cat(logits[10:], 1)
         self.assertTrue(torch.equal(ours, theirs))
 
+    def test_out_of_memory(self) -> None:
+        """A pool that does not fit: nothing of it is held though the error is kept, and the model
+        goes on."""
+        batch = self.batch(100, 60)
+        self.compare(**batch, max_new_tokens=8, do_sample=False)
+        moa_compile.hf.release_memory(self.model)
+        held = torch.cuda.memory_allocated()
+        total = torch.cuda.get_device_properties(0).total_memory
+        # 32 MiB more than torch has now; the pool takes 256.
+        torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 2**25) / total)
+        try:
+            prompts = texts(50, 60)
+            list(moa_compile.generate_batch(self.model, prompts, max_new_tokens=4, pages=2**14))
+            self.fail("nothing was raised")
+        except moa_compile.MoaError as error:
+            self.assertEqual(error.code, "MOA6006")
+            self.assertEqual(torch.cuda.memory_allocated(), held)
+        finally:
+            torch.cuda.set_per_process_memory_fraction(1.0)
+        self.compare(**batch, max_new_tokens=8, do_sample=False)
+
     def test_weights_that_move(self) -> None:
         batch = self.batch(100, 90)
         self.compare(**batch, max_new_tokens=8, do_sample=False)

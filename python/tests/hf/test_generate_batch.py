@@ -12,7 +12,7 @@ from moa_compile.hf.sampling import sampled
 from moa_compile.session import Session
 
 from .doubles import Double
-from .models import texts
+from .models import texts, tiny_model
 from .support import Attached, pool_of
 
 NEW = 6
@@ -225,6 +225,30 @@ class Batches(Attached):
         self.assertEqual(seen[0], ((2, 64), [0, 1], torch.float32))
         self.closed()
         self.assertEqual(len(self.sessions), 1)
+
+    def test_hooks(self) -> None:
+        """What a hook raises, or a cancelled call, frees all memory; the model goes on."""
+        prompts = texts(20, 30)
+        for error in (RuntimeError("a hook"), KeyboardInterrupt()):
+            calls = []
+
+            def hook(*_, error=error, calls=calls) -> None:
+                calls.append(1)
+                if len(calls) == 3:
+                    raise error
+
+            handle = self.model.model.layers[1].register_forward_pre_hook(hook)
+            with self.assertRaises(type(error)):
+                list(self.batch(prompts))
+            handle.remove()
+            self.assertEqual(len(calls), 3)
+            self.closed()
+            self.assertEqual((pool_of(self.model).used, pool_of(self.model).idle), (0, 0))
+            self.check(prompts, list(self.batch(prompts)))
+            moa_compile.hf.release_memory(self.model)
+        moa_compile.detach(self.model)
+        ids = prompts[0][None]
+        self.assertTrue(torch.equal(self.model(ids).logits, tiny_model()(ids).logits))
 
     def test_an_iterator_that_is_left(self) -> None:
         texts_of = self.batch(texts(10, 11, 12))

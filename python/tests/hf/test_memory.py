@@ -1,14 +1,11 @@
 """Sessions that are kept, and memory that is freed, also after errors."""
 
 import gc
-import unittest.mock
 
 import torch
 import transformers
 
 import moa_compile
-from moa_compile.emulator import Emulator
-from moa_compile.errors import MoaError
 
 from .models import given, texts, tiny_model
 from .support import BOUND, WithCache, pool_of
@@ -62,8 +59,10 @@ class Memory(WithCache):
             self.model.generate(ids, max_new_tokens=5, **arguments)
             self.fail("nothing was raised")
         except type(error) as caught:
-            # Freed at once, though frames of the traceback hold the cache.
-            self.assertEqual(self.counts(), (0, 1))
+            # Freed at once, though frames of the traceback hold the cache. Where memory is short
+            # nothing is kept.
+            kept = 0 if isinstance(error, torch.OutOfMemoryError) else 1
+            self.assertEqual(self.counts(), (0, kept))
             self.assertIsNotNone(caught.__traceback__)
         text = self.model.generate(ids, max_new_tokens=5, do_sample=False)
         theirs = self.reference.generate(BOUND, input_ids=ids, max_new_tokens=5, do_sample=False)
@@ -96,29 +95,6 @@ class Memory(WithCache):
         self.cancelled(KeyboardInterrupt(), streamer=Streamer())
         moa_compile.detach(self.model)
         ids = texts(150)[0][None]
-        self.assertTrue(torch.equal(self.forward(input_ids=ids).logits, tiny_model()(ids).logits))
-
-    def test_no_memory_for_a_session(self) -> None:
-        """A typed error; the model is as usable as before, and dense after `detach`."""
-        ids = texts(40)[0][None]
-        arguments = {"input_ids": ids, "max_new_tokens": 4, "do_sample": False}
-        allocate, sizes = Emulator.allocate, []
-
-        def fails(device: Emulator, size: int):
-            sizes.append(size)
-            if len(sizes) == 5:
-                raise MoaError("outOfMemory", f"{size} bytes were asked for")
-            return allocate(device, size)
-
-        patched = unittest.mock.patch.object(Emulator, "allocate", fails)
-        with patched, self.assertRaises(MoaError) as raised:
-            self.model.generate(**arguments)
-        self.assertEqual(raised.exception.code, "MOA6006")
-        self.assertEqual(self.counts(), (0, 0))
-        text = self.model.generate(**arguments)
-        theirs = self.reference.generate(BOUND, **arguments)
-        self.same_text(text, theirs, self.reference, BOUND)
-        moa_compile.detach(self.model)
         self.assertTrue(torch.equal(self.forward(input_ids=ids).logits, tiny_model()(ids).logits))
 
     def test_a_cache_after_an_error(self) -> None:

@@ -23,9 +23,11 @@ class Calls(Attached):
         return self.model.generate(self.ids, max_new_tokens=3, do_sample=False, **arguments)
 
     def tearDown(self) -> None:
-        """Whatever was refused, the model goes on."""
+        """Whatever was refused, the model goes on, and is dense when it is detached."""
         self.model.eval()
         self.assertEqual(self.generate().shape[1], 63)
+        moa_compile.detach(self.model)
+        self.assertTrue(torch.equal(self.forward().logits, tiny_model()(self.ids).logits))
         super().tearDown()
 
     def test_training(self) -> None:

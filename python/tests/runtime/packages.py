@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import moa_compile
+from moa_compile.device import Buffer
+from moa_compile.errors import MoaError
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPILER = Path(os.environ.get("MOA_TEST_COMPILER", ROOT / "bin/moa-compile.js"))
@@ -39,6 +41,31 @@ PLAN = plan_of(
     alphas=[[0, 256, 0, 256], [0, 0, 0, 0], [0, 0, 0, 0]],
     betas=[[0.5, 0, 0.5, 0], [0.5, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, 0.5]],
 )
+
+
+class Scarce(moa_compile.Emulator):
+    """An emulator with memory for so many more buffers. left: None is any number.
+
+    allocations: that were asked for.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.left: int | None = None
+        self.allocations = 0
+
+    def allocate(self, size: int) -> Buffer:
+        self.allocations += 1
+        if self.left is not None:
+            if self.left == 0:
+                raise MoaError("outOfMemory", f"{size} bytes were asked for")
+            self.left -= 1
+        return super().allocate(size)
+
+    @property
+    def buffers(self) -> int:
+        """That somebody holds."""
+        return len(self._owned)
 
 
 def obstacle() -> str | None:

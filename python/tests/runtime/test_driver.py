@@ -2,6 +2,9 @@
 
 import ctypes
 import unittest
+from unittest import mock
+
+import torch
 
 import moa_compile
 from moa_compile import cuda, driver
@@ -72,6 +75,37 @@ class Launches(unittest.TestCase):
                 driver.Driver(library).launch(11, 22, 128, 4096, 33, 44, False)
             self.assertEqual(raised.exception.code, code)
             self.assertIn("cuLaunchKernelEx of 22 blocks", str(raised.exception))
+
+
+class Devices(unittest.TestCase):
+    def test_out_of_memory(self) -> None:
+        device = object.__new__(cuda.CudaDevice)
+        device.torch_device = torch.device("cpu")
+        full = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        with (
+            mock.patch("torch.empty", side_effect=full),
+            self.assertRaises(moa_compile.MoaError) as raised,
+        ):
+            device.allocate(2**31)
+        self.assertEqual(raised.exception.code, "MOA6006")
+        self.assertIn("2147483648 bytes were asked for: CUDA out of", str(raised.exception))
+        self.assertIn("ask for less", raised.exception.help)
+
+    def test_a_gpu_that_the_package_does_not_serve(self) -> None:
+        for capability, cubins, found, advice in (
+            ((12, 0), {"sm_80": "", "sm_90a": ""}, "compiled for sm_80, sm_90a", "--arch 12.0"),
+            ((9, 0), {}, "holds sources only", "--arch 9.0"),
+            ((7, 5), {"sm_80": ""}, "compiled for sm_80", "8.0 or later"),
+        ):
+            device = object.__new__(cuda.CudaDevice)
+            device.capability, device.shared_bytes, device.name = capability, 232448, "a GPU"
+            definition = {"cubins": cubins, "kernels": []}
+            with self.subTest(capability), self.assertRaises(moa_compile.MoaError) as raised:
+                device.load(definition, "/nowhere")
+            self.assertEqual(raised.exception.code, "MOA6203")
+            self.assertIn("no cubin for a GPU (compute capability", str(raised.exception))
+            self.assertIn(found, str(raised.exception))
+            self.assertIn(advice, raised.exception.help)
 
 
 class Code(unittest.TestCase):

@@ -10,7 +10,7 @@ import torch
 
 import moa_compile
 
-from .packages import obstacle, package
+from .packages import Scarce, obstacle, package
 from .reference import Model
 
 REASON = obstacle()
@@ -160,6 +160,59 @@ class Refusals(unittest.TestCase):
             "MOA6104", "another session", lambda: other.step(0, **tensors, cu_seqlens=numbers)
         )
         self.assertEqual(session.lengths(0), [0, 0])
+
+    def test_out_of_memory(self) -> None:
+        """Each allocation fails in turn: nothing is held though the error is kept, and a session
+        that exists is as before."""
+        device = Scarce()
+
+        def made() -> moa_compile.Session:
+            return package().session(slots=2, length_bound=300, device=device)
+
+        made()
+        held, count = device.buffers, device.allocations
+        for left in range(count):
+            device.left = left
+            try:
+                made()
+                self.fail("nothing was raised")
+            except moa_compile.MoaError as error:
+                self.assertEqual(error.code, "MOA6006")
+                self.assertIn("ask for less", error.help)
+                self.assertEqual(device.buffers, held)
+        device.left = None
+        session, before = made(), device.allocations
+        tensors = Model(session).tensors(70)
+        session.prefill(0, **tensors, cu_seqlens=[0, 70, 70])
+        expected, workspace = tensors["out"].clone(), device.allocations - before
+        self.assertGreater(workspace, 1)
+        for left in range(workspace):
+            session = made()
+            device.left = left
+            self.refused(
+                "MOA6006",
+                "bytes were asked for",
+                lambda session=session: session.prefill(0, **tensors, cu_seqlens=[0, 70, 70]),
+            )
+            device.left = None
+            self.assertEqual(session.lengths(0), [0, 0])
+            self.assertEqual(session.usage().held, 0)
+            session.prefill(0, **tensors, cu_seqlens=[0, 70, 70])
+            self.assertTrue(torch.equal(tensors["out"], expected))
+            session.close()
+
+    def test_close_frees_memory(self) -> None:
+        """All of it, though parts of the session are held."""
+        device = Scarce()
+        session = package().session(slots=2, length_bound=300, device=device)
+        session.prefill(0, **Model(session).tensors(70), cu_seqlens=[0, 70, 70])
+        numbers = session.new_tokens(budget=9)
+        parts = [session._buffers, session._launches]
+        self.assertGreater(device.buffers, 20)
+        session.close()
+        self.assertEqual((device.buffers, len(parts)), (0, 2))
+        for call in (lambda: numbers.set([0, 0]), lambda: numbers.cu_seqlens):
+            self.refused("MOA6005", "was closed", call)
 
     def test_a_mistake_of_a_kernel(self) -> None:
         """The emulator finds that a launch leaves its memory, and says where."""
