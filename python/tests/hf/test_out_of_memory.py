@@ -10,7 +10,7 @@ import torch
 import moa_compile
 
 from ..runtime.packages import Scarce
-from .models import given, package, texts, tiny_model
+from .models import given, texts, tiny_model
 from .support import BOUND, Attached, pool_of
 
 NEW = 4
@@ -140,21 +140,6 @@ class OutOfMemory(Attached):
         handle.remove()
         self.assertEqual(self.generate().shape[1], 150 + NEW)
         self.dense()
-
-
-class Placement(Attached):
-    def test_devices_that_the_package_does_not_serve(self) -> None:
-        """`attach` says so, and not the first generation."""
-        model = tiny_model()
-        other = moa_compile.Emulator(architecture="sm_90a")
-        self.refused(
-            "MOA6203",
-            "the package has those of sm_80",
-            lambda: moa_compile.attach(model, package(), device=other),
-        )
-        self.assertFalse(hasattr(model, "_moa_attachment"))
-        ids = texts(9)[0][None]
-        self.assertTrue(torch.equal(model(ids).logits, tiny_model()(ids).logits))
 
 
 if __name__ == "__main__":

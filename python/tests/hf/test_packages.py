@@ -74,6 +74,23 @@ class Packages(Attached):
                 lambda bound=bound: moa_compile.attach(tiny_model(), package(), length_bound=bound),
             )
 
+    def test_devices(self) -> None:
+        """`attach` says what the package has no kernels for, and not the first generation."""
+        model = tiny_model()
+        other = moa_compile.Emulator(architecture="sm_90a")
+        self.refused(
+            "MOA6203",
+            "the package has those of sm_80",
+            lambda: moa_compile.attach(model, package(), device=other),
+        )
+        self.assertFalse(hasattr(model, "_moa_attachment"))
+        ids = texts(9)[0][None]
+        self.assertTrue(torch.equal(model(ids).logits, tiny_model()(ids).logits))
+        model.lm_head.to("meta")
+        self.refused(
+            "MOA6302", "lies on cpu and meta", lambda: moa_compile.attach(model, package())
+        )
+
     def test_other_models(self) -> None:
         encoder = transformers.BertModel(
             transformers.BertConfig(
