@@ -129,7 +129,8 @@ class SessionBuffers:
         self.pool = self.buffers["pool"] = self.sizes.make(device, "pool")
 
     def free(self) -> None:
-        """Frees all memory, whoever still holds this object. It cannot be used afterwards."""
+        """Frees all memory, even where other code still holds this object, which cannot be used
+        afterwards."""
         self.buffers.clear()
         self.rope_tables.clear()
         self.plans.clear()

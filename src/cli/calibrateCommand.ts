@@ -1,5 +1,5 @@
 import { checkOutputFile } from '../emit/checkOutput.ts';
-import { findPython, runPython } from '../search/python.ts';
+import { findPython, pythonArguments, runPython } from '../search/python.ts';
 import { environmentVariables } from '../util/debug.ts';
 import type { Output } from './output.ts';
 import { folderOf } from './searchModel.ts';
@@ -36,27 +36,8 @@ export async function calibrateCommand(options: CalibrateOptions, output: Output
   if (summary !== '') output.print(summary.trimEnd());
 }
 
-/** The same options, as Python's command line has them. What is left out has its default there. */
+/** The options of Python's command. */
 function argumentsOf(options: CalibrateOptions, model: string): string[] {
-  const values = {
-    model,
-    lengths: options.lengths.join(','),
-    output: options.output,
-    questions: options.questions,
-    texts: options.texts,
-    kinds: options.kinds,
-    samples: options.samples,
-    'answer-tokens': options.answerTokens,
-    seed: options.seed,
-    prompt: options.prompt,
-    batch: options.batch,
-    device: options.device,
-    dtype: options.dtype,
-  };
-  const flags = { 'keep-right': options.keepRight, 'keep-all': options.keepAll, restart: options.restart, quiet: options.quiet };
-  return [
-    // One word each, so that a value may begin with a dash.
-    ...Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}=${value}`])),
-    ...Object.entries(flags).flatMap(([name, given]) => (given === true ? [`--${name}`] : [])),
-  ];
+  const { lengths, output, questions, texts, kinds, samples, answerTokens, seed, prompt, batch, device, dtype, keepRight, keepAll, restart, quiet } = options;
+  return pythonArguments({ model, lengths, output, questions, texts, kinds, samples, answerTokens, seed, prompt, batch, device, dtype, keepRight, keepAll, restart, quiet });
 }

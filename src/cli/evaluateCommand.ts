@@ -7,7 +7,7 @@ import { readAnswer, type Evaluation } from '../evaluate/answer.ts';
 import type { Baseline } from '../evaluate/kinds.ts';
 import { packageSubject, requestText, subjectsOf, type NamedPlan, type Subject } from '../evaluate/request.ts';
 import { readPlan } from '../plan/readPlan.ts';
-import { findPython, runPython } from '../search/python.ts';
+import { findPython, pythonArguments, runPython } from '../search/python.ts';
 import { environmentVariables } from '../util/debug.ts';
 import { DiagnosticError, DiagnosticList } from '../util/diagnostics.ts';
 import { evaluationTables } from './evaluateTables.ts';
@@ -56,7 +56,8 @@ export async function evaluateCommand(options: EvaluateOptions, output: Output):
     const retrieval = options.kinds.length === 0 ? {} : { retrieval: { kinds: options.kinds, samples: options.samples, depths: options.depths } };
     const texts = options.texts === undefined ? {} : { texts: { path: resolve(options.texts), samples: options.samples } };
     writeFileSync(request, requestText({ seed: options.seed, lengths, subjects, ...retrieval, ...texts }));
-    await runPython(python, ['evaluate', ...argumentsOf(options, model, request, answer)], { lessMemory: 'fewer --lengths' });
+    const { device, dtype, restart, quiet } = options;
+    await runPython(python, ['evaluate', ...pythonArguments({ model, request, output: answer, device, dtype, restart, quiet })], { lessMemory: 'fewer --lengths' });
     return { text: readFileSync(answer), file: answer };
   });
   if (options.json === true) output.print(evaluation.text.toString('utf8').trimEnd());
@@ -99,16 +100,6 @@ async function inTemporaryFolder<Result>(work: (folder: string) => Promise<Resul
     forget();
     remove();
   }
-}
-
-/** One word for each option, so that a value may begin with a dash. What is left out has its default in Python. */
-function argumentsOf({ device, dtype, restart, quiet }: EvaluateOptions, model: string, request: string, output: string): string[] {
-  const values = { model, request, output, device, dtype };
-  return [
-    ...Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}=${value}`])),
-    ...(restart === true ? ['--restart'] : []),
-    ...(quiet === true ? ['--quiet'] : []),
-  ];
 }
 
 function parsed(text: Uint8Array, file: string): Evaluation {

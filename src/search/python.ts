@@ -68,6 +68,23 @@ function describe(stdout: string): string {
   return `torch ${String(torch)}, transformers ${String(transformers)}, ${String(device)}`;
 }
 
+/** Options of a command of the package, by their names in camel case. */
+export interface PythonOptions {
+  readonly [name: string]: string | number | boolean | readonly (string | number)[] | undefined;
+}
+
+/**
+ * `{ newTokens: 64, static: true }` as `--new-tokens=64 --static`; a list is joined by commas, and what is left out has its default in Python. Each is one word, so that a
+ * value may begin with a dash.
+ */
+export function pythonArguments(options: PythonOptions): string[] {
+  return Object.entries(options).flatMap(([name, value]) => {
+    const flag = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    if (value === undefined || value === false) return [];
+    return value === true ? [flag] : [`${flag}=${Array.isArray(value) ? value.join(',') : String(value)}`];
+  });
+}
+
 export interface RunPythonOptions {
   /** What takes less memory. */
   readonly lessMemory?: string;

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { pythonArguments } from '../../src/cli/modelCommands.ts';
+import { pythonArguments } from '../../src/search/python.ts';
 import { answers, fakePythons, passes } from './fakePython.ts';
 import { onTerminal, run } from './support.ts';
 

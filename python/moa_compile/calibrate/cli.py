@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..command_line.command import Command, Show
+from ..command_line.command import Command, Show, partial_path
 from ..command_line.options import (
     add_model_option,
     add_run_options,
@@ -68,10 +68,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_run_options(parser)
 
 
-def partial_path(output: str) -> str:
-    return f"{output}.partial"
-
-
 def _plan(options: argparse.Namespace) -> Plan:
     if options.questions is not None and options.kinds is not None:
         raise bad_option("--kinds are of our own questions, and --questions are given")
@@ -91,6 +87,7 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 def _calibrate(options: argparse.Namespace, show: Show) -> int:
     plan = _plan(options)
+    from ..command_line.journal import Journal
     from ..search.fingerprint import Fingerprint
     from ..search.model import (
         device_of,
@@ -103,7 +100,6 @@ def _calibrate(options: argparse.Namespace, show: Show) -> int:
     from ..search.tensorfile import require_writable
     from ..tasks.prompt import is_chat
     from .asker import Asker
-    from .journal import Journal
     from .run import run_calibration
     from .summary import summary
 
@@ -128,7 +124,7 @@ def _calibrate(options: argparse.Namespace, show: Show) -> int:
         "prompt": options.prompt,
         "dtype": options.dtype,
     }
-    journal = Journal(partial_path(options.output), key)
+    journal = Journal(partial_path(options.output), "moa-calibration-partial", key)
     if options.restart:
         journal.remove()
     journal.open()

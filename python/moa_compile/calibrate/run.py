@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ..command_line.command import Show
+from ..command_line.journal import Journal
 from ..command_line.signals import interruptible
 from ..search.tensorfile import replacing
 from ..tasks import holds
 from .asker import Asker
 from .checks import require_enough, require_right
-from .journal import Journal
 from .plan import Plan
 from .samples import sample_of
 from .sources import Source

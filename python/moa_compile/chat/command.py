@@ -44,11 +44,11 @@ def run(options: argparse.Namespace, _: Show) -> int:
     import torch
 
     from ..hf.attach import attach
-    from ..search.model import device_of, load_model, tokenizer_loader
+    from ..search.model import device_of, load_model, load_tokenizer
     from .replies import Replies
     from .terminal import converse
 
-    tokenizer = tokenizer_loader(options.model)()
+    tokenizer = load_tokenizer(options.model, "a conversation is text", "put its files there")
     chats = is_chat(tokenizer, options.prompt)
     model = load_model(options.model, device_of(options.device), options.dtype)
     bound = options.length_bound or _bound_of(model)

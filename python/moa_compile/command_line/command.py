@@ -19,3 +19,8 @@ class Command:
     """From --output to the file that keeps what a run that was stopped had done."""
     memory_help: str = "try shorter lengths, or --dtype bfloat16"
     needs_packages: bool = True
+
+
+def partial_path(output: str) -> str:
+    """The file that keeps what a run that was stopped had done."""
+    return f"{output}.partial"

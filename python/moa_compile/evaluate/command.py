@@ -2,9 +2,10 @@
 
 import argparse
 import json
+from dataclasses import asdict
 from typing import Final
 
-from ..command_line.command import Command, Show
+from ..command_line.command import Command, Show, partial_path
 from ..command_line.options import add_model_option, add_run_options
 
 
@@ -18,22 +19,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_run_options(parser)
 
 
-def partial_path(output: str) -> str:
-    """The file that keeps what a run that was stopped has measured."""
-    return f"{output}.partial"
-
-
 def run(options: argparse.Namespace, show: Show) -> int:
     """The command; returns its exit status."""
     import torch
     import transformers
 
+    from ..command_line.journal import Journal
     from ..search.fingerprint import Fingerprint
     from ..search.layer_facts import model_facts
-    from ..search.model import device_of, load_model, require_config, tokenizer_loader
+    from ..search.model import device_of, load_model, load_tokenizer, require_config
     from ..search.tensorfile import replacing, require_writable
     from ..tasks.texts import Texts
-    from .partial import Partial
     from .request import read_request, require_shape
     from .run import Evaluation
 
@@ -42,26 +38,26 @@ def run(options: argparse.Namespace, show: Show) -> int:
     texts = None if request.texts is None else Texts.read(request.texts.path)
     require_config(options.model)
     files = Fingerprint(options.model)
-    tokenizer = tokenizer_loader(options.model)()
+    tokenizer = load_tokenizer(
+        options.model, "questions are text", "put the tokenizer's files there"
+    )
     device = device_of(options.device)
     model = load_model(options.model, device, options.dtype)
     files.require_unchanged()
     facts = model_facts(model)
     require_shape(options.request, request, facts.layers, facts.query_heads)
-    with open(options.request, encoding="utf-8") as file:
-        asked = json.load(file)
-    fingerprint = {
-        "request": asked,
+    key = {
+        "request": asdict(request),
         "model": files.files(),
         "texts": None if texts is None else texts.sha256,
         "dtype": str(model.dtype),
         "device": device.type,
     }
-    partial = Partial(partial_path(options.output), json.loads(json.dumps(fingerprint)))
+    journal = Journal(partial_path(options.output), "moa-evaluation-partial", key)
     if options.restart:
-        partial.remove()
-    partial.load()
-    rows = Evaluation(model, tokenizer, request, texts, partial, show).run()
+        journal.remove()
+    journal.open()
+    rows = Evaluation(model, tokenizer, request, texts, journal, show).run()
     files.require_unchanged()
     on_gpu = device.type == "cuda"
     answer = {
@@ -80,7 +76,7 @@ def run(options: argparse.Namespace, show: Show) -> int:
     }
     with replacing(options.output) as file:
         file.write((json.dumps(answer, indent=1) + "\n").encode())
-    partial.remove()
+    journal.remove()
     return 0
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import torch
 
+from ..calibrate.answers import end_tokens, greedy_answers
 from ..tasks.draws import seed_of
 from ..tasks.kinds import make_question
 from ..tasks.prompt import encode, is_chat, render
@@ -98,29 +99,13 @@ def _prompt(
 
 def _said(model: Any, tokenizer: Any, prompts: Sequence[_Prompt]) -> list[list[int]]:
     """What the dense model says, greedily."""
-    device = model.get_input_embeddings().weight.device
-    width = max(len(prompt.tokens) for prompt in prompts)
-    ids = torch.zeros(len(prompts), width, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    most = 0
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt.tokens) :] = torch.tensor(prompt.tokens)
-        mask[row, width - len(prompt.tokens) :] = 1
+
+    def most(prompt: _Prompt) -> int:
         answer = tokenizer(prompt.question.answer, add_special_tokens=False)["input_ids"]
-        most = max(most, len(answer) + _WORDS)
-    with torch.no_grad():
-        output = model.generate(
-            input_ids=ids.to(device),
-            attention_mask=mask.to(device),
-            max_new_tokens=most,
-            do_sample=False,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            pad_token_id=0,
-        )
-    rows: list[list[int]] = output[:, width:].tolist()
-    return rows
+        return len(answer) + _WORDS
+
+    ends = end_tokens(model, tokenizer)
+    return greedy_answers(model, [each.tokens for each in prompts], max(map(most, prompts)), ends)
 
 
 def _asked(tokenizer: Any, prompt: _Prompt, said: list[int]) -> Asked:

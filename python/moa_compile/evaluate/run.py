@@ -8,13 +8,16 @@ from typing import Any
 import torch
 
 from ..command_line.command import Show
+from ..command_line.journal import Journal
 from ..tasks.texts import Texts
 from .attention import attending
-from .partial import Partial, Rows
 from .request import DENSE, Request, Subject
 from .retrieval import Asked, ask, is_right
 from .states import Head, head, last_states
 from .texts import Agreement, LossByPosition, next_token_losses, text_samples
+
+# Rows of an answer, by the name of their list.
+Rows = dict[str, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,12 @@ class Evaluation:
         tokenizer: Any,
         request: Request,
         texts: Texts | None,
-        partial: Partial,
+        journal: Journal,
         show: Show,
     ) -> None:
         self._model, self._tokenizer, self._request = model, tokenizer, request
-        self._texts, self._partial, self._show = texts, partial, show
+        self._texts, self._journal, self._show = texts, journal, show
+        self._steps: dict[str, Rows] = dict(each for batch in journal.batches() for each in batch)
         by_masks = [each for each in request.subjects if each.package is None]
         packages = [each for each in request.subjects if each.package is not None]
         # The dense model first, and packages behind the masks that they are compared with.
@@ -60,12 +64,12 @@ class Evaluation:
         found: Rows = {"retrieval": [], "perplexity": [], "agreement": []}
         for length in self._request.lengths:
             for subject in self._subjects:
-                for name, rows in self._partial.steps[_step(subject, length)].items():
+                for name, rows in self._steps[_step(subject, length)].items():
                     found[name] += rows
         return found
 
     def _length(self, number: int, length: int) -> None:
-        steps = self._partial.steps
+        steps = self._steps
         if all(_step(subject, length) in steps for subject in self._subjects):
             return
         done, of = number * len(self._subjects), len(self._request.lengths) * len(self._subjects)
@@ -85,7 +89,8 @@ class Evaluation:
                 with head(self._model) as run:
                     compared = {each: texts[each] for each in self._with(subject, length)}
                     rows = self._rows(name, material, seen, compared, run)
-                self._partial.add(_step(subject, length), rows)
+                self._journal.append([(_step(subject, length), rows)])
+                steps[_step(subject, length)] = rows
             if is_compared:
                 texts[name] = seen.texts
         self._show(done + len(self._subjects), of, f"{length} tokens")

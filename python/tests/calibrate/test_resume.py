@@ -12,7 +12,7 @@ from unittest import mock
 import torch
 
 from moa_compile.calibrate import asker
-from moa_compile.calibrate.cli import partial_path
+from moa_compile.command_line.command import partial_path
 from moa_compile.command_line.signals import Interrupted
 
 from .support import WithModel, bytes_of, knowing

@@ -203,7 +203,7 @@ class Runs(unittest.TestCase):
         # What was measured is not measured again, but for the dense states that others need.
         self.assertEqual(steps.count(("whole", LENGTHS[0])), 1)
         other = scratch() / "broken.json.partial"
-        other.write_text(json.dumps({"fingerprint": {}, "steps": {}}))
+        other.write_text(json.dumps({"format": "another", "version": 1, "key": {}}) + "\n")
         status, said, _ = self.evaluate(request, "broken")
         self.assertEqual(status, 2)
         self.assertIn("error MOA7406: ", said)

@@ -4,7 +4,7 @@ import unittest
 
 from .started import on_four_ranks, on_two_ranks
 
-# What a divided model says to whoever would save it, or load other weights.
+# The error when a divided model is saved, or other weights are loaded into it.
 _STATES = {
     "save_pretrained": ("MOA6325", "one rank's part of its weights, and cannot be saved"),
     "state dict": ("MOA6325", "layers.0.self_attn.q_proj has one rank's part"),

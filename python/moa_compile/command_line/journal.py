@@ -1,4 +1,4 @@
-"""The partial file of a calibration: the answers so far, a batch a line."""
+"""The partial file of a run that can be stopped: its results so far, a batch a line."""
 
 import json
 import os
@@ -9,15 +9,18 @@ from ..search.codes import MoaError
 from ..search.tensorfile import cannot_write
 
 _COMPACT = (",", ":")
-_HEAD = {"format": "moa-calibration-partial", "version": 1}
+_VERSION = 1
 
 
 class Journal:
-    """Lines are added whole: one that a killed process left half-written does not count."""
+    """Lines are added whole: one that a killed process left half-written does not count.
 
-    def __init__(self, path: str, key: dict[str, Any]) -> None:
+    format: the file's. key: all that the results depend on.
+    """
+
+    def __init__(self, path: str, format: str, key: dict[str, Any]) -> None:
         self._path = path
-        self._head: dict[str, Any] = {**_HEAD, "key": key}
+        self._head: dict[str, Any] = {"format": format, "version": _VERSION, "key": key}
 
     def open(self) -> None:
         """Looks at the file if there is one. Raises MOA7406 if it belongs to other inputs or is
@@ -31,7 +34,7 @@ class Journal:
             self._check(whole)
         os.truncate(self._path, len(whole))
 
-    def append(self, batch: list[dict[str, Any]]) -> None:
+    def append(self, batch: list[Any]) -> None:
         """Raises MOA7409."""
         lines = [batch] if self._is_begun() else [self._head, batch]
         content = b"".join(json.dumps(line, separators=_COMPACT).encode() + b"\n" for line in lines)
@@ -43,7 +46,7 @@ class Journal:
         except OSError as error:
             raise cannot_write(self._path, error) from error
 
-    def batches(self) -> Iterator[list[dict[str, Any]]]:
+    def batches(self) -> Iterator[list[Any]]:
         if not self._is_begun():
             return
         with open(self._path, "rb") as file:
@@ -62,7 +65,8 @@ class Journal:
         first, *rest = content.splitlines()
         try:
             head = json.loads(first)
-            if not isinstance(head, dict) or any(head.get(key) != _HEAD[key] for key in _HEAD):
+            stated = ("format", "version")
+            if not isinstance(head, dict) or any(head.get(n) != self._head[n] for n in stated):
                 raise ValueError("another format")
             for line in rest:
                 if not isinstance(json.loads(line), list):
